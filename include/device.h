@@ -1,0 +1,170 @@
+// Device: the memory and the operations that a transformer is made of.
+//
+// The model (above) calls operations and never a kernel; the implementations (below: src/cpu) know nothing
+// of transformers. Every operation is documented by its mathematics and shapes; `CpuDevice` is the reference.
+//
+// Letters as everywhere in HipGPT: B sequences in a batch, T tokens in each, R = B*T rows, E embedding,
+// H heads, D = E/H head size, F feed-forward, V vocabulary. Matrices are row-major. All values are fp32 and
+// all tokens int32 unless an operation says otherwise. Same input, same bits: every reduction has an order
+// that depends on shapes alone, never on the number of threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tensor.h"
+
+namespace hipgpt {
+
+enum class Activation : std::uint8_t { kNone, kRelu, kGelu };
+
+/// Inverted dropout (Srivastava et al., JMLR 2014): element i is kept with probability 1-p and then scaled by
+/// 1/(1-p). Whether it is kept is a pure function of (seed, step, site, i) by Philox, so that the backward
+/// pass recomputes the mask instead of storing it.
+struct Dropout {
+  float p = 0.0f;          ///< probability of zeroing an element, in [0, 1)
+  std::uint64_t seed = 0;  ///< of the run
+  std::uint64_t step = 0;  ///< counts forward passes
+  std::uint32_t site = 0;  ///< which dropout of the model this is
+};
+
+/// AdamW (Loshchilov & Hutter, ICLR 2019) for one step.
+struct AdamWStep {
+  float learning_rate = 1e-3f;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0.0f;
+  float max_grad_norm = 0.0f;      ///< 0: gradients are not clipped
+  std::int64_t decayed = 0;        ///< the first `decayed` parameters have weight decay
+  std::int64_t step = 1;           ///< counted from 1, for the bias correction
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  /// One line for people: what it is and how many threads or units it uses.
+  virtual std::string description() const = 0;
+
+  // ---- Memory -------------------------------------------------------------------------------------------
+
+  /// Memory aligned to 64 bytes; Error (with the size) when there is none left. Contents are undefined.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory) noexcept = 0;
+  virtual void copy_to_device(Tensor dst, const void* host) = 0;
+  virtual void copy_to_host(void* host, Tensor src) = 0;
+  virtual void set_zero(Tensor t) = 0;
+
+  // ---- Matrix products ----------------------------------------------------------------------------------
+
+  enum class Op : std::uint8_t { kNone, kTranspose };
+
+  /// C = op(A) op(B), or C += op(A) op(B) if `accumulate`.   C [m,n], op(A) [m,k], op(B) [k,n].
+  virtual void matmul(Tensor c, Tensor a, Op op_a, Tensor b, Op op_b, bool accumulate) = 0;
+
+  /// y = act(x W + b).   x [R,in], W [in,out] (or [out,in] with Op::kTranspose), b [out] or none, y [R,out].
+  /// `pre` [R,out], if given, receives x W + b, which activation_backward wants; y and pre may be one tensor.
+  virtual void linear(Tensor y, Tensor x, Tensor w, Op op_w, Tensor b, Activation act, Tensor pre) = 0;
+
+  /// db[j] += sum_i dy[i,j].   dy [R,out], db [out].
+  virtual void bias_backward(Tensor db, Tensor dy) = 0;
+
+  /// dx[i] = act'(pre[i]) dy[i]; dx and dy may be one tensor.
+  /// GELU is GPT-2's tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))  (Hendrycks & Gimpel, 2016).
+  virtual void activation_backward(Tensor dx, Tensor dy, Tensor pre, Activation act) = 0;
+
+  // ---- Embedding ----------------------------------------------------------------------------------------
+
+  /// y[b,t] = wte[token[b,t]] + wpe[first_position + t].   tokens [B,T], wte [V,E], wpe [S,E], y [B*T,E].
+  virtual void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, std::int64_t first_position) = 0;
+
+  /// dwte[token[b,t]] += dy[b,t];  dwpe[t] += sum_b dy[b,t].
+  virtual void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) = 0;
+
+  // ---- LayerNorm (Ba et al., 2016), epsilon 1e-5 ----------------------------------------------------------
+
+  /// y = (x - mean) rstd * w + b per row, rstd = 1/sqrt(var + 1e-5).   x, y [R,E]; w, b [E]; mean, rstd [R].
+  virtual void layernorm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor w, Tensor b) = 0;
+
+  /// With xh = (x - mean) rstd and g = dy * w:  dx += rstd (g - mean_E(g) - xh mean_E(g xh)),
+  /// dw += sum_rows dy xh,  db += sum_rows dy.
+  virtual void layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w, Tensor mean,
+                                  Tensor rstd) = 0;
+
+  // ---- Causal self-attention (Vaswani et al., 2017), scores scaled by 1/sqrt(D) ---------------------------
+
+  /// out = concat_h dropout(softmax(Q_h K_h^T / sqrt(D) + causal mask)) V_h.
+  /// qkv [B,T,3E] holds Q, K, V side by side, out [B,T,E]; lse [B,H,T] receives log sum exp of each row of
+  /// scores, from which the backward pass recomputes the probabilities: no [T,T] matrix is kept.
+  virtual void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) = 0;
+
+  /// dqkv from dout, with the same qkv, out, lse and dropout as the forward pass.
+  virtual void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
+                                  const Dropout& dropout) = 0;
+
+  /// Attention of T new tokens of one sequence to all tokens before them and to each other: appends their keys
+  /// and values to the caches at row `past`, then attends to rows [0, past+T).
+  /// qkv [T,3E], key and value caches [S,E], out [T,E].
+  virtual void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
+                                std::int64_t past) = 0;
+
+  // ---- Residual and dropout -----------------------------------------------------------------------------
+
+  /// y = x + dropout(branch); y and x may be one tensor, and x may be none (y = dropout(branch)).
+  virtual void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) = 0;
+
+  /// dbranch = dy * mask / (1-p), with the mask of the forward pass.
+  virtual void dropout_backward(Tensor dbranch, Tensor dy, const Dropout& dropout) = 0;
+
+  // ---- Loss ---------------------------------------------------------------------------------------------
+
+  /// losses[i] = log sum_j exp(z[i,j]) - z[i, target[i]].   logits z [R,V], targets [R], losses [R].
+  virtual void cross_entropy(Tensor losses, Tensor logits, Tensor targets) = 0;
+
+  /// The same, and z becomes its own gradient: z[i,j] = scale (softmax(z[i])_j - [j = target[i]]).
+  virtual void cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor targets, float scale) = 0;
+
+  // ---- Optimizer ----------------------------------------------------------------------------------------
+
+  /// out[0] = sum_i x[i], summed in double.
+  virtual void sum(Tensor out, Tensor x) = 0;
+
+  /// out[0] = sqrt(sum_i x[i]^2), summed in double.
+  virtual void norm(Tensor out, Tensor x) = 0;
+
+  /// One AdamW step over flat arrays of n parameters, with c = min(1, max_grad_norm / grad_norm[0]):
+  ///   g = c grad;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
+  ///   p -= lr ( (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps) + weight_decay p ).
+  virtual void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
+                     const AdamWStep& step) = 0;
+};
+
+/// Owns a piece of a device's memory.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Device& device, std::size_t bytes)
+      : memory_(device.allocate(bytes), Release{&device}), bytes_(bytes) {}
+
+  std::byte* data() const { return static_cast<std::byte*>(memory_.get()); }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Release {
+    Device* device;
+    void operator()(void* memory) const noexcept { device->release(memory); }
+  };
+  std::unique_ptr<void, Release> memory_;
+  std::size_t bytes_ = 0;
+};
+
+/// The device that `--device NAME` asks for. "cpu", or "auto": the best one present. `threads` 0 means all
+/// cores. Error for a name that is unknown or not in this build.
+std::unique_ptr<Device> make_device(const std::string& name, int threads);
+
+}  // namespace hipgpt
