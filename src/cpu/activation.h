@@ -1,0 +1,36 @@
+// The activation functions and their derivatives, one element at a time.
+#pragma once
+
+#include "cpu/vector_math.h"
+#include "device.h"
+
+namespace hipgpt::cpu {
+
+inline constexpr float kSqrtTwoOverPi = 0.7978845608f;
+inline constexpr float kGeluCubic = 0.044715f;
+
+inline float relu(float x) { return x > 0.0f ? x : 0.0f; }
+inline float relu_slope(float x) { return x > 0.0f ? 1.0f : 0.0f; }
+
+inline float gelu(float x) {
+  return 0.5f * x * (1.0f + tanh_fast(kSqrtTwoOverPi * (x + kGeluCubic * x * x * x)));
+}
+
+/// With u = sqrt(2/pi) (x + c x^3) and t = tanh u:  gelu'(x) = (1 + t)/2 + x (1 - t^2)/2 * du/dx.
+inline float gelu_slope(float x) {
+  const float t = tanh_fast(kSqrtTwoOverPi * (x + kGeluCubic * x * x * x));
+  const float du = kSqrtTwoOverPi * (1.0f + 3.0f * kGeluCubic * x * x);
+  return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
+}
+
+/// Calls f with a function object for `act`, so that the choice is made once and not for each element.
+template <typename F>
+void with_activation(Activation act, const F& f) {
+  switch (act) {
+    case Activation::kNone: return f([](float x) { return x; });
+    case Activation::kRelu: return f([](float x) { return relu(x); });
+    case Activation::kGelu: return f([](float x) { return gelu(x); });
+  }
+}
+
+}  // namespace hipgpt::cpu

@@ -1,0 +1,51 @@
+#include "cpu/cpu_device.h"
+
+#include <cblas.h>
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "cpu/parallel.h"
+#include "error.h"
+
+namespace hipgpt {
+
+CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : omp_get_max_threads()) {
+  // Products are cut into pieces here (matmul.cpp), each for one thread: OpenBLAS must not start its own.
+  openblas_set_num_threads(1);
+}
+
+std::string CpuDevice::description() const {
+  return fmt::format("cpu, {} thread{}, OpenBLAS for {}", threads_, threads_ == 1 ? "" : "s",
+                     openblas_get_corename());
+}
+
+void* CpuDevice::allocate(std::size_t bytes) {
+  void* memory = ::operator new(bytes, std::align_val_t{64}, std::nothrow);
+  if (memory == nullptr) throw Error(fmt::format("out of memory: {} bytes asked for", bytes));
+  return memory;
+}
+
+void CpuDevice::release(void* memory) noexcept { ::operator delete(memory, std::align_val_t{64}); }
+
+void CpuDevice::copy_to_device(Tensor dst, const void* host) { std::memcpy(dst.data(), host, dst.bytes()); }
+
+void CpuDevice::copy_to_host(void* host, Tensor src) { std::memcpy(host, src.data(), src.bytes()); }
+
+void CpuDevice::set_zero(Tensor t) {
+  auto* bytes = static_cast<std::byte*>(t.data());
+  cpu::parallel_ranges(threads_, static_cast<std::int64_t>(t.bytes()), 1 << 18,
+                       [=](std::int64_t begin, std::int64_t end) {
+                         std::memset(bytes + begin, 0, static_cast<std::size_t>(end - begin));
+                       });
+}
+
+std::unique_ptr<Device> make_device(const std::string& name, int threads) {
+  if (name == "cpu" || name == "auto") return std::make_unique<CpuDevice>(threads);
+  throw Error(fmt::format("--device {}: this build has no such device; it has: auto, cpu", name));
+}
+
+}  // namespace hipgpt
