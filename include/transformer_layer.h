@@ -1,0 +1,88 @@
+// TransformerLayer: one pre-LayerNorm block of GPT-2.
+//
+//     x += O(attention(LN1 x))
+//     x += FF2(act(FF1(LN2 x)))
+#pragma once
+
+#include <string>
+
+#include "device.h"
+#include "model_config.h"
+#include "parameters.h"
+
+namespace hipgpt {
+
+/// The twelve tensors of a layer: its weights, or their gradients.
+struct LayerTensors {
+  Tensor ln1_weight, ln1_bias;  // [E]
+  Tensor qkv_weight, qkv_bias;  // [E,3E], [3E]
+  Tensor out_weight, out_bias;  // [E,E], [E]
+  Tensor ln2_weight, ln2_bias;  // [E]
+  Tensor ff1_weight, ff1_bias;  // [E,F], [F]
+  Tensor ff2_weight, ff2_bias;  // [F,E], [E]
+
+  LayerTensors(const Parameters& parameters, int layer);
+};
+
+/// What the forward pass of one layer keeps for its backward pass, for up to R = B*T rows.
+struct LayerActivations {
+  Tensor ln1, ln1_mean, ln1_rstd;  // [R,E], [R], [R]
+  Tensor qkv;                      // [R,3E]
+  Tensor attention, lse;           // [R,E], [B*H*T]
+  Tensor middle;                   // [R,E], x after the attention branch
+  Tensor ln2, ln2_mean, ln2_rstd;  // [R,E], [R], [R]
+  Tensor ff_pre, ff;               // [R,F] before and after the activation
+};
+
+/// Memory that every layer may use during a pass and that no layer keeps.
+struct LayerScratch {
+  Tensor branch;  // [R,E]
+  Tensor dbranch, dnorm;  // [R,E]
+  Tensor dqkv;    // [R,3E]
+  Tensor dff;     // [R,F]
+};
+
+/// Keys and values of one layer for the tokens seen so far, each [S,E].
+struct LayerCache {
+  Tensor keys, values;
+};
+
+class TransformerLayer {
+ public:
+  TransformerLayer(Device& device, const ModelConfig& config, const Parameters& weights, int index);
+
+  /// y = layer(x) for B sequences of T tokens; x, y [B*T,E]. `keep` is filled for backward().
+  void forward(Tensor y, Tensor x, int batch, int seq_len, const LayerActivations& keep,
+               const LayerScratch& scratch, Dropout dropout) const;
+
+  /// dx [B*T,E] holds dL/dy and is turned into dL/dx in place; the gradients of the weights are added to `grads`.
+  void backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& keep,
+                const LayerScratch& scratch, const LayerTensors& grads, Dropout dropout) const;
+
+  /// y = layer(x) for T new tokens of one sequence that follow `past` tokens in the cache.
+  void forward_cached(Tensor y, Tensor x, const LayerCache& cache, std::int64_t past,
+                      const LayerActivations& keep, const LayerScratch& scratch) const;
+
+ private:
+  enum DropoutSite { kProbabilities, kAttentionBranch, kFeedForwardBranch };
+
+  /// y = middle + dropout(FF2(act(FF1(LN2 middle)))).
+  void feed_forward(Tensor y, const LayerActivations& keep, const LayerScratch& scratch,
+                    const Dropout& dropout) const;
+
+  /// The gradient of the branch that was added to the residual stream: dy through the dropout's mask.
+  Tensor branch_gradient(Tensor dy, const LayerScratch& scratch, const Dropout& dropout) const;
+
+  /// Of y = x W + b:  dW += x^T dy,  db += sum_rows dy,  dx = dy W^T.
+  void linear_backward(Tensor dx, Tensor dy, Tensor x, Tensor w, Tensor dw, Tensor db) const;
+
+  Dropout site(Dropout dropout, DropoutSite which) const;
+
+  Device& device_;
+  int heads_;
+  int index_;
+  Activation activation_;
+  LayerTensors weights_;
+};
+
+}  // namespace hipgpt

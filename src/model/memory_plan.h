@@ -1,0 +1,38 @@
+// MemoryPlan: many tensors in one allocation.
+#pragma once
+
+#include <initializer_list>
+#include <utility>
+#include <vector>
+
+#include "device.h"
+
+namespace hipgpt {
+
+/// First name every tensor and its shape, then allocate once: a training step allocates nothing.
+class MemoryPlan {
+ public:
+  void add(Tensor& tensor, std::initializer_list<std::int64_t> shape, DType dtype = DType::kF32) {
+    entries_.push_back({&tensor, Tensor(nullptr, shape, dtype), bytes_});
+    bytes_ += (entries_.back().shape.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  }
+
+  /// One buffer for all of them; every tensor that was added now points into it.
+  Buffer allocate(Device& device) const {
+    Buffer buffer(device, bytes_);
+    for (const Entry& entry : entries_) *entry.tensor = entry.shape.at(buffer.data() + entry.offset);
+    return buffer;
+  }
+
+ private:
+  static constexpr std::size_t kAlignment = 64;
+  struct Entry {
+    Tensor* tensor;
+    Tensor shape;
+    std::size_t offset;
+  };
+  std::vector<Entry> entries_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace hipgpt

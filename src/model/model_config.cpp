@@ -1,0 +1,171 @@
+#include "model_config.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "error.h"
+
+namespace hipgpt {
+
+namespace {
+
+void check_size(const char* flag, const char* letter, std::int64_t value, std::int64_t largest) {
+  if (value < 1 || value > largest) {
+    throw Error(fmt::format("{} {}: {} must be from 1 to {}", flag, value, letter, largest));
+  }
+}
+
+std::string field(const std::map<std::string, std::string>& metadata, const std::string& key,
+                  const std::string& file) {
+  const auto it = metadata.find(key);
+  if (it == metadata.end()) throw Error(fmt::format("{}: not a HipGPT checkpoint (no '{}' in its metadata)", file, key));
+  return it->second;
+}
+
+int int_field(const std::map<std::string, std::string>& metadata, const std::string& key, const std::string& file) {
+  const std::string text = field(metadata, key, file);
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw Error(fmt::format("{}: metadata '{}' is '{}', not a whole number", file, key, text));
+  }
+  return value;
+}
+
+bool bool_field(const std::map<std::string, std::string>& metadata, const std::string& key, const std::string& file) {
+  const std::string text = field(metadata, key, file);
+  if (text != "true" && text != "false") {
+    throw Error(fmt::format("{}: metadata '{}' is '{}', neither true nor false", file, key, text));
+  }
+  return text == "true";
+}
+
+std::string to_string(bool value) { return value ? "true" : "false"; }
+
+}  // namespace
+
+std::string to_string(Activation activation) {
+  switch (activation) {
+    case Activation::kNone: return "none";
+    case Activation::kRelu: return "relu";
+    case Activation::kGelu: return "gelu";
+  }
+  return "?";
+}
+
+Activation activation_from_string(const std::string& name) {
+  if (name == "relu") return Activation::kRelu;
+  if (name == "gelu") return Activation::kGelu;
+  throw Error(fmt::format("activation '{}': must be relu or gelu", name));
+}
+
+std::int64_t ModelConfig::parameter_count() const {
+  const std::int64_t V = vocab_size, S = max_seq_len, E = embed_dim, L = num_layers, F = ff_hidden_dim;
+  const std::int64_t embeddings = V * E + S * E;
+  const std::int64_t layers = L * (4 * E * E + 2 * E * F + F + 9 * E);
+  return embeddings + layers + (final_layernorm ? 2 * E : 0) + (tied_head ? 0 : E * V) + (head_bias ? V : 0);
+}
+
+void ModelConfig::validate() const {
+  check_size("--vocab-size", "V", vocab_size, 1 << 24);
+  check_size("--seq", "S", max_seq_len, 1 << 20);
+  check_size("--dim", "E", embed_dim, 1 << 16);
+  check_size("--heads", "H", num_heads, 1 << 12);
+  check_size("--layers", "L", num_layers, 1 << 10);
+  check_size("--ff", "F", ff_hidden_dim, 1 << 20);
+  if (embed_dim % num_heads != 0) {
+    throw Error(fmt::format("--dim {} is not divisible by --heads {}: every head needs the same number of channels",
+                            embed_dim, num_heads));
+  }
+}
+
+ModelConfig ModelConfig::preset(const std::string& name) {
+  if (name == "default") return ModelConfig{};
+  if (name == "gpt2") {
+    return ModelConfig{.vocab_size = 50257, .max_seq_len = 1024, .embed_dim = 768, .num_heads = 12, .num_layers = 12,
+                       .ff_hidden_dim = 3072, .activation = Activation::kGelu, .final_layernorm = true,
+                       .tied_head = true, .head_bias = false};
+  }
+  throw Error(fmt::format("--preset {}: must be default or gpt2", name));
+}
+
+std::map<std::string, std::string> ModelConfig::to_metadata() const {
+  return {{"vocab_size", std::to_string(vocab_size)},
+          {"max_seq_len", std::to_string(max_seq_len)},
+          {"embed_dim", std::to_string(embed_dim)},
+          {"num_heads", std::to_string(num_heads)},
+          {"num_layers", std::to_string(num_layers)},
+          {"ff_hidden_dim", std::to_string(ff_hidden_dim)},
+          {"activation", hipgpt::to_string(activation)},
+          {"final_layernorm", to_string(final_layernorm)},
+          {"tied_head", to_string(tied_head)},
+          {"head_bias", to_string(head_bias)}};
+}
+
+ModelConfig ModelConfig::from_metadata(const std::map<std::string, std::string>& metadata, const std::string& file) {
+  ModelConfig config;
+  config.vocab_size = int_field(metadata, "vocab_size", file);
+  config.max_seq_len = int_field(metadata, "max_seq_len", file);
+  config.embed_dim = int_field(metadata, "embed_dim", file);
+  config.num_heads = int_field(metadata, "num_heads", file);
+  config.num_layers = int_field(metadata, "num_layers", file);
+  config.ff_hidden_dim = int_field(metadata, "ff_hidden_dim", file);
+  config.final_layernorm = bool_field(metadata, "final_layernorm", file);
+  config.tied_head = bool_field(metadata, "tied_head", file);
+  config.head_bias = bool_field(metadata, "head_bias", file);
+  try {
+    config.activation = activation_from_string(field(metadata, "activation", file));
+    config.validate();
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: its model is not possible: {}", file, error.what()));
+  }
+  return config;
+}
+
+ParameterLayout::ParameterLayout(const ModelConfig& config) {
+  const std::int64_t V = config.vocab_size, S = config.max_seq_len, E = config.embed_dim, F = config.ff_hidden_dim;
+  const auto add = [this](std::string name, std::vector<std::int64_t> shape) {
+    std::int64_t size = 1;
+    for (std::int64_t d : shape) size *= d;
+    tensors.push_back({std::move(name), std::move(shape), num_elements, size});
+    num_elements += size;
+  };
+  const auto layer = [](int l, const char* name) { return fmt::format("transformer.h.{}.{}", l, name); };
+
+  add("transformer.wte.weight", {V, E});
+  add("transformer.wpe.weight", {S, E});
+  for (int l = 0; l < config.num_layers; ++l) {
+    add(layer(l, "attn.c_attn.weight"), {E, 3 * E});
+    add(layer(l, "attn.c_proj.weight"), {E, E});
+    add(layer(l, "mlp.c_fc.weight"), {E, F});
+    add(layer(l, "mlp.c_proj.weight"), {F, E});
+  }
+  if (!config.tied_head) add("lm_head.weight", {V, E});
+  num_decayed = num_elements;
+
+  for (int l = 0; l < config.num_layers; ++l) {
+    add(layer(l, "ln_1.weight"), {E});
+    add(layer(l, "ln_1.bias"), {E});
+    add(layer(l, "attn.c_attn.bias"), {3 * E});
+    add(layer(l, "attn.c_proj.bias"), {E});
+    add(layer(l, "ln_2.weight"), {E});
+    add(layer(l, "ln_2.bias"), {E});
+    add(layer(l, "mlp.c_fc.bias"), {F});
+    add(layer(l, "mlp.c_proj.bias"), {E});
+  }
+  if (config.final_layernorm) {
+    add("transformer.ln_f.weight", {E});
+    add("transformer.ln_f.bias", {E});
+  }
+  if (config.head_bias) add("lm_head.bias", {V});
+}
+
+const ParameterInfo& ParameterLayout::find(const std::string& name) const {
+  for (const ParameterInfo& info : tensors) {
+    if (info.name == name) return info;
+  }
+  throw Error("no parameter named " + name);
+}
+
+}  // namespace hipgpt

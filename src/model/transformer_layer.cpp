@@ -1,0 +1,137 @@
+#include "transformer_layer.h"
+
+#include <fmt/format.h>
+
+namespace hipgpt {
+
+namespace {
+
+using Op = Device::Op;
+
+/// The first `rows` rows of every tensor of a plan that was made for more.
+LayerActivations first_rows(const LayerActivations& a, std::int64_t rows) {
+  LayerActivations r = a;
+  for (Tensor* t : {&r.ln1, &r.ln1_mean, &r.ln1_rstd, &r.qkv, &r.attention, &r.middle, &r.ln2, &r.ln2_mean,
+                    &r.ln2_rstd, &r.ff_pre, &r.ff}) {
+    *t = t->rows(0, rows);
+  }
+  return r;
+}
+
+LayerScratch first_rows(const LayerScratch& s, std::int64_t rows) {
+  LayerScratch r = s;
+  for (Tensor* t : {&r.branch, &r.dbranch, &r.dnorm, &r.dqkv, &r.dff}) {
+    if (*t) *t = t->rows(0, rows);
+  }
+  return r;
+}
+
+}  // namespace
+
+LayerTensors::LayerTensors(const Parameters& parameters, int layer) {
+  const auto get = [&](const char* name) { return parameters.tensor(fmt::format("transformer.h.{}.{}", layer, name)); };
+  ln1_weight = get("ln_1.weight");
+  ln1_bias = get("ln_1.bias");
+  qkv_weight = get("attn.c_attn.weight");
+  qkv_bias = get("attn.c_attn.bias");
+  out_weight = get("attn.c_proj.weight");
+  out_bias = get("attn.c_proj.bias");
+  ln2_weight = get("ln_2.weight");
+  ln2_bias = get("ln_2.bias");
+  ff1_weight = get("mlp.c_fc.weight");
+  ff1_bias = get("mlp.c_fc.bias");
+  ff2_weight = get("mlp.c_proj.weight");
+  ff2_bias = get("mlp.c_proj.bias");
+}
+
+TransformerLayer::TransformerLayer(Device& device, const ModelConfig& config, const Parameters& weights, int index)
+    : device_(device),
+      heads_(config.num_heads),
+      index_(index),
+      activation_(config.activation),
+      weights_(weights, index) {}
+
+void TransformerLayer::forward(Tensor y, Tensor x, int batch, int seq_len, const LayerActivations& plan,
+                               const LayerScratch& plan_scratch, Dropout dropout) const {
+  const std::int64_t B = batch, T = seq_len, E = x.dim(1);
+  const LayerActivations keep = first_rows(plan, B * T);
+  const LayerScratch scratch = first_rows(plan_scratch, B * T);
+  const LayerTensors& w = weights_;
+
+  device_.layernorm(keep.ln1, keep.ln1_mean, keep.ln1_rstd, x, w.ln1_weight, w.ln1_bias);
+  device_.linear(keep.qkv, keep.ln1, w.qkv_weight, Op::kNone, w.qkv_bias, Activation::kNone, {});
+  device_.attention(keep.attention.reshape({B, T, E}), keep.lse, keep.qkv.reshape({B, T, 3 * E}), heads_,
+                    site(dropout, kProbabilities));
+  device_.linear(scratch.branch, keep.attention, w.out_weight, Op::kNone, w.out_bias, Activation::kNone, {});
+  device_.add_dropout(keep.middle, x, scratch.branch, site(dropout, kAttentionBranch));
+  feed_forward(y, keep, scratch, site(dropout, kFeedForwardBranch));
+}
+
+void TransformerLayer::feed_forward(Tensor y, const LayerActivations& keep, const LayerScratch& scratch,
+                                    const Dropout& dropout) const {
+  const LayerTensors& w = weights_;
+  device_.layernorm(keep.ln2, keep.ln2_mean, keep.ln2_rstd, keep.middle, w.ln2_weight, w.ln2_bias);
+  device_.linear(keep.ff, keep.ln2, w.ff1_weight, Op::kNone, w.ff1_bias, activation_, keep.ff_pre);
+  device_.linear(scratch.branch, keep.ff, w.ff2_weight, Op::kNone, w.ff2_bias, Activation::kNone, {});
+  device_.add_dropout(y, keep.middle, scratch.branch, dropout);
+}
+
+void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& plan,
+                                const LayerScratch& plan_scratch, const LayerTensors& grads, Dropout dropout) const {
+  const std::int64_t B = batch, T = seq_len, E = x.dim(1);
+  const LayerActivations keep = first_rows(plan, B * T);
+  const LayerScratch scratch = first_rows(plan_scratch, B * T);
+  const LayerTensors& w = weights_;
+
+  // Feed-forward branch. dx is dL/dy, and stays on the residual stream as dL/dmiddle.
+  Tensor dbranch = branch_gradient(dx, scratch, site(dropout, kFeedForwardBranch));
+  linear_backward(scratch.dff, dbranch, keep.ff, w.ff2_weight, grads.ff2_weight, grads.ff2_bias);
+  device_.activation_backward(scratch.dff, scratch.dff, keep.ff_pre, activation_);
+  linear_backward(scratch.dnorm, scratch.dff, keep.ln2, w.ff1_weight, grads.ff1_weight, grads.ff1_bias);
+  device_.layernorm_backward(dx, grads.ln2_weight, grads.ln2_bias, scratch.dnorm, keep.middle, w.ln2_weight,
+                             keep.ln2_mean, keep.ln2_rstd);
+
+  // Attention branch. dx is dL/dmiddle, and becomes dL/dx.
+  dbranch = branch_gradient(dx, scratch, site(dropout, kAttentionBranch));
+  linear_backward(scratch.dnorm, dbranch, keep.attention, w.out_weight, grads.out_weight, grads.out_bias);
+  device_.attention_backward(scratch.dqkv.reshape({B, T, 3 * E}), scratch.dnorm.reshape({B, T, E}),
+                             keep.qkv.reshape({B, T, 3 * E}), keep.attention.reshape({B, T, E}), keep.lse, heads_,
+                             site(dropout, kProbabilities));
+  linear_backward(scratch.dnorm, scratch.dqkv, keep.ln1, w.qkv_weight, grads.qkv_weight, grads.qkv_bias);
+  device_.layernorm_backward(dx, grads.ln1_weight, grads.ln1_bias, scratch.dnorm, x, w.ln1_weight, keep.ln1_mean,
+                             keep.ln1_rstd);
+}
+
+void TransformerLayer::forward_cached(Tensor y, Tensor x, const LayerCache& cache, std::int64_t past,
+                                      const LayerActivations& plan, const LayerScratch& plan_scratch) const {
+  const std::int64_t rows = x.dim(0);
+  const LayerActivations keep = first_rows(plan, rows);
+  const LayerScratch scratch = first_rows(plan_scratch, rows);
+  const LayerTensors& w = weights_;
+
+  device_.layernorm(keep.ln1, keep.ln1_mean, keep.ln1_rstd, x, w.ln1_weight, w.ln1_bias);
+  device_.linear(keep.qkv, keep.ln1, w.qkv_weight, Op::kNone, w.qkv_bias, Activation::kNone, {});
+  device_.attention_cached(keep.attention, cache.keys, cache.values, keep.qkv, heads_, past);
+  device_.linear(scratch.branch, keep.attention, w.out_weight, Op::kNone, w.out_bias, Activation::kNone, {});
+  device_.add_dropout(keep.middle, x, scratch.branch, Dropout{});
+  feed_forward(y, keep, scratch, Dropout{});
+}
+
+Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch, const Dropout& dropout) const {
+  if (dropout.p == 0.0f) return dy;
+  device_.dropout_backward(scratch.dbranch, dy, dropout);
+  return scratch.dbranch;
+}
+
+void TransformerLayer::linear_backward(Tensor dx, Tensor dy, Tensor x, Tensor w, Tensor dw, Tensor db) const {
+  device_.matmul(dw, x, Op::kTranspose, dy, Op::kNone, true);
+  device_.bias_backward(db, dy);
+  device_.matmul(dx, dy, Op::kNone, w, Op::kTranspose, false);
+}
+
+Dropout TransformerLayer::site(Dropout dropout, DropoutSite which) const {
+  dropout.site = 1 + static_cast<std::uint32_t>(3 * index_ + which);  // site 0 is the embedding's
+  return dropout;
+}
+
+}  // namespace hipgpt
