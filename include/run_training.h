@@ -1,0 +1,39 @@
+// A whole training run: from a text file to a checkpoint, with everything a person wants to see on the way.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model_config.h"
+#include "trainer.h"
+
+namespace hipgpt {
+
+struct TrainingRun {
+  std::string data_path = "data/data.txt";
+  std::optional<int> vocab_size;  ///< asked for; without it 5000, or what an existing tokenizer.json has
+  bool reset = false;             ///< train the tokenizer and encode the text anew
+  double val_fraction = 0.1;
+
+  ModelConfig model;
+  bool model_given = false;  ///< sizes were asked for, which a continued checkpoint must then have
+  TrainerOptions training;
+
+  std::string run_name;  ///< empty: artifacts in the working folder; else in checkpoints/NAME/
+  std::string checkpoint;  ///< a checkpoint to continue from, or empty
+  std::int64_t log_every = 10;
+  std::int64_t eval_every = 100;
+  std::int64_t eval_batches = 100;
+  std::int64_t checkpoint_every = 0;
+  int keep_last = 5;
+
+  std::string device = "auto";
+  int threads = 0;
+};
+
+/// Trains as asked. Returns normally when all steps are done and saved; everything else is an Error.
+void run_training(const TrainingRun& run);
+
+}  // namespace hipgpt

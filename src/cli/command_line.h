@@ -1,0 +1,46 @@
+// CommandLine: flags the way both executables want them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace hipgpt {
+
+/// CLI11 with four habits: `_` and `-` are the same in a flag, numbers have a range that NaN is outside of, a mistake
+/// is one line on standard error and exit status 2, and flags may also stand in a file (--config).
+class CommandLine {
+ public:
+  CommandLine(const std::string& program, const std::string& description);
+
+  /// An option with a value. `name` is spelled with '-'.
+  template <typename T>
+  CLI::Option* option(const std::string& name, T& value, const std::string& help) {
+    return app_.add_option(spellings(name), value, help)->group(group_);
+  }
+
+  /// A number from `lowest` to `highest`.
+  template <typename T>
+  CLI::Option* number(const std::string& name, T& value, double lowest, double highest, const std::string& help) {
+    return option(name, value, help)->check(in_range(lowest, highest));
+  }
+
+  CLI::Option* flag(const std::string& name, bool& value, const std::string& help) {
+    return app_.add_flag(spellings(name), value, help)->group(group_);
+  }
+
+  /// The heading in --help for the options that follow.
+  void group(const std::string& name) { group_ = name; }
+
+  /// True if the command line asks for work to be done; otherwise `exit_status` says how to end.
+  bool parse(int argc, char** argv, int& exit_status);
+
+ private:
+  static std::string spellings(const std::string& name);
+  static CLI::Validator in_range(double lowest, double highest);
+
+  std::string program_;
+  std::string group_ = "Options";
+  CLI::App app_;
+};
+
+}  // namespace hipgpt

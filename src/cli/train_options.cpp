@@ -1,0 +1,112 @@
+#include "cli/train_options.h"
+
+#include <optional>
+#include <string>
+
+#include "cli/command_line.h"
+
+namespace hipgpt {
+
+namespace {
+
+constexpr double kMany = 1e9;  // an upper bound for counts of steps
+
+/// Sizes and choices as given, to be laid over a preset.
+struct ModelFlags {
+  std::string preset = "default";
+  std::optional<int> seq, dim, heads, layers, ff;
+  std::optional<std::string> activation;
+  std::optional<bool> final_layernorm, tied_head, head_bias;
+
+  void declare(CommandLine& line) {
+    line.group("Model");
+    line.option("--preset", preset, "Sizes to start from: default or gpt2 (124M)")->check(CLI::IsMember({"default", "gpt2"}));
+    line.number("--dim", dim, 1, 65536, "E, embedding dimension (128)");
+    line.number("--heads", heads, 1, 4096, "H, attention heads; divides E (4)");
+    line.number("--layers", layers, 1, 1024, "L, transformer layers (2)");
+    line.number("--ff", ff, 1, 1 << 20, "F, feed-forward hidden dimension (256)");
+    line.number("--seq", seq, 1, 1 << 20, "S, tokens that the model sees at once (32)");
+    line.option("--activation", activation, "relu or gelu (relu)")->check(CLI::IsMember({"relu", "gelu"}));
+    line.option("--final-layernorm", final_layernorm, "true: a LayerNorm before the head (false)");
+    line.option("--tied-head", tied_head, "true: the head shares the token embedding's weights (false)");
+    line.option("--head-bias", head_bias, "false: no bias in the head (true)");
+  }
+
+  ModelConfig config() const {
+    ModelConfig c = ModelConfig::preset(preset);
+    c.max_seq_len = seq.value_or(c.max_seq_len);
+    c.embed_dim = dim.value_or(c.embed_dim);
+    c.num_heads = heads.value_or(c.num_heads);
+    c.num_layers = layers.value_or(c.num_layers);
+    c.ff_hidden_dim = ff.value_or(c.ff_hidden_dim);
+    if (activation) c.activation = activation_from_string(*activation);
+    c.final_layernorm = final_layernorm.value_or(c.final_layernorm);
+    c.tied_head = tied_head.value_or(c.tied_head);
+    c.head_bias = head_bias.value_or(c.head_bias);
+    return c;
+  }
+
+  bool any() const {
+    return preset != "default" || seq || dim || heads || layers || ff || activation || final_layernorm || tied_head ||
+           head_bias;
+  }
+};
+
+void declare_data(CommandLine& line, TrainingRun& run) {
+  line.group("Data");
+  line.option("--data-path", run.data_path, "Text to train on")->capture_default_str();
+  line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
+  line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the text, kept for validation")
+      ->capture_default_str();
+  line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
+}
+
+void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>& min_lr) {
+  line.group("Training");
+  line.number("--steps", t.steps, 1, kMany, "Optimizer steps in all")->capture_default_str();
+  line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch")->capture_default_str();
+  line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step")->capture_default_str();
+  line.number("--lr", t.learning_rate, 1e-12, 1e3, "Highest learning rate")->capture_default_str();
+  line.number("--min-lr", min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
+  line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up")->capture_default_str();
+  line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay")->capture_default_str();
+  line.number("--beta2", t.beta2, 0.0, 0.999999, "AdamW's second decay")->capture_default_str();
+  line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Of matrices; decoupled")->capture_default_str();
+  line.number("--grad-clip", t.grad_clip, 0.0, 1e9, "Largest norm of the gradient; 0: no limit")->capture_default_str();
+  line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing")->capture_default_str();
+  line.number("--seed", t.seed, 0, 9007199254740992.0, "Of weights, batches and dropout")->capture_default_str();
+}
+
+void declare_run(CommandLine& line, TrainingRun& run) {
+  line.group("Run");
+  line.option("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
+  line.option("--ckpt", run.checkpoint, "Continue from this checkpoint");
+  line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")->capture_default_str();
+  line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
+      ->capture_default_str();
+  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of a validation; 0: all")->capture_default_str();
+  line.number("--ckpt-every", run.checkpoint_every, 0, kMany, "Steps between checkpoints; 0: only at the end")
+      ->capture_default_str();
+  line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps")->capture_default_str();
+  line.option("--device", run.device, "auto or cpu")->capture_default_str();
+  line.number("--threads", run.threads, 0, 4096, "Threads; 0: one for each core")->capture_default_str();
+}
+
+}  // namespace
+
+bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
+  CommandLine line("train_gpt", "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
+  ModelFlags model;
+  std::optional<float> min_lr;
+  declare_data(line, run);
+  model.declare(line);
+  declare_training(line, run.training, min_lr);
+  declare_run(line, run);
+  if (!line.parse(argc, argv, exit_status)) return false;
+  run.model = model.config();
+  run.model_given = model.any();
+  run.training.min_learning_rate = min_lr.value_or(0.1f * run.training.learning_rate);
+  return true;
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,11 @@
+// generate: prompt in, text out.
+#include "cli/generate_options.h"
+#include "cli/run_main.h"
+#include "run_generation.h"
+
+int main(int argc, char** argv) {
+  hipgpt::GenerationRun run;
+  int exit_status = 0;
+  if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;
+  return hipgpt::report_errors("generate", [&] { hipgpt::run_generation(run); });
+}

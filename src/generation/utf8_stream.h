@@ -1,0 +1,23 @@
+// Utf8Stream: bytes in, whole characters out.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace hipgpt {
+
+/// A token can end in the middle of a character, and a terminal must never see half of one. Bytes that can't be part
+/// of a character become U+FFFD, one for each maximal broken sequence, as the Unicode Standard recommends.
+class Utf8Stream {
+ public:
+  /// The characters that `bytes` completes.
+  std::string push(std::string_view bytes);
+
+  /// What is left at the end: nothing, or U+FFFD for a character that was cut short.
+  std::string finish();
+
+ private:
+  std::string pending_;
+};
+
+}  // namespace hipgpt

@@ -1,0 +1,61 @@
+#include "training/progress_line.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+
+namespace hipgpt {
+
+namespace {
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+ProgressLine::ProgressLine() : terminal_(isatty(STDOUT_FILENO) == 1) {}
+
+ProgressLine::~ProgressLine() { erase(); }
+
+void ProgressLine::show(const std::string& text) {
+  if (!terminal_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (shown_ && now - last_ < std::chrono::milliseconds(100)) return;
+  last_ = now;
+  shown_ = true;
+  fmt::print("\r\033[K{}", text.substr(0, terminal_width() - 1));  // a wrapped line could not be erased
+  std::fflush(stdout);
+}
+
+void ProgressLine::print(const std::string& text) {
+  erase();
+  fmt::print("{}\n", text);
+  std::fflush(stdout);
+}
+
+void ProgressLine::erase() {
+  if (shown_) fmt::print("\r\033[K");
+  std::fflush(stdout);
+  shown_ = false;
+}
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<long long>(std::lround(std::max(0.0, seconds)));
+  if (s >= 3600) return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+  return fmt::format("{}:{:02}", s / 60, s % 60);
+}
+
+std::string grouped(long long number) {
+  std::string text = std::to_string(number);
+  for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > (number < 0 ? 1 : 0); i -= 3) {
+    text.insert(static_cast<std::size_t>(i), ",");
+  }
+  return text;
+}
+
+}  // namespace hipgpt

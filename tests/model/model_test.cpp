@@ -1,0 +1,288 @@
+// The whole model: its size, its gradients against central differences in double, and against a GPT-2 of the
+// transformers library.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "gpt_model.h"
+#include "reference_model.h"
+#include "safetensors_file.h"
+
+namespace hipgpt {
+namespace {
+
+using reference::Values;
+
+constexpr ModelConfig kTinyDefault{.vocab_size = 11, .max_seq_len = 5, .embed_dim = 8, .num_heads = 2, .num_layers = 2,
+                                   .ff_hidden_dim = 12};
+constexpr ModelConfig kTinyGpt2{.vocab_size = 11, .max_seq_len = 5, .embed_dim = 6, .num_heads = 3, .num_layers = 2,
+                                .ff_hidden_dim = 10, .activation = Activation::kGelu, .final_layernorm = true,
+                                .tied_head = true, .head_bias = false};
+
+TEST(ModelConfigTest, DefaultHasTheReadmesNumberOfParameters) {
+  EXPECT_EQ(ModelConfig{}.parameter_count(), 1'554'056);
+  EXPECT_EQ(ParameterLayout(ModelConfig{}).num_elements, 1'554'056);
+}
+
+TEST(ModelConfigTest, Gpt2HasItsNumberOfParameters) {
+  const ModelConfig gpt2 = ModelConfig::preset("gpt2");
+  EXPECT_EQ(gpt2.parameter_count(), 124'439'808);
+  EXPECT_EQ(ParameterLayout(gpt2).num_elements, 124'439'808);
+}
+
+TEST(ModelConfigTest, FormulaAgreesWithTheLayoutForEveryChoice) {
+  for (int choice = 0; choice < 8; ++choice) {
+    ModelConfig c = kTinyDefault;
+    c.final_layernorm = choice & 1;
+    c.tied_head = choice & 2;
+    c.head_bias = choice & 4;
+    EXPECT_EQ(c.parameter_count(), ParameterLayout(c).num_elements) << choice;
+  }
+}
+
+TEST(ModelConfigTest, MetadataRoundTrip) {
+  for (const ModelConfig& c : {ModelConfig{}, ModelConfig::preset("gpt2"), kTinyGpt2}) {
+    EXPECT_EQ(ModelConfig::from_metadata(c.to_metadata(), "test"), c);
+  }
+  auto metadata = kTinyGpt2.to_metadata();
+  for (const auto& [key, bad] : {std::pair<std::string, std::string>{"vocab_size", "-1"}, {"num_heads", "4"}, {"embed_dim", "1e3"},
+                                 {"max_seq_len", ""}, {"activation", "swish"}, {"tied_head", "1"}, {"num_layers", "99999999999"}}) {
+    auto damaged = metadata;
+    damaged[key] = bad;
+    EXPECT_THROW(ModelConfig::from_metadata(damaged, "test"), std::runtime_error) << key;
+    damaged.erase(key);
+    EXPECT_THROW(ModelConfig::from_metadata(damaged, "test"), std::runtime_error) << key;
+  }
+}
+
+TEST(ModelConfigTest, OnlyMatricesDecay) {
+  for (const ModelConfig& c : {kTinyDefault, kTinyGpt2}) {
+    const ParameterLayout layout(c);
+    for (const ParameterInfo& p : layout.tensors) {
+      EXPECT_EQ(p.shape.size() == 2, p.offset + p.size <= layout.num_decayed) << p.name;
+      EXPECT_EQ(p.shape.size() == 1, p.offset >= layout.num_decayed) << p.name;
+    }
+  }
+}
+
+/// A small model on the CPU with random weights, and a batch for it.
+class SmallModel {
+ public:
+  SmallModel(const ModelConfig& config, int batch, int threads = 2)
+      : device(make_device("cpu", threads)), model(*device, config), grads(*device, model.layout()), batch(batch) {
+    std::mt19937 generator(3);
+    std::vector<float> w(static_cast<std::size_t>(model.layout().num_elements));
+    for (float& v : w) v = std::uniform_real_distribution<float>(-0.6f, 0.6f)(generator);
+    device->copy_to_device(model.weights().flat(), w.data());
+    weights.assign(w.begin(), w.end());
+    const auto count = static_cast<std::size_t>(batch * config.max_seq_len);
+    for (std::size_t i = 0; i < count; ++i) {
+      inputs.push_back(std::uniform_int_distribution<int>(0, config.vocab_size - 1)(generator));
+      targets.push_back(std::uniform_int_distribution<int>(0, config.vocab_size - 1)(generator));
+    }
+    model.plan(batch, config.max_seq_len, true);
+  }
+
+  std::vector<float> gradients() {
+    std::vector<float> g(static_cast<std::size_t>(model.layout().num_elements));
+    device->copy_to_host(g.data(), grads.flat());
+    return g;
+  }
+
+  std::unique_ptr<Device> device;
+  GPTModel model;
+  Parameters grads;
+  int batch;
+  Values weights;
+  std::vector<std::int32_t> inputs, targets;
+};
+
+class EveryModel : public testing::TestWithParam<ModelConfig> {};
+INSTANTIATE_TEST_SUITE_P(Configs, EveryModel, testing::Values(kTinyDefault, kTinyGpt2), [](const auto& info) {
+  return info.param.tied_head ? "gpt2" : "default";
+});
+
+TEST_P(EveryModel, LossAndGradientsAgreeWithCentralDifferences) {
+  SmallModel small(GetParam(), 3);
+  const reference::Model exact(GetParam());
+  const double loss = small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, {});
+  EXPECT_NEAR(loss, exact.loss(small.weights, small.inputs, small.targets, 3), 1e-5 * loss);
+  const Values expected = reference::central_differences(
+      [&](const Values& w) { return exact.loss(w, small.inputs, small.targets, 3); }, small.weights);
+  const auto actual = small.gradients();
+  for (const ParameterInfo& p : small.model.layout().tensors) {
+    double scale = 0, error = 0;
+    for (std::int64_t i = p.offset; i < p.offset + p.size; ++i) {
+      scale = std::max(scale, std::abs(expected[i]));
+      error = std::max(error, std::abs(expected[i] - actual[i]));
+    }
+    EXPECT_LT(error, 1e-4 * scale + 1e-9) << p.name;
+  }
+}
+
+TEST_P(EveryModel, GradientsAccumulate) {
+  SmallModel small(GetParam(), 2);
+  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 1.0f, {});
+  auto once = small.gradients();
+  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 0.5f, {});
+  const auto more = small.gradients();
+  for (std::size_t i = 0; i < once.size(); ++i) ASSERT_NEAR(more[i], 1.5f * once[i], 1e-5f + 1e-5f * std::abs(once[i]));
+}
+
+TEST_P(EveryModel, AttendsOnlyToThePast) {
+  SmallModel small(GetParam(), 1);
+  const int S = GetParam().max_seq_len, V = GetParam().vocab_size;
+  const auto before = small.model.logits(small.inputs.data(), 1);
+  for (int changed = 0; changed < S; ++changed) {
+    auto inputs = small.inputs;
+    inputs[changed] = (inputs[changed] + 1) % V;
+    const auto after = small.model.logits(inputs.data(), 1);
+    for (int t = 0; t < S; ++t) {
+      const bool same = std::equal(before.begin() + t * V, before.begin() + (t + 1) * V, after.begin() + t * V);
+      EXPECT_EQ(same, t < changed) << "position " << t << " after a change at " << changed;
+    }
+  }
+}
+
+TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
+  SmallModel small(GetParam(), 1);
+  const int S = GetParam().max_seq_len, V = GetParam().vocab_size;
+  const auto full = small.model.logits(small.inputs.data(), 1);
+  for (int prompt = 1; prompt <= S; ++prompt) {
+    const auto cache = small.model.make_cache();
+    auto last = small.model.extend(*cache, std::span(small.inputs).first(prompt));
+    for (int t = prompt - 1; t < S; ++t) {
+      if (t >= prompt) last = small.model.extend(*cache, std::span(small.inputs).subspan(t, 1));
+      for (int j = 0; j < V; ++j) ASSERT_NEAR(last[j], full[t * V + j], 2e-5) << t;
+    }
+    EXPECT_THROW(small.model.extend(*cache, std::span(small.inputs).first(1)), std::runtime_error);
+  }
+}
+
+TEST_P(EveryModel, EvaluationWithoutGradientsGivesTheSameLoss) {
+  SmallModel small(GetParam(), 3);
+  const double with = small.model.loss(small.inputs.data(), small.targets.data(), 3);
+  const double fewer = small.model.loss(small.inputs.data(), small.targets.data(), 2);
+  small.model.plan(3, GetParam().max_seq_len, false);
+  EXPECT_EQ(with, small.model.loss(small.inputs.data(), small.targets.data(), 3));
+  EXPECT_EQ(fewer, small.model.loss(small.inputs.data(), small.targets.data(), 2));
+}
+
+TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
+  const Dropout dropout{.p = 0.1f, .seed = 1, .step = 2};
+  std::vector<float> first;
+  for (const int threads : {1, 2, 5, 1}) {
+    SmallModel small(GetParam(), 3, threads);
+    small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout);
+    if (first.empty()) first = small.gradients();
+    EXPECT_EQ(first, small.gradients()) << threads;
+  }
+}
+
+TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
+  // Along a random direction, so that fp32 suffices: the loss with a fixed mask is a smooth function of the weights.
+  SmallModel small(GetParam(), 3);
+  const Dropout dropout{.p = 0.25f, .seed = 9, .step = 4};
+  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout);
+  const auto gradient = small.gradients();
+  double length = 0;
+  for (const float g : gradient) length += static_cast<double>(g) * g;
+  length = std::sqrt(length);
+  const double h = 1e-2;
+  const auto loss_at = [&](double distance) {
+    std::vector<float> w(small.weights.begin(), small.weights.end());
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] += static_cast<float>(distance * gradient[i] / length);
+    small.device->copy_to_device(small.model.weights().flat(), w.data());
+    Parameters ignored(*small.device, small.model.layout());
+    return small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, ignored, 1.0f, dropout);
+  };
+  EXPECT_NEAR((loss_at(h) - loss_at(-h)) / (2 * h), length, 5e-3 * length);
+}
+
+TEST(InitializationTest, IsGpt2s) {
+  const auto device = make_device("cpu", 1);
+  const ModelConfig config;
+  const ParameterLayout layout(config);
+  Parameters a(*device, layout), b(*device, layout), c(*device, layout);
+  initialize(a, config, *device, 1);
+  initialize(b, config, *device, 1);
+  initialize(c, config, *device, 2);
+  const auto values = [&](const Parameters& p, const ParameterInfo& info) {
+    return std::vector<float>(p.flat().f32() + info.offset, p.flat().f32() + info.offset + info.size);
+  };
+  for (const ParameterInfo& info : layout.tensors) {
+    const auto v = values(a, info);
+    EXPECT_EQ(v, values(b, info)) << info.name;
+    double mean = 0, square = 0;
+    for (const float x : v) {
+      mean += x / static_cast<double>(v.size());
+      square += static_cast<double>(x) * x / static_cast<double>(v.size());
+    }
+    if (info.shape.size() == 2) {
+      const bool ends_a_branch = info.name.ends_with("c_proj.weight");
+      EXPECT_NEAR(std::sqrt(square), ends_a_branch ? 0.01 : 0.02, 5e-4) << info.name;  // 0.02 / sqrt(2 * 2)
+      EXPECT_NEAR(mean, 0.0, 1e-3) << info.name;
+      EXPECT_NE(v, values(c, info)) << info.name;
+    } else {
+      EXPECT_EQ(mean, info.name.ends_with(".weight") ? 1.0 : 0.0) << info.name;
+    }
+  }
+}
+
+/// The fixture made by tests/fixtures/make_gpt2_fixture.py.
+class TransformersFixture : public testing::Test {
+ protected:
+  TransformersFixture()
+      : file_(SafetensorsFile::open(HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small.safetensors")),
+        config_(ModelConfig::from_metadata(file_.metadata(), "fixture")),
+        batch_(std::stoi(file_.metadata().at("batch"))),
+        device_(make_device("cpu", 2)),
+        model_(*device_, config_) {
+    for (const ParameterInfo& p : model_.layout().tensors) {
+      device_->copy_to_device(model_.weights().tensor(p.name), file_.tensor(p.name).bytes.data());
+    }
+    model_.plan(batch_, config_.max_seq_len, true);
+  }
+
+  std::vector<float> floats(const std::string& name) const {
+    const auto bytes = file_.tensor(name).bytes;
+    const auto* first = reinterpret_cast<const float*>(bytes.data());
+    return {first, first + bytes.size() / sizeof(float)};
+  }
+  const std::int32_t* ints(const std::string& name) const {
+    return reinterpret_cast<const std::int32_t*>(file_.tensor(name).bytes.data());
+  }
+
+  static void expect_close(std::span<const float> actual, const std::vector<float>& expected, const std::string& what) {
+    ASSERT_EQ(actual.size(), expected.size()) << what;
+    double scale = 0, error = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      scale = std::max(scale, std::abs(static_cast<double>(expected[i])));
+      error = std::max(error, std::abs(static_cast<double>(actual[i]) - expected[i]));
+    }
+    EXPECT_LT(error / scale, 1e-5) << what;
+  }
+
+  SafetensorsFile file_;
+  ModelConfig config_;
+  int batch_;
+  std::unique_ptr<Device> device_;
+  GPTModel model_;
+};
+
+TEST_F(TransformersFixture, Logits) { expect_close(model_.logits(ints("inputs"), batch_), floats("logits"), "logits"); }
+
+TEST_F(TransformersFixture, LossAndEveryGradient) {
+  Parameters grads(*device_, model_.layout());
+  const double loss = model_.loss_and_gradients(ints("inputs"), ints("targets"), batch_, grads, 1.0f, {});
+  EXPECT_NEAR(loss, floats("loss")[0], 1e-5 * loss);
+  for (const ParameterInfo& p : model_.layout().tensors) {
+    const std::span<const float> actual(grads.flat().f32() + p.offset, static_cast<std::size_t>(p.size));
+    expect_close(actual, floats("grad." + p.name), p.name);
+  }
+}
+
+}  // namespace
+}  // namespace hipgpt
