@@ -1,0 +1,64 @@
+// The safetensors layout: named tensors, with a JSON header that says where each one is.
+// src/checkpoint/README.md shows it byte by byte. Nothing here knows what the tensors are for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hipgpt {
+
+class MappedFile;
+
+/// A tensor in a file, or one to be written to a file. The bytes belong to someone else: to the
+/// SafetensorsFile that it came from, or to the caller of write_safetensors().
+struct SafetensorsTensor {
+  std::string name;
+  std::string dtype;  // "F32", "BF16", "I64", "U8", ... in the format's own spelling
+  std::vector<uint64_t> shape;
+  std::span<const std::byte> bytes;  // row-major, little-endian; aligned for its dtype in files written here
+};
+
+/// A safetensors file opened for reading. Copies share the mapping.
+class SafetensorsFile {
+ public:
+  /// Maps a file and checks it: sizes and bounds first, then the checksums, if it has them.
+  static SafetensorsFile open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+  /// In the order of their bytes in the file.
+  const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }
+
+  /// The tensor of that name. It is an Error if there is none; find() returns null instead.
+  const SafetensorsTensor& tensor(std::string_view name) const;
+  const SafetensorsTensor* find(std::string_view name) const;
+
+  /// True for files written here: every bit of such a file has been checked. Other programs write no
+  /// checksum.
+  bool has_checksum() const { return has_checksum_; }
+
+ private:
+  SafetensorsFile() = default;
+
+  std::string path_;
+  std::shared_ptr<const MappedFile> file_;
+  std::map<std::string, std::string> metadata_;
+  std::vector<SafetensorsTensor> tensors_;
+  std::map<std::string, size_t, std::less<>> index_;  // name -> place in tensors_
+  bool has_checksum_ = false;
+};
+
+/// Writes a file that any safetensors reader opens, replacing `path` in one step. Tensors of wider elements
+/// come first, so that all are aligned; otherwise they keep their order. "format" (unless given), "checksum"
+/// and "header_checksum" are added to the metadata.
+void write_safetensors(const std::string& path, std::span<const SafetensorsTensor> tensors,
+                       const std::map<std::string, std::string>& metadata);
+
+}  // namespace hipgpt

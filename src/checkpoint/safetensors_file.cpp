@@ -1,0 +1,347 @@
+#include "safetensors_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "error.h"
+#include "util/atomic_file.h"
+#include "util/mapped_file.h"
+
+namespace hipgpt {
+namespace {
+
+using Metadata = std::map<std::string, std::string>;
+
+static_assert(std::endian::native == std::endian::little,
+              "tensors are little-endian, and copied as they are");
+
+constexpr uint64_t kLengthBytes = 8;
+constexpr uint64_t kLargestHeader = 100'000'000;  // the format's own limit
+constexpr uint64_t kDataAlignment = 64;           // a cache line, and what the widest vector loads ask for
+constexpr const char* kMetadataKey = "__metadata__";
+constexpr const char* kChecksumKey = "checksum";
+constexpr const char* kHeaderChecksumKey = "header_checksum";
+
+[[noreturn]] void fail(const std::string& path, const std::string& fault,
+                       const char* remedy = "use an intact copy of it") {
+  throw Error(fmt::format("{}: {}; {}", path, fault, remedy));
+}
+
+/// A name from a file as it may appear in a message: on one line, whatever it contains.
+std::string in_quotes(std::string_view name) {
+  return nlohmann::json(name).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// Bytes per element; 0 for a dtype that is unknown here.
+uint64_t element_bytes(std::string_view dtype) {
+  static const std::map<std::string_view, uint64_t> kSizes = {
+      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1},
+      {"U16", 2},  {"I16", 2}, {"F16", 2}, {"BF16", 2},    {"U32", 4},     {"I32", 4},
+      {"F32", 4},  {"U64", 8}, {"I64", 8}, {"F64", 8},     {"C64", 8}};
+  const auto found = kSizes.find(dtype);
+  return found == kSizes.end() ? 0 : found->second;
+}
+
+/// The bytes that a shape takes, or nothing where that exceeds 64 bits.
+std::optional<uint64_t> tensor_bytes(const std::vector<uint64_t>& shape, uint64_t element_size) {
+  uint64_t bytes = element_size;
+  for (const uint64_t extent : shape) {
+    if (__builtin_mul_overflow(bytes, extent, &bytes)) return std::nullopt;
+  }
+  return bytes;
+}
+
+// ---- Checksums
+// ----------------------------------------------------------------------------------------------------
+// "checksum" covers the bytes of the tensors. "header_checksum" covers everything before them, the eight
+// bytes of the length included, with its own sixteen digits counted as zeros. A file has both or neither: so
+// a damaged key cannot make a file pass for one that never had a checksum.
+
+std::string checksum_text(uint64_t hash) {
+  return fmt::format("xxh3-64:{:016x}", hash);
+}
+
+std::string data_checksum(std::span<const std::byte> data) {
+  return checksum_text(XXH3_64bits(data.data(), data.size()));
+}
+
+std::string header_checksum_entry(std::string_view checksum) {
+  return fmt::format("\"{}\":\"{}\"", kHeaderChecksumKey, checksum);
+}
+
+/// The checksum of `head` (length and header), whose own checksum reads `written`.
+std::string header_checksum(std::string_view head, std::string_view written) {
+  std::string zeroed(head);
+  const std::string zeros = checksum_text(0);
+  const size_t at = zeroed.find(header_checksum_entry(written));
+  if (at != std::string::npos && written.size() == zeros.size()) {
+    zeroed.replace(at, header_checksum_entry(zeros).size(), header_checksum_entry(zeros));
+  }
+  return checksum_text(XXH3_64bits(zeroed.data(), zeroed.size()));
+}
+
+/// True if the file has checksums, which then are right.
+bool check_checksums(const std::string& path, std::string_view head, std::span<const std::byte> data,
+                     const Metadata& metadata) {
+  const auto of_data = metadata.find(kChecksumKey);
+  const auto of_header = metadata.find(kHeaderChecksumKey);
+  if (of_data == metadata.end() && of_header == metadata.end()) return false;
+  const char* remedy =
+      "use an intact copy of it, or, if another program changed it on purpose, let that program leave "
+      "checksum and header_checksum out of the metadata";
+  if (of_data == metadata.end() || of_header == metadata.end()) {
+    fail(path, "damaged (it has only one of its two checksums)", remedy);
+  }
+  if (header_checksum(head, of_header->second) != of_header->second) {
+    fail(path, "damaged (checksum of the header does not match)", remedy);
+  }
+  if (data_checksum(data) != of_data->second) {
+    fail(path, "damaged (checksum of the tensors does not match the header)", remedy);
+  }
+  return true;
+}
+
+// ---- Reading
+// ------------------------------------------------------------------------------------------------------
+
+/// The length of the JSON header, which must lie within the file.
+uint64_t read_header_length(const std::string& path, std::span<const std::byte> bytes) {
+  if (bytes.empty()) fail(path, "empty file");
+  if (bytes.size() < kLengthBytes) fail(path, "not a safetensors file (too short)");
+  uint64_t length;
+  std::memcpy(&length, bytes.data(), kLengthBytes);
+  const bool plausible = length >= 2 && length <= kLargestHeader;
+  if (!plausible) fail(path, fmt::format("not a safetensors file (a header of {} bytes)", length));
+  if (length > bytes.size() - kLengthBytes) {
+    fail(path,
+         fmt::format("truncated, or not a safetensors file (it ends before its header of {} bytes)", length));
+  }
+  return length;
+}
+
+/// Parses the header. The JSON library keeps the last of two equal keys and ignores what follows a zero byte;
+/// both would let two readers see two different files, so both are refused, and nesting deeper than the
+/// format's with them.
+nlohmann::json parse_header(const std::string& path, std::string_view header) {
+  if (header.front() != '{') fail(path, "not a safetensors file (its header is not a JSON object)");
+  if (header.find('\0') != std::string_view::npos) fail(path, "damaged (a zero byte in its header)");
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    using Event = nlohmann::json::parse_event_t;
+    if (depth > 3) fail(path, "damaged (its header is nested too deeply)");
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      fail(path,
+           fmt::format("damaged ({} stands twice in its header)", in_quotes(parsed.get<std::string>())));
+    }
+    return true;
+  };
+  try {
+    return nlohmann::json::parse(header, check);
+  } catch (const nlohmann::json::exception&) {
+    fail(path, "damaged, or not a safetensors file (its header is not valid JSON)");
+  }
+}
+
+Metadata read_metadata(const std::string& path, const nlohmann::json& header) {
+  Metadata metadata;
+  const auto entry = header.find(kMetadataKey);
+  if (entry == header.end()) return metadata;
+  if (!entry->is_object()) fail(path, "damaged (its metadata is not a JSON object)");
+  for (const auto& [key, value] : entry->items()) {
+    if (!value.is_string())
+      fail(path, fmt::format("damaged (the value of metadata {} is not a string)", in_quotes(key)));
+    metadata[key] = value.get<std::string>();
+  }
+  return metadata;
+}
+
+bool is_list_of_sizes(const nlohmann::json& value) {
+  return value.is_array() &&
+         std::all_of(value.begin(), value.end(), [](const auto& item) { return item.is_number_unsigned(); });
+}
+
+SafetensorsTensor read_tensor(const std::string& path, const std::string& name, const nlohmann::json& entry,
+                              std::span<const std::byte> data) {
+  const auto fail_here = [&](const std::string& fault) {
+    fail(path, fmt::format("tensor {} {}", in_quotes(name), fault));
+  };
+  const bool well_formed = entry.is_object() && entry.size() == 3 && entry.contains("dtype") &&
+                           entry["dtype"].is_string() && entry.contains("shape") &&
+                           is_list_of_sizes(entry["shape"]) && entry.contains("data_offsets") &&
+                           is_list_of_sizes(entry["data_offsets"]) && entry["data_offsets"].size() == 2;
+  if (!well_formed) fail_here("is damaged (it needs a dtype, a shape and two data_offsets)");
+
+  const std::string dtype = entry["dtype"].get<std::string>();
+  const std::vector<uint64_t> shape = entry["shape"].get<std::vector<uint64_t>>();
+  const uint64_t begin = entry["data_offsets"][0].get<uint64_t>();
+  const uint64_t end = entry["data_offsets"][1].get<uint64_t>();
+  if (element_bytes(dtype) == 0)
+    fail_here(fmt::format("has the dtype {}, which is unknown here", in_quotes(dtype)));
+  if (begin > end) fail_here("is damaged (it ends before it begins)");
+  if (end > data.size()) fail_here("is truncated (it ends after the end of the file)");
+  const std::optional<uint64_t> needed = tensor_bytes(shape, element_bytes(dtype));
+  if (!needed || *needed != end - begin) {
+    fail_here(fmt::format("is damaged (its shape and dtype do not take the {} bytes it has)", end - begin));
+  }
+  return {name, dtype, shape, data.subspan(begin, end - begin)};
+}
+
+/// The tensors in the order of their bytes, of which each must belong to exactly one.
+std::vector<SafetensorsTensor> read_tensors(const std::string& path, const nlohmann::json& header,
+                                            std::span<const std::byte> data) {
+  std::vector<SafetensorsTensor> tensors;
+  for (const auto& [name, entry] : header.items()) {
+    if (name != kMetadataKey) tensors.push_back(read_tensor(path, name, entry, data));
+  }
+  // By end as well as by begin: an empty tensor goes before the one that begins where it does.
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
+    const auto key = [](const auto& t) { return std::pair(t.bytes.data(), t.bytes.size()); };
+    return key(a) < key(b);
+  });
+  const std::byte* position = data.data();
+  for (const SafetensorsTensor& tensor : tensors) {
+    if (tensor.bytes.data() < position)
+      fail(path, fmt::format("tensor {} overlaps another one", in_quotes(tensor.name)));
+    if (tensor.bytes.data() > position)
+      fail(path, fmt::format("damaged (a gap before tensor {})", in_quotes(tensor.name)));
+    position += tensor.bytes.size();
+  }
+  const auto extra = data.data() + data.size() - position;
+  if (extra > 0) fail(path, fmt::format("damaged ({} bytes follow the last tensor)", extra));
+  return tensors;
+}
+
+// ---- Writing
+// ------------------------------------------------------------------------------------------------------
+
+void check_writable(const std::string& path, std::span<const SafetensorsTensor> tensors) {
+  std::set<std::string_view> names;
+  for (const SafetensorsTensor& tensor : tensors) {
+    const auto fail_here = [&](const char* fault, const char* remedy) {
+      fail(path, fmt::format("cannot be written: tensor {} {}", in_quotes(tensor.name), fault), remedy);
+    };
+    if (tensor.name == kMetadataKey) fail_here("has a reserved name", "choose another one");
+    if (!names.insert(tensor.name).second) fail_here("is given twice", "names must differ");
+    const uint64_t size = element_bytes(tensor.dtype);
+    if (size == 0) fail_here("has an unknown dtype", "F32 is a known one");
+    if (tensor_bytes(tensor.shape, size) != tensor.bytes.size()) {
+      fail_here("has more or fewer bytes than its shape and dtype take", "they must agree");
+    }
+  }
+}
+
+std::vector<SafetensorsTensor> in_file_order(std::span<const SafetensorsTensor> tensors) {
+  std::vector<SafetensorsTensor> sorted(tensors.begin(), tensors.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return element_bytes(a.dtype) > element_bytes(b.dtype);
+  });
+  return sorted;
+}
+
+std::string tensors_checksum(const std::vector<SafetensorsTensor>& tensors) {
+  XXH3_state_t hash;
+  XXH3_64bits_reset(&hash);
+  for (const SafetensorsTensor& tensor : tensors)
+    XXH3_64bits_update(&hash, tensor.bytes.data(), tensor.bytes.size());
+  return checksum_text(XXH3_64bits_digest(&hash));
+}
+
+/// The JSON header, in the order of the file.
+std::string header_text(const std::string& path, const std::vector<SafetensorsTensor>& tensors,
+                        const Metadata& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  header[kMetadataKey] = metadata;
+  uint64_t position = 0;
+  for (const SafetensorsTensor& tensor : tensors) {
+    const uint64_t end = position + tensor.bytes.size();
+    header[tensor.name] = {
+        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {position, end}}};
+    position = end;
+  }
+  try {
+    return header.dump();
+  } catch (const nlohmann::json::exception&) {
+    fail(path, "cannot be written: a name or a piece of metadata is not UTF-8", "JSON holds UTF-8 only");
+  }
+}
+
+/// All that comes before the tensors: length, header, and the spaces that align what follows.
+std::string file_head(const std::string& path, const std::vector<SafetensorsTensor>& tensors,
+                      Metadata metadata) {
+  metadata.emplace("format", "pt");  // some readers insist on it
+  metadata[kChecksumKey] = tensors_checksum(tensors);
+  metadata[kHeaderChecksumKey] = checksum_text(0);
+  std::string header = header_text(path, tensors, metadata);
+  header.resize(
+      (header.size() + kLengthBytes + kDataAlignment - 1) / kDataAlignment * kDataAlignment - kLengthBytes,
+      ' ');
+  const uint64_t length = header.size();
+  if (length > kLargestHeader) {
+    fail(path, fmt::format("cannot be written: a header of {} bytes", length),
+         "the format allows 100 million");
+  }
+  std::string head(kLengthBytes, '\0');
+  std::memcpy(head.data(), &length, kLengthBytes);
+  head += header;
+
+  const std::string entry = header_checksum_entry(checksum_text(0));
+  const std::string checksum = header_checksum(head, checksum_text(0));
+  return head.replace(head.find(entry), entry.size(), header_checksum_entry(checksum));
+}
+
+}  // namespace
+
+SafetensorsFile SafetensorsFile::open(const std::string& path) {
+  const auto file = std::make_shared<MappedFile>(path, MappedFile::Access::kSequential);
+  const uint64_t length = read_header_length(path, file->bytes());
+  const std::string_view head = file->text().substr(0, kLengthBytes + length);
+  const std::span<const std::byte> data = file->bytes().subspan(head.size());
+  const nlohmann::json header = parse_header(path, head.substr(kLengthBytes));
+
+  SafetensorsFile result;
+  result.path_ = path;
+  result.file_ = file;
+  result.metadata_ = read_metadata(path, header);
+  result.tensors_ = read_tensors(path, header, data);
+  result.has_checksum_ = check_checksums(path, head, data, result.metadata_);
+  for (size_t i = 0; i < result.tensors_.size(); ++i) result.index_[result.tensors_[i].name] = i;
+  return result;
+}
+
+const SafetensorsTensor* SafetensorsFile::find(std::string_view name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &tensors_[found->second];
+}
+
+const SafetensorsTensor& SafetensorsFile::tensor(std::string_view name) const {
+  const SafetensorsTensor* found = find(name);
+  if (found == nullptr) {
+    fail(path_, fmt::format("has no tensor {} among its {}", in_quotes(name), tensors_.size()),
+         "use a file of the model that was asked for");
+  }
+  return *found;
+}
+
+void write_safetensors(const std::string& path, std::span<const SafetensorsTensor> tensors,
+                       const Metadata& metadata) {
+  check_writable(path, tensors);
+  const std::vector<SafetensorsTensor> sorted = in_file_order(tensors);
+  AtomicFile file(path);
+  file.write(file_head(path, sorted, metadata));
+  for (const SafetensorsTensor& tensor : sorted) file.write(tensor.bytes);
+  file.commit();
+}
+
+}  // namespace hipgpt

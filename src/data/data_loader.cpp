@@ -1,0 +1,97 @@
+#include "data_loader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "error.h"
+#include "philox.h"
+
+namespace hipgpt {
+
+DataSplit split_tokens(size_t token_count, double val_fraction, int seq_len) {
+  if (!(val_fraction >= 0.0 && val_fraction < 1.0)) {  // this way round, it catches NaN
+    throw Error(
+        fmt::format("--val-fraction {}: must be at least 0 (no validation) and below 1", val_fraction));
+  }
+  if (seq_len < 1) throw Error(fmt::format("--seq {}: must be at least 1", seq_len));
+  const size_t needed = static_cast<size_t>(seq_len) + 1;
+  const size_t val_count = static_cast<size_t>(static_cast<double>(token_count) * val_fraction);
+  const size_t train_count = token_count - val_count;
+  if (train_count < needed) {
+    throw Error(
+        fmt::format("text has {} tokens, of which {} for training; --seq {} needs at least {}: use a longer "
+                    "text or a smaller --seq",
+                    token_count, train_count, seq_len, needed));
+  }
+  if (val_fraction > 0.0 && val_count < needed) {
+    throw Error(
+        fmt::format("text has {} tokens, of which {} for validation; --seq {} needs at least {}: use a "
+                    "longer text, a smaller --seq, or a --val-fraction above {} (0: no validation)",
+                    token_count, val_count, seq_len, needed, val_fraction));
+  }
+  return {0, train_count, train_count, token_count};
+}
+
+DataLoader::DataLoader(const TokenFile& tokens, size_t begin, size_t end, int batch_size, int seq_len,
+                       uint64_t seed)
+    : tokens_(tokens),
+      begin_(begin),
+      end_(end),
+      batch_size_(static_cast<size_t>(batch_size)),
+      seq_len_(static_cast<size_t>(seq_len)),
+      seed_(seed) {
+  if (batch_size < 1) throw Error(fmt::format("--batch {}: must be at least 1", batch_size));
+  if (seq_len < 1) throw Error(fmt::format("--seq {}: must be at least 1", seq_len));
+  if (begin > end || end > tokens.size()) {
+    throw Error(fmt::format("{}: has {} tokens, so tokens {} to {} are no part of it", tokens.path(),
+                            tokens.size(), begin, end));
+  }
+  if (end - begin < seq_len_ + 1) {
+    throw Error(
+        fmt::format("{}: {} tokens are too few for --seq {}, which needs at least {}; use a longer text or a "
+                    "smaller --seq",
+                    tokens.path(), end - begin, seq_len, seq_len_ + 1));
+  }
+}
+
+void DataLoader::random_batch(uint64_t k, int32_t* inputs, int32_t* targets) const {
+  const uint64_t num_starts =
+      end_ - begin_ - seq_len_;  // the last start still has a target for its last input
+  for (size_t row = 0; row < batch_size_; ++row) {
+    const auto bits = philox4x32({static_cast<uint32_t>(k), static_cast<uint32_t>(k >> 32),
+                                  static_cast<uint32_t>(row), static_cast<uint32_t>(RandomUse::kBatches)},
+                                 philox_key(seed_));
+    const size_t start = begin_ + uniform_integer(join_bits(bits[0], bits[1]), num_starts);
+    fill_row(start, static_cast<int>(row), inputs, targets);
+  }
+}
+
+size_t DataLoader::num_windows() const {
+  return (end_ - begin_ - 1) / seq_len_;
+}
+
+size_t DataLoader::num_sequential_batches() const {
+  return (num_windows() + batch_size_ - 1) / batch_size_;
+}
+
+int DataLoader::sequential_batch(size_t i, int32_t* inputs, int32_t* targets) const {
+  if (i >= num_sequential_batches()) {
+    throw Error(fmt::format("{}: batch {} does not exist, there are {}", tokens_.path(), i,
+                            num_sequential_batches()));
+  }
+  const size_t first_window = i * batch_size_;
+  const int rows = static_cast<int>(std::min(batch_size_, num_windows() - first_window));
+  for (int row = 0; row < rows; ++row) {
+    fill_row(begin_ + (first_window + static_cast<size_t>(row)) * seq_len_, row, inputs, targets);
+  }
+  return rows;
+}
+
+void DataLoader::fill_row(size_t start, int row, int32_t* inputs, int32_t* targets) const {
+  const size_t at = static_cast<size_t>(row) * seq_len_;
+  tokens_.copy(start, seq_len_, inputs + at);
+  tokens_.copy(start + 1, seq_len_, targets + at);
+}
+
+}  // namespace hipgpt

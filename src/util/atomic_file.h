@@ -1,0 +1,51 @@
+// Files that are either the old one or the whole new one, whatever happens in between.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hipgpt {
+
+/// Writes a file under a temporary name in the folder of its final one, and renames it when it is complete
+/// and on the disk. Until commit() returns, whatever stood under the final name is untouched; without
+/// commit(), the destructor removes the temporary file. Every failure is an Error.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Appends.
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+  /// Replaces bytes that were written before: for a header that is known only at the end.
+  void overwrite(uint64_t offset, std::span<const std::byte> bytes);
+
+  /// Flushes, syncs and renames. Call it last, and once.
+  void commit();
+
+ private:
+  void open_temporary();
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  void flush();
+  void sync_folder() const;
+  [[noreturn]] void fail(const char* what, int error) const;
+
+  std::string path_;       // as the user named it, for messages
+  std::string target_;     // the file itself, when path_ is a symbolic link
+  std::string temporary_;  // empty when there is none to remove
+  int fd_ = -1;
+  uint64_t flushed_ = 0;  // bytes handed to the kernel
+  std::vector<std::byte> buffer_;
+};
+
+/// The whole of a small file in one call.
+void write_file_atomically(const std::string& path, std::string_view text);
+
+}  // namespace hipgpt

@@ -1,0 +1,75 @@
+#include "util/mapped_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "error.h"
+
+namespace hipgpt {
+namespace {
+
+/// Closes a descriptor at the end of a scope; a mapping outlives it.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+[[noreturn]] void fail_to_open(const std::string& path, int error) {
+  if (error == ENOENT) throw Error(fmt::format("{}: no such file; check the path", path));
+  if (error == EACCES) throw Error(fmt::format("{}: not readable; check its permissions", path));
+  throw Error(fmt::format("{}: cannot be opened ({})", path, std::generic_category().message(error)));
+}
+
+/// The size of an open file, which must be a regular one.
+size_t regular_size(int fd, const std::string& path) {
+  struct stat status;
+  if (::fstat(fd, &status) != 0) fail_to_open(path, errno);
+  if (S_ISDIR(status.st_mode)) throw Error(fmt::format("{}: is a folder; name a file in it", path));
+  if (!S_ISREG(status.st_mode)) {
+    throw Error(fmt::format("{}: is a pipe or a device; copy its contents to a file and name that", path));
+  }
+  return static_cast<size_t>(status.st_size);
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path, Access access) {
+  // O_NONBLOCK: a pipe would otherwise hold us here until someone writes to it.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) fail_to_open(path, errno);
+  size_ = regular_size(file.fd, path);
+  if (size_ == 0) return;
+  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (data == MAP_FAILED) fail_to_open(path, errno);
+  data_ = data;
+  advise(access);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+void MappedFile::advise(Access access) const {
+  // Advice may be ignored, so a failure is none of ours.
+  if (data_ != nullptr) ::madvise(data_, size_, access == Access::kRandom ? MADV_RANDOM : MADV_SEQUENTIAL);
+}
+
+}  // namespace hipgpt

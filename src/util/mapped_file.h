@@ -1,0 +1,37 @@
+// A file as memory: the kernel reads a page when it is first touched, and may drop it again.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace hipgpt {
+
+/// A read-only view of a whole regular file. The bytes live as long as this object.
+///
+/// HipGPT replaces files by renaming a new one over them, which leaves a mapping of the old one intact.
+/// Should some other program shorten the file in place, touching the lost pages ends the process (SIGBUS).
+class MappedFile {
+ public:
+  /// Tells the kernel whether to read ahead.
+  enum class Access { kSequential, kRandom };
+
+  MappedFile(const std::string& path, Access access);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  void advise(Access access) const;
+
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+  std::string_view text() const { return {static_cast<const char*>(data_), size_}; }
+
+ private:
+  void* data_ = nullptr;  // null for an empty file, which cannot be mapped
+  size_t size_ = 0;
+};
+
+}  // namespace hipgpt

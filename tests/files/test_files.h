@@ -1,0 +1,66 @@
+// What the tests of files share: a folder that goes away, and files made and spoilt by hand.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "error.h"
+
+namespace hipgpt {
+
+/// A fresh folder per test, removed with all that is in it.
+class FilesTest : public ::testing::Test {
+ protected:
+  FilesTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "hipgpt-test-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw Error("no temporary folder");
+    folder_ = pattern;
+  }
+  ~FilesTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  size_t files_in_folder() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(folder_), {}));
+  }
+
+  std::filesystem::path folder_;
+};
+
+inline std::string read_all(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline void write_all(const std::string& path, std::string_view bytes) {
+  // Not emptied and written anew: some file systems would wait for the disk at each of thousands of files.
+  std::filesystem::remove(path);
+  std::ofstream file(path, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+/// The message of the Error that `action` throws; empty if it throws none.
+template <typename Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+/// An Error was thrown, its message is one line and contains `part`.
+inline ::testing::AssertionResult says(const std::string& message, const std::string& part) {
+  const bool good = message.find(part) != std::string::npos && message.find('\n') == std::string::npos;
+  if (good) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "\"" << message << "\" does not say \"" << part << "\" on one line";
+}
+
+}  // namespace hipgpt
