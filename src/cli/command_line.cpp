@@ -16,7 +16,7 @@ class Help : public CLI::Formatter {
  public:
   std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
     if (is_positional || option->get_lnames().empty()) return Formatter::make_option_name(option, is_positional);
-    return "--" + option->get_lnames().front();
+    return std::string("--").append(option->get_lnames().front());
   }
 };
 
@@ -51,7 +51,7 @@ bool CommandLine::parse(int argc, char** argv, int& exit_status) {
 std::string CommandLine::spellings(const std::string& name) {
   std::string other = name;
   std::replace(other.begin() + 2, other.end(), '-', '_');
-  return other == name ? name : name + "," + other;
+  return other == name ? name : fmt::format("{},{}", name, other);
 }
 
 CLI::Validator CommandLine::in_range(double lowest, double highest) {

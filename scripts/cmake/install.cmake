@@ -1,0 +1,48 @@
+# `cmake --install build --prefix DIR`: the executables, the library with its headers, and what find_package(hipgpt) needs.
+# A consumer writes find_package(hipgpt), links hipgpt::hipgpt and includes <hipgpt/gpt_model.h>.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+# The linker of a consumer needs these libraries beside libhipgpt.a. The header-only ones are compiled into it already.
+# Those that were built here are installed too; for the others the consumer looks where this build found them.
+set(hipgpt_link_names openblas fmt utf8proc)
+set(hipgpt_link_directories "")
+foreach(name IN LISTS hipgpt_link_names)
+  if(TARGET hipgpt_${name})
+    install(FILES $<TARGET_FILE:hipgpt_${name}> DESTINATION ${CMAKE_INSTALL_LIBDIR}/hipgpt)
+  elseif(TARGET hipgpt_${name}_build)
+    install(FILES ${CMAKE_BINARY_DIR}/_deps/${name}-install/lib/lib${name}.a DESTINATION ${CMAKE_INSTALL_LIBDIR}/hipgpt)
+  elseif(hipgpt_${name}_library)
+    get_filename_component(directory ${hipgpt_${name}_library} DIRECTORY)
+    list(APPEND hipgpt_link_directories ${directory})
+  endif()
+endforeach()
+# OpenBLAS has another name where its builds lie side by side in one folder (openblaso, openblasp).
+if(hipgpt_openblas_library)
+  get_filename_component(openblas_name ${hipgpt_openblas_library} NAME_WE)
+  string(REGEX REPLACE "^lib" "" openblas_name ${openblas_name})
+  list(TRANSFORM hipgpt_link_names REPLACE "^openblas$" ${openblas_name})
+endif()
+
+add_library(hipgpt::hipgpt ALIAS hipgpt) # the same name for who takes this folder in with add_subdirectory()
+
+install(TARGETS hipgpt ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/hipgpt FILES_MATCHING PATTERN "*.h")
+foreach(executable train_gpt generate)
+  if(TARGET ${executable})
+    # An OpenBLAS outside the default folders is found again after the installation.
+    set_target_properties(${executable} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+    install(TARGETS ${executable} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endforeach()
+
+set(hipgpt_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hipgpt)
+set(hipgpt_archive ${CMAKE_INSTALL_LIBDIR}/${CMAKE_STATIC_LIBRARY_PREFIX}hipgpt${CMAKE_STATIC_LIBRARY_SUFFIX})
+set(hipgpt_library_dir ${CMAKE_INSTALL_LIBDIR}/hipgpt)
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/hipgptConfig.cmake.in ${PROJECT_BINARY_DIR}/hipgptConfig.cmake
+  INSTALL_DESTINATION ${hipgpt_config_dir}
+  PATH_VARS CMAKE_INSTALL_INCLUDEDIR hipgpt_archive hipgpt_library_dir
+)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/hipgptConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/hipgptConfig.cmake ${PROJECT_BINARY_DIR}/hipgptConfigVersion.cmake
+  DESTINATION ${hipgpt_config_dir})
