@@ -11,7 +11,7 @@ namespace hipgpt {
 namespace {
 
 template <typename Slope>
-void multiply_by_slope(int threads, Tensor dx, Tensor dy, Tensor pre, Slope slope) {
+void multiply_by_slope(cpu::ThreadPool& threads, Tensor dx, Tensor dy, Tensor pre, Slope slope) {
   float* out = dx.f32();
   const float *in = dy.f32(), *x = pre.f32();
   cpu::parallel_ranges(threads, dx.size(), 8192, [=](std::int64_t begin, std::int64_t end) {

@@ -14,7 +14,7 @@ constexpr std::int64_t kChunk = 8192;
 
 /// sum_i f(x[i]) in double: chunks in parallel, their sums in order.
 template <typename F>
-double sum_in_chunks(int threads, std::vector<double>& partial, Tensor x, F f) {
+double sum_in_chunks(cpu::ThreadPool& threads, std::vector<double>& partial, Tensor x, F f) {
   const std::int64_t n = x.size();
   const float* in = x.f32();
   partial.resize(static_cast<std::size_t>((n + kChunk - 1) / kChunk));

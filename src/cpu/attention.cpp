@@ -141,7 +141,7 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
 void CpuDevice::attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
   const std::int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
   const std::int64_t blocks = (seq_len + kBlock - 1) / kBlock;
-  cpu::parallel_for(threads_, batch * heads * blocks, [&](std::int64_t task) {
+  threads_.run(batch * heads * blocks, [&](std::int64_t task) {
     const Head head(qkv, heads, task / blocks);
     const View head_out = head_of(out, heads, head.index);
     const std::int64_t first = task % blocks * kBlock, rows = std::min(kBlock, seq_len - first);
@@ -156,7 +156,7 @@ void CpuDevice::attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor 
                                    const Dropout& dropout) {
   const std::int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
   const std::int64_t blocks = (seq_len + kBlock - 1) / kBlock;
-  cpu::parallel_for(threads_, batch * heads, [&](std::int64_t bh) {
+  threads_.run(batch * heads, [&](std::int64_t bh) {
     const Head head(qkv, heads, bh), grad(dqkv, heads, bh);
     const float scale = 1.0f / std::sqrt(static_cast<float>(head.q.cols));
     // The last block sees every key, so it is the one that writes dk and dv instead of adding to them.
@@ -177,16 +177,17 @@ void CpuDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor 
     std::copy_n(row + 2 * width, width, values.f32() + (past + i) * width);
   }
   const std::int64_t blocks = (count + kBlock - 1) / kBlock;
-  // A single token's attention is too little work to share among threads until the context is long.
-  const int threads = (past + count) * width > (1 << 16) ? threads_ : 1;
-  cpu::parallel_for(threads, heads * blocks, [&](std::int64_t task) {
+  const auto attend_head = [&](std::int64_t task) {
     const std::int64_t h = task / blocks, first = task % blocks * kBlock, rows = std::min(kBlock, count - first);
     const std::int64_t seen = past + first + rows;
     attend({out.f32() + first * width + h * d, rows, d, width}, nullptr,
            {qkv.f32() + first * 3 * width + h * d, rows, d, 3 * width}, {keys.f32() + h * d, seen, d, width},
            {values.f32() + h * d, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)), Dropout{},
            0);
-  });
+  };
+  // A single token's attention is too little work to share among threads until the context is long.
+  if (count * (past + count) * width > (1 << 18)) return threads_.run(heads * blocks, attend_head);
+  for (std::int64_t task = 0; task < heads * blocks; ++task) attend_head(task);
 }
 
 }  // namespace hipgpt

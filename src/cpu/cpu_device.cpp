@@ -2,7 +2,8 @@
 
 #include <cblas.h>
 #include <fmt/format.h>
-#include <omp.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -13,19 +14,39 @@
 
 namespace hipgpt {
 
-CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : omp_get_max_threads()) {
+namespace {
+
+/// The cores that this process may use.
+int available_cores() {
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
+}  // namespace
+
+CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
   // Products are cut into pieces here (matmul.cpp), each for one thread: OpenBLAS must not start its own.
   openblas_set_num_threads(1);
+  if (openblas_get_parallel() == OPENBLAS_OPENMP && threads_.size() > 1) {
+    throw Error("this OpenBLAS is its OpenMP build, which gives wrong products when several threads call it; "
+                "install libopenblas-pthread-dev and build again, or use --threads 1");
+  }
 }
 
 std::string CpuDevice::description() const {
-  return fmt::format("cpu, {} thread{}, OpenBLAS for {}", threads_, threads_ == 1 ? "" : "s",
+  return fmt::format("cpu, {} thread{}, OpenBLAS for {}", threads_.size(), threads_.size() == 1 ? "" : "s",
                      openblas_get_corename());
 }
 
 void* CpuDevice::allocate(std::size_t bytes) {
-  void* memory = ::operator new(bytes, std::align_val_t{64}, std::nothrow);
-  if (memory == nullptr) throw Error(fmt::format("out of memory: {} bytes asked for", bytes));
+  // Linux promises more memory than there is and ends a process that uses it: better to say so before.
+  const auto present = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* memory = bytes > present ? nullptr : ::operator new(bytes, std::align_val_t{64}, std::nothrow);
+  if (memory == nullptr) {
+    throw Error(fmt::format("out of memory: {:.1f} GiB asked for in one piece, and this machine has {:.1f} GiB; "
+                            "make the model, --batch or --seq smaller",
+                            static_cast<double>(bytes) / (1 << 30), static_cast<double>(present) / (1 << 30)));
+  }
   return memory;
 }
 

@@ -1,11 +1,12 @@
 // CpuDevice: the operations of Device in fp32 on the cores of this machine.
 //
 // One file for each operation, named as its HIP sibling is; this header only lists them. They are plain loops
-// that the compiler vectorises, OpenMP threads (parallel.h), and OpenBLAS for matrix products.
+// that the compiler vectorises, a pool of threads (parallel.h), and OpenBLAS for matrix products.
 #pragma once
 
 #include <vector>
 
+#include "cpu/thread_pool.h"
 #include "device.h"
 
 namespace hipgpt {
@@ -52,7 +53,7 @@ class CpuDevice final : public Device {
   void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, const AdamWStep& step) override;
 
  private:
-  int threads_;
+  cpu::ThreadPool threads_;
   std::vector<double> partial_sums_;
 };
 

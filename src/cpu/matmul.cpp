@@ -75,10 +75,10 @@ Tiling choose_tiling(std::int64_t m, std::int64_t n, std::int64_t k) {
 }
 
 template <typename AfterTile>
-void for_each_tile(int threads, const Product& p, const AfterTile& after) {
+void for_each_tile(cpu::ThreadPool& threads, const Product& p, const AfterTile& after) {
   const Tiling t = choose_tiling(p.m, p.n, p.k);
   const std::int64_t across = (p.n + t.cols - 1) / t.cols, down = (p.m + t.rows - 1) / t.rows;
-  cpu::parallel_for(threads, across * down, [&](std::int64_t index) {
+  threads.run(across * down, [&](std::int64_t index) {
     const std::int64_t i0 = index / across * t.rows, j0 = index % across * t.cols;
     const std::int64_t rows = std::min(t.rows, p.m - i0), cols = std::min(t.cols, p.n - j0);
     p.tile(i0, rows, j0, cols);

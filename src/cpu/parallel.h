@@ -8,26 +8,19 @@
 #include <cstdint>
 #include <vector>
 
-namespace hipgpt::cpu {
+#include "cpu/thread_pool.h"
 
-/// Calls f(i) for i in [0, n), pieces of unequal cost going to whichever thread is free.
-template <typename F>
-void parallel_for(int threads, std::int64_t n, const F& f) {
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (n > 1 && threads > 1)
-  for (std::int64_t i = 0; i < n; ++i) f(i);
-}
+namespace hipgpt::cpu {
 
 /// Calls f(begin, end) for consecutive ranges of `grain` elements that cover [0, n).
 template <typename F>
-void parallel_ranges(int threads, std::int64_t n, std::int64_t grain, const F& f) {
-  const std::int64_t ranges = (n + grain - 1) / grain;
-#pragma omp parallel for num_threads(threads) schedule(static) if (ranges > 1 && threads > 1)
-  for (std::int64_t r = 0; r < ranges; ++r) f(r * grain, std::min(n, (r + 1) * grain));
+void parallel_ranges(ThreadPool& threads, std::int64_t n, std::int64_t grain, const F& f) {
+  threads.run((n + grain - 1) / grain, [&](std::int64_t r) { f(r * grain, std::min(n, (r + 1) * grain)); });
 }
 
-/// How many rows of `width` floats make a piece worth a thread: about 16 KiB, half of a first-level cache.
+/// How many rows of `width` floats make a piece worth a thread: about 32 KiB, a first-level cache.
 inline std::int64_t rows_per_range(std::int64_t width) {
-  return std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, width));
+  return std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(1, width));
 }
 
 /// At least `floats` floats that belong to the calling thread until its next call. Grows, never shrinks, so
