@@ -15,14 +15,15 @@ namespace hipgpt {
 /// What a checkpoint says of itself besides its weights.
 struct CheckpointInfo {
   ModelConfig config;
-  std::uint64_t tokenizer_hash = 0;  ///< Tokenizer::hash() of the vocabulary it was trained with
-  std::int64_t step = 0;             ///< training steps behind it
+  uint64_t tokenizer_hash = 0;  ///< Tokenizer::hash() of the vocabulary it was trained with
+  int64_t step = 0;             ///< training steps behind it
 };
 
 /// Writes the weights under Hugging Face's names, in a safetensors file that is complete or not there.
 void save_checkpoint(const std::string& path, const GPTModel& model, const CheckpointInfo& info);
 
-/// A checkpoint opened for reading; Error unless every tensor of the model is there with its shape and finite.
+/// A checkpoint opened for reading; Error unless every tensor of the model is there with its shape and
+/// finite.
 class Checkpoint {
  public:
   static Checkpoint open(const std::string& path);
@@ -31,7 +32,7 @@ class Checkpoint {
   const std::string& path() const { return file_.path(); }
 
   /// Error unless `tokenizer_hash` is the one it was trained with; `tokenizer_path` is for the message.
-  void check_tokenizer(std::uint64_t tokenizer_hash, const std::string& tokenizer_path) const;
+  void check_tokenizer(uint64_t tokenizer_hash, const std::string& tokenizer_path) const;
 
   /// Copies the weights into a model of the same config.
   void load_into(GPTModel& model) const;
@@ -46,7 +47,7 @@ class Checkpoint {
 /// AdamW's two moments after `step` steps: what a run needs, besides the weights, to continue exactly.
 struct OptimizerState {
   Parameters first_moment, second_moment;
-  std::int64_t step = 0;
+  int64_t step = 0;
 
   OptimizerState(Device& device, const ParameterLayout& layout)
       : first_moment(device, layout), second_moment(device, layout) {}

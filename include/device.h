@@ -17,16 +17,16 @@
 
 namespace hipgpt {
 
-enum class Activation : std::uint8_t { kNone, kRelu, kGelu };
+enum class Activation : uint8_t { kNone, kRelu, kGelu };
 
 /// Inverted dropout (Srivastava et al., JMLR 2014): element i is kept with probability 1-p and then scaled by
 /// 1/(1-p). Whether it is kept is a pure function of (seed, step, site, i) by Philox, so that the backward
 /// pass recomputes the mask instead of storing it.
 struct Dropout {
-  float p = 0.0f;          ///< probability of zeroing an element, in [0, 1)
-  std::uint64_t seed = 0;  ///< of the run
-  std::uint64_t step = 0;  ///< counts forward passes
-  std::uint32_t site = 0;  ///< which dropout of the model this is
+  float p = 0.0f;     ///< probability of zeroing an element, in [0, 1)
+  uint64_t seed = 0;  ///< of the run
+  uint64_t step = 0;  ///< counts forward passes
+  uint32_t site = 0;  ///< which dropout of the model this is
 };
 
 /// AdamW (Loshchilov & Hutter, ICLR 2019) for one step.
@@ -36,9 +36,9 @@ struct AdamWStep {
   float beta2 = 0.999f;
   float epsilon = 1e-8f;
   float weight_decay = 0.0f;
-  float max_grad_norm = 0.0f;      ///< 0: gradients are not clipped
-  std::int64_t decayed = 0;        ///< the first `decayed` parameters have weight decay
-  std::int64_t step = 1;           ///< counted from 1, for the bias correction
+  float max_grad_norm = 0.0f;  ///< 0: gradients are not clipped
+  int64_t decayed = 0;         ///< the first `decayed` parameters have weight decay
+  int64_t step = 1;            ///< counted from 1, for the bias correction
 };
 
 class Device {
@@ -54,7 +54,7 @@ class Device {
   // ---- Memory -------------------------------------------------------------------------------------------
 
   /// Memory aligned to 64 bytes; Error (with the size) when there is none left. Contents are undefined.
-  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory) noexcept = 0;
   virtual void copy_to_device(Tensor dst, const void* host) = 0;
   virtual void copy_to_host(void* host, Tensor src) = 0;
@@ -62,7 +62,7 @@ class Device {
 
   // ---- Matrix products ----------------------------------------------------------------------------------
 
-  enum class Op : std::uint8_t { kNone, kTranspose };
+  enum class Op : uint8_t { kNone, kTranspose };
 
   /// C = op(A) op(B), or C += op(A) op(B) if `accumulate`.   C [m,n], op(A) [m,k], op(B) [k,n].
   virtual void matmul(Tensor c, Tensor a, Op op_a, Tensor b, Op op_b, bool accumulate) = 0;
@@ -81,7 +81,7 @@ class Device {
   // ---- Embedding ----------------------------------------------------------------------------------------
 
   /// y[b,t] = wte[token[b,t]] + wpe[first_position + t].   tokens [B,T], wte [V,E], wpe [S,E], y [B*T,E].
-  virtual void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, std::int64_t first_position) = 0;
+  virtual void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, int64_t first_position) = 0;
 
   /// dwte[token[b,t]] += dy[b,t];  dwpe[t] += sum_b dy[b,t].
   virtual void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) = 0;
@@ -107,11 +107,11 @@ class Device {
   virtual void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
                                   const Dropout& dropout) = 0;
 
-  /// Attention of T new tokens of one sequence to all tokens before them and to each other: appends their keys
-  /// and values to the caches at row `past`, then attends to rows [0, past+T).
-  /// qkv [T,3E], key and value caches [S,E], out [T,E].
+  /// Attention of T new tokens of one sequence to all tokens before them and to each other: appends their
+  /// keys and values to the caches at row `past`, then attends to rows [0, past+T). qkv [T,3E], key and value
+  /// caches [S,E], out [T,E].
   virtual void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
-                                std::int64_t past) = 0;
+                                int64_t past) = 0;
 
   // ---- Residual and dropout -----------------------------------------------------------------------------
 
@@ -148,11 +148,10 @@ class Device {
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Device& device, std::size_t bytes)
-      : memory_(device.allocate(bytes), Release{&device}), bytes_(bytes) {}
+  Buffer(Device& device, size_t bytes) : memory_(device.allocate(bytes), Release{&device}), bytes_(bytes) {}
 
   std::byte* data() const { return static_cast<std::byte*>(memory_.get()); }
-  std::size_t bytes() const { return bytes_; }
+  size_t bytes() const { return bytes_; }
 
  private:
   struct Release {
@@ -160,7 +159,7 @@ class Buffer {
     void operator()(void* memory) const noexcept { device->release(memory); }
   };
   std::unique_ptr<void, Release> memory_;
-  std::size_t bytes_ = 0;
+  size_t bytes_ = 0;
 };
 
 /// The device that `--device NAME` asks for. "cpu", or "auto": the best one present. `threads` 0 means all

@@ -33,14 +33,14 @@ class GPTModel {
 
   /// Mean cross-entropy in nats of predicting targets [B,T] from inputs [B,T] (host memory), B as planned or
   /// fewer.
-  double loss(const std::int32_t* inputs, const std::int32_t* targets, int batch);
+  double loss(const int32_t* inputs, const int32_t* targets, int batch);
 
   /// The same with dropout, and its gradient times `scale` is added to `grads`.
-  double loss_and_gradients(const std::int32_t* inputs, const std::int32_t* targets, int batch,
-                            Parameters& grads, float scale, const Dropout& dropout);
+  double loss_and_gradients(const int32_t* inputs, const int32_t* targets, int batch, Parameters& grads,
+                            float scale, const Dropout& dropout);
 
   /// Logits [B*T,V] in host memory of the planned pass, for tests and evaluation.
-  std::vector<float> logits(const std::int32_t* inputs, int batch);
+  std::vector<float> logits(const int32_t* inputs, int batch);
 
   // ---- Generation ---------------------------------------------------------------------------------------
 
@@ -49,13 +49,13 @@ class GPTModel {
   std::unique_ptr<Cache> make_cache() const;
 
   /// Appends tokens to the cached sequence (at most S in all) and returns the logits [V] after the last one.
-  std::span<const float> extend(Cache& cache, std::span<const std::int32_t> tokens) const;
+  std::span<const float> extend(Cache& cache, std::span<const int32_t> tokens) const;
 
  private:
   struct Workspace;
 
   /// Fills the workspace up to the hidden states that the head reads, and returns them, [batch*T,E].
-  Tensor forward(const std::int32_t* inputs, int batch, const Dropout& dropout);
+  Tensor forward(const int32_t* inputs, int batch, const Dropout& dropout);
 
   /// logits = hidden W^T + b for some rows of hidden states.
   void head(Tensor logits, Tensor hidden) const;
@@ -63,9 +63,9 @@ class GPTModel {
   /// Turns workspace dx [batch*T,E] from the gradient of the head's input into that of every parameter.
   void backward(int batch, Parameters& grads, const Dropout& dropout);
 
-  /// Head, loss and, if `grads` is given, their gradient, for kHeadRows rows at a time, so that the logits of a
-  /// large vocabulary never lie in memory all at once.
-  double head_loss(Tensor hidden, const std::int32_t* targets, Parameters* grads, float scale);
+  /// Head, loss and, if `grads` is given, their gradient, for kHeadRows rows at a time, so that the logits of
+  /// a large vocabulary never lie in memory all at once.
+  double head_loss(Tensor hidden, const int32_t* targets, Parameters* grads, float scale);
 
   Tensor head_weight(const Parameters& parameters) const;
 
@@ -80,7 +80,7 @@ class GPTModel {
 /// A cached sequence of up to S tokens.
 class GPTModel::Cache {
  public:
-  std::int64_t length() const { return length_; }
+  int64_t length() const { return length_; }
   void clear() { length_ = 0; }
 
  private:
@@ -93,7 +93,7 @@ class GPTModel::Cache {
   LayerScratch scratch_;
   Tensor tokens_, x_, y_, mean_, rstd_, logits_;
   std::vector<float> host_logits_;
-  std::int64_t length_ = 0;
+  int64_t length_ = 0;
 };
 
 }  // namespace hipgpt

@@ -12,12 +12,12 @@ namespace hipgpt {
 
 /// The default is the model of the README, 1,554,056 parameters at V=5000.
 struct ModelConfig {
-  int vocab_size = 5000;     ///< V
-  int max_seq_len = 32;      ///< S
-  int embed_dim = 128;       ///< E, divisible by H
-  int num_heads = 4;         ///< H
-  int num_layers = 2;        ///< L
-  int ff_hidden_dim = 256;   ///< F
+  int vocab_size = 5000;    ///< V
+  int max_seq_len = 32;     ///< S
+  int embed_dim = 128;      ///< E, divisible by H
+  int num_heads = 4;        ///< H
+  int num_layers = 2;       ///< L
+  int ff_hidden_dim = 256;  ///< F
   Activation activation = Activation::kRelu;
   bool final_layernorm = false;  ///< LayerNorm between the last layer and the head
   bool tied_head = false;        ///< the head is the token embedding, transposed
@@ -27,8 +27,9 @@ struct ModelConfig {
 
   int head_dim() const { return embed_dim / num_heads; }
 
-  /// V E + S E + L (4E^2 + 2EF + F + 9E), and E V of an untied head, V of a head bias, 2E of a final LayerNorm.
-  std::int64_t parameter_count() const;
+  /// V E + S E + L (4E^2 + 2EF + F + 9E), and E V of an untied head, V of a head bias, 2E of a final
+  /// LayerNorm.
+  int64_t parameter_count() const;
 
   /// Error naming the size at fault.
   void validate() const;
@@ -36,9 +37,11 @@ struct ModelConfig {
   /// "default" or "gpt2" (124,439,808 parameters); Error for another name.
   static ModelConfig preset(const std::string& name);
 
-  /// The config as string pairs for a checkpoint's metadata, and back; Error for what is missing or malformed.
+  /// The config as string pairs for a checkpoint's metadata, and back; Error for what is missing or
+  /// malformed.
   std::map<std::string, std::string> to_metadata() const;
-  static ModelConfig from_metadata(const std::map<std::string, std::string>& metadata, const std::string& file);
+  static ModelConfig from_metadata(const std::map<std::string, std::string>& metadata,
+                                   const std::string& file);
 };
 
 std::string to_string(Activation activation);
@@ -46,10 +49,10 @@ Activation activation_from_string(const std::string& name);
 
 /// One named tensor inside the flat parameter buffer.
 struct ParameterInfo {
-  std::string name;                 ///< as Hugging Face's GPT-2 names it
-  std::vector<std::int64_t> shape;  ///< [in, out] for a layer's weights, [V, E] for embeddings and head
-  std::int64_t offset = 0;          ///< in elements
-  std::int64_t size = 0;
+  std::string name;            ///< as Hugging Face's GPT-2 names it
+  std::vector<int64_t> shape;  ///< [in, out] for a layer's weights, [V, E] for embeddings and head
+  int64_t offset = 0;          ///< in elements
+  int64_t size = 0;
 };
 
 /// Where every parameter lies. Matrices come first and vectors after them, so that weight decay, which is for
@@ -58,8 +61,8 @@ struct ParameterLayout {
   explicit ParameterLayout(const ModelConfig& config);
 
   std::vector<ParameterInfo> tensors;
-  std::int64_t num_elements = 0;
-  std::int64_t num_decayed = 0;
+  int64_t num_elements = 0;
+  int64_t num_decayed = 0;
 
   const ParameterInfo& find(const std::string& name) const;
 };

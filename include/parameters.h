@@ -6,8 +6,8 @@
 
 namespace hipgpt {
 
-/// The weights of a model, or anything of the same layout: gradients and the two moments of AdamW. Being flat,
-/// each of "update", "norm", "copy" and "save" is a single pass.
+/// The weights of a model, or anything of the same layout: gradients and the two moments of AdamW. Being
+/// flat, each of "update", "norm", "copy" and "save" is a single pass.
 class Parameters {
  public:
   /// Zeroed.
@@ -25,6 +25,6 @@ class Parameters {
 
 /// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), those that end a residual branch
 /// from N(0, 0.02/sqrt(2L)), biases 0, LayerNorm weights 1. A pure function of the seed.
-void initialize(Parameters& parameters, const ModelConfig& config, Device& device, std::uint64_t seed);
+void initialize(Parameters& parameters, const ModelConfig& config, Device& device, uint64_t seed);
 
 }  // namespace hipgpt

@@ -7,7 +7,8 @@
 namespace hipgpt {
 
 /// Without a name: tokenizer.json, tokens.bin, gpt_checkpoint.bin and metrics.jsonl in the working folder.
-/// With one: the same in checkpoints/NAME/, where checkpoints are step_N.bin, and latest.bin links to the newest.
+/// With one: the same in checkpoints/NAME/, where checkpoints are step_N.bin, and latest.bin links to the
+/// newest.
 class RunFolder {
  public:
   /// Error for a name that is not one folder's.
@@ -21,14 +22,14 @@ class RunFolder {
   std::string metrics() const { return folder_ + "metrics.jsonl"; }
 
   /// Where the checkpoint of this step is written.
-  std::string checkpoint(std::int64_t step) const;
+  std::string checkpoint(int64_t step) const;
 
   /// The newest checkpoint, to read.
   std::string latest() const;
 
-  /// After the checkpoint of this step is written: lets the `latest` links point to it, and removes all but the
-  /// `keep_last` newest, and those of later steps, which an earlier run of this name has left.
-  void published(std::int64_t step, int keep_last) const;
+  /// After the checkpoint of this step is written: lets the `latest` links point to it, and removes all but
+  /// the `keep_last` newest, and those of later steps, which an earlier run of this name has left.
+  void published(int64_t step, int keep_last) const;
 
  private:
   std::string folder_;  // empty, or ends in a slash

@@ -11,14 +11,14 @@ namespace hipgpt {
 
 struct GenerationRun {
   std::string prompt;
-  std::int64_t num_tokens = 50;
-  std::int64_t stop_token = -1;  ///< -1: <|endoftext|>, if the vocabulary has it
+  int64_t num_tokens = 50;
+  int64_t stop_token = -1;  ///< -1: <|endoftext|>, if the vocabulary has it
 
-  SamplingOptions sampling;            ///< its seed is replaced by `seed`
-  std::optional<std::uint64_t> seed;   ///< none: a random one, which is reported
+  SamplingOptions sampling;      ///< its seed is replaced by `seed`
+  std::optional<uint64_t> seed;  ///< none: a random one, which is reported
 
-  std::string run_name;             ///< of train_gpt --run-name, or empty
-  std::optional<std::int64_t> step;  ///< of a named run; none: the latest
+  std::string run_name;               ///< of train_gpt --run-name, or empty
+  std::optional<int64_t> step;        ///< of a named run; none: the latest
   std::string checkpoint, tokenizer;  ///< files, instead of those that run_name says; or empty
 
   std::string device = "auto";

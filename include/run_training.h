@@ -21,12 +21,12 @@ struct TrainingRun {
   bool model_given = false;  ///< sizes were asked for, which a continued checkpoint must then have
   TrainerOptions training;
 
-  std::string run_name;  ///< empty: artifacts in the working folder; else in checkpoints/NAME/
+  std::string run_name;    ///< empty: artifacts in the working folder; else in checkpoints/NAME/
   std::string checkpoint;  ///< a checkpoint to continue from, or empty
-  std::int64_t log_every = 10;
-  std::int64_t eval_every = 100;
-  std::int64_t eval_batches = 100;
-  std::int64_t checkpoint_every = 0;
+  int64_t log_every = 10;
+  int64_t eval_every = 100;
+  int64_t eval_batches = 100;
+  int64_t checkpoint_every = 0;
   int keep_last = 5;
 
   std::string device = "auto";

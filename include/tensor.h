@@ -9,9 +9,11 @@
 
 namespace hipgpt {
 
-enum class DType : std::uint8_t { kF32, kI32 };
+enum class DType : uint8_t { kF32, kI32 };
 
-inline std::size_t dtype_size(DType) { return 4; }
+inline size_t dtype_size(DType) {
+  return 4;
+}
 
 /// Pointer, shape and dtype; copying it copies the view. The memory belongs to a Buffer (device.h).
 /// Rank is at most 4. An empty Tensor (`!t`) stands for "none" in optional arguments.
@@ -20,39 +22,39 @@ class Tensor {
   static constexpr int kMaxRank = 4;
 
   Tensor() = default;
-  Tensor(void* data, std::initializer_list<std::int64_t> shape, DType dtype = DType::kF32)
+  Tensor(void* data, std::initializer_list<int64_t> shape, DType dtype = DType::kF32)
       : data_(data), rank_(static_cast<int>(shape.size())), dtype_(dtype) {
     assert(shape.size() <= kMaxRank);
     int i = 0;
-    for (std::int64_t d : shape) shape_[i++] = d;
+    for (int64_t d : shape) shape_[i++] = d;
   }
 
   explicit operator bool() const { return data_ != nullptr; }
   DType dtype() const { return dtype_; }
   int rank() const { return rank_; }
-  std::int64_t dim(int i) const {
+  int64_t dim(int i) const {
     assert(i < rank_);
     return shape_[i];
   }
-  std::int64_t size() const {
-    std::int64_t n = 1;
+  int64_t size() const {
+    int64_t n = 1;
     for (int i = 0; i < rank_; ++i) n *= shape_[i];
     return n;
   }
-  std::size_t bytes() const { return static_cast<std::size_t>(size()) * dtype_size(dtype_); }
+  size_t bytes() const { return static_cast<size_t>(size()) * dtype_size(dtype_); }
 
   void* data() const { return data_; }
   float* f32() const {
     assert(dtype_ == DType::kF32);
     return static_cast<float*>(data_);
   }
-  std::int32_t* i32() const {
+  int32_t* i32() const {
     assert(dtype_ == DType::kI32);
-    return static_cast<std::int32_t*>(data_);
+    return static_cast<int32_t*>(data_);
   }
 
   /// The same elements under another shape of the same size.
-  Tensor reshape(std::initializer_list<std::int64_t> shape) const {
+  Tensor reshape(std::initializer_list<int64_t> shape) const {
     Tensor t(data_, shape, dtype_);
     assert(t.size() == size());
     return t;
@@ -66,18 +68,18 @@ class Tensor {
   }
 
   /// Rows [first, first + count) of the leading dimension.
-  Tensor rows(std::int64_t first, std::int64_t count) const {
+  Tensor rows(int64_t first, int64_t count) const {
     assert(rank_ > 0 && first >= 0 && count >= 0 && first + count <= shape_[0]);
     Tensor t = *this;
-    const std::int64_t stride = shape_[0] == 0 ? 0 : size() / shape_[0];
-    t.data_ = static_cast<std::byte*>(data_) + static_cast<std::size_t>(first * stride) * dtype_size(dtype_);
+    const int64_t stride = shape_[0] == 0 ? 0 : size() / shape_[0];
+    t.data_ = static_cast<std::byte*>(data_) + static_cast<size_t>(first * stride) * dtype_size(dtype_);
     t.shape_[0] = count;
     return t;
   }
 
  private:
   void* data_ = nullptr;
-  std::array<std::int64_t, kMaxRank> shape_{};
+  std::array<int64_t, kMaxRank> shape_{};
   int rank_ = 0;
   DType dtype_ = DType::kF32;
 };

@@ -13,8 +13,8 @@ namespace hipgpt {
 struct TrainerOptions {
   int batch = 32;      ///< B, sequences a pass
   int grad_accum = 1;  ///< passes a step, whose gradients are averaged
-  std::int64_t steps = 1000;
-  std::int64_t warmup_steps = 50;
+  int64_t steps = 1000;
+  int64_t warmup_steps = 50;
   float learning_rate = 1e-3f;
   float min_learning_rate = 1e-4f;
   float beta1 = 0.9f;
@@ -22,34 +22,35 @@ struct TrainerOptions {
   float weight_decay = 0.1f;
   float grad_clip = 1.0f;  ///< largest global norm of the gradient; 0: no limit
   float dropout = 0.0f;
-  std::uint64_t seed = 1337;
+  uint64_t seed = 1337;
 };
 
 /// Linear warm-up to the learning rate over `warmup_steps`, then half a cosine down to the minimum at `steps`
 /// (Loshchilov & Hutter, ICLR 2017). Steps count from 1.
-double learning_rate_at(std::int64_t step, const TrainerOptions& options);
+double learning_rate_at(int64_t step, const TrainerOptions& options);
 
 struct StepResult {
-  double loss;           ///< mean cross-entropy in nats before the update
-  double grad_norm;      ///< before clipping
+  double loss;       ///< mean cross-entropy in nats before the update
+  double grad_norm;  ///< before clipping
   double learning_rate;
 };
 
-/// AdamW over random batches. Step k is a function of the seed, k and the state before it: a run that continues
-/// from a saved state makes the very steps of one that never stopped.
+/// AdamW over random batches. Step k is a function of the seed, k and the state before it: a run that
+/// continues from a saved state makes the very steps of one that never stopped.
 class Trainer {
  public:
   Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& options);
 
   /// The steps done so far.
-  std::int64_t step() const { return optimizer_.step; }
+  int64_t step() const { return optimizer_.step; }
   OptimizerState& optimizer() { return optimizer_; }
 
-  /// One update. Throws NotFinite, and leaves the weights as they were, if the loss or the gradient is not finite.
+  /// One update. Throws NotFinite, and leaves the weights as they were, if the loss or the gradient is not
+  /// finite.
   StepResult train_step();
 
   struct NotFinite {
-    std::int64_t step;
+    int64_t step;
     double loss, grad_norm;
   };
 
@@ -60,11 +61,11 @@ class Trainer {
   Parameters gradients_;
   OptimizerState optimizer_;
   Buffer norm_memory_;
-  std::vector<std::int32_t> inputs_, targets_;
+  std::vector<int32_t> inputs_, targets_;
 };
 
-/// Mean cross-entropy in nats over up to `max_batches` sequential batches, evenly spread over the loader's part of
-/// the text (0: all of them). The model must be planned for the loader's batches.
-double evaluate(GPTModel& model, const DataLoader& data, int batch, int seq_len, std::size_t max_batches);
+/// Mean cross-entropy in nats over up to `max_batches` sequential batches, evenly spread over the loader's
+/// part of the text (0: all of them). The model must be planned for the loader's batches.
+double evaluate(GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches);
 
 }  // namespace hipgpt

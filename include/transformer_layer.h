@@ -36,10 +36,10 @@ struct LayerActivations {
 
 /// Memory that every layer may use during a pass and that no layer keeps.
 struct LayerScratch {
-  Tensor branch;  // [R,E]
+  Tensor branch;          // [R,E]
   Tensor dbranch, dnorm;  // [R,E]
-  Tensor dqkv;    // [R,3E]
-  Tensor dff;     // [R,F]
+  Tensor dqkv;            // [R,3E]
+  Tensor dff;             // [R,F]
 };
 
 /// Keys and values of one layer for the tokens seen so far, each [S,E].
@@ -55,13 +55,14 @@ class TransformerLayer {
   void forward(Tensor y, Tensor x, int batch, int seq_len, const LayerActivations& keep,
                const LayerScratch& scratch, Dropout dropout) const;
 
-  /// dx [B*T,E] holds dL/dy and is turned into dL/dx in place; the gradients of the weights are added to `grads`.
+  /// dx [B*T,E] holds dL/dy and is turned into dL/dx in place; the gradients of the weights are added to
+  /// `grads`.
   void backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& keep,
                 const LayerScratch& scratch, const LayerTensors& grads, Dropout dropout) const;
 
   /// y = layer(x) for T new tokens of one sequence that follow `past` tokens in the cache.
-  void forward_cached(Tensor y, Tensor x, const LayerCache& cache, std::int64_t past,
-                      const LayerActivations& keep, const LayerScratch& scratch) const;
+  void forward_cached(Tensor y, Tensor x, const LayerCache& cache, int64_t past, const LayerActivations& keep,
+                      const LayerScratch& scratch) const;
 
  private:
   enum DropoutSite { kProbabilities, kAttentionBranch, kFeedForwardBranch };

@@ -35,8 +35,8 @@ T number_field(const SafetensorsFile& file, const std::string& key, int base) {
   return value;
 }
 
-std::int64_t step_field(const SafetensorsFile& file) {
-  const auto step = number_field<std::int64_t>(file, "step", 10);
+int64_t step_field(const SafetensorsFile& file) {
+  const auto step = number_field<int64_t>(file, "step", 10);
   if (step < 0) throw Error(fmt::format("{}: metadata 'step' is {}, which is negative", file.path(), step));
   return step;
 }
@@ -46,8 +46,8 @@ void check_format(const SafetensorsFile& file, const std::string& expected) {
   if (format == expected) return;
   const std::string kind = expected.substr(0, expected.find('-') + 1);
   if (format.starts_with(kind)) {
-    throw Error(fmt::format("{}: is in format {}, and this HipGPT reads {}: a newer HipGPT wrote it", file.path(),
-                            format, expected));
+    throw Error(fmt::format("{}: is in format {}, and this HipGPT reads {}: a newer HipGPT wrote it",
+                            file.path(), format, expected));
   }
   throw Error(fmt::format("{}: is a HipGPT file of kind {}, not {}", file.path(), format, expected));
 }
@@ -59,22 +59,26 @@ std::string shape_text(const auto& shape) {
 }
 
 /// Error unless the file holds this float tensor, whole and finite.
-void check_tensor(const SafetensorsFile& file, const std::string& name, const std::vector<std::uint64_t>& shape) {
+void check_tensor(const SafetensorsFile& file, const std::string& name, const std::vector<uint64_t>& shape) {
   const SafetensorsTensor& tensor = file.tensor(name);
-  if (tensor.dtype != "F32") throw Error(fmt::format("{}: {} is {}, not F32", file.path(), name, tensor.dtype));
+  if (tensor.dtype != "F32")
+    throw Error(fmt::format("{}: {} is {}, not F32", file.path(), name, tensor.dtype));
   if (tensor.shape != shape) {
-    throw Error(fmt::format("{}: {} has shape {}, and its model needs {}", file.path(), name, shape_text(tensor.shape),
-                            shape_text(shape)));
+    throw Error(fmt::format("{}: {} has shape {}, and its model needs {}", file.path(), name,
+                            shape_text(tensor.shape), shape_text(shape)));
   }
   const auto* values = reinterpret_cast<const float*>(tensor.bytes.data());
-  for (std::size_t i = 0; i < tensor.bytes.size() / sizeof(float); ++i) {
+  for (size_t i = 0; i < tensor.bytes.size() / sizeof(float); ++i) {
     if (!std::isfinite(values[i])) {
-      throw Error(fmt::format("{}: {} holds a value that is not finite, at element {}", file.path(), name, i));
+      throw Error(
+          fmt::format("{}: {} holds a value that is not finite, at element {}", file.path(), name, i));
     }
   }
 }
 
-std::vector<std::uint64_t> file_shape(const ParameterInfo& info) { return {info.shape.begin(), info.shape.end()}; }
+std::vector<uint64_t> file_shape(const ParameterInfo& info) {
+  return {info.shape.begin(), info.shape.end()};
+}
 
 /// The flat buffer on the host, and its named parts as tensors of a file.
 struct HostCopy {
@@ -82,10 +86,10 @@ struct HostCopy {
   std::vector<SafetensorsTensor> tensors;
 
   HostCopy(const Parameters& parameters, Device& device, const std::string& prefix)
-      : values(static_cast<std::size_t>(parameters.layout().num_elements)) {
+      : values(static_cast<size_t>(parameters.layout().num_elements)) {
     device.copy_to_host(values.data(), parameters.flat());
     for (const ParameterInfo& info : parameters.layout().tensors) {
-      const std::span<const float> part(values.data() + info.offset, static_cast<std::size_t>(info.size));
+      const std::span<const float> part(values.data() + info.offset, static_cast<size_t>(info.size));
       tensors.push_back({prefix + info.name, "F32", file_shape(info), std::as_bytes(part)});
     }
   }
@@ -108,12 +112,14 @@ void save_checkpoint(const std::string& path, const GPTModel& model, const Check
   write_safetensors(path, copy.tensors, metadata);
 }
 
-Checkpoint Checkpoint::open(const std::string& path) { return Checkpoint(SafetensorsFile::open(path)); }
+Checkpoint Checkpoint::open(const std::string& path) {
+  return Checkpoint(SafetensorsFile::open(path));
+}
 
 Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   check_format(file_, kCheckpointFormat);
   info_.config = ModelConfig::from_metadata(file_.metadata(), file_.path());
-  info_.tokenizer_hash = number_field<std::uint64_t>(file_, "tokenizer_hash", 16);
+  info_.tokenizer_hash = number_field<uint64_t>(file_, "tokenizer_hash", 16);
   info_.step = step_field(file_);
   const ParameterLayout layout(info_.config);
   for (const ParameterInfo& tensor : layout.tensors) check_tensor(file_, tensor.name, file_shape(tensor));
@@ -123,10 +129,10 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   }
 }
 
-void Checkpoint::check_tokenizer(std::uint64_t tokenizer_hash, const std::string& tokenizer_path) const {
+void Checkpoint::check_tokenizer(uint64_t tokenizer_hash, const std::string& tokenizer_path) const {
   if (tokenizer_hash == info_.tokenizer_hash) return;
-  throw Error(fmt::format("{} was not trained with {}: use the tokenizer.json that was written with it", path(),
-                          tokenizer_path));
+  throw Error(fmt::format("{} was not trained with {}: use the tokenizer.json that was written with it",
+                          path(), tokenizer_path));
 }
 
 void Checkpoint::load_into(GPTModel& model) const {
@@ -137,7 +143,8 @@ void Checkpoint::load_into(GPTModel& model) const {
 std::string optimizer_path(const std::string& checkpoint_path) {
   const std::string ending = ".bin";
   const bool has_ending = checkpoint_path.ends_with(ending);
-  return checkpoint_path.substr(0, checkpoint_path.size() - (has_ending ? ending.size() : 0)) + ".optimizer.bin";
+  return checkpoint_path.substr(0, checkpoint_path.size() - (has_ending ? ending.size() : 0)) +
+         ".optimizer.bin";
 }
 
 void save_optimizer(const std::string& path, const OptimizerState& state, Device& device) {

@@ -15,7 +15,8 @@ namespace {
 class Help : public CLI::Formatter {
  public:
   std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
-    if (is_positional || option->get_lnames().empty()) return Formatter::make_option_name(option, is_positional);
+    if (is_positional || option->get_lnames().empty())
+      return Formatter::make_option_name(option, is_positional);
     return std::string("--").append(option->get_lnames().front());
   }
 };
@@ -58,7 +59,8 @@ CLI::Validator CommandLine::in_range(double lowest, double highest) {
   const auto check = [lowest, highest](const std::string& text) -> std::string {
     char* end = nullptr;
     const double value = std::strtod(text.c_str(), &end);
-    if (end != text.c_str() && *end == '\0' && value >= lowest && value <= highest) return "";  // false for NaN
+    if (end != text.c_str() && *end == '\0' && value >= lowest && value <= highest)
+      return "";  // false for NaN
     return fmt::format("'{}' is not a number from {} to {}", text, lowest, highest);
   };
   return CLI::Validator(check, "", "range");

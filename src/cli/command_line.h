@@ -6,8 +6,8 @@
 
 namespace hipgpt {
 
-/// CLI11 with four habits: `_` and `-` are the same in a flag, numbers have a range that NaN is outside of, a mistake
-/// is one line on standard error and exit status 2, and flags may also stand in a file (--config).
+/// CLI11 with four habits: `_` and `-` are the same in a flag, numbers have a range that NaN is outside of, a
+/// mistake is one line on standard error and exit status 2, and flags may also stand in a file (--config).
 class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);
@@ -20,7 +20,8 @@ class CommandLine {
 
   /// A number from `lowest` to `highest`.
   template <typename T>
-  CLI::Option* number(const std::string& name, T& value, double lowest, double highest, const std::string& help) {
+  CLI::Option* number(const std::string& name, T& value, double lowest, double highest,
+                      const std::string& help) {
     return option(name, value, help)->check(in_range(lowest, highest));
   }
 

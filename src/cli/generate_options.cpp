@@ -11,13 +11,16 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.group("Text");
   line.option("--prompt", run.prompt, "Text to continue")->required();
   line.number("--num-tokens", run.num_tokens, 1, 1e9, "Tokens to generate")->capture_default_str();
-  line.number("--eos-id", run.stop_token, -1, 1e9, "Stop at this token; -1: at <|endoftext|>, if there is one")
+  line.number("--eos-id", run.stop_token, -1, 1e9,
+              "Stop at this token; -1: at <|endoftext|>, if there is one")
       ->capture_default_str();
 
   line.group("Sampling");
   line.number("--top-k", s.top_k, 0, 1e9, "Only the k likeliest tokens; 0: all")->capture_default_str();
-  line.number("--top-p", s.top_p, 1e-9, 1.0, "Only the likeliest tokens that together reach p")->capture_default_str();
-  line.number("--temp", s.temperature, 0.0, 1e6, "Temperature; 0: always the likeliest")->capture_default_str();
+  line.number("--top-p", s.top_p, 1e-9, 1.0, "Only the likeliest tokens that together reach p")
+      ->capture_default_str();
+  line.number("--temp", s.temperature, 0.0, 1e6, "Temperature; 0: always the likeliest")
+      ->capture_default_str();
   line.number("--rep-penalty", s.repetition_penalty, 0.01, 100.0, "Against tokens seen before; 1: none")
       ->capture_default_str();
   line.number("--seed", run.seed, 0, 9007199254740992.0, "Same seed, same text (random)");

@@ -20,7 +20,8 @@ struct ModelFlags {
 
   void declare(CommandLine& line) {
     line.group("Model");
-    line.option("--preset", preset, "Sizes to start from: default or gpt2 (124M)")->check(CLI::IsMember({"default", "gpt2"}));
+    line.option("--preset", preset, "Sizes to start from: default or gpt2 (124M)")
+        ->check(CLI::IsMember({"default", "gpt2"}));
     line.number("--dim", dim, 1, 65536, "E, embedding dimension (128)");
     line.number("--heads", heads, 1, 4096, "H, attention heads; divides E (4)");
     line.number("--layers", layers, 1, 1024, "L, transformer layers (2)");
@@ -47,8 +48,8 @@ struct ModelFlags {
   }
 
   bool any() const {
-    return preset != "default" || seq || dim || heads || layers || ff || activation || final_layernorm || tied_head ||
-           head_bias;
+    return preset != "default" || seq || dim || heads || layers || ff || activation || final_layernorm ||
+           tied_head || head_bias;
   }
 };
 
@@ -72,22 +73,28 @@ void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>
   line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay")->capture_default_str();
   line.number("--beta2", t.beta2, 0.0, 0.999999, "AdamW's second decay")->capture_default_str();
   line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Of matrices; decoupled")->capture_default_str();
-  line.number("--grad-clip", t.grad_clip, 0.0, 1e9, "Largest norm of the gradient; 0: no limit")->capture_default_str();
+  line.number("--grad-clip", t.grad_clip, 0.0, 1e9, "Largest norm of the gradient; 0: no limit")
+      ->capture_default_str();
   line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing")->capture_default_str();
-  line.number("--seed", t.seed, 0, 9007199254740992.0, "Of weights, batches and dropout")->capture_default_str();
+  line.number("--seed", t.seed, 0, 9007199254740992.0, "Of weights, batches and dropout")
+      ->capture_default_str();
 }
 
 void declare_run(CommandLine& line, TrainingRun& run) {
   line.group("Run");
-  line.option("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
+  line.option("--run-name", run.run_name,
+              "Keep everything in checkpoints/NAME/ (else in the working folder)");
   line.option("--ckpt", run.checkpoint, "Continue from this checkpoint");
-  line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")->capture_default_str();
+  line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")
+      ->capture_default_str();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
       ->capture_default_str();
-  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of a validation; 0: all")->capture_default_str();
+  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of a validation; 0: all")
+      ->capture_default_str();
   line.number("--ckpt-every", run.checkpoint_every, 0, kMany, "Steps between checkpoints; 0: only at the end")
       ->capture_default_str();
-  line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps")->capture_default_str();
+  line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps")
+      ->capture_default_str();
   line.option("--device", run.device, "auto or cpu")->capture_default_str();
   line.number("--threads", run.threads, 0, 4096, "Threads; 0: one for each core")->capture_default_str();
 }
@@ -95,7 +102,9 @@ void declare_run(CommandLine& line, TrainingRun& run) {
 }  // namespace
 
 bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
-  CommandLine line("train_gpt", "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
+  CommandLine line(
+      "train_gpt",
+      "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
   ModelFlags model;
   std::optional<float> min_lr;
   declare_data(line, run);

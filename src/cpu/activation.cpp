@@ -14,9 +14,9 @@ template <typename Slope>
 void multiply_by_slope(cpu::ThreadPool& threads, Tensor dx, Tensor dy, Tensor pre, Slope slope) {
   float* out = dx.f32();
   const float *in = dy.f32(), *x = pre.f32();
-  cpu::parallel_ranges(threads, dx.size(), 8192, [=](std::int64_t begin, std::int64_t end) {
+  cpu::parallel_ranges(threads, dx.size(), 8192, [=](int64_t begin, int64_t end) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) out[i] = slope(x[i]) * in[i];
+    for (int64_t i = begin; i < end; ++i) out[i] = slope(x[i]) * in[i];
   });
 }
 

@@ -9,8 +9,12 @@ namespace hipgpt::cpu {
 inline constexpr float kSqrtTwoOverPi = 0.7978845608f;
 inline constexpr float kGeluCubic = 0.044715f;
 
-inline float relu(float x) { return x > 0.0f ? x : 0.0f; }
-inline float relu_slope(float x) { return x > 0.0f ? 1.0f : 0.0f; }
+inline float relu(float x) {
+  return x > 0.0f ? x : 0.0f;
+}
+inline float relu_slope(float x) {
+  return x > 0.0f ? 1.0f : 0.0f;
+}
 
 inline float gelu(float x) {
   return 0.5f * x * (1.0f + tanh_fast(kSqrtTwoOverPi * (x + kGeluCubic * x * x * x)));

@@ -1,5 +1,5 @@
-// AdamW and the sums it needs. One step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations a
-// parameter, bound by memory.
+// AdamW and the sums it needs. One step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations
+// a parameter, bound by memory.
 #include <cassert>
 #include <cmath>
 
@@ -10,19 +10,19 @@ namespace hipgpt {
 
 namespace {
 
-constexpr std::int64_t kChunk = 8192;
+constexpr int64_t kChunk = 8192;
 
 /// sum_i f(x[i]) in double: chunks in parallel, their sums in order.
 template <typename F>
 double sum_in_chunks(cpu::ThreadPool& threads, std::vector<double>& partial, Tensor x, F f) {
-  const std::int64_t n = x.size();
+  const int64_t n = x.size();
   const float* in = x.f32();
-  partial.resize(static_cast<std::size_t>((n + kChunk - 1) / kChunk));
-  cpu::parallel_ranges(threads, n, kChunk, [&](std::int64_t begin, std::int64_t end) {
+  partial.resize(static_cast<size_t>((n + kChunk - 1) / kChunk));
+  cpu::parallel_ranges(threads, n, kChunk, [&](int64_t begin, int64_t end) {
     double total = 0.0;
 #pragma omp simd reduction(+ : total)
-    for (std::int64_t i = begin; i < end; ++i) total += f(static_cast<double>(in[i]));
-    partial[static_cast<std::size_t>(begin / kChunk)] = total;
+    for (int64_t i = begin; i < end; ++i) total += f(static_cast<double>(in[i]));
+    partial[static_cast<size_t>(begin / kChunk)] = total;
   });
   double total = 0.0;
   for (double p : partial) total += p;
@@ -36,14 +36,16 @@ void CpuDevice::sum(Tensor out, Tensor x) {
 }
 
 void CpuDevice::norm(Tensor out, Tensor x) {
-  *out.f32() =
-      static_cast<float>(std::sqrt(sum_in_chunks(threads_, partial_sums_, x, [](double v) { return v * v; })));
+  *out.f32() = static_cast<float>(
+      std::sqrt(sum_in_chunks(threads_, partial_sums_, x, [](double v) { return v * v; })));
 }
 
-void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, const AdamWStep& step) {
+void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
+                      const AdamWStep& step) {
   assert(params.size() == grads.size() && m.size() == grads.size() && v.size() == grads.size());
   const float norm = *grad_norm.f32();
-  const float clip = step.max_grad_norm > 0.0f && norm > step.max_grad_norm ? step.max_grad_norm / norm : 1.0f;
+  const float clip =
+      step.max_grad_norm > 0.0f && norm > step.max_grad_norm ? step.max_grad_norm / norm : 1.0f;
   const double t = static_cast<double>(step.step);
   const auto rate1 = static_cast<float>(step.learning_rate / (1.0 - std::pow(step.beta1, t)));
   const auto scale2 = static_cast<float>(1.0 / (1.0 - std::pow(step.beta2, t)));
@@ -51,9 +53,9 @@ void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor gr
   float *p = params.f32(), *m1 = m.f32(), *m2 = v.f32();
   const float* g = grads.f32();
 
-  const auto update = [=](std::int64_t begin, std::int64_t end, float keep) {
+  const auto update = [=](int64_t begin, int64_t end, float keep) {
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) {
+    for (int64_t i = begin; i < end; ++i) {
       const float gi = clip * g[i];
       m1[i] = b1 * m1[i] + (1.0f - b1) * gi;
       m2[i] = b2 * m2[i] + (1.0f - b2) * gi * gi;
@@ -61,8 +63,8 @@ void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor gr
     }
   };
   const float kept = 1.0f - step.learning_rate * step.weight_decay;
-  cpu::parallel_ranges(threads_, params.size(), kChunk, [=](std::int64_t begin, std::int64_t end) {
-    const std::int64_t border = std::clamp(step.decayed, begin, end);
+  cpu::parallel_ranges(threads_, params.size(), kChunk, [=](int64_t begin, int64_t end) {
+    const int64_t border = std::clamp(step.decayed, begin, end);
     update(begin, border, kept);
     update(border, end, 1.0f);
   });

@@ -1,9 +1,9 @@
 // Causal multi-head attention without a [T,T] matrix in memory.
 //
-// A head's queries are taken kBlock rows at a time; their scores against all keys up to the block's end fit in
-// the cache. The backward pass recomputes the probabilities from the scores and the stored log-sum-exp, as in
-// FlashAttention (Dao et al., 2022). Operations: 4 T^2 E forward and 10 T^2 E backward a sequence, about half
-// of which the causal mask would allow to skip.
+// A head's queries are taken kBlock rows at a time; their scores against all keys up to the block's end fit
+// in the cache. The backward pass recomputes the probabilities from the scores and the stored log-sum-exp, as
+// in FlashAttention (Dao et al., 2022). Operations: 4 T^2 E forward and 10 T^2 E backward a sequence, about
+// half of which the causal mask would allow to skip.
 #include <cblas.h>
 
 #include <cassert>
@@ -18,59 +18,60 @@ namespace hipgpt {
 
 namespace {
 
-constexpr std::int64_t kBlock = 64;
+constexpr int64_t kBlock = 64;
 
 /// A [rows, cols] part of a larger row-major matrix whose rows are `stride` floats apart.
 struct View {
   float* data;
-  std::int64_t rows, cols, stride;
+  int64_t rows, cols, stride;
 
-  float* row(std::int64_t i) const { return data + i * stride; }
-  View slice(std::int64_t first, std::int64_t count) const { return {row(first), count, cols, stride}; }
+  float* row(int64_t i) const { return data + i * stride; }
+  View slice(int64_t first, int64_t count) const { return {row(first), count, cols, stride}; }
 };
 
 /// C = alpha op(A) op(B) + beta C.
 void product(View c, float alpha, View a, bool transpose_a, View b, bool transpose_b, float beta) {
   cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
               static_cast<blasint>(c.rows), static_cast<blasint>(c.cols),
-              static_cast<blasint>(transpose_a ? a.rows : a.cols), alpha, a.data, static_cast<blasint>(a.stride),
-              b.data, static_cast<blasint>(b.stride), beta, c.data, static_cast<blasint>(c.stride));
+              static_cast<blasint>(transpose_a ? a.rows : a.cols), alpha, a.data,
+              static_cast<blasint>(a.stride), b.data, static_cast<blasint>(b.stride), beta, c.data,
+              static_cast<blasint>(c.stride));
 }
 
 /// Softmax of the first `visible` entries of a row of scores; the rest become 0. Returns log sum exp.
-float causal_softmax(float* row, std::int64_t visible, std::int64_t n) {
+float causal_softmax(float* row, int64_t visible, int64_t n) {
   float top = row[0];
 #pragma omp simd reduction(max : top)
-  for (std::int64_t j = 0; j < visible; ++j) top = row[j] > top ? row[j] : top;
+  for (int64_t j = 0; j < visible; ++j) top = row[j] > top ? row[j] : top;
   float total = 0.0f;
 #pragma omp simd reduction(+ : total)
-  for (std::int64_t j = 0; j < visible; ++j) {
+  for (int64_t j = 0; j < visible; ++j) {
     const float e = cpu::exp_fast(row[j] - top);
     row[j] = e;
     total += e;
   }
   const float factor = 1.0f / total;
 #pragma omp simd
-  for (std::int64_t j = 0; j < visible; ++j) row[j] *= factor;
-  for (std::int64_t j = visible; j < n; ++j) row[j] = 0.0f;
+  for (int64_t j = 0; j < visible; ++j) row[j] *= factor;
+  for (int64_t j = visible; j < n; ++j) row[j] = 0.0f;
   return top + std::log(total);
 }
 
 /// out = softmax(q k^T scale + mask) v for one block of queries, the first of which sees `first + 1` keys.
 /// k and v have first + q.rows rows. `lse` may be null; `row0` numbers the rows for dropout.
-void attend(View out, float* lse, View q, View k, View v, std::int64_t first, float scale, const Dropout& dropout,
-            std::int64_t row0) {
-  const std::int64_t keys = k.rows;
+void attend(View out, float* lse, View q, View k, View v, int64_t first, float scale, const Dropout& dropout,
+            int64_t row0) {
+  const int64_t keys = k.rows;
   float* memory = cpu::thread_scratch(q.rows * keys + keys);
   const View p{memory, q.rows, keys, keys};
   float* factor = memory + q.rows * keys;
   product(p, scale, q, false, k, true, 0.0f);
-  for (std::int64_t i = 0; i < q.rows; ++i) {
+  for (int64_t i = 0; i < q.rows; ++i) {
     const float row_lse = causal_softmax(p.row(i), first + i + 1, keys);
     if (lse != nullptr) lse[i] = row_lse;
     if (dropout.p > 0.0f) {
       cpu::dropout_factors(factor, keys, row0 + i, dropout);
-      for (std::int64_t j = 0; j < keys; ++j) p.row(i)[j] *= factor[j];
+      for (int64_t j = 0; j < keys; ++j) p.row(i)[j] *= factor[j];
     }
   }
   product(out, 1.0f, p, false, v, false, 0.0f);
@@ -79,10 +80,10 @@ void attend(View out, float* lse, View q, View k, View v, std::int64_t first, fl
 /// One head of one sequence inside the [B,T,3E] and [B,T,E] tensors.
 struct Head {
   View q, k, v;
-  std::int64_t index;  // b H + h
+  int64_t index;  // b H + h
 
-  Head(Tensor qkv, int heads, std::int64_t bh) : index(bh) {
-    const std::int64_t seq_len = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
+  Head(Tensor qkv, int heads, int64_t bh) : index(bh) {
+    const int64_t seq_len = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
     float* base = qkv.f32() + bh / heads * seq_len * 3 * width + bh % heads * d;
     q = {base, seq_len, d, 3 * width};
     k = {base + width, seq_len, d, 3 * width};
@@ -90,15 +91,15 @@ struct Head {
   }
 };
 
-View head_of(Tensor out, int heads, std::int64_t bh) {
-  const std::int64_t seq_len = out.dim(1), width = out.dim(2), d = width / heads;
+View head_of(Tensor out, int heads, int64_t bh) {
+  const int64_t seq_len = out.dim(1), width = out.dim(2), d = width / heads;
   return {out.f32() + bh / heads * seq_len * width + bh % heads * d, seq_len, d, width};
 }
 
 /// dq, dk and dv of one block of queries; with `first_write` dk and dv are written, else added to.
-void attend_backward(const Head& grad, const Head& head, View out, View dout, const float* lse, std::int64_t first,
-                     std::int64_t rows, bool first_write, float scale, const Dropout& dropout) {
-  const std::int64_t seq_len = head.q.rows, keys = first + rows, d = head.q.cols;
+void attend_backward(const Head& grad, const Head& head, View out, View dout, const float* lse, int64_t first,
+                     int64_t rows, bool first_write, float scale, const Dropout& dropout) {
+  const int64_t seq_len = head.q.rows, keys = first + rows, d = head.q.cols;
   float* memory = cpu::thread_scratch(2 * rows * keys + keys);
   const View p{memory, rows, keys, keys}, dp{memory + rows * keys, rows, keys, keys};
   float* factor = memory + 2 * rows * keys;
@@ -108,17 +109,17 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
 
   product(p, scale, q, false, k, true, 0.0f);
   product(dp, 1.0f, g, false, v, true, 0.0f);
-  for (std::int64_t i = 0; i < rows; ++i) {
+  for (int64_t i = 0; i < rows; ++i) {
     float *pi = p.row(i), *dpi = dp.row(i);
-    const std::int64_t visible = first + i + 1;
+    const int64_t visible = first + i + 1;
     const float row_lse = lse[first + i];
 #pragma omp simd
-    for (std::int64_t j = 0; j < visible; ++j) pi[j] = cpu::exp_fast(pi[j] - row_lse);
-    for (std::int64_t j = visible; j < keys; ++j) pi[j] = 0.0f;
+    for (int64_t j = 0; j < visible; ++j) pi[j] = cpu::exp_fast(pi[j] - row_lse);
+    for (int64_t j = visible; j < keys; ++j) pi[j] = 0.0f;
     // sum_j P_ij dP_ij equals dO_i . O_i, with or without dropout.
     float dot = 0.0f;
 #pragma omp simd reduction(+ : dot)
-    for (std::int64_t e = 0; e < d; ++e) dot += g.row(i)[e] * o.row(i)[e];
+    for (int64_t e = 0; e < d; ++e) dot += g.row(i)[e] * o.row(i)[e];
     if (dropout.p > 0.0f) {
       cpu::dropout_factors(factor, keys, head.index * seq_len + first + i, dropout);
     } else {
@@ -126,7 +127,7 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
     }
     // dS = P (dP - dot) scale goes where dP was, and the dropped-out P where P was, for dV.
 #pragma omp simd
-    for (std::int64_t j = 0; j < keys; ++j) {
+    for (int64_t j = 0; j < keys; ++j) {
       dpi[j] = pi[j] * (factor[j] * dpi[j] - dot) * scale;
       pi[j] *= factor[j];
     }
@@ -139,12 +140,12 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
 }  // namespace
 
 void CpuDevice::attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
-  const std::int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
-  const std::int64_t blocks = (seq_len + kBlock - 1) / kBlock;
-  threads_.run(batch * heads * blocks, [&](std::int64_t task) {
+  const int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
+  const int64_t blocks = (seq_len + kBlock - 1) / kBlock;
+  threads_.run(batch * heads * blocks, [&](int64_t task) {
     const Head head(qkv, heads, task / blocks);
     const View head_out = head_of(out, heads, head.index);
-    const std::int64_t first = task % blocks * kBlock, rows = std::min(kBlock, seq_len - first);
+    const int64_t first = task % blocks * kBlock, rows = std::min(kBlock, seq_len - first);
     const float scale = 1.0f / std::sqrt(static_cast<float>(head.q.cols));
     attend(head_out.slice(first, rows), lse.f32() + head.index * seq_len + first, head.q.slice(first, rows),
            head.k.slice(0, first + rows), head.v.slice(0, first + rows), first, scale, dropout,
@@ -154,40 +155,41 @@ void CpuDevice::attention(Tensor out, Tensor lse, Tensor qkv, int heads, const D
 
 void CpuDevice::attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
                                    const Dropout& dropout) {
-  const std::int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
-  const std::int64_t blocks = (seq_len + kBlock - 1) / kBlock;
-  threads_.run(batch * heads, [&](std::int64_t bh) {
+  const int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
+  const int64_t blocks = (seq_len + kBlock - 1) / kBlock;
+  threads_.run(batch * heads, [&](int64_t bh) {
     const Head head(qkv, heads, bh), grad(dqkv, heads, bh);
     const float scale = 1.0f / std::sqrt(static_cast<float>(head.q.cols));
     // The last block sees every key, so it is the one that writes dk and dv instead of adding to them.
-    for (std::int64_t block = blocks - 1; block >= 0; --block) {
-      const std::int64_t first = block * kBlock, rows = std::min(kBlock, seq_len - first);
+    for (int64_t block = blocks - 1; block >= 0; --block) {
+      const int64_t first = block * kBlock, rows = std::min(kBlock, seq_len - first);
       attend_backward(grad, head, head_of(out, heads, bh), head_of(dout, heads, bh), lse.f32() + bh * seq_len,
                       first, rows, block == blocks - 1, scale, dropout);
     }
   });
 }
 
-void CpuDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, std::int64_t past) {
-  const std::int64_t count = qkv.dim(0), width = qkv.dim(1) / 3, d = width / heads;
+void CpuDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
+                                 int64_t past) {
+  const int64_t count = qkv.dim(0), width = qkv.dim(1) / 3, d = width / heads;
   assert(past + count <= keys.dim(0));
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     const float* row = qkv.f32() + i * 3 * width;
     std::copy_n(row + width, width, keys.f32() + (past + i) * width);
     std::copy_n(row + 2 * width, width, values.f32() + (past + i) * width);
   }
-  const std::int64_t blocks = (count + kBlock - 1) / kBlock;
-  const auto attend_head = [&](std::int64_t task) {
-    const std::int64_t h = task / blocks, first = task % blocks * kBlock, rows = std::min(kBlock, count - first);
-    const std::int64_t seen = past + first + rows;
+  const int64_t blocks = (count + kBlock - 1) / kBlock;
+  const auto attend_head = [&](int64_t task) {
+    const int64_t h = task / blocks, first = task % blocks * kBlock, rows = std::min(kBlock, count - first);
+    const int64_t seen = past + first + rows;
     attend({out.f32() + first * width + h * d, rows, d, width}, nullptr,
            {qkv.f32() + first * 3 * width + h * d, rows, d, 3 * width}, {keys.f32() + h * d, seen, d, width},
-           {values.f32() + h * d, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)), Dropout{},
-           0);
+           {values.f32() + h * d, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)),
+           Dropout{}, 0);
   };
   // A single token's attention is too little work to share among threads until the context is long.
   if (count * (past + count) * width > (1 << 18)) return threads_.run(heads * blocks, attend_head);
-  for (std::int64_t task = 0; task < heads * blocks; ++task) attend_head(task);
+  for (int64_t task = 0; task < heads * blocks; ++task) attend_head(task);
 }
 
 }  // namespace hipgpt

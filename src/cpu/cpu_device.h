@@ -18,7 +18,7 @@ class CpuDevice final : public Device {
 
   std::string description() const override;
 
-  void* allocate(std::size_t bytes) override;
+  void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;
   void copy_to_device(Tensor dst, const void* host) override;
   void copy_to_host(void* host, Tensor src) override;
@@ -29,7 +29,7 @@ class CpuDevice final : public Device {
   void bias_backward(Tensor db, Tensor dy) override;
   void activation_backward(Tensor dx, Tensor dy, Tensor pre, Activation act) override;
 
-  void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, std::int64_t first_position) override;
+  void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, int64_t first_position) override;
   void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) override;
 
   void layernorm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor w, Tensor b) override;
@@ -39,8 +39,7 @@ class CpuDevice final : public Device {
   void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) override;
   void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
                           const Dropout& dropout) override;
-  void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
-                        std::int64_t past) override;
+  void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, int64_t past) override;
 
   void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) override;
   void dropout_backward(Tensor dbranch, Tensor dy, const Dropout& dropout) override;
@@ -50,7 +49,8 @@ class CpuDevice final : public Device {
 
   void sum(Tensor out, Tensor x) override;
   void norm(Tensor out, Tensor x) override;
-  void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, const AdamWStep& step) override;
+  void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
+             const AdamWStep& step) override;
 
  private:
   cpu::ThreadPool threads_;

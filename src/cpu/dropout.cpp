@@ -9,21 +9,21 @@
 namespace hipgpt {
 
 void CpuDevice::add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
-  const std::int64_t rows = branch.dim(0), width = branch.dim(1);
+  const int64_t rows = branch.dim(0), width = branch.dim(1);
   assert(y.size() == branch.size() && (!x || x.size() == branch.size()));
   float* out = y.f32();
   const float *residual = x ? x.f32() : nullptr, *in = branch.f32();
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](std::int64_t begin, std::int64_t end) {
+  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
     if (dropout.p == 0.0f && residual != nullptr) {
 #pragma omp simd
-      for (std::int64_t i = begin * width; i < end * width; ++i) out[i] = residual[i] + in[i];
+      for (int64_t i = begin * width; i < end * width; ++i) out[i] = residual[i] + in[i];
       return;
     }
     float* factor = cpu::thread_scratch(width);
-    for (std::int64_t r = begin; r < end; ++r) {
+    for (int64_t r = begin; r < end; ++r) {
       cpu::dropout_factors(factor, width, r, dropout);
-      for (std::int64_t e = 0; e < width; ++e) {
-        const std::int64_t i = r * width + e;
+      for (int64_t e = 0; e < width; ++e) {
+        const int64_t i = r * width + e;
         out[i] = (residual != nullptr ? residual[i] : 0.0f) + factor[e] * in[i];
       }
     }

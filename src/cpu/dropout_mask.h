@@ -10,16 +10,16 @@ namespace hipgpt::cpu {
 
 /// factor[j] = 1/(1-p) where element (row, j) is kept and 0 where it is dropped, for j in [0, n).
 /// One Philox block serves four columns.
-inline void dropout_factors(float* factor, std::int64_t n, std::int64_t row, const Dropout& dropout) {
+inline void dropout_factors(float* factor, int64_t n, int64_t row, const Dropout& dropout) {
   const float keep = 1.0f / (1.0f - dropout.p);
-  const auto threshold = static_cast<std::uint32_t>(static_cast<double>(dropout.p) * 4294967296.0);
-  const auto use = static_cast<std::uint32_t>(RandomUse::kDropout) | dropout.site << 8;
-  for (std::int64_t j = 0; j < n; j += 4) {
-    const auto bits = philox4x32({static_cast<std::uint32_t>(j / 4), static_cast<std::uint32_t>(row),
-                                  static_cast<std::uint32_t>(dropout.step), use},
-                                 philox_key(dropout.seed));
-    for (std::int64_t lane = 0; lane < 4 && j + lane < n; ++lane) {
-      factor[j + lane] = bits[static_cast<std::size_t>(lane)] < threshold ? 0.0f : keep;
+  const auto threshold = static_cast<uint32_t>(static_cast<double>(dropout.p) * 4294967296.0);
+  const auto use = static_cast<uint32_t>(RandomUse::kDropout) | dropout.site << 8;
+  for (int64_t j = 0; j < n; j += 4) {
+    const auto bits = philox4x32(
+        {static_cast<uint32_t>(j / 4), static_cast<uint32_t>(row), static_cast<uint32_t>(dropout.step), use},
+        philox_key(dropout.seed));
+    for (int64_t lane = 0; lane < 4 && j + lane < n; ++lane) {
+      factor[j + lane] = bits[static_cast<size_t>(lane)] < threshold ? 0.0f : keep;
     }
   }
 }

@@ -6,34 +6,34 @@
 
 namespace hipgpt {
 
-void CpuDevice::embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, std::int64_t first_position) {
-  const std::int64_t seq_len = tokens.dim(1), width = wte.dim(1);
+void CpuDevice::embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, int64_t first_position) {
+  const int64_t seq_len = tokens.dim(1), width = wte.dim(1);
   assert(y.size() == tokens.size() * width && first_position + seq_len <= wpe.dim(0));
-  const std::int32_t* ids = tokens.i32();
+  const int32_t* ids = tokens.i32();
   const float *token_rows = wte.f32(), *position_rows = wpe.f32() + first_position * width;
   float* out = y.f32();
-  cpu::parallel_ranges(threads_, tokens.size(), cpu::rows_per_range(width), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
+  cpu::parallel_ranges(threads_, tokens.size(), cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
       const float *a = token_rows + ids[i] * width, *b = position_rows + i % seq_len * width;
-      for (std::int64_t e = 0; e < width; ++e) out[i * width + e] = a[e] + b[e];
+      for (int64_t e = 0; e < width; ++e) out[i * width + e] = a[e] + b[e];
     }
   });
 }
 
 void CpuDevice::embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
-  // The same token may come several times, so threads share out columns, not tokens: each adds the rows of its
-  // columns in the order of the text, and 32 columns are two cache lines that no other thread touches.
-  constexpr std::int64_t kColumns = 32;
-  const std::int64_t seq_len = tokens.dim(1), width = dwte.dim(1), count = tokens.size();
-  const std::int32_t* ids = tokens.i32();
+  // The same token may come several times, so threads share out columns, not tokens: each adds the rows of
+  // its columns in the order of the text, and 32 columns are two cache lines that no other thread touches.
+  constexpr int64_t kColumns = 32;
+  const int64_t seq_len = tokens.dim(1), width = dwte.dim(1), count = tokens.size();
+  const int32_t* ids = tokens.i32();
   const float* in = dy.f32();
   float *token_rows = dwte.f32(), *position_rows = dwpe.f32();
-  cpu::parallel_ranges(threads_, width, kColumns, [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = 0; i < count; ++i) {
+  cpu::parallel_ranges(threads_, width, kColumns, [=](int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < count; ++i) {
       const float* row = in + i * width;
       float *a = token_rows + ids[i] * width, *b = position_rows + i % seq_len * width;
 #pragma omp simd
-      for (std::int64_t e = begin; e < end; ++e) {
+      for (int64_t e = begin; e < end; ++e) {
         a[e] += row[e];
         b[e] += row[e];
       }

@@ -15,67 +15,68 @@ constexpr float kEpsilon = 1e-5f;
 }  // namespace
 
 void CpuDevice::layernorm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor w, Tensor b) {
-  const std::int64_t rows = x.dim(0), width = x.dim(1);
+  const int64_t rows = x.dim(0), width = x.dim(1);
   assert(y.size() == x.size() && mean.size() >= rows && rstd.size() >= rows && w.size() == width);
   const float *in = x.f32(), *weight = w.f32(), *bias = b.f32();
   float *out = y.f32(), *means = mean.f32(), *rstds = rstd.f32();
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
+  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
       const float* row = in + i * width;
       float total = 0.0f;
 #pragma omp simd reduction(+ : total)
-      for (std::int64_t e = 0; e < width; ++e) total += row[e];
+      for (int64_t e = 0; e < width; ++e) total += row[e];
       const float mu = total / static_cast<float>(width);
       float variance = 0.0f;
 #pragma omp simd reduction(+ : variance)
-      for (std::int64_t e = 0; e < width; ++e) variance += (row[e] - mu) * (row[e] - mu);
+      for (int64_t e = 0; e < width; ++e) variance += (row[e] - mu) * (row[e] - mu);
       const float r = 1.0f / std::sqrt(variance / static_cast<float>(width) + kEpsilon);
 #pragma omp simd
-      for (std::int64_t e = 0; e < width; ++e) out[i * width + e] = (row[e] - mu) * r * weight[e] + bias[e];
+      for (int64_t e = 0; e < width; ++e) out[i * width + e] = (row[e] - mu) * r * weight[e] + bias[e];
       means[i] = mu;
       rstds[i] = r;
     }
   });
 }
 
-void CpuDevice::layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w, Tensor mean,
-                                   Tensor rstd) {
-  const std::int64_t rows = x.dim(0), width = x.dim(1);
+void CpuDevice::layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w,
+                                   Tensor mean, Tensor rstd) {
+  const int64_t rows = x.dim(0), width = x.dim(1);
   const float *grad = dy.f32(), *in = x.f32(), *weight = w.f32(), *means = mean.f32(), *rstds = rstd.f32();
   float *din = dx.f32(), *dweight = dw.f32(), *dbias = db.f32();
 
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
+  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
       const float *dyr = grad + i * width, *xr = in + i * width;
       const float mu = means[i], r = rstds[i];
       float sum_g = 0.0f, sum_g_xh = 0.0f;
 #pragma omp simd reduction(+ : sum_g, sum_g_xh)
-      for (std::int64_t e = 0; e < width; ++e) {
+      for (int64_t e = 0; e < width; ++e) {
         const float g = dyr[e] * weight[e];
         sum_g += g;
         sum_g_xh += g * (xr[e] - mu) * r;
       }
-      const float mean_g = sum_g / static_cast<float>(width), mean_g_xh = sum_g_xh / static_cast<float>(width);
+      const float mean_g = sum_g / static_cast<float>(width),
+                  mean_g_xh = sum_g_xh / static_cast<float>(width);
 #pragma omp simd
-      for (std::int64_t e = 0; e < width; ++e) {
+      for (int64_t e = 0; e < width; ++e) {
         const float xh = (xr[e] - mu) * r;
         din[i * width + e] += r * (dyr[e] * weight[e] - mean_g - xh * mean_g_xh);
       }
     }
   });
 
-  constexpr std::int64_t kColumns = 32;  // as in bias_backward: threads share out columns
-  cpu::parallel_ranges(threads_, width, kColumns, [=](std::int64_t begin, std::int64_t end) {
+  constexpr int64_t kColumns = 32;  // as in bias_backward: threads share out columns
+  cpu::parallel_ranges(threads_, width, kColumns, [=](int64_t begin, int64_t end) {
     float total_w[kColumns] = {}, total_b[kColumns] = {};
-    for (std::int64_t i = 0; i < rows; ++i) {
+    for (int64_t i = 0; i < rows; ++i) {
       const float *dyr = grad + i * width + begin, *xr = in + i * width + begin;
       const float mu = means[i], r = rstds[i];
-      for (std::int64_t e = 0; e < end - begin; ++e) {
+      for (int64_t e = 0; e < end - begin; ++e) {
         total_w[e] += dyr[e] * (xr[e] - mu) * r;
         total_b[e] += dyr[e];
       }
     }
-    for (std::int64_t e = begin; e < end; ++e) {
+    for (int64_t e = begin; e < end; ++e) {
       dweight[e] += total_w[e - begin];
       dbias[e] += total_b[e - begin];
     }

@@ -14,20 +14,20 @@ namespace hipgpt::cpu {
 
 /// Calls f(begin, end) for consecutive ranges of `grain` elements that cover [0, n).
 template <typename F>
-void parallel_ranges(ThreadPool& threads, std::int64_t n, std::int64_t grain, const F& f) {
-  threads.run((n + grain - 1) / grain, [&](std::int64_t r) { f(r * grain, std::min(n, (r + 1) * grain)); });
+void parallel_ranges(ThreadPool& threads, int64_t n, int64_t grain, const F& f) {
+  threads.run((n + grain - 1) / grain, [&](int64_t r) { f(r * grain, std::min(n, (r + 1) * grain)); });
 }
 
 /// How many rows of `width` floats make a piece worth a thread: about 32 KiB, a first-level cache.
-inline std::int64_t rows_per_range(std::int64_t width) {
-  return std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(1, width));
+inline int64_t rows_per_range(int64_t width) {
+  return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width));
 }
 
 /// At least `floats` floats that belong to the calling thread until its next call. Grows, never shrinks, so
 /// that a training step allocates nothing after the first.
-inline float* thread_scratch(std::int64_t floats) {
+inline float* thread_scratch(int64_t floats) {
   thread_local std::vector<float> scratch;
-  if (static_cast<std::int64_t>(scratch.size()) < floats) scratch.resize(static_cast<std::size_t>(floats));
+  if (static_cast<int64_t>(scratch.size()) < floats) scratch.resize(static_cast<size_t>(floats));
   return scratch.data();
 }
 

@@ -11,46 +11,46 @@ namespace hipgpt {
 
 namespace {
 
-float largest(const float* z, std::int64_t n) {
+float largest(const float* z, int64_t n) {
   float top = z[0];
 #pragma omp simd reduction(max : top)
-  for (std::int64_t j = 0; j < n; ++j) top = z[j] > top ? z[j] : top;
+  for (int64_t j = 0; j < n; ++j) top = z[j] > top ? z[j] : top;
   return top;
 }
 
 }  // namespace
 
 void CpuDevice::cross_entropy(Tensor losses, Tensor logits, Tensor targets) {
-  const std::int64_t rows = logits.dim(0), n = logits.dim(1);
+  const int64_t rows = logits.dim(0), n = logits.dim(1);
   assert(losses.size() == rows && targets.size() == rows);
   const float* z = logits.f32();
-  const std::int32_t* target = targets.i32();
+  const int32_t* target = targets.i32();
   float* loss = losses.f32();
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
+  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
       const float* row = z + i * n;
       const float top = largest(row, n);
       float total = 0.0f;
 #pragma omp simd reduction(+ : total)
-      for (std::int64_t j = 0; j < n; ++j) total += cpu::exp_fast(row[j] - top);
+      for (int64_t j = 0; j < n; ++j) total += cpu::exp_fast(row[j] - top);
       loss[i] = std::log(total) + (top - row[target[i]]);
     }
   });
 }
 
 void CpuDevice::cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor targets, float scale) {
-  const std::int64_t rows = logits.dim(0), n = logits.dim(1);
+  const int64_t rows = logits.dim(0), n = logits.dim(1);
   assert(losses.size() == rows && targets.size() == rows);
   float* z = logits.f32();
-  const std::int32_t* target = targets.i32();
+  const int32_t* target = targets.i32();
   float* loss = losses.f32();
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
+  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
       float* row = z + i * n;
       const float top = largest(row, n), wanted = row[target[i]];
       float total = 0.0f;
 #pragma omp simd reduction(+ : total)
-      for (std::int64_t j = 0; j < n; ++j) {
+      for (int64_t j = 0; j < n; ++j) {
         const float e = cpu::exp_fast(row[j] - top);
         row[j] = e;
         total += e;
@@ -58,7 +58,7 @@ void CpuDevice::cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor
       loss[i] = std::log(total) + (top - wanted);
       const float factor = scale / total;
 #pragma omp simd
-      for (std::int64_t j = 0; j < n; ++j) row[j] *= factor;
+      for (int64_t j = 0; j < n; ++j) row[j] *= factor;
       row[target[i]] -= scale;
     }
   });

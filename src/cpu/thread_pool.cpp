@@ -37,27 +37,27 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::run_job(Call call, const void* context, std::int64_t count) {
+void ThreadPool::run_job(Call call, const void* context, int64_t count) {
   call_ = call;
   context_ = context;
   count_ = count;
-  unfinished_.store(static_cast<std::uint32_t>(count), std::memory_order_relaxed);
-  const std::uint32_t number = loops_.load(std::memory_order_relaxed) + 1;
-  claimable_.store(std::uint64_t{number} << 32 | static_cast<std::uint32_t>(count), std::memory_order_release);
+  unfinished_.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
+  const uint32_t number = loops_.load(std::memory_order_relaxed) + 1;
+  claimable_.store(uint64_t{number} << 32 | static_cast<uint32_t>(count), std::memory_order_release);
   loops_.store(number, std::memory_order_release);
   loops_.notify_all();
 
   while (claim_and_call()) {
   }
   for (;;) {
-    const std::uint32_t left = unfinished_.load(std::memory_order_acquire);
+    const uint32_t left = unfinished_.load(std::memory_order_acquire);
     if (left == 0) return;
     wait_for_change(unfinished_, left);
   }
 }
 
 void ThreadPool::work() {
-  for (std::uint32_t seen = 0;;) {
+  for (uint32_t seen = 0;;) {
     wait_for_change(loops_, seen);
     seen = loops_.load(std::memory_order_acquire);
     if (stop_) return;
@@ -68,12 +68,12 @@ void ThreadPool::work() {
 
 /// Takes one piece and does it; false when there is none to take.
 bool ThreadPool::claim_and_call() {
-  std::uint64_t state = claimable_.load(std::memory_order_acquire);
+  uint64_t state = claimable_.load(std::memory_order_acquire);
   do {
-    if (static_cast<std::uint32_t>(state) == 0) return false;
+    if (static_cast<uint32_t>(state) == 0) return false;
   } while (!claimable_.compare_exchange_weak(state, state - 1, std::memory_order_acq_rel));
   // The number in `state` says that the piece belongs to the loop at hand, which can't end before it is done.
-  call_(context_, count_ - static_cast<std::int64_t>(static_cast<std::uint32_t>(state)));
+  call_(context_, count_ - static_cast<int64_t>(static_cast<uint32_t>(state)));
   if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
   return true;
 }

@@ -8,11 +8,12 @@
 
 namespace hipgpt::cpu {
 
-/// Runs the pieces of a loop on several threads. A training step is a hundred loops of a tenth of a millisecond, so
-/// what counts is the time between two of them: threads spin for about 50 us for the next loop before they sleep,
-/// and a loop is over when its pieces are done, not when every thread has been there. So a thread that the system has
-/// put aside for another program holds nothing up. (OpenMP's threads meet at a barrier and spin for milliseconds: on
-/// two cores with one other busy program a step took twelve times as long.)
+/// Runs the pieces of a loop on several threads. A training step is a hundred loops of a tenth of a
+/// millisecond, so what counts is the time between two of them: threads spin for about 50 us for the next
+/// loop before they sleep, and a loop is over when its pieces are done, not when every thread has been there.
+/// So a thread that the system has put aside for another program holds nothing up. (OpenMP's threads meet at
+/// a barrier and spin for milliseconds: on two cores with one other busy program a step took twelve times as
+/// long.)
 class ThreadPool {
  public:
   /// `threads` in all, the caller's included.
@@ -25,29 +26,29 @@ class ThreadPool {
 
   /// Calls f(i) for every i in [0, count), and returns when all calls have. f must not throw, nor call run().
   template <typename F>
-  void run(std::int64_t count, const F& f) {
+  void run(int64_t count, const F& f) {
     if (workers_.empty() || count < 2) {
-      for (std::int64_t i = 0; i < count; ++i) f(i);
+      for (int64_t i = 0; i < count; ++i) f(i);
       return;
     }
-    run_job([](const void* context, std::int64_t i) { (*static_cast<const F*>(context))(i); }, &f, count);
+    run_job([](const void* context, int64_t i) { (*static_cast<const F*>(context))(i); }, &f, count);
   }
 
  private:
-  using Call = void (*)(const void* context, std::int64_t i);
+  using Call = void (*)(const void* context, int64_t i);
 
-  void run_job(Call call, const void* context, std::int64_t count);
+  void run_job(Call call, const void* context, int64_t count);
   void work();
   bool claim_and_call();
 
   // The loop at hand. Written only while no piece is claimable or unfinished.
   Call call_ = nullptr;
   const void* context_ = nullptr;
-  std::int64_t count_ = 0;
+  int64_t count_ = 0;
 
-  std::atomic<std::uint64_t> claimable_{0};   // number of the loop << 32 | pieces that nobody has claimed
-  std::atomic<std::uint32_t> unfinished_{0};  // pieces that are not done
-  std::atomic<std::uint32_t> loops_{0};       // started so far; workers sleep on it
+  std::atomic<uint64_t> claimable_{0};   // number of the loop << 32 | pieces that nobody has claimed
+  std::atomic<uint32_t> unfinished_{0};  // pieces that are not done
+  std::atomic<uint32_t> loops_{0};       // started so far; workers sleep on it
   std::atomic<bool> stop_{false};
   std::vector<std::thread> workers_;
 };

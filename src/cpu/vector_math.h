@@ -26,11 +26,13 @@ inline float exp_fast(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const auto exponent = (std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(kRounder) + 127u) << 23;
+  const auto exponent = (std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRounder) + 127u) << 23;
   return p * std::bit_cast<float>(exponent) * underflow;
 }
 
 /// tanh x = 1 - 2 / (e^{2x} + 1), to about 1e-7 absolute.
-inline float tanh_fast(float x) { return 1.0f - 2.0f / (exp_fast(2.0f * x) + 1.0f); }
+inline float tanh_fast(float x) {
+  return 1.0f - 2.0f / (exp_fast(2.0f * x) + 1.0f);
+}
 
 }  // namespace hipgpt::cpu

@@ -6,7 +6,7 @@
 
 namespace hipgpt {
 
-Generator::Generator(const GPTModel& model, std::span<const std::int32_t> prompt, const SamplingOptions& sampling)
+Generator::Generator(const GPTModel& model, std::span<const int32_t> prompt, const SamplingOptions& sampling)
     : model_(model),
       cache_(model.make_cache()),
       sampler_(sampling),
@@ -15,15 +15,15 @@ Generator::Generator(const GPTModel& model, std::span<const std::int32_t> prompt
   if (prompt.empty()) throw Error("the prompt has no tokens: give at least one character");
 }
 
-std::int32_t Generator::next() {
-  const auto context = static_cast<std::size_t>(model_.config().max_seq_len);
-  const auto cached = static_cast<std::size_t>(cache_->length());
+int32_t Generator::next() {
+  const auto context = static_cast<size_t>(model_.config().max_seq_len);
+  const auto cached = static_cast<size_t>(cache_->length());
   std::span<const float> logits;
   if (cached + unread_ <= context) {
     logits = read(unread_);
   } else {
     cache_->clear();
-    const std::size_t keep = cached == 0 ? context : std::max<std::size_t>(1, context - context / 4);
+    const size_t keep = cached == 0 ? context : std::max<size_t>(1, context - context / 4);
     logits = read(std::min(keep, tokens_.size()));
   }
   tokens_.push_back(sampler_.sample(logits, tokens_));
@@ -32,7 +32,7 @@ std::int32_t Generator::next() {
 }
 
 /// Extends the cache by the last `count` tokens.
-std::span<const float> Generator::read(std::size_t count) {
+std::span<const float> Generator::read(size_t count) {
   return model_.extend(*cache_, std::span(tokens_).last(count));
 }
 

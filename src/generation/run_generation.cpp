@@ -20,11 +20,13 @@ namespace {
 
 std::string checkpoint_file(const GenerationRun& run) {
   if (!run.checkpoint.empty()) return run.checkpoint;
-  if (run.step && run.run_name.empty()) throw Error("--step needs --run-name: only named runs keep several checkpoints");
+  if (run.step && run.run_name.empty())
+    throw Error("--step needs --run-name: only named runs keep several checkpoints");
   const RunFolder folder(run.run_name);
   const std::string path = run.step ? folder.checkpoint(*run.step) : folder.latest();
   if (!std::filesystem::exists(path)) {
-    throw Error(fmt::format("{}: there is no such checkpoint; train one first (./scripts/run_train.sh)", path));
+    throw Error(
+        fmt::format("{}: there is no such checkpoint; train one first (./scripts/run_train.sh)", path));
   }
   return path;
 }
@@ -41,7 +43,7 @@ void write_out(const std::string& text) {
 }
 
 /// The token to stop at, or -1.
-std::int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
+int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
   if (run.stop_token < 0) return tokenizer.special_token("<|endoftext|>").value_or(-1);
   if (run.stop_token >= tokenizer.vocab_size()) {
     throw Error(fmt::format("--eos-id {}: the vocabulary has the tokens 0 to {}", run.stop_token,
@@ -59,7 +61,7 @@ void run_generation(const GenerationRun& run) {
   const std::string tokenizer_path = tokenizer_file(run, path);
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
   checkpoint.check_tokenizer(tokenizer.hash(), tokenizer_path);
-  const std::int64_t stop = stop_token(run, tokenizer);
+  const int64_t stop = stop_token(run, tokenizer);
 
   const auto device = make_device(run.device, run.threads);
   GPTModel model(*device, checkpoint.info().config);
@@ -74,16 +76,17 @@ void run_generation(const GenerationRun& run) {
   write_out(run.prompt);
   Utf8Stream stream;
   const auto start = std::chrono::steady_clock::now();
-  std::int64_t count = 0;
+  int64_t count = 0;
   while (count < run.num_tokens) {
-    const std::int32_t token = generator.next();
+    const int32_t token = generator.next();
     ++count;
     if (token == stop) break;
     write_out(stream.push(tokenizer.token_bytes(token)));
   }
   write_out(stream.finish() + "\n");
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  fmt::print(stderr, "{} tokens in {:.2f} s, {:.0f} tokens/s\n", count, seconds, static_cast<double>(count) / seconds);
+  fmt::print(stderr, "{} tokens in {:.2f} s, {:.0f} tokens/s\n", count, seconds,
+             static_cast<double>(count) / seconds);
 }
 
 }  // namespace hipgpt

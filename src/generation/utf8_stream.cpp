@@ -9,24 +9,24 @@ namespace {
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 struct Sequence {
-  std::size_t length;  // bytes looked at that belong together
+  size_t length;  // bytes looked at that belong together
   enum { kValid, kBroken, kIncomplete } state;
 };
 
-/// The character at the start of `s`, by table 3-7 of the Unicode Standard: only the second byte's range depends on
-/// the first.
+/// The character at the start of `s`, by table 3-7 of the Unicode Standard: only the second byte's range
+/// depends on the first.
 Sequence first_character(std::string_view s) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(s[i]); };
   const unsigned lead = byte(0);
   if (lead < 0x80) return {1, Sequence::kValid};
   if (lead < 0xC2 || lead > 0xF4) return {1, Sequence::kBroken};
-  const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  const size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
   unsigned low = 0x80, high = 0xBF;
   if (lead == 0xE0) low = 0xA0;   // shorter forms exist
   if (lead == 0xED) high = 0x9F;  // surrogates
   if (lead == 0xF0) low = 0x90;   // shorter forms exist
   if (lead == 0xF4) high = 0x8F;  // above U+10FFFF
-  for (std::size_t i = 1; i < length; ++i) {
+  for (size_t i = 1; i < length; ++i) {
     if (i == s.size()) return {i, Sequence::kIncomplete};
     if (byte(i) < low || byte(i) > high) return {i, Sequence::kBroken};
     low = 0x80;

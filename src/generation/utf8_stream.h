@@ -6,8 +6,9 @@
 
 namespace hipgpt {
 
-/// A token can end in the middle of a character, and a terminal must never see half of one. Bytes that can't be part
-/// of a character become U+FFFD, one for each maximal broken sequence, as the Unicode Standard recommends.
+/// A token can end in the middle of a character, and a terminal must never see half of one. Bytes that can't
+/// be part of a character become U+FFFD, one for each maximal broken sequence, as the Unicode Standard
+/// recommends.
 class Utf8Stream {
  public:
   /// The characters that `bytes` completes.

@@ -13,11 +13,12 @@ namespace {
 
 using Op = Device::Op;
 
-/// 256 rows of 5,000 logits are 5 MB: they stay in the last-level cache between the products that make and use them.
-constexpr std::int64_t kHeadRows = 256;
+/// 256 rows of 5,000 logits are 5 MB: they stay in the last-level cache between the products that make and
+/// use them.
+constexpr int64_t kHeadRows = 256;
 
-void plan_activations(MemoryPlan& plan, LayerActivations& a, const ModelConfig& c, std::int64_t rows) {
-  const std::int64_t E = c.embed_dim, F = c.ff_hidden_dim;
+void plan_activations(MemoryPlan& plan, LayerActivations& a, const ModelConfig& c, int64_t rows) {
+  const int64_t E = c.embed_dim, F = c.ff_hidden_dim;
   plan.add(a.ln1, {rows, E});
   plan.add(a.ln1_mean, {rows});
   plan.add(a.ln1_rstd, {rows});
@@ -32,8 +33,8 @@ void plan_activations(MemoryPlan& plan, LayerActivations& a, const ModelConfig& 
   plan.add(a.ff, {rows, F});
 }
 
-void plan_scratch(MemoryPlan& plan, LayerScratch& s, const ModelConfig& c, std::int64_t rows, bool gradients) {
-  const std::int64_t E = c.embed_dim;
+void plan_scratch(MemoryPlan& plan, LayerScratch& s, const ModelConfig& c, int64_t rows, bool gradients) {
+  const int64_t E = c.embed_dim;
   plan.add(s.branch, {rows, E});
   if (!gradients) return;
   plan.add(s.dbranch, {rows, E});
@@ -49,18 +50,18 @@ struct GPTModel::Workspace {
   int batch, seq_len;
   bool gradients;
   Buffer memory;
-  Tensor tokens, targets;           // [B,T], [R]
-  std::vector<Tensor> x;            // [R,E] each: the input of every layer, and the output of the last
+  Tensor tokens, targets;  // [B,T], [R]
+  std::vector<Tensor> x;   // [R,E] each: the input of every layer, and the output of the last
   std::vector<LayerActivations> layers;
   LayerScratch scratch;
   Tensor final_norm, final_mean, final_rstd;
-  Tensor logits, losses, loss;      // [kHeadRows,V], [R], [1]
-  Tensor dhidden, dx;               // [R,E]
+  Tensor logits, losses, loss;  // [kHeadRows,V], [R], [1]
+  Tensor dhidden, dx;           // [R,E]
 
   Workspace(Device& device, const ModelConfig& c, int B, int T, bool with_gradients)
       : batch(B), seq_len(T), gradients(with_gradients) {
-    const std::int64_t rows = static_cast<std::int64_t>(B) * T, E = c.embed_dim;
-    const auto L = static_cast<std::size_t>(c.num_layers);
+    const int64_t rows = static_cast<int64_t>(B) * T, E = c.embed_dim;
+    const auto L = static_cast<size_t>(c.num_layers);
     // Without a backward pass nothing needs to be kept: all layers share the same memory.
     x.resize(gradients ? L + 1 : 2);
     layers.resize(gradients ? L : 1);
@@ -86,8 +87,8 @@ struct GPTModel::Workspace {
     memory = plan.allocate(device);
   }
 
-  const LayerActivations& activations(std::size_t layer) const { return layers[gradients ? layer : 0]; }
-  Tensor input(std::size_t layer, std::int64_t rows) const { return x[gradients ? layer : layer % 2].rows(0, rows); }
+  const LayerActivations& activations(size_t layer) const { return layers[gradients ? layer : 0]; }
+  Tensor input(size_t layer, int64_t rows) const { return x[gradients ? layer : layer % 2].rows(0, rows); }
 };
 
 GPTModel::GPTModel(Device& device, const ModelConfig& config)
@@ -99,7 +100,8 @@ GPTModel::~GPTModel() = default;
 
 void GPTModel::plan(int batch, int seq_len, bool gradients) {
   if (seq_len > config_.max_seq_len) {
-    throw Error(fmt::format("sequences of {} tokens do not fit a model of --seq {}", seq_len, config_.max_seq_len));
+    throw Error(
+        fmt::format("sequences of {} tokens do not fit a model of --seq {}", seq_len, config_.max_seq_len));
   }
   workspace_.reset();
   workspace_ = std::make_unique<Workspace>(device_, config_, batch, seq_len, gradients);
@@ -114,17 +116,17 @@ void GPTModel::head(Tensor logits, Tensor hidden) const {
   device_.linear(logits, hidden, head_weight(weights_), Op::kTranspose, bias, Activation::kNone, {});
 }
 
-Tensor GPTModel::forward(const std::int32_t* inputs, int batch, const Dropout& dropout) {
+Tensor GPTModel::forward(const int32_t* inputs, int batch, const Dropout& dropout) {
   Workspace& w = *workspace_;
-  const std::int64_t rows = static_cast<std::int64_t>(batch) * w.seq_len;
+  const int64_t rows = static_cast<int64_t>(batch) * w.seq_len;
   const Tensor tokens = w.tokens.rows(0, batch);
   device_.copy_to_device(tokens, inputs);
 
   Tensor x = w.input(0, rows);
-  device_.embedding(x, tokens, weights_.tensor("transformer.wte.weight"), weights_.tensor("transformer.wpe.weight"),
-                    0);
+  device_.embedding(x, tokens, weights_.tensor("transformer.wte.weight"),
+                    weights_.tensor("transformer.wpe.weight"), 0);
   if (dropout.p > 0.0f) device_.add_dropout(x, {}, x, dropout);
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
+  for (size_t l = 0; l < layers_.size(); ++l) {
     const Tensor y = w.input(l + 1, rows);
     layers_[l].forward(y, x, batch, w.seq_len, w.activations(l), w.scratch, dropout);
     x = y;
@@ -136,12 +138,12 @@ Tensor GPTModel::forward(const std::int32_t* inputs, int batch, const Dropout& d
   return normed;
 }
 
-double GPTModel::head_loss(Tensor hidden, const std::int32_t* targets, Parameters* grads, float scale) {
+double GPTModel::head_loss(Tensor hidden, const int32_t* targets, Parameters* grads, float scale) {
   Workspace& w = *workspace_;
-  const std::int64_t rows = hidden.dim(0);
+  const int64_t rows = hidden.dim(0);
   device_.copy_to_device(w.targets.rows(0, rows), targets);
-  for (std::int64_t first = 0; first < rows; first += kHeadRows) {
-    const std::int64_t count = std::min(kHeadRows, rows - first);
+  for (int64_t first = 0; first < rows; first += kHeadRows) {
+    const int64_t count = std::min(kHeadRows, rows - first);
     const Tensor part = hidden.rows(first, count), logits = w.logits.rows(0, count);
     const Tensor losses = w.losses.rows(first, count), wanted = w.targets.rows(first, count);
     head(logits, part);
@@ -162,42 +164,42 @@ double GPTModel::head_loss(Tensor hidden, const std::int32_t* targets, Parameter
 
 void GPTModel::backward(int batch, Parameters& grads, const Dropout& dropout) {
   Workspace& w = *workspace_;
-  const std::int64_t rows = static_cast<std::int64_t>(batch) * w.seq_len;
+  const int64_t rows = static_cast<int64_t>(batch) * w.seq_len;
   Tensor dx = w.dhidden.rows(0, rows);
   if (config_.final_layernorm) {
     dx = w.dx.rows(0, rows);
     device_.set_zero(dx);
-    device_.layernorm_backward(dx, grads.tensor("transformer.ln_f.weight"), grads.tensor("transformer.ln_f.bias"),
-                               w.dhidden.rows(0, rows), w.input(layers_.size(), rows),
-                               weights_.tensor("transformer.ln_f.weight"), w.final_mean.rows(0, rows),
-                               w.final_rstd.rows(0, rows));
+    device_.layernorm_backward(dx, grads.tensor("transformer.ln_f.weight"),
+                               grads.tensor("transformer.ln_f.bias"), w.dhidden.rows(0, rows),
+                               w.input(layers_.size(), rows), weights_.tensor("transformer.ln_f.weight"),
+                               w.final_mean.rows(0, rows), w.final_rstd.rows(0, rows));
   }
-  for (std::size_t l = layers_.size(); l-- > 0;) {
+  for (size_t l = layers_.size(); l-- > 0;) {
     layers_[l].backward(dx, w.input(l, rows), batch, w.seq_len, w.activations(l), w.scratch,
                         LayerTensors(grads, static_cast<int>(l)), dropout);
   }
   if (dropout.p > 0.0f) device_.dropout_backward(dx, dx, dropout);
-  device_.embedding_backward(grads.tensor("transformer.wte.weight"), grads.tensor("transformer.wpe.weight"), dx,
-                             w.tokens.rows(0, batch));
+  device_.embedding_backward(grads.tensor("transformer.wte.weight"), grads.tensor("transformer.wpe.weight"),
+                             dx, w.tokens.rows(0, batch));
 }
 
-double GPTModel::loss(const std::int32_t* inputs, const std::int32_t* targets, int batch) {
+double GPTModel::loss(const int32_t* inputs, const int32_t* targets, int batch) {
   return head_loss(forward(inputs, batch, Dropout{}), targets, nullptr, 0.0f);
 }
 
-double GPTModel::loss_and_gradients(const std::int32_t* inputs, const std::int32_t* targets, int batch,
+double GPTModel::loss_and_gradients(const int32_t* inputs, const int32_t* targets, int batch,
                                     Parameters& grads, float scale, const Dropout& dropout) {
   const double mean_loss = head_loss(forward(inputs, batch, dropout), targets, &grads, scale);
   backward(batch, grads, dropout);
   return mean_loss;
 }
 
-std::vector<float> GPTModel::logits(const std::int32_t* inputs, int batch) {
+std::vector<float> GPTModel::logits(const int32_t* inputs, int batch) {
   const Tensor hidden = forward(inputs, batch, Dropout{});
-  const std::int64_t rows = hidden.dim(0), V = config_.vocab_size;
-  std::vector<float> result(static_cast<std::size_t>(rows * V));
-  for (std::int64_t first = 0; first < rows; first += kHeadRows) {
-    const std::int64_t count = std::min(kHeadRows, rows - first);
+  const int64_t rows = hidden.dim(0), V = config_.vocab_size;
+  std::vector<float> result(static_cast<size_t>(rows * V));
+  for (int64_t first = 0; first < rows; first += kHeadRows) {
+    const int64_t count = std::min(kHeadRows, rows - first);
     const Tensor part = workspace_->logits.rows(0, count);
     head(part, hidden.rows(first, count));
     device_.copy_to_host(result.data() + first * V, part);
@@ -206,8 +208,8 @@ std::vector<float> GPTModel::logits(const std::int32_t* inputs, int batch) {
 }
 
 GPTModel::Cache::Cache(Device& device, const ModelConfig& c)
-    : layers_(static_cast<std::size_t>(c.num_layers)), host_logits_(static_cast<std::size_t>(c.vocab_size)) {
-  const std::int64_t S = c.max_seq_len, E = c.embed_dim;
+    : layers_(static_cast<size_t>(c.num_layers)), host_logits_(static_cast<size_t>(c.vocab_size)) {
+  const int64_t S = c.max_seq_len, E = c.embed_dim;
   MemoryPlan plan;
   for (LayerCache& layer : layers_) {
     plan.add(layer.keys, {S, E});
@@ -228,8 +230,8 @@ std::unique_ptr<GPTModel::Cache> GPTModel::make_cache() const {
   return std::unique_ptr<Cache>(new Cache(device_, config_));
 }
 
-std::span<const float> GPTModel::extend(Cache& cache, std::span<const std::int32_t> tokens) const {
-  const auto count = static_cast<std::int64_t>(tokens.size());
+std::span<const float> GPTModel::extend(Cache& cache, std::span<const int32_t> tokens) const {
+  const auto count = static_cast<int64_t>(tokens.size());
   if (count == 0 || cache.length_ + count > config_.max_seq_len) {
     throw Error(fmt::format("{} tokens after {} do not fit a context of {}", count, cache.length_,
                             config_.max_seq_len));
@@ -237,9 +239,9 @@ std::span<const float> GPTModel::extend(Cache& cache, std::span<const std::int32
   const Tensor ids = cache.tokens_.reshape({config_.max_seq_len}).rows(0, count).reshape({1, count});
   device_.copy_to_device(ids, tokens.data());
   Tensor x = cache.x_.rows(0, count), y = cache.y_.rows(0, count);
-  device_.embedding(x, ids, weights_.tensor("transformer.wte.weight"), weights_.tensor("transformer.wpe.weight"),
-                    cache.length_);
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
+  device_.embedding(x, ids, weights_.tensor("transformer.wte.weight"),
+                    weights_.tensor("transformer.wpe.weight"), cache.length_);
+  for (size_t l = 0; l < layers_.size(); ++l) {
     layers_[l].forward_cached(y, x, cache.layers_[l], cache.length_, cache.keep_, cache.scratch_);
     std::swap(x, y);
   }

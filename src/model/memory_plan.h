@@ -12,7 +12,7 @@ namespace hipgpt {
 /// First name every tensor and its shape, then allocate once: a training step allocates nothing.
 class MemoryPlan {
  public:
-  void add(Tensor& tensor, std::initializer_list<std::int64_t> shape, DType dtype = DType::kF32) {
+  void add(Tensor& tensor, std::initializer_list<int64_t> shape, DType dtype = DType::kF32) {
     entries_.push_back({&tensor, Tensor(nullptr, shape, dtype), bytes_});
     bytes_ += (entries_.back().shape.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   }
@@ -25,14 +25,14 @@ class MemoryPlan {
   }
 
  private:
-  static constexpr std::size_t kAlignment = 64;
+  static constexpr size_t kAlignment = 64;
   struct Entry {
     Tensor* tensor;
     Tensor shape;
-    std::size_t offset;
+    size_t offset;
   };
   std::vector<Entry> entries_;
-  std::size_t bytes_ = 0;
+  size_t bytes_ = 0;
 };
 
 }  // namespace hipgpt

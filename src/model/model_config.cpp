@@ -10,7 +10,7 @@ namespace hipgpt {
 
 namespace {
 
-void check_size(const char* flag, const char* letter, std::int64_t value, std::int64_t largest) {
+void check_size(const char* flag, const char* letter, int64_t value, int64_t largest) {
   if (value < 1 || value > largest) {
     throw Error(fmt::format("{} {}: {} must be from 1 to {}", flag, value, letter, largest));
   }
@@ -19,11 +19,13 @@ void check_size(const char* flag, const char* letter, std::int64_t value, std::i
 std::string field(const std::map<std::string, std::string>& metadata, const std::string& key,
                   const std::string& file) {
   const auto it = metadata.find(key);
-  if (it == metadata.end()) throw Error(fmt::format("{}: not a HipGPT checkpoint (no '{}' in its metadata)", file, key));
+  if (it == metadata.end())
+    throw Error(fmt::format("{}: not a HipGPT checkpoint (no '{}' in its metadata)", file, key));
   return it->second;
 }
 
-int int_field(const std::map<std::string, std::string>& metadata, const std::string& key, const std::string& file) {
+int int_field(const std::map<std::string, std::string>& metadata, const std::string& key,
+              const std::string& file) {
   const std::string text = field(metadata, key, file);
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -33,7 +35,8 @@ int int_field(const std::map<std::string, std::string>& metadata, const std::str
   return value;
 }
 
-bool bool_field(const std::map<std::string, std::string>& metadata, const std::string& key, const std::string& file) {
+bool bool_field(const std::map<std::string, std::string>& metadata, const std::string& key,
+                const std::string& file) {
   const std::string text = field(metadata, key, file);
   if (text != "true" && text != "false") {
     throw Error(fmt::format("{}: metadata '{}' is '{}', neither true nor false", file, key, text));
@@ -41,7 +44,9 @@ bool bool_field(const std::map<std::string, std::string>& metadata, const std::s
   return text == "true";
 }
 
-std::string to_string(bool value) { return value ? "true" : "false"; }
+std::string to_string(bool value) {
+  return value ? "true" : "false";
+}
 
 }  // namespace
 
@@ -60,10 +65,10 @@ Activation activation_from_string(const std::string& name) {
   throw Error(fmt::format("activation '{}': must be relu or gelu", name));
 }
 
-std::int64_t ModelConfig::parameter_count() const {
-  const std::int64_t V = vocab_size, S = max_seq_len, E = embed_dim, L = num_layers, F = ff_hidden_dim;
-  const std::int64_t embeddings = V * E + S * E;
-  const std::int64_t layers = L * (4 * E * E + 2 * E * F + F + 9 * E);
+int64_t ModelConfig::parameter_count() const {
+  const int64_t V = vocab_size, S = max_seq_len, E = embed_dim, L = num_layers, F = ff_hidden_dim;
+  const int64_t embeddings = V * E + S * E;
+  const int64_t layers = L * (4 * E * E + 2 * E * F + F + 9 * E);
   return embeddings + layers + (final_layernorm ? 2 * E : 0) + (tied_head ? 0 : E * V) + (head_bias ? V : 0);
 }
 
@@ -75,35 +80,39 @@ void ModelConfig::validate() const {
   check_size("--layers", "L", num_layers, 1 << 10);
   check_size("--ff", "F", ff_hidden_dim, 1 << 20);
   if (embed_dim % num_heads != 0) {
-    throw Error(fmt::format("--dim {} is not divisible by --heads {}: every head needs the same number of channels",
-                            embed_dim, num_heads));
+    throw Error(
+        fmt::format("--dim {} is not divisible by --heads {}: every head needs the same number of channels",
+                    embed_dim, num_heads));
   }
 }
 
 ModelConfig ModelConfig::preset(const std::string& name) {
   if (name == "default") return ModelConfig{};
   if (name == "gpt2") {
-    return ModelConfig{.vocab_size = 50257, .max_seq_len = 1024, .embed_dim = 768, .num_heads = 12, .num_layers = 12,
-                       .ff_hidden_dim = 3072, .activation = Activation::kGelu, .final_layernorm = true,
-                       .tied_head = true, .head_bias = false};
+    return ModelConfig{.vocab_size = 50257,
+                       .max_seq_len = 1024,
+                       .embed_dim = 768,
+                       .num_heads = 12,
+                       .num_layers = 12,
+                       .ff_hidden_dim = 3072,
+                       .activation = Activation::kGelu,
+                       .final_layernorm = true,
+                       .tied_head = true,
+                       .head_bias = false};
   }
   throw Error(fmt::format("--preset {}: must be default or gpt2", name));
 }
 
 std::map<std::string, std::string> ModelConfig::to_metadata() const {
-  return {{"vocab_size", std::to_string(vocab_size)},
-          {"max_seq_len", std::to_string(max_seq_len)},
-          {"embed_dim", std::to_string(embed_dim)},
-          {"num_heads", std::to_string(num_heads)},
-          {"num_layers", std::to_string(num_layers)},
-          {"ff_hidden_dim", std::to_string(ff_hidden_dim)},
-          {"activation", hipgpt::to_string(activation)},
-          {"final_layernorm", to_string(final_layernorm)},
-          {"tied_head", to_string(tied_head)},
-          {"head_bias", to_string(head_bias)}};
+  return {{"vocab_size", std::to_string(vocab_size)},    {"max_seq_len", std::to_string(max_seq_len)},
+          {"embed_dim", std::to_string(embed_dim)},      {"num_heads", std::to_string(num_heads)},
+          {"num_layers", std::to_string(num_layers)},    {"ff_hidden_dim", std::to_string(ff_hidden_dim)},
+          {"activation", hipgpt::to_string(activation)}, {"final_layernorm", to_string(final_layernorm)},
+          {"tied_head", to_string(tied_head)},           {"head_bias", to_string(head_bias)}};
 }
 
-ModelConfig ModelConfig::from_metadata(const std::map<std::string, std::string>& metadata, const std::string& file) {
+ModelConfig ModelConfig::from_metadata(const std::map<std::string, std::string>& metadata,
+                                       const std::string& file) {
   ModelConfig config;
   config.vocab_size = int_field(metadata, "vocab_size", file);
   config.max_seq_len = int_field(metadata, "max_seq_len", file);
@@ -124,10 +133,10 @@ ModelConfig ModelConfig::from_metadata(const std::map<std::string, std::string>&
 }
 
 ParameterLayout::ParameterLayout(const ModelConfig& config) {
-  const std::int64_t V = config.vocab_size, S = config.max_seq_len, E = config.embed_dim, F = config.ff_hidden_dim;
-  const auto add = [this](std::string name, std::vector<std::int64_t> shape) {
-    std::int64_t size = 1;
-    for (std::int64_t d : shape) size *= d;
+  const int64_t V = config.vocab_size, S = config.max_seq_len, E = config.embed_dim, F = config.ff_hidden_dim;
+  const auto add = [this](std::string name, std::vector<int64_t> shape) {
+    int64_t size = 1;
+    for (int64_t d : shape) size *= d;
     tensors.push_back({std::move(name), std::move(shape), num_elements, size});
     num_elements += size;
   };

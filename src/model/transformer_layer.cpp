@@ -9,7 +9,7 @@ namespace {
 using Op = Device::Op;
 
 /// The first `rows` rows of every tensor of a plan that was made for more.
-LayerActivations first_rows(const LayerActivations& a, std::int64_t rows) {
+LayerActivations first_rows(const LayerActivations& a, int64_t rows) {
   LayerActivations r = a;
   for (Tensor* t : {&r.ln1, &r.ln1_mean, &r.ln1_rstd, &r.qkv, &r.attention, &r.middle, &r.ln2, &r.ln2_mean,
                     &r.ln2_rstd, &r.ff_pre, &r.ff}) {
@@ -18,7 +18,7 @@ LayerActivations first_rows(const LayerActivations& a, std::int64_t rows) {
   return r;
 }
 
-LayerScratch first_rows(const LayerScratch& s, std::int64_t rows) {
+LayerScratch first_rows(const LayerScratch& s, int64_t rows) {
   LayerScratch r = s;
   for (Tensor* t : {&r.branch, &r.dbranch, &r.dnorm, &r.dqkv, &r.dff}) {
     if (*t) *t = t->rows(0, rows);
@@ -29,7 +29,9 @@ LayerScratch first_rows(const LayerScratch& s, std::int64_t rows) {
 }  // namespace
 
 LayerTensors::LayerTensors(const Parameters& parameters, int layer) {
-  const auto get = [&](const char* name) { return parameters.tensor(fmt::format("transformer.h.{}.{}", layer, name)); };
+  const auto get = [&](const char* name) {
+    return parameters.tensor(fmt::format("transformer.h.{}.{}", layer, name));
+  };
   ln1_weight = get("ln_1.weight");
   ln1_bias = get("ln_1.bias");
   qkv_weight = get("attn.c_attn.weight");
@@ -44,7 +46,8 @@ LayerTensors::LayerTensors(const Parameters& parameters, int layer) {
   ff2_bias = get("mlp.c_proj.bias");
 }
 
-TransformerLayer::TransformerLayer(Device& device, const ModelConfig& config, const Parameters& weights, int index)
+TransformerLayer::TransformerLayer(Device& device, const ModelConfig& config, const Parameters& weights,
+                                   int index)
     : device_(device),
       heads_(config.num_heads),
       index_(index),
@@ -53,7 +56,7 @@ TransformerLayer::TransformerLayer(Device& device, const ModelConfig& config, co
 
 void TransformerLayer::forward(Tensor y, Tensor x, int batch, int seq_len, const LayerActivations& plan,
                                const LayerScratch& plan_scratch, Dropout dropout) const {
-  const std::int64_t B = batch, T = seq_len, E = x.dim(1);
+  const int64_t B = batch, T = seq_len, E = x.dim(1);
   const LayerActivations keep = first_rows(plan, B * T);
   const LayerScratch scratch = first_rows(plan_scratch, B * T);
   const LayerTensors& w = weights_;
@@ -77,8 +80,9 @@ void TransformerLayer::feed_forward(Tensor y, const LayerActivations& keep, cons
 }
 
 void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& plan,
-                                const LayerScratch& plan_scratch, const LayerTensors& grads, Dropout dropout) const {
-  const std::int64_t B = batch, T = seq_len, E = x.dim(1);
+                                const LayerScratch& plan_scratch, const LayerTensors& grads,
+                                Dropout dropout) const {
+  const int64_t B = batch, T = seq_len, E = x.dim(1);
   const LayerActivations keep = first_rows(plan, B * T);
   const LayerScratch scratch = first_rows(plan_scratch, B * T);
   const LayerTensors& w = weights_;
@@ -95,16 +99,16 @@ void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, con
   dbranch = branch_gradient(dx, scratch, site(dropout, kAttentionBranch));
   linear_backward(scratch.dnorm, dbranch, keep.attention, w.out_weight, grads.out_weight, grads.out_bias);
   device_.attention_backward(scratch.dqkv.reshape({B, T, 3 * E}), scratch.dnorm.reshape({B, T, E}),
-                             keep.qkv.reshape({B, T, 3 * E}), keep.attention.reshape({B, T, E}), keep.lse, heads_,
-                             site(dropout, kProbabilities));
+                             keep.qkv.reshape({B, T, 3 * E}), keep.attention.reshape({B, T, E}), keep.lse,
+                             heads_, site(dropout, kProbabilities));
   linear_backward(scratch.dnorm, scratch.dqkv, keep.ln1, w.qkv_weight, grads.qkv_weight, grads.qkv_bias);
-  device_.layernorm_backward(dx, grads.ln1_weight, grads.ln1_bias, scratch.dnorm, x, w.ln1_weight, keep.ln1_mean,
-                             keep.ln1_rstd);
+  device_.layernorm_backward(dx, grads.ln1_weight, grads.ln1_bias, scratch.dnorm, x, w.ln1_weight,
+                             keep.ln1_mean, keep.ln1_rstd);
 }
 
-void TransformerLayer::forward_cached(Tensor y, Tensor x, const LayerCache& cache, std::int64_t past,
+void TransformerLayer::forward_cached(Tensor y, Tensor x, const LayerCache& cache, int64_t past,
                                       const LayerActivations& plan, const LayerScratch& plan_scratch) const {
-  const std::int64_t rows = x.dim(0);
+  const int64_t rows = x.dim(0);
   const LayerActivations keep = first_rows(plan, rows);
   const LayerScratch scratch = first_rows(plan_scratch, rows);
   const LayerTensors& w = weights_;
@@ -117,7 +121,8 @@ void TransformerLayer::forward_cached(Tensor y, Tensor x, const LayerCache& cach
   feed_forward(y, keep, scratch, Dropout{});
 }
 
-Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch, const Dropout& dropout) const {
+Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch,
+                                         const Dropout& dropout) const {
   if (dropout.p == 0.0f) return dy;
   device_.dropout_backward(scratch.dbranch, dy, dropout);
   return scratch.dbranch;
@@ -130,7 +135,7 @@ void TransformerLayer::linear_backward(Tensor dx, Tensor dy, Tensor x, Tensor w,
 }
 
 Dropout TransformerLayer::site(Dropout dropout, DropoutSite which) const {
-  dropout.site = 1 + static_cast<std::uint32_t>(3 * index_ + which);  // site 0 is the embedding's
+  dropout.site = 1 + static_cast<uint32_t>(3 * index_ + which);  // site 0 is the embedding's
   return dropout;
 }
 

@@ -11,7 +11,7 @@ namespace hipgpt {
 
 namespace {
 
-std::size_t terminal_width() {
+size_t terminal_width() {
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
@@ -20,7 +20,9 @@ std::size_t terminal_width() {
 
 ProgressLine::ProgressLine() : terminal_(isatty(STDOUT_FILENO) == 1) {}
 
-ProgressLine::~ProgressLine() { erase(); }
+ProgressLine::~ProgressLine() {
+  erase();
+}
 
 void ProgressLine::show(const std::string& text) {
   if (!terminal_) return;
@@ -52,8 +54,8 @@ std::string duration_text(double seconds) {
 
 std::string grouped(long long number) {
   std::string text = std::to_string(number);
-  for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > (number < 0 ? 1 : 0); i -= 3) {
-    text.insert(static_cast<std::size_t>(i), ",");
+  for (auto i = static_cast<ptrdiff_t>(text.size()) - 3; i > (number < 0 ? 1 : 0); i -= 3) {
+    text.insert(static_cast<size_t>(i), ",");
   }
   return text;
 }

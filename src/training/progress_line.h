@@ -6,7 +6,8 @@
 
 namespace hipgpt {
 
-/// On a terminal: one line that is written over and over. In a pipe: a line for each permanent message, nothing else.
+/// On a terminal: one line that is written over and over. In a pipe: a line for each permanent message,
+/// nothing else.
 class ProgressLine {
  public:
   ProgressLine();

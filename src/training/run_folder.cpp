@@ -20,19 +20,20 @@ namespace {
 constexpr const char* kLatest = "latest.bin";
 
 /// N of "step_N.bin", or -1 for another name.
-std::int64_t step_of(const std::string& name) {
+int64_t step_of(const std::string& name) {
   constexpr std::string_view kPrefix = "step_", kEnding = ".bin";
   if (!name.starts_with(kPrefix) || !name.ends_with(kEnding)) return -1;
   const char* first = name.data() + kPrefix.size();
   const char* last = name.data() + name.size() - kEnding.size();
-  std::int64_t step = -1;
+  int64_t step = -1;
   const auto [end, error] = std::from_chars(first, last, step);
   return error == std::errc{} && end == last ? step : -1;
 }
 
 /// A symbolic link, replaced in one step: there is never a moment without it.
 void replace_link(const fs::path& link, const std::string& target) {
-  const fs::path temporary = link.parent_path() / fmt::format(".{}.tmp-{}", link.filename().string(), getpid());
+  const fs::path temporary =
+      link.parent_path() / fmt::format(".{}.tmp-{}", link.filename().string(), getpid());
   std::error_code error;
   fs::remove(temporary, error);
   fs::create_symlink(target, temporary, error);
@@ -44,7 +45,8 @@ void replace_link(const fs::path& link, const std::string& target) {
 
 RunFolder::RunFolder(const std::string& run_name) : named_(!run_name.empty()) {
   if (!named_) return;
-  if (run_name == "." || run_name == ".." || run_name.size() > 200 || run_name.find('/') != std::string::npos) {
+  if (run_name == "." || run_name == ".." || run_name.size() > 200 ||
+      run_name.find('/') != std::string::npos) {
     throw Error(fmt::format("--run-name '{}': must be the name of one folder, without '/'", run_name));
   }
   folder_ = "checkpoints/" + run_name + "/";
@@ -57,28 +59,30 @@ void RunFolder::create() const {
   if (error) throw Error(fmt::format("{}: cannot make the folder: {}", folder_, error.message()));
 }
 
-std::string RunFolder::checkpoint(std::int64_t step) const {
+std::string RunFolder::checkpoint(int64_t step) const {
   return named_ ? fmt::format("{}step_{}.bin", folder_, step) : "gpt_checkpoint.bin";
 }
 
-std::string RunFolder::latest() const { return named_ ? folder_ + kLatest : "gpt_checkpoint.bin"; }
+std::string RunFolder::latest() const {
+  return named_ ? folder_ + kLatest : "gpt_checkpoint.bin";
+}
 
-void RunFolder::published(std::int64_t step, int keep_last) const {
+void RunFolder::published(int64_t step, int keep_last) const {
   if (!named_) return;
   const std::string name = fmt::format("step_{}.bin", step);
   replace_link(folder_ + kLatest, name);
   replace_link(optimizer_path(folder_ + kLatest), optimizer_path(name));
 
-  std::vector<std::int64_t> earlier, obsolete;  // of this run, and of a longer one that had its name before
+  std::vector<int64_t> earlier, obsolete;  // of this run, and of a longer one that had its name before
   for (const auto& entry : fs::directory_iterator(folder_)) {
-    const std::int64_t other = step_of(entry.path().filename().string());
+    const int64_t other = step_of(entry.path().filename().string());
     if (other > step) obsolete.push_back(other);
     if (other >= 0 && other < step) earlier.push_back(other);
   }
   std::sort(earlier.rbegin(), earlier.rend());
-  const auto kept = std::min(earlier.size(), static_cast<std::size_t>(std::max(1, keep_last)) - 1);
-  obsolete.insert(obsolete.end(), earlier.begin() + static_cast<std::ptrdiff_t>(kept), earlier.end());
-  for (const std::int64_t other : obsolete) {
+  const auto kept = std::min(earlier.size(), static_cast<size_t>(std::max(1, keep_last)) - 1);
+  obsolete.insert(obsolete.end(), earlier.begin() + static_cast<ptrdiff_t>(kept), earlier.end());
+  for (const int64_t other : obsolete) {
     std::error_code ignored;  // what can't be removed only takes room
     fs::remove(checkpoint(other), ignored);
     fs::remove(optimizer_path(checkpoint(other)), ignored);

@@ -26,7 +26,8 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
   config.vocab_size = vocab_size;
   if (checkpoint) {
     if (run.model_given && !(config == checkpoint->info().config)) {
-      throw Error(checkpoint->path() + ": has other sizes than the flags ask for; leave --dim, --layers and the like away");
+      throw Error(checkpoint->path() +
+                  ": has other sizes than the flags ask for; leave --dim, --layers and the like away");
     }
     config = checkpoint->info().config;
   }
@@ -45,22 +46,39 @@ std::string describe(const GPTModel& model) {
   if (by_formula != counted) {
     throw Error(fmt::format("internal error: {} parameters by the formula, {} counted", by_formula, counted));
   }
-  return fmt::format("model      {} parameters (by the formula, and counted): V={} S={} E={} H={} L={} F={} {}", grouped(counted),
-                     c.vocab_size, c.max_seq_len, c.embed_dim, c.num_heads, c.num_layers, c.ff_hidden_dim,
-                     to_string(c.activation));
+  return fmt::format(
+      "model      {} parameters (by the formula, and counted): V={} S={} E={} H={} L={} F={} {}",
+      grouped(counted), c.vocab_size, c.max_seq_len, c.embed_dim, c.num_heads, c.num_layers, c.ff_hidden_dim,
+      to_string(c.activation));
 }
 
 nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model, const Device& device) {
   const ModelConfig& c = model.config();
   const TrainerOptions& t = run.training;
   return {{"run",
-           {{"version", HIPGPT_VERSION}, {"device", device.description()}, {"data", run.data_path},
-            {"parameters", model.layout().num_elements}, {"vocab_size", c.vocab_size}, {"seq", c.max_seq_len},
-            {"dim", c.embed_dim}, {"heads", c.num_heads}, {"layers", c.num_layers}, {"ff", c.ff_hidden_dim},
-            {"activation", to_string(c.activation)}, {"batch", t.batch}, {"grad_accum", t.grad_accum},
-            {"steps", t.steps}, {"lr", t.learning_rate}, {"min_lr", t.min_learning_rate},
-            {"warmup_steps", t.warmup_steps}, {"beta1", t.beta1}, {"beta2", t.beta2},
-            {"weight_decay", t.weight_decay}, {"grad_clip", t.grad_clip}, {"dropout", t.dropout}, {"seed", t.seed}}}};
+           {{"version", HIPGPT_VERSION},
+            {"device", device.description()},
+            {"data", run.data_path},
+            {"parameters", model.layout().num_elements},
+            {"vocab_size", c.vocab_size},
+            {"seq", c.max_seq_len},
+            {"dim", c.embed_dim},
+            {"heads", c.num_heads},
+            {"layers", c.num_layers},
+            {"ff", c.ff_hidden_dim},
+            {"activation", to_string(c.activation)},
+            {"batch", t.batch},
+            {"grad_accum", t.grad_accum},
+            {"steps", t.steps},
+            {"lr", t.learning_rate},
+            {"min_lr", t.min_learning_rate},
+            {"warmup_steps", t.warmup_steps},
+            {"beta1", t.beta1},
+            {"beta2", t.beta2},
+            {"weight_decay", t.weight_decay},
+            {"grad_clip", t.grad_clip},
+            {"dropout", t.dropout},
+            {"seed", t.seed}}}};
 }
 
 /// The loop over steps: trains, evaluates, saves and reports.
@@ -73,31 +91,32 @@ class TrainingLoop {
         model_(model),
         progress_(progress),
         split_(split_tokens(data.tokens.size(), run.val_fraction, model.config().max_seq_len)),
-        train_data_(data.tokens, split_.train_begin, split_.train_end, run.training.batch, model.config().max_seq_len,
-                    run.training.seed),
+        train_data_(data.tokens, split_.train_begin, split_.train_end, run.training.batch,
+                    model.config().max_seq_len, run.training.seed),
         trainer_(model, train_data_, run.training),
         tokenizer_hash_(data.tokenizer.hash()) {
     if (run.val_fraction > 0.0) {
-      val_data_.emplace(data.tokens, split_.val_begin, split_.val_end, run.training.batch, model.config().max_seq_len,
-                        run.training.seed);
+      val_data_.emplace(data.tokens, split_.val_begin, split_.val_end, run.training.batch,
+                        model.config().max_seq_len, run.training.seed);
     }
   }
 
   /// Takes over moments and step from the file beside the checkpoint, if there is one.
-  void resume(const std::string& checkpoint, std::int64_t checkpoint_step) {
+  void resume(const std::string& checkpoint, int64_t checkpoint_step) {
     const std::string path = optimizer_path(checkpoint);
     if (!std::filesystem::exists(path)) {
-      progress_.print(fmt::format("continues from the weights of {}, with a new optimizer (there is no {})", checkpoint,
-                                  path));
+      progress_.print(fmt::format("continues from the weights of {}, with a new optimizer (there is no {})",
+                                  checkpoint, path));
       return;
     }
     load_optimizer(path, trainer_.optimizer(), model_.device());
     if (trainer_.step() != checkpoint_step) {
-      throw Error(fmt::format("{} is of step {} and {} of step {}: they do not belong together", path, trainer_.step(),
-                              checkpoint, checkpoint_step));
+      throw Error(fmt::format("{} is of step {} and {} of step {}: they do not belong together", path,
+                              trainer_.step(), checkpoint, checkpoint_step));
     }
     if (trainer_.step() >= run_.training.steps) {
-      throw Error(fmt::format("{} has {} steps behind it already: --steps must be larger", checkpoint, trainer_.step()));
+      throw Error(fmt::format("{} has {} steps behind it already: --steps must be larger", checkpoint,
+                              trainer_.step()));
     }
     progress_.print(fmt::format("continues from {} after step {}", checkpoint, trainer_.step()));
   }
@@ -109,11 +128,12 @@ class TrainingLoop {
     first_step_ = reported_step_ = trainer_.step();
     while (trainer_.step() < run_.training.steps) {
       const StepResult result = step();
-      const std::int64_t n = trainer_.step();
+      const int64_t n = trainer_.step();
       const bool last = n == run_.training.steps;
       if (last || n % run_.log_every == 0 || n == first_step_ + 1) report(metrics, n, result);
       progress_.show(line(n, result));
-      if (val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0))) validate(metrics, n, result);
+      if (val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0)))
+        validate(metrics, n, result);
       if (last || (run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0)) save();
     }
     summary();
@@ -124,29 +144,34 @@ class TrainingLoop {
     try {
       return trainer_.train_step();
     } catch (const Trainer::NotFinite& failure) {
-      throw Error(fmt::format("step {}: the loss is {} and the norm of its gradient {}; stopped. {} Try a smaller --lr",
-                              failure.step, failure.loss, failure.grad_norm,
-                              saved_step_ ? fmt::format("The checkpoint of step {} is kept.", *saved_step_)
-                                          : "No checkpoint was written or changed."));
+      throw Error(fmt::format(
+          "step {}: the loss is {} and the norm of its gradient {}; stopped. {} Try a smaller --lr",
+          failure.step, failure.loss, failure.grad_norm,
+          saved_step_ ? fmt::format("The checkpoint of step {} is kept.", *saved_step_)
+                      : "No checkpoint was written or changed."));
     }
   }
 
-  void report(MetricsFile& metrics, std::int64_t n, const StepResult& result) {
+  void report(MetricsFile& metrics, int64_t n, const StepResult& result) {
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - last_report_ - paused_).count();
     speed_ = static_cast<double>((n - reported_step_) * tokens_per_step()) / std::max(seconds, 1e-9);
     last_report_ = now;
     reported_step_ = n;
     paused_ = {};
-    metrics.write({{"step", n}, {"loss", result.loss}, {"lr", result.learning_rate}, {"grad_norm", result.grad_norm},
-                   {"tokens_per_s", speed_}, {"elapsed_s", elapsed()}});
+    metrics.write({{"step", n},
+                   {"loss", result.loss},
+                   {"lr", result.learning_rate},
+                   {"grad_norm", result.grad_norm},
+                   {"tokens_per_s", speed_},
+                   {"elapsed_s", elapsed()}});
     if (!progress_.is_terminal()) progress_.print(line(n, result));
   }
 
-  void validate(MetricsFile& metrics, std::int64_t n, const StepResult& result) {
+  void validate(MetricsFile& metrics, int64_t n, const StepResult& result) {
     const auto before = Clock::now();
     val_loss_ = evaluate(model_, *val_data_, run_.training.batch, model_.config().max_seq_len,
-                         static_cast<std::size_t>(run_.eval_batches));
+                         static_cast<size_t>(run_.eval_batches));
     paused_ += Clock::now() - before;
     if (!best_val_loss_ || *val_loss_ < *best_val_loss_) best_val_loss_ = val_loss_;
     metrics.write({{"step", n}, {"val_loss", *val_loss_}, {"elapsed_s", elapsed()}});
@@ -155,7 +180,7 @@ class TrainingLoop {
 
   void save() {
     const auto before = Clock::now();
-    const std::int64_t n = trainer_.step();
+    const int64_t n = trainer_.step();
     const std::string path = folder_.checkpoint(n);
     save_optimizer(optimizer_path(path), trainer_.optimizer(), model_.device());
     save_checkpoint(path, model_, {model_.config(), tokenizer_hash_, n});
@@ -164,27 +189,28 @@ class TrainingLoop {
     paused_ += Clock::now() - before;
   }
 
-  std::string line(std::int64_t n, const StepResult& result) const {
+  std::string line(int64_t n, const StepResult& result) const {
     const double done = static_cast<double>(n - first_step_);
     const double left = elapsed() / done * static_cast<double>(run_.training.steps - n);
-    return fmt::format("step {:>5}/{}  loss {:.4f}{}  lr {:.2e}  {} tokens/s  {} left", n, run_.training.steps,
-                       result.loss, val_loss_ ? fmt::format("  val {:.4f}", *val_loss_) : "", result.learning_rate,
+    return fmt::format("step {:>5}/{}  loss {:.4f}{}  lr {:.2e}  {} tokens/s  {} left", n,
+                       run_.training.steps, result.loss,
+                       val_loss_ ? fmt::format("  val {:.4f}", *val_loss_) : "", result.learning_rate,
                        grouped(static_cast<long long>(speed_)), duration_text(left));
   }
 
   void summary() const {
     const double seconds = elapsed();
-    const std::int64_t steps = trainer_.step() - first_step_;
-    progress_.print(fmt::format("done       {} steps in {}, {} tokens/s{}", grouped(steps), duration_text(seconds),
-                                grouped(static_cast<long long>(static_cast<double>(steps * tokens_per_step()) / seconds)),
-                                val_loss_ ? fmt::format(", validation loss {:.4f} (best {:.4f})", *val_loss_, *best_val_loss_)
-                                          : ""));
+    const int64_t steps = trainer_.step() - first_step_;
+    progress_.print(fmt::format(
+        "done       {} steps in {}, {} tokens/s{}", grouped(steps), duration_text(seconds),
+        grouped(static_cast<long long>(static_cast<double>(steps * tokens_per_step()) / seconds)),
+        val_loss_ ? fmt::format(", validation loss {:.4f} (best {:.4f})", *val_loss_, *best_val_loss_) : ""));
     progress_.print(fmt::format("saved      {}", folder_.checkpoint(trainer_.step())));
   }
 
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-  std::int64_t tokens_per_step() const {
-    return std::int64_t{run_.training.batch} * model_.config().max_seq_len * run_.training.grad_accum;
+  int64_t tokens_per_step() const {
+    return int64_t{run_.training.batch} * model_.config().max_seq_len * run_.training.grad_accum;
   }
 
   const TrainingRun& run_;
@@ -195,14 +221,14 @@ class TrainingLoop {
   DataLoader train_data_;
   std::optional<DataLoader> val_data_;
   Trainer trainer_;
-  std::uint64_t tokenizer_hash_;
+  uint64_t tokenizer_hash_;
 
   Clock::time_point start_{}, last_report_{};
   Clock::duration paused_{};  // evaluating and saving since the last report
-  std::int64_t first_step_ = 0, reported_step_ = 0;
+  int64_t first_step_ = 0, reported_step_ = 0;
   double speed_ = 0.0;
   std::optional<double> val_loss_, best_val_loss_;
-  std::optional<std::int64_t> saved_step_;
+  std::optional<int64_t> saved_step_;
 };
 
 }  // namespace

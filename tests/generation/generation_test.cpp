@@ -15,15 +15,16 @@ namespace {
 
 const std::vector<float> kLogits = {1.0f, 3.0f, 2.0f, 3.0f, -1.0f};
 
-std::map<std::int32_t, int> counts(const SamplingOptions& options, int draws, std::span<const std::int32_t> context = {}) {
+std::map<int32_t, int> counts(const SamplingOptions& options, int draws,
+                              std::span<const int32_t> context = {}) {
   Sampler sampler(options);
-  std::map<std::int32_t, int> result;
+  std::map<int32_t, int> result;
   for (int i = 0; i < draws; ++i) ++result[sampler.sample(kLogits, context)];
   return result;
 }
 
 TEST(SamplerTest, TemperatureZeroTakesTheLikeliestAndOfEqualOnesTheFirst) {
-  EXPECT_EQ(counts({.temperature = 0.0}, 20), (std::map<std::int32_t, int>{{1, 20}}));
+  EXPECT_EQ(counts({.temperature = 0.0}, 20), (std::map<int32_t, int>{{1, 20}}));
 }
 
 TEST(SamplerTest, TopKKeepsExactlyK) {
@@ -40,9 +41,9 @@ TEST(SamplerTest, FrequenciesAreTheSoftmax) {
     const auto seen = counts({.top_k = 0, .temperature = temperature, .seed = 3}, draws);
     double total = 0;
     for (const float z : kLogits) total += std::exp(z / temperature);
-    for (std::size_t i = 0; i < kLogits.size(); ++i) {
+    for (size_t i = 0; i < kLogits.size(); ++i) {
       const double p = std::exp(kLogits[i] / temperature) / total;
-      const auto it = seen.find(static_cast<std::int32_t>(i));
+      const auto it = seen.find(static_cast<int32_t>(i));
       const double measured = it == seen.end() ? 0.0 : it->second / static_cast<double>(draws);
       EXPECT_NEAR(measured, p, 5 * std::sqrt(p * (1 - p) / draws)) << i;
     }
@@ -58,18 +59,18 @@ TEST(SamplerTest, TopPKeepsTheSmallestHeadThatReachesP) {
 }
 
 TEST(SamplerTest, RepetitionPenaltyLowersBothSigns) {
-  const std::vector<std::int32_t> context = {1, 3, 1};
+  const std::vector<int32_t> context = {1, 3, 1};
   EXPECT_EQ(counts({.temperature = 0.0, .repetition_penalty = 2.0}, 1, context).begin()->first, 2);
   EXPECT_EQ(counts({.temperature = 0.0, .repetition_penalty = 1.1}, 1, context).begin()->first, 1);
   Sampler sampler({.temperature = 0.0, .repetition_penalty = 3.0});
   const std::vector<float> negative = {-1.0f, -2.0f};
-  EXPECT_EQ(sampler.sample(negative, std::vector<std::int32_t>{0}), 1);
+  EXPECT_EQ(sampler.sample(negative, std::vector<int32_t>{0}), 1);
 }
 
 TEST(SamplerTest, SameSeedSameDraws) {
-  const auto draws = [](std::uint64_t seed) {
+  const auto draws = [](uint64_t seed) {
     Sampler sampler({.top_k = 0, .seed = seed});
-    std::vector<std::int32_t> result;
+    std::vector<int32_t> result;
     for (int i = 0; i < 100; ++i) result.push_back(sampler.sample(kLogits, {}));
     return result;
   };
@@ -81,35 +82,39 @@ class GeneratorTest : public testing::Test {
  protected:
   GeneratorTest() : device_(make_device("cpu", 1)), model_(*device_, kConfig) {
     std::mt19937 generator(5);
-    std::vector<float> w(static_cast<std::size_t>(model_.layout().num_elements));
+    std::vector<float> w(static_cast<size_t>(model_.layout().num_elements));
     for (float& v : w) v = std::uniform_real_distribution<float>(-0.7f, 0.7f)(generator);
     device_->copy_to_device(model_.weights().flat(), w.data());
     model_.plan(1, kConfig.max_seq_len, false);
   }
 
   /// The likeliest token after the last `count` tokens, by a full pass without a cache.
-  std::int32_t likeliest_after(const std::vector<std::int32_t>& tokens, std::size_t count) {
-    std::vector<std::int32_t> window(tokens.end() - static_cast<std::ptrdiff_t>(count), tokens.end());
-    window.resize(static_cast<std::size_t>(kConfig.max_seq_len));
+  int32_t likeliest_after(const std::vector<int32_t>& tokens, size_t count) {
+    std::vector<int32_t> window(tokens.end() - static_cast<ptrdiff_t>(count), tokens.end());
+    window.resize(static_cast<size_t>(kConfig.max_seq_len));
     const auto logits = model_.logits(window.data(), 1);
-    const auto row = logits.begin() + static_cast<std::ptrdiff_t>((count - 1) * kConfig.vocab_size);
-    return static_cast<std::int32_t>(std::max_element(row, row + kConfig.vocab_size) - row);
+    const auto row = logits.begin() + static_cast<ptrdiff_t>((count - 1) * kConfig.vocab_size);
+    return static_cast<int32_t>(std::max_element(row, row + kConfig.vocab_size) - row);
   }
 
-  static constexpr ModelConfig kConfig{.vocab_size = 13, .max_seq_len = 8, .embed_dim = 12, .num_heads = 2,
-                                       .num_layers = 2, .ff_hidden_dim = 16};
+  static constexpr ModelConfig kConfig{.vocab_size = 13,
+                                       .max_seq_len = 8,
+                                       .embed_dim = 12,
+                                       .num_heads = 2,
+                                       .num_layers = 2,
+                                       .ff_hidden_dim = 16};
   std::unique_ptr<Device> device_;
   GPTModel model_;
 };
 
 TEST_F(GeneratorTest, GreedyEqualsFullPassesAlsoPastTheContext) {
-  for (const std::size_t prompt : {1u, 5u, 8u, 20u}) {
-    std::vector<std::int32_t> tokens;
-    for (std::size_t i = 0; i < prompt; ++i) tokens.push_back(static_cast<std::int32_t>(i * 5 % 13));
+  for (const size_t prompt : {1u, 5u, 8u, 20u}) {
+    std::vector<int32_t> tokens;
+    for (size_t i = 0; i < prompt; ++i) tokens.push_back(static_cast<int32_t>(i * 5 % 13));
     Generator generator(model_, tokens, {.temperature = 0.0});
-    std::size_t window = std::min<std::size_t>(prompt, 8);
+    size_t window = std::min<size_t>(prompt, 8);
     for (int n = 0; n < 40; ++n) {
-      const std::int32_t expected = likeliest_after(tokens, window);
+      const int32_t expected = likeliest_after(tokens, window);
       ASSERT_EQ(generator.next(), expected) << "prompt " << prompt << ", token " << n;
       tokens.push_back(expected);
       window = window == 8 ? 6 : window + 1;  // a full context forgets its oldest quarter
@@ -123,12 +128,14 @@ TEST_F(GeneratorTest, EmptyPromptIsAnError) {
 }
 
 TEST(Utf8StreamTest, CharactersComeWhole) {
-  const std::string text = "a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80z";  // a, e acute, a CJK character, an emoji, z
+  const std::string text =
+      "a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80z";  // a, e acute, a CJK character, an emoji, z
   Utf8Stream stream;
   std::string out;
   for (const char byte : text) {
     const std::string piece = stream.push(std::string_view(&byte, 1));
-    EXPECT_TRUE(piece.empty() || (static_cast<unsigned char>(piece[0]) & 0xC0) != 0x80) << "starts inside a character";
+    EXPECT_TRUE(piece.empty() || (static_cast<unsigned char>(piece[0]) & 0xC0) != 0x80)
+        << "starts inside a character";
     out += piece;
   }
   EXPECT_EQ(out + stream.finish(), text);
@@ -143,12 +150,12 @@ TEST(Utf8StreamTest, BrokenBytesBecomeReplacementCharacters) {
   const std::string r = "\xEF\xBF\xBD";
   EXPECT_EQ(whole("\xFF"), r);
   EXPECT_EQ(whole("\x80x"), r + "x");
-  EXPECT_EQ(whole("\xC0\xAF"), r + r);              // an overlong form
-  EXPECT_EQ(whole("\xE0\x80\x80"), r + r + r);      // an overlong form
-  EXPECT_EQ(whole("\xED\xA0\x80"), r + r + r);      // a surrogate
+  EXPECT_EQ(whole("\xC0\xAF"), r + r);                  // an overlong form
+  EXPECT_EQ(whole("\xE0\x80\x80"), r + r + r);          // an overlong form
+  EXPECT_EQ(whole("\xED\xA0\x80"), r + r + r);          // a surrogate
   EXPECT_EQ(whole("\xF4\x90\x80\x80"), r + r + r + r);  // beyond U+10FFFF
-  EXPECT_EQ(whole("\xE4\xB8x"), r + "x");           // one for the maximal part
-  EXPECT_EQ(whole("\xF0\x9F\x98"), r);              // cut short
+  EXPECT_EQ(whole("\xE4\xB8x"), r + "x");               // one for the maximal part
+  EXPECT_EQ(whole("\xF0\x9F\x98"), r);                  // cut short
   EXPECT_EQ(whole(std::string_view("\0", 1)), std::string_view("\0", 1));
 }
 

@@ -15,11 +15,18 @@ namespace {
 
 using reference::Values;
 
-constexpr ModelConfig kTinyDefault{.vocab_size = 11, .max_seq_len = 5, .embed_dim = 8, .num_heads = 2, .num_layers = 2,
-                                   .ff_hidden_dim = 12};
-constexpr ModelConfig kTinyGpt2{.vocab_size = 11, .max_seq_len = 5, .embed_dim = 6, .num_heads = 3, .num_layers = 2,
-                                .ff_hidden_dim = 10, .activation = Activation::kGelu, .final_layernorm = true,
-                                .tied_head = true, .head_bias = false};
+constexpr ModelConfig kTinyDefault{
+    .vocab_size = 11, .max_seq_len = 5, .embed_dim = 8, .num_heads = 2, .num_layers = 2, .ff_hidden_dim = 12};
+constexpr ModelConfig kTinyGpt2{.vocab_size = 11,
+                                .max_seq_len = 5,
+                                .embed_dim = 6,
+                                .num_heads = 3,
+                                .num_layers = 2,
+                                .ff_hidden_dim = 10,
+                                .activation = Activation::kGelu,
+                                .final_layernorm = true,
+                                .tied_head = true,
+                                .head_bias = false};
 
 TEST(ModelConfigTest, DefaultHasTheReadmesNumberOfParameters) {
   EXPECT_EQ(ModelConfig{}.parameter_count(), 1'554'056);
@@ -47,8 +54,13 @@ TEST(ModelConfigTest, MetadataRoundTrip) {
     EXPECT_EQ(ModelConfig::from_metadata(c.to_metadata(), "test"), c);
   }
   auto metadata = kTinyGpt2.to_metadata();
-  for (const auto& [key, bad] : {std::pair<std::string, std::string>{"vocab_size", "-1"}, {"num_heads", "4"}, {"embed_dim", "1e3"},
-                                 {"max_seq_len", ""}, {"activation", "swish"}, {"tied_head", "1"}, {"num_layers", "99999999999"}}) {
+  for (const auto& [key, bad] : {std::pair<std::string, std::string>{"vocab_size", "-1"},
+                                 {"num_heads", "4"},
+                                 {"embed_dim", "1e3"},
+                                 {"max_seq_len", ""},
+                                 {"activation", "swish"},
+                                 {"tied_head", "1"},
+                                 {"num_layers", "99999999999"}}) {
     auto damaged = metadata;
     damaged[key] = bad;
     EXPECT_THROW(ModelConfig::from_metadata(damaged, "test"), std::runtime_error) << key;
@@ -71,14 +83,17 @@ TEST(ModelConfigTest, OnlyMatricesDecay) {
 class SmallModel {
  public:
   SmallModel(const ModelConfig& config, int batch, int threads = 2)
-      : device(make_device("cpu", threads)), model(*device, config), grads(*device, model.layout()), batch(batch) {
+      : device(make_device("cpu", threads)),
+        model(*device, config),
+        grads(*device, model.layout()),
+        batch(batch) {
     std::mt19937 generator(3);
-    std::vector<float> w(static_cast<std::size_t>(model.layout().num_elements));
+    std::vector<float> w(static_cast<size_t>(model.layout().num_elements));
     for (float& v : w) v = std::uniform_real_distribution<float>(-0.6f, 0.6f)(generator);
     device->copy_to_device(model.weights().flat(), w.data());
     weights.assign(w.begin(), w.end());
-    const auto count = static_cast<std::size_t>(batch * config.max_seq_len);
-    for (std::size_t i = 0; i < count; ++i) {
+    const auto count = static_cast<size_t>(batch * config.max_seq_len);
+    for (size_t i = 0; i < count; ++i) {
       inputs.push_back(std::uniform_int_distribution<int>(0, config.vocab_size - 1)(generator));
       targets.push_back(std::uniform_int_distribution<int>(0, config.vocab_size - 1)(generator));
     }
@@ -86,7 +101,7 @@ class SmallModel {
   }
 
   std::vector<float> gradients() {
-    std::vector<float> g(static_cast<std::size_t>(model.layout().num_elements));
+    std::vector<float> g(static_cast<size_t>(model.layout().num_elements));
     device->copy_to_host(g.data(), grads.flat());
     return g;
   }
@@ -96,25 +111,25 @@ class SmallModel {
   Parameters grads;
   int batch;
   Values weights;
-  std::vector<std::int32_t> inputs, targets;
+  std::vector<int32_t> inputs, targets;
 };
 
 class EveryModel : public testing::TestWithParam<ModelConfig> {};
-INSTANTIATE_TEST_SUITE_P(Configs, EveryModel, testing::Values(kTinyDefault, kTinyGpt2), [](const auto& info) {
-  return info.param.tied_head ? "gpt2" : "default";
-});
+INSTANTIATE_TEST_SUITE_P(Configs, EveryModel, testing::Values(kTinyDefault, kTinyGpt2),
+                         [](const auto& info) { return info.param.tied_head ? "gpt2" : "default"; });
 
 TEST_P(EveryModel, LossAndGradientsAgreeWithCentralDifferences) {
   SmallModel small(GetParam(), 3);
   const reference::Model exact(GetParam());
-  const double loss = small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, {});
+  const double loss =
+      small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, {});
   EXPECT_NEAR(loss, exact.loss(small.weights, small.inputs, small.targets, 3), 1e-5 * loss);
   const Values expected = reference::central_differences(
       [&](const Values& w) { return exact.loss(w, small.inputs, small.targets, 3); }, small.weights);
   const auto actual = small.gradients();
   for (const ParameterInfo& p : small.model.layout().tensors) {
     double scale = 0, error = 0;
-    for (std::int64_t i = p.offset; i < p.offset + p.size; ++i) {
+    for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
       scale = std::max(scale, std::abs(expected[i]));
       error = std::max(error, std::abs(expected[i] - actual[i]));
     }
@@ -128,7 +143,8 @@ TEST_P(EveryModel, GradientsAccumulate) {
   auto once = small.gradients();
   small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 0.5f, {});
   const auto more = small.gradients();
-  for (std::size_t i = 0; i < once.size(); ++i) ASSERT_NEAR(more[i], 1.5f * once[i], 1e-5f + 1e-5f * std::abs(once[i]));
+  for (size_t i = 0; i < once.size(); ++i)
+    ASSERT_NEAR(more[i], 1.5f * once[i], 1e-5f + 1e-5f * std::abs(once[i]));
 }
 
 TEST_P(EveryModel, AttendsOnlyToThePast) {
@@ -140,7 +156,8 @@ TEST_P(EveryModel, AttendsOnlyToThePast) {
     inputs[changed] = (inputs[changed] + 1) % V;
     const auto after = small.model.logits(inputs.data(), 1);
     for (int t = 0; t < S; ++t) {
-      const bool same = std::equal(before.begin() + t * V, before.begin() + (t + 1) * V, after.begin() + t * V);
+      const bool same =
+          std::equal(before.begin() + t * V, before.begin() + (t + 1) * V, after.begin() + t * V);
       EXPECT_EQ(same, t < changed) << "position " << t << " after a change at " << changed;
     }
   }
@@ -182,7 +199,8 @@ TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
 }
 
 TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
-  // Along a random direction, so that fp32 suffices: the loss with a fixed mask is a smooth function of the weights.
+  // Along a random direction, so that fp32 suffices: the loss with a fixed mask is a smooth function of the
+  // weights.
   SmallModel small(GetParam(), 3);
   const Dropout dropout{.p = 0.25f, .seed = 9, .step = 4};
   small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout);
@@ -193,10 +211,11 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
   const double h = 1e-2;
   const auto loss_at = [&](double distance) {
     std::vector<float> w(small.weights.begin(), small.weights.end());
-    for (std::size_t i = 0; i < w.size(); ++i) w[i] += static_cast<float>(distance * gradient[i] / length);
+    for (size_t i = 0; i < w.size(); ++i) w[i] += static_cast<float>(distance * gradient[i] / length);
     small.device->copy_to_device(small.model.weights().flat(), w.data());
     Parameters ignored(*small.device, small.model.layout());
-    return small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, ignored, 1.0f, dropout);
+    return small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, ignored, 1.0f,
+                                          dropout);
   };
   EXPECT_NEAR((loss_at(h) - loss_at(-h)) / (2 * h), length, 5e-3 * length);
 }
@@ -251,14 +270,15 @@ class TransformersFixture : public testing::Test {
     const auto* first = reinterpret_cast<const float*>(bytes.data());
     return {first, first + bytes.size() / sizeof(float)};
   }
-  const std::int32_t* ints(const std::string& name) const {
-    return reinterpret_cast<const std::int32_t*>(file_.tensor(name).bytes.data());
+  const int32_t* ints(const std::string& name) const {
+    return reinterpret_cast<const int32_t*>(file_.tensor(name).bytes.data());
   }
 
-  static void expect_close(std::span<const float> actual, const std::vector<float>& expected, const std::string& what) {
+  static void expect_close(std::span<const float> actual, const std::vector<float>& expected,
+                           const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size()) << what;
     double scale = 0, error = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
+    for (size_t i = 0; i < expected.size(); ++i) {
       scale = std::max(scale, std::abs(static_cast<double>(expected[i])));
       error = std::max(error, std::abs(static_cast<double>(actual[i]) - expected[i]));
     }
@@ -272,14 +292,16 @@ class TransformersFixture : public testing::Test {
   GPTModel model_;
 };
 
-TEST_F(TransformersFixture, Logits) { expect_close(model_.logits(ints("inputs"), batch_), floats("logits"), "logits"); }
+TEST_F(TransformersFixture, Logits) {
+  expect_close(model_.logits(ints("inputs"), batch_), floats("logits"), "logits");
+}
 
 TEST_F(TransformersFixture, LossAndEveryGradient) {
   Parameters grads(*device_, model_.layout());
   const double loss = model_.loss_and_gradients(ints("inputs"), ints("targets"), batch_, grads, 1.0f, {});
   EXPECT_NEAR(loss, floats("loss")[0], 1e-5 * loss);
   for (const ParameterInfo& p : model_.layout().tensors) {
-    const std::span<const float> actual(grads.flat().f32() + p.offset, static_cast<std::size_t>(p.size));
+    const std::span<const float> actual(grads.flat().f32() + p.offset, static_cast<size_t>(p.size));
     expect_close(actual, floats("grad." + p.name), p.name);
   }
 }

@@ -1,4 +1,5 @@
-// The whole model in double precision, on the reference operations: parameters as one flat array in the model's layout.
+// The whole model in double precision, on the reference operations: parameters as one flat array in the
+// model's layout.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,35 +14,38 @@ class Model {
   explicit Model(const ModelConfig& config) : config_(config), layout_(config) {}
 
   /// Mean cross-entropy of predicting targets [B*T] from tokens [B,T].
-  double loss(const Values& parameters, const std::vector<std::int32_t>& tokens,
-              const std::vector<std::int32_t>& targets, std::int64_t batch) const {
+  double loss(const Values& parameters, const std::vector<int32_t>& tokens,
+              const std::vector<int32_t>& targets, int64_t batch) const {
     const Values losses = cross_entropy(logits(parameters, tokens, batch), targets);
     double total = 0;
     for (const double l : losses) total += l;
     return total / static_cast<double>(losses.size());
   }
 
-  Values logits(const Values& p, const std::vector<std::int32_t>& tokens, std::int64_t B) const {
-    const std::int64_t rows = static_cast<std::int64_t>(tokens.size()), T = rows / B, E = config_.embed_dim;
-    const std::int64_t F = config_.ff_hidden_dim, H = config_.num_heads;
+  Values logits(const Values& p, const std::vector<int32_t>& tokens, int64_t B) const {
+    const int64_t rows = static_cast<int64_t>(tokens.size()), T = rows / B, E = config_.embed_dim;
+    const int64_t F = config_.ff_hidden_dim, H = config_.num_heads;
     const Values wte = get(p, "transformer.wte.weight"), wpe = get(p, "transformer.wpe.weight");
-    Values x(static_cast<std::size_t>(rows * E));
-    for (std::int64_t i = 0; i < rows; ++i) {
-      for (std::int64_t e = 0; e < E; ++e) x[i * E + e] = wte[tokens[i] * E + e] + wpe[i % T * E + e];
+    Values x(static_cast<size_t>(rows * E));
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t e = 0; e < E; ++e) x[i * E + e] = wte[tokens[i] * E + e] + wpe[i % T * E + e];
     }
     for (int l = 0; l < config_.num_layers; ++l) {
       const auto w = [&](const char* name) { return get(p, fmt::format("transformer.h.{}.{}", l, name)); };
       const Values n1 = layernorm(x, w("ln_1.weight"), w("ln_1.bias"));
       const Values qkv = linear(n1, w("attn.c_attn.weight"), false, w("attn.c_attn.bias"), rows, E, 3 * E);
-      add(x, linear(attention(qkv, B, T, H, E), w("attn.c_proj.weight"), false, w("attn.c_proj.bias"), rows, E, E));
+      add(x, linear(attention(qkv, B, T, H, E), w("attn.c_proj.weight"), false, w("attn.c_proj.bias"), rows,
+                    E, E));
       const Values n2 = layernorm(x, w("ln_2.weight"), w("ln_2.bias"));
       Values hidden = linear(n2, w("mlp.c_fc.weight"), false, w("mlp.c_fc.bias"), rows, E, F);
       for (double& v : hidden) v = activation(config_.activation, v);
       add(x, linear(hidden, w("mlp.c_proj.weight"), false, w("mlp.c_proj.bias"), rows, F, E));
     }
-    if (config_.final_layernorm) x = layernorm(x, get(p, "transformer.ln_f.weight"), get(p, "transformer.ln_f.bias"));
+    if (config_.final_layernorm)
+      x = layernorm(x, get(p, "transformer.ln_f.weight"), get(p, "transformer.ln_f.bias"));
     const Values head = config_.tied_head ? wte : get(p, "lm_head.weight");
-    return linear(x, head, true, config_.head_bias ? get(p, "lm_head.bias") : Values{}, rows, E, config_.vocab_size);
+    return linear(x, head, true, config_.head_bias ? get(p, "lm_head.bias") : Values{}, rows, E,
+                  config_.vocab_size);
   }
 
  private:
@@ -50,7 +54,7 @@ class Model {
     return Values(p.begin() + info.offset, p.begin() + info.offset + info.size);
   }
   static void add(Values& x, const Values& y) {
-    for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+    for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
   }
 
   ModelConfig config_;

@@ -21,55 +21,57 @@ struct DeviceCase {
   int threads;
 };
 
-inline void PrintTo(const DeviceCase& c, std::ostream* out) { *out << c.name << " with " << c.threads << " threads"; }
+inline void PrintTo(const DeviceCase& c, std::ostream* out) {
+  *out << c.name << " with " << c.threads << " threads";
+}
 
 class DeviceTest : public testing::TestWithParam<DeviceCase> {
  protected:
   DeviceTest() : device_(make_device(GetParam().name, GetParam().threads)) {}
 
-  Tensor zeros(std::initializer_list<std::int64_t> shape, DType dtype = DType::kF32) {
+  Tensor zeros(std::initializer_list<int64_t> shape, DType dtype = DType::kF32) {
     const Tensor shaped(nullptr, shape, dtype);
-    buffers_.emplace_back(*device_, std::max<std::size_t>(shaped.bytes(), 1));
+    buffers_.emplace_back(*device_, std::max<size_t>(shaped.bytes(), 1));
     const Tensor t = shaped.at(buffers_.back().data());
     device_->set_zero(t);
     return t;
   }
 
   /// Uniform in (-1, 1), the same in every run.
-  Tensor random(std::initializer_list<std::int64_t> shape) {
+  Tensor random(std::initializer_list<int64_t> shape) {
     const Tensor t = zeros(shape);
-    std::vector<float> values(static_cast<std::size_t>(t.size()));
+    std::vector<float> values(static_cast<size_t>(t.size()));
     for (float& v : values) v = std::uniform_real_distribution<float>(-1, 1)(generator_);
     device_->copy_to_device(t, values.data());
     return t;
   }
 
-  Tensor random_tokens(std::initializer_list<std::int64_t> shape, int vocab_size) {
+  Tensor random_tokens(std::initializer_list<int64_t> shape, int vocab_size) {
     const Tensor t = zeros(shape, DType::kI32);
-    std::vector<std::int32_t> values(static_cast<std::size_t>(t.size()));
-    for (auto& v : values) v = std::uniform_int_distribution<std::int32_t>(0, vocab_size - 1)(generator_);
+    std::vector<int32_t> values(static_cast<size_t>(t.size()));
+    for (auto& v : values) v = std::uniform_int_distribution<int32_t>(0, vocab_size - 1)(generator_);
     device_->copy_to_device(t, values.data());
     return t;
   }
 
   reference::Values values(Tensor t) {
-    std::vector<float> host(static_cast<std::size_t>(t.size()));
+    std::vector<float> host(static_cast<size_t>(t.size()));
     device_->copy_to_host(host.data(), t);
     return {host.begin(), host.end()};
   }
 
-  std::vector<std::int32_t> tokens(Tensor t) {
-    std::vector<std::int32_t> host(static_cast<std::size_t>(t.size()));
+  std::vector<int32_t> tokens(Tensor t) {
+    std::vector<int32_t> host(static_cast<size_t>(t.size()));
     device_->copy_to_host(host.data(), t);
     return host;
   }
 
   /// The largest error relative to the largest expected value is below `tolerance`.
-  static void expect_close(const reference::Values& actual, const reference::Values& expected, double tolerance,
-                           const std::string& what) {
+  static void expect_close(const reference::Values& actual, const reference::Values& expected,
+                           double tolerance, const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size()) << what;
     double scale = 1e-30, error = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
+    for (size_t i = 0; i < expected.size(); ++i) {
       ASSERT_TRUE(std::isfinite(actual[i])) << what << " at " << i;
       scale = std::max(scale, std::abs(expected[i]));
       error = std::max(error, std::abs(actual[i] - expected[i]));
@@ -85,10 +87,12 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
 };
 
 /// "attention 2 5 3", to say which size failed.
-inline std::string fmt_size(const std::string& name, std::int64_t a, std::int64_t b, std::int64_t c = 0) {
+inline std::string fmt_size(const std::string& name, int64_t a, int64_t b, int64_t c = 0) {
   return name + " " + std::to_string(a) + " " + std::to_string(b) + " " + std::to_string(c);
 }
 
-inline auto all_devices() { return testing::Values(DeviceCase{"cpu", 1}, DeviceCase{"cpu", 3}); }
+inline auto all_devices() {
+  return testing::Values(DeviceCase{"cpu", 1}, DeviceCase{"cpu", 3});
+}
 
 }  // namespace hipgpt

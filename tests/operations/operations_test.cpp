@@ -1,5 +1,6 @@
-// Every operation of every device against its formula in double precision, and every backward operation against
-// central differences of that formula. Shapes are one, prime, powers of two, and larger than one tile or block.
+// Every operation of every device against its formula in double precision, and every backward operation
+// against central differences of that formula. Shapes are one, prime, powers of two, and larger than one tile
+// or block.
 #include "device_fixture.h"
 #include "philox.h"
 
@@ -9,18 +10,26 @@ namespace {
 using reference::Values;
 using Op = Device::Op;
 
-constexpr double kForward = 2e-6;   // of the largest value: a few roundings of fp32
+constexpr double kForward = 2e-6;  // of the largest value: a few roundings of fp32
 constexpr double kGradient = 1e-4;
 
 class Operations : public DeviceTest {};
 INSTANTIATE_TEST_SUITE_P(Devices, Operations, all_devices());
 
 struct Size {
-  std::int64_t m, n, k;
+  int64_t m, n, k;
 };
 
 TEST_P(Operations, MatmulInEveryOrientation) {
-  for (const Size s : {Size{1, 1, 1}, {1, 7, 5}, {2, 3, 5}, {17, 1, 13}, {64, 64, 64}, {129, 67, 31}, {1, 600, 70}, {600, 33, 9}, {70, 1100, 40}}) {
+  for (const Size s : {Size{1, 1, 1},
+                       {1, 7, 5},
+                       {2, 3, 5},
+                       {17, 1, 13},
+                       {64, 64, 64},
+                       {129, 67, 31},
+                       {1, 600, 70},
+                       {600, 33, 9},
+                       {70, 1100, 40}}) {
     for (const Op op_a : {Op::kNone, Op::kTranspose}) {
       for (const Op op_b : {Op::kNone, Op::kTranspose}) {
         const bool ta = op_a == Op::kTranspose, tb = op_b == Op::kTranspose;
@@ -56,15 +65,15 @@ TEST_P(Operations, LinearWithBiasAndActivation) {
         device_->linear(y, x, w, op, b, act, {});
         expect_close(values(y), expected, kForward, fmt_size("linear without pre", s.m, s.n, s.k));
         device_->linear(y, x, w, op, {}, Activation::kNone, {});
-        expect_close(values(y), reference::linear(values(x), values(w), transposed, {}, s.m, s.k, s.n), kForward,
-                     "linear without bias");
+        expect_close(values(y), reference::linear(values(x), values(w), transposed, {}, s.m, s.k, s.n),
+                     kForward, "linear without bias");
       }
     }
   }
 }
 
 TEST_P(Operations, LinearBackward) {
-  const std::int64_t rows = 5, in = 7, out = 3;
+  const int64_t rows = 5, in = 7, out = 3;
   const Tensor x = random({rows, in}), w = random({in, out}), dy = random({rows, out});
   const Tensor dx = zeros({rows, in}), dw = zeros({in, out}), db = zeros({out});
   device_->matmul(dx, dy, Op::kNone, w, Op::kTranspose, false);
@@ -74,9 +83,15 @@ TEST_P(Operations, LinearBackward) {
   const auto loss = [&](const Values& a, const Values& b, const Values& c) {
     return reference::dot(weights, reference::linear(a, b, false, c, rows, in, out));
   };
-  expect_close(values(dx), reference::central_differences([&](const Values& v) { return loss(v, vw, vb); }, vx), kGradient, "dx");
-  expect_close(values(dw), reference::central_differences([&](const Values& v) { return loss(vx, v, vb); }, vw), kGradient, "dw");
-  expect_close(values(db), reference::central_differences([&](const Values& v) { return loss(vx, vw, v); }, vb), kGradient, "db");
+  expect_close(values(dx),
+               reference::central_differences([&](const Values& v) { return loss(v, vw, vb); }, vx),
+               kGradient, "dx");
+  expect_close(values(dw),
+               reference::central_differences([&](const Values& v) { return loss(vx, v, vb); }, vw),
+               kGradient, "dw");
+  expect_close(values(db),
+               reference::central_differences([&](const Values& v) { return loss(vx, vw, v); }, vb),
+               kGradient, "db");
 }
 
 TEST_P(Operations, BiasBackwardAddsColumnSums) {
@@ -84,7 +99,7 @@ TEST_P(Operations, BiasBackwardAddsColumnSums) {
     const Tensor dy = random({s.m, s.n}), db = random({s.n});
     Values expected = values(db);
     const Values v = values(dy);
-    for (std::int64_t i = 0; i < s.m * s.n; ++i) expected[i % s.n] += v[i];
+    for (int64_t i = 0; i < s.m * s.n; ++i) expected[i % s.n] += v[i];
     device_->bias_backward(db, dy);
     expect_close(values(db), expected, kForward, "db");
   }
@@ -92,13 +107,14 @@ TEST_P(Operations, BiasBackwardAddsColumnSums) {
 
 TEST_P(Operations, ActivationBackward) {
   for (const Activation act : {Activation::kNone, Activation::kRelu, Activation::kGelu}) {
-    for (const std::int64_t n : {1, 13, 9001}) {
+    for (const int64_t n : {1, 13, 9001}) {
       const Tensor pre = random({n}), dy = random({n}), dx = zeros({n});
       device_->activation_backward(dx, dy, pre, act);
       Values expected = values(dy);
       const Values x = values(pre);
-      for (std::size_t i = 0; i < expected.size(); ++i) {
-        expected[i] *= (reference::activation(act, x[i] + 1e-6) - reference::activation(act, x[i] - 1e-6)) / 2e-6;
+      for (size_t i = 0; i < expected.size(); ++i) {
+        expected[i] *=
+            (reference::activation(act, x[i] + 1e-6) - reference::activation(act, x[i] - 1e-6)) / 2e-6;
       }
       expect_close(values(dx), expected, kGradient, "activation backward");
       device_->activation_backward(dy, dy, pre, act);
@@ -116,35 +132,38 @@ TEST_P(Operations, ActivationsAreExactAtTheirEnds) {
   device_->copy_to_device(w, identity.data());
   device_->linear(y, x, w, Op::kNone, {}, Activation::kGelu, {});
   const Values actual = values(y);
-  for (std::size_t i = 0; i < ends.size(); ++i) {
-    EXPECT_NEAR(actual[i], reference::activation(Activation::kGelu, ends[i]), 1e-6 + 1e-6 * std::abs(ends[i]));
+  for (size_t i = 0; i < ends.size(); ++i) {
+    EXPECT_NEAR(actual[i], reference::activation(Activation::kGelu, ends[i]),
+                1e-6 + 1e-6 * std::abs(ends[i]));
   }
 }
 
 TEST_P(Operations, Embedding) {
-  for (const std::int64_t E : {1, 5, 128}) {
-    const std::int64_t B = 3, T = 4, V = 7, S = 9, first = 5;
-    const Tensor wte = random({V, E}), wpe = random({S, E}), ids = random_tokens({B, T}, V), y = zeros({B * T, E});
+  for (const int64_t E : {1, 5, 128}) {
+    const int64_t B = 3, T = 4, V = 7, S = 9, first = 5;
+    const Tensor wte = random({V, E}), wpe = random({S, E}), ids = random_tokens({B, T}, V),
+                 y = zeros({B * T, E});
     device_->embedding(y, ids, wte, wpe, first);
     const Values a = values(wte), b = values(wpe);
     const auto id = tokens(ids);
     Values expected(B * T * E);
-    for (std::int64_t i = 0; i < B * T; ++i) {
-      for (std::int64_t e = 0; e < E; ++e) expected[i * E + e] = a[id[i] * E + e] + b[(first + i % T) * E + e];
+    for (int64_t i = 0; i < B * T; ++i) {
+      for (int64_t e = 0; e < E; ++e) expected[i * E + e] = a[id[i] * E + e] + b[(first + i % T) * E + e];
     }
     expect_close(values(y), expected, kForward, "embedding");
   }
 }
 
 TEST_P(Operations, EmbeddingBackwardAddsUpRepeatedTokens) {
-  for (const std::int64_t E : {1, 5, 128}) {
-    const std::int64_t B = 6, T = 5, V = 4, S = 8;  // more tokens than vocabulary: every one repeats
-    const Tensor ids = random_tokens({B, T}, V), dy = random({B * T, E}), dwte = random({V, E}), dwpe = random({S, E});
+  for (const int64_t E : {1, 5, 128}) {
+    const int64_t B = 6, T = 5, V = 4, S = 8;  // more tokens than vocabulary: every one repeats
+    const Tensor ids = random_tokens({B, T}, V), dy = random({B * T, E}), dwte = random({V, E}),
+                 dwpe = random({S, E});
     Values expected_wte = values(dwte), expected_wpe = values(dwpe);
     const Values v = values(dy);
     const auto id = tokens(ids);
-    for (std::int64_t i = 0; i < B * T; ++i) {
-      for (std::int64_t e = 0; e < E; ++e) {
+    for (int64_t i = 0; i < B * T; ++i) {
+      for (int64_t e = 0; e < E; ++e) {
         expected_wte[id[i] * E + e] += v[i * E + e];
         expected_wpe[i % T * E + e] += v[i * E + e];
       }
@@ -156,7 +175,7 @@ TEST_P(Operations, EmbeddingBackwardAddsUpRepeatedTokens) {
 }
 
 TEST_P(Operations, LayerNormAndItsGradient) {
-  for (const auto& [rows, E] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {1, 8}, {3, 7}, {5, 37}, {130, 129}}) {
+  for (const auto& [rows, E] : {std::pair<int64_t, int64_t>{1, 1}, {1, 8}, {3, 7}, {5, 37}, {130, 129}}) {
     const Tensor x = random({rows, E}), w = random({E}), b = random({E}), y = zeros({rows, E});
     const Tensor mean = zeros({rows}), rstd = zeros({rows});
     device_->layernorm(y, mean, rstd, x, w, b);
@@ -171,16 +190,23 @@ TEST_P(Operations, LayerNormAndItsGradient) {
       return reference::dot(weights, reference::layernorm(a, c, d));
     };
     if (E > 1) {  // with one channel dx is exactly zero
-      expect_close(values(dx), reference::central_differences([&](const Values& v) { return loss(v, vw, vb); }, vx), kGradient, "dx");
+      expect_close(values(dx),
+                   reference::central_differences([&](const Values& v) { return loss(v, vw, vb); }, vx),
+                   kGradient, "dx");
     }
-    expect_close(values(dw), reference::central_differences([&](const Values& v) { return loss(vx, v, vb); }, vw), E > 1 ? kGradient : 1e30, "dw");
-    expect_close(values(db), reference::central_differences([&](const Values& v) { return loss(vx, vw, v); }, vb), kGradient, "db");
+    expect_close(values(dw),
+                 reference::central_differences([&](const Values& v) { return loss(vx, v, vb); }, vw),
+                 E > 1 ? kGradient : 1e30, "dw");
+    expect_close(values(db),
+                 reference::central_differences([&](const Values& v) { return loss(vx, vw, v); }, vb),
+                 kGradient, "db");
   }
 }
 
 TEST_P(Operations, LayerNormBackwardAddsToWhatIsThere) {
-  const std::int64_t rows = 4, E = 6;
-  const Tensor x = random({rows, E}), w = random({E}), b = random({E}), y = zeros({rows, E}), dy = random({rows, E});
+  const int64_t rows = 4, E = 6;
+  const Tensor x = random({rows, E}), w = random({E}), b = random({E}), y = zeros({rows, E}),
+               dy = random({rows, E});
   const Tensor mean = zeros({rows}), rstd = zeros({rows});
   device_->layernorm(y, mean, rstd, x, w, b);
   const Tensor dx = zeros({rows, E}), dw = zeros({E}), db = zeros({E});
@@ -192,21 +218,23 @@ TEST_P(Operations, LayerNormBackwardAddsToWhatIsThere) {
 }
 
 struct AttentionSize {
-  std::int64_t B, T, H, D;
+  int64_t B, T, H, D;
 };
 
 TEST_P(Operations, Attention) {
-  for (const AttentionSize s : {AttentionSize{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 64, 2, 8}, {2, 65, 1, 16}, {1, 131, 2, 7}}) {
-    const std::int64_t E = s.H * s.D;
+  for (const AttentionSize s :
+       {AttentionSize{1, 1, 1, 1}, {2, 5, 3, 4}, {1, 64, 2, 8}, {2, 65, 1, 16}, {1, 131, 2, 7}}) {
+    const int64_t E = s.H * s.D;
     const Tensor qkv = random({s.B, s.T, 3 * E}), out = zeros({s.B, s.T, E}), lse = zeros({s.B, s.H, s.T});
     device_->attention(out, lse, qkv, static_cast<int>(s.H), {});
-    expect_close(values(out), reference::attention(values(qkv), s.B, s.T, s.H, E), 5e-6, fmt_size("attention", s.B, s.T, s.H));
+    expect_close(values(out), reference::attention(values(qkv), s.B, s.T, s.H, E), 5e-6,
+                 fmt_size("attention", s.B, s.T, s.H));
   }
 }
 
 /// The factors that a device's dropout applies to row r, read off an operation that only applies them.
-Values dropout_row(Device& device, std::int64_t rows, std::int64_t width, const Dropout& dropout) {
-  std::vector<float> ones(static_cast<std::size_t>(rows * width), 1.0f);
+Values dropout_row(Device& device, int64_t rows, int64_t width, const Dropout& dropout) {
+  std::vector<float> ones(static_cast<size_t>(rows * width), 1.0f);
   Buffer in(device, ones.size() * sizeof(float)), out(device, ones.size() * sizeof(float));
   const Tensor x(in.data(), {rows, width}), y(out.data(), {rows, width});
   device.copy_to_device(x, ones.data());
@@ -218,34 +246,38 @@ Values dropout_row(Device& device, std::int64_t rows, std::int64_t width, const 
 TEST_P(Operations, AttentionGradient) {
   for (const float p : {0.0f, 0.3f}) {
     for (const AttentionSize s : {AttentionSize{1, 1, 1, 2}, {2, 5, 2, 3}, {1, 67, 1, 2}}) {
-      const std::int64_t E = s.H * s.D;
+      const int64_t E = s.H * s.D;
       const Dropout dropout{.p = p, .seed = 7, .step = 3, .site = 2};
       const Tensor qkv = random({s.B, s.T, 3 * E}), out = zeros({s.B, s.T, E}), lse = zeros({s.B, s.H, s.T});
       const Tensor dout = random({s.B, s.T, E}), dqkv = random({s.B, s.T, 3 * E});
       device_->attention(out, lse, qkv, static_cast<int>(s.H), dropout);
       device_->attention_backward(dqkv, dout, qkv, out, lse, static_cast<int>(s.H), dropout);
 
-      const Values mask = p > 0 ? dropout_row(*device_, s.B * s.H * s.T, s.T, dropout) : Values(s.B * s.H * s.T * s.T, 1.0);
-      const auto factor = [&](std::int64_t bh, std::int64_t i, std::int64_t j) { return mask[(bh * s.T + i) * s.T + j]; };
+      const Values mask =
+          p > 0 ? dropout_row(*device_, s.B * s.H * s.T, s.T, dropout) : Values(s.B * s.H * s.T * s.T, 1.0);
+      const auto factor = [&](int64_t bh, int64_t i, int64_t j) { return mask[(bh * s.T + i) * s.T + j]; };
       const Values weights = values(dout), v = values(qkv);
-      expect_close(values(out), reference::attention(v, s.B, s.T, s.H, E, factor), 5e-6, "attention with dropout");
+      expect_close(values(out), reference::attention(v, s.B, s.T, s.H, E, factor), 5e-6,
+                   "attention with dropout");
       const auto loss = [&](const Values& a) {
         return reference::dot(weights, reference::attention(a, s.B, s.T, s.H, E, factor));
       };
-      expect_close(values(dqkv), reference::central_differences(loss, v), kGradient, fmt_size("dqkv", s.B, s.T, s.H));
+      expect_close(values(dqkv), reference::central_differences(loss, v), kGradient,
+                   fmt_size("dqkv", s.B, s.T, s.H));
     }
   }
 }
 
 TEST_P(Operations, CachedAttentionEqualsAttention) {
-  const std::int64_t T = 90, H = 2, D = 8, E = H * D;
+  const int64_t T = 90, H = 2, D = 8, E = H * D;
   const Tensor qkv = random({1, T, 3 * E}), out = zeros({1, T, E}), lse = zeros({1, H, T});
   device_->attention(out, lse, qkv, static_cast<int>(H), {});
   const Tensor keys = zeros({T + 3, E}), cache_values = zeros({T + 3, E}), cached = zeros({T, E});
   const Tensor rows = qkv.reshape({T, 3 * E});
-  std::int64_t past = 0;
-  for (const std::int64_t count : {70, 1, 1, 17, 1}) {
-    device_->attention_cached(cached.rows(past, count), keys, cache_values, rows.rows(past, count), static_cast<int>(H), past);
+  int64_t past = 0;
+  for (const int64_t count : {70, 1, 1, 17, 1}) {
+    device_->attention_cached(cached.rows(past, count), keys, cache_values, rows.rows(past, count),
+                              static_cast<int>(H), past);
     past += count;
   }
   ASSERT_EQ(past, T);
@@ -253,10 +285,10 @@ TEST_P(Operations, CachedAttentionEqualsAttention) {
 }
 
 TEST_P(Operations, DropoutKeepsTheRightShareAndScalesIt) {
-  const std::int64_t rows = 200, E = 250;
+  const int64_t rows = 200, E = 250;
   const Dropout dropout{.p = 0.2f, .seed = 5, .step = 1, .site = 4};
   const Values factors = dropout_row(*device_, rows, E, dropout);
-  std::size_t dropped = 0;
+  size_t dropped = 0;
   for (const double f : factors) {
     if (f == 0.0) {
       ++dropped;
@@ -264,7 +296,8 @@ TEST_P(Operations, DropoutKeepsTheRightShareAndScalesIt) {
       ASSERT_NEAR(f, 1.25, 1e-6);
     }
   }
-  EXPECT_NEAR(static_cast<double>(dropped) / static_cast<double>(rows * E), 0.2, 0.01);  // 5.6 standard deviations
+  EXPECT_NEAR(static_cast<double>(dropped) / static_cast<double>(rows * E), 0.2,
+              0.01);  // 5.6 standard deviations
   EXPECT_EQ(factors, dropout_row(*device_, rows, E, dropout));
   for (const Dropout& other : {Dropout{0.2f, 6, 1, 4}, Dropout{0.2f, 5, 2, 4}, Dropout{0.2f, 5, 1, 5}}) {
     EXPECT_NE(factors, dropout_row(*device_, rows, E, other));
@@ -276,19 +309,20 @@ TEST_P(Operations, ResidualAddition) {
   device_->add_dropout(y, x, branch, {});
   Values expected = values(x);
   const Values b = values(branch);
-  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += b[i];
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] += b[i];
   expect_close(values(y), expected, kForward, "sum");
   const Dropout dropout{.p = 0.5f, .seed = 1, .step = 2, .site = 3};
   const Values factors = dropout_row(*device_, 33, 129, dropout);
   device_->dropout_backward(y, branch, dropout);
   Values masked = b;
-  for (std::size_t i = 0; i < masked.size(); ++i) masked[i] *= factors[i];
+  for (size_t i = 0; i < masked.size(); ++i) masked[i] *= factors[i];
   expect_close(values(y), masked, kForward, "dropout backward");
 }
 
 TEST_P(Operations, CrossEntropyAndItsGradient) {
-  for (const auto& [rows, V] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {1, 2}, {5, 7}, {3, 67}, {40, 5000}}) {
-    const Tensor logits = random({rows, V}), targets = random_tokens({rows}, static_cast<int>(V)), losses = zeros({rows});
+  for (const auto& [rows, V] : {std::pair<int64_t, int64_t>{1, 1}, {1, 2}, {5, 7}, {3, 67}, {40, 5000}}) {
+    const Tensor logits = random({rows, V}), targets = random_tokens({rows}, static_cast<int>(V)),
+                 losses = zeros({rows});
     Values z = values(logits);
     const auto wanted = tokens(targets);
     const Values expected = reference::cross_entropy(z, wanted);
@@ -303,7 +337,8 @@ TEST_P(Operations, CrossEntropyAndItsGradient) {
       for (const double l : reference::cross_entropy(v, wanted)) total += 0.5 * l;
       return total;
     };
-    expect_close(values(logits), reference::central_differences(loss, z), kGradient, fmt_size("dlogits", rows, V));
+    expect_close(values(logits), reference::central_differences(loss, z), kGradient,
+                 fmt_size("dlogits", rows, V));
   }
 }
 
@@ -329,7 +364,7 @@ TEST_P(Operations, NanInLogitsIsNanInTheLoss) {
 }
 
 TEST_P(Operations, SumAndNorm) {
-  for (const std::int64_t n : {1, 8191, 8192, 8193, 100003}) {
+  for (const int64_t n : {1, 8191, 8192, 8193, 100003}) {
     const Tensor x = random({n}), out = zeros({1});
     double sum = 0, squares = 0;
     for (const double v : values(x)) {
@@ -344,19 +379,25 @@ TEST_P(Operations, SumAndNorm) {
 }
 
 TEST_P(Operations, AdamW) {
-  for (const std::int64_t n : {1, 20001}) {
+  for (const int64_t n : {1, 20001}) {
     for (const float clip : {0.0f, 1.0f}) {
       const Tensor p = random({n}), g = random({n}), m = zeros({n}), v = zeros({n}), norm = zeros({1});
       Values ep = values(p), em(n, 0.0), ev(n, 0.0);
-      const std::int64_t decayed = n / 2;
-      for (std::int64_t step = 1; step <= 3; ++step) {
+      const int64_t decayed = n / 2;
+      for (int64_t step = 1; step <= 3; ++step) {
         device_->norm(norm, g);
         const double c = clip > 0 ? std::min(1.0, clip / values(norm)[0]) : 1.0;
         device_->adamw(p, g, m, v, norm,
-                       {.learning_rate = 0.01f, .beta1 = 0.9f, .beta2 = 0.95f, .epsilon = 1e-8f, .weight_decay = 0.1f,
-                        .max_grad_norm = clip, .decayed = decayed, .step = step});
+                       {.learning_rate = 0.01f,
+                        .beta1 = 0.9f,
+                        .beta2 = 0.95f,
+                        .epsilon = 1e-8f,
+                        .weight_decay = 0.1f,
+                        .max_grad_norm = clip,
+                        .decayed = decayed,
+                        .step = step});
         const Values grad = values(g);
-        for (std::int64_t i = 0; i < n; ++i) {
+        for (int64_t i = 0; i < n; ++i) {
           const double gi = c * grad[i];
           em[i] = 0.9 * em[i] + 0.1 * gi;
           ev[i] = 0.95 * ev[i] + 0.05 * gi * gi;
@@ -376,13 +417,14 @@ TEST(Threads, NeverChangeABit) {
   const auto run = [](int threads) {
     const auto device = make_device("cpu", threads);
     std::mt19937 generator(1);
-    const auto filled = [&](std::size_t n) {
+    const auto filled = [&](size_t n) {
       std::vector<float> v(n);
       for (float& x : v) x = std::uniform_real_distribution<float>(-1, 1)(generator);
       return v;
     };
     std::vector<float> a = filled(257 * 384), b = filled(384 * 1031), c(257 * 1031), s(1);
-    device->matmul(Tensor(c.data(), {257, 1031}), Tensor(a.data(), {257, 384}), Op::kNone, Tensor(b.data(), {384, 1031}), Op::kNone, false);
+    device->matmul(Tensor(c.data(), {257, 1031}), Tensor(a.data(), {257, 384}), Op::kNone,
+                   Tensor(b.data(), {384, 1031}), Op::kNone, false);
     device->norm(Tensor(s.data(), {1}), Tensor(c.data(), {257 * 1031}));
     std::vector<float> db(1031, 0.0f);
     device->bias_backward(Tensor(db.data(), {1031}), Tensor(c.data(), {257, 1031}));

@@ -1,0 +1,38 @@
+// Tokens per second of greedy generation with a KV cache: the default model, one sequence.
+//
+//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS]
+//
+// Prints one JSON object: the median over RUNS sequences of TOKENS tokens after a prompt of one.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "generator.h"
+#include "gpt_model.h"
+
+int main(int argc, char** argv) {
+  using namespace hipgpt;
+  const auto argument = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
+  const int S = argument(1, 32), tokens = argument(2, S - 1), threads = argument(3, 2),
+            runs = argument(4, 21);
+  ModelConfig c;
+  c.max_seq_len = S;
+  const auto device = make_device("cpu", threads);
+  GPTModel model(*device, c);
+  initialize(model.weights(), c, *device, 1);
+  std::vector<double> speeds;
+  for (int run = 0; run < runs; ++run) {
+    const std::vector<int32_t> prompt = {run};
+    const auto start = std::chrono::steady_clock::now();
+    Generator generator(model, prompt, {.temperature = 0.0});
+    for (int i = 0; i < tokens; ++i) generator.next();
+    speeds.push_back(tokens /
+                     std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(speeds.begin(), speeds.end());
+  std::printf(
+      "{\"what\": \"hipgpt_generate\", \"threads\": %d, \"S\": %d, \"tokens\": %d, \"tok_s\": %.0f}\n",
+      threads, S, tokens, speeds[speeds.size() / 2]);
+}

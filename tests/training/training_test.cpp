@@ -1,0 +1,296 @@
+// The learning rate, the trainer, checkpoints and the folder of a run.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+
+#include "checkpoint.h"
+#include "error.h"
+#include "run_folder.h"
+#include "trainer.h"
+#include "training/progress_line.h"
+
+namespace hipgpt {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder that is the working one while the test runs.
+class InOwnFolder : public testing::Test {
+ protected:
+  InOwnFolder()
+      : before_(fs::current_path()),
+        folder_(fs::temp_directory_path() / ("hipgpt-training-" + std::to_string(getpid()))) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    fs::current_path(folder_);
+  }
+  ~InOwnFolder() override {
+    fs::current_path(before_);
+    fs::remove_all(folder_);
+  }
+
+ private:
+  fs::path before_, folder_;
+};
+
+TEST(LearningRateTest, WarmsUpLinearlyAndFallsAlongACosine) {
+  const TrainerOptions o{.steps = 110, .warmup_steps = 10, .learning_rate = 1.0f, .min_learning_rate = 0.1f};
+  EXPECT_NEAR(learning_rate_at(1, o), 0.1, 1e-9);
+  EXPECT_NEAR(learning_rate_at(5, o), 0.5, 1e-9);
+  EXPECT_NEAR(learning_rate_at(10, o), 1.0, 1e-9);
+  EXPECT_NEAR(learning_rate_at(60, o), 0.55, 1e-7);  // half way down
+  EXPECT_NEAR(learning_rate_at(35, o), 0.1 + 0.9 * 0.5 * (1 + std::cos(std::acos(-1.0) / 4)), 1e-7);
+  EXPECT_NEAR(learning_rate_at(110, o), 0.1, 1e-7);
+}
+
+TEST(LearningRateTest, WithoutWarmUpBeginsAtTheTop) {
+  const TrainerOptions o{.steps = 1, .warmup_steps = 0, .learning_rate = 1.0f, .min_learning_rate = 0.1f};
+  EXPECT_NEAR(learning_rate_at(1, o), 0.1, 1e-7);
+  TrainerOptions longer = o;
+  longer.steps = 1000;
+  EXPECT_NEAR(learning_rate_at(1, longer), 1.0, 1e-4);
+}
+
+constexpr ModelConfig kSmall{
+    .vocab_size = 7, .max_seq_len = 6, .embed_dim = 8, .num_heads = 2, .num_layers = 1, .ff_hidden_dim = 8};
+
+/// tokens.bin with a text that repeats 0 1 2 3 4 5 6.
+TokenFile repetitive_tokens(size_t count) {
+  TokenFileWriter writer("tokens.bin", 7, 0, 0, count);
+  std::vector<int32_t> tokens(count);
+  for (size_t i = 0; i < count; ++i) tokens[i] = static_cast<int32_t>(i % 7);
+  writer.append(tokens);
+  writer.commit();
+  return TokenFile::open("tokens.bin");
+}
+
+class TrainerTest : public InOwnFolder {
+ protected:
+  TrainerTest() : tokens_(repetitive_tokens(500)), data_(tokens_, 0, 500, 4, kSmall.max_seq_len, 1) {}
+
+  struct Run {
+    std::unique_ptr<Device> device = make_device("cpu", 2);
+    GPTModel model{*device, kSmall};
+    Trainer trainer;
+    Run(const DataLoader& data, const TrainerOptions& options)
+        : trainer((initialize(model.weights(), kSmall, *device, options.seed), model), data, options) {}
+
+    std::vector<float> weights() {
+      std::vector<float> w(static_cast<size_t>(model.layout().num_elements));
+      device->copy_to_host(w.data(), model.weights().flat());
+      return w;
+    }
+  };
+
+  static TrainerOptions options() {
+    return {.batch = 4,
+            .steps = 200,
+            .warmup_steps = 10,
+            .learning_rate = 1e-2f,
+            .min_learning_rate = 1e-3f,
+            .seed = 3};
+  }
+
+  TokenFile tokens_;
+  DataLoader data_;
+};
+
+TEST_F(TrainerTest, LearnsARepetitiveText) {
+  Run run(data_, options());
+  const double first = run.trainer.train_step().loss;
+  EXPECT_NEAR(first, std::log(7.0), 0.1);
+  for (int i = 1; i < 200; ++i) run.trainer.train_step();
+  EXPECT_EQ(run.trainer.step(), 200);
+  EXPECT_LT(evaluate(run.model, data_, 4, kSmall.max_seq_len, 0), 0.05);
+}
+
+TEST_F(TrainerTest, GradientAccumulationEqualsOneLargerBatch) {
+  // Rows of batch k differ from those of other batches, so the comparison is with the mean of two gradients.
+  TrainerOptions accumulated = options();
+  accumulated.grad_accum = 2;
+  Run run(data_, accumulated), reference(data_, options());
+  std::vector<int32_t> inputs(24), targets(24);
+  Parameters grads(*reference.device, reference.model.layout());
+  double loss = 0;
+  for (const uint64_t k : {0, 1}) {
+    data_.random_batch(k, inputs.data(), targets.data());
+    loss += 0.5 * reference.model.loss_and_gradients(inputs.data(), targets.data(), 4, grads, 0.5f, {});
+  }
+  double squares = 0;
+  for (int64_t i = 0; i < grads.flat().size(); ++i) squares += std::pow(grads.flat().f32()[i], 2);
+  const StepResult step = run.trainer.train_step();
+  EXPECT_NEAR(step.loss, loss, 1e-6);
+  EXPECT_NEAR(step.grad_norm, std::sqrt(squares), 1e-5);
+}
+
+TEST_F(TrainerTest, ContinuesExactly) {
+  TrainerOptions with_dropout = options();
+  with_dropout.dropout = 0.1f;
+  Run whole(data_, with_dropout), first(data_, with_dropout), second(data_, with_dropout);
+  for (int i = 0; i < 20; ++i) whole.trainer.train_step();
+  for (int i = 0; i < 8; ++i) first.trainer.train_step();
+  save_checkpoint("c.bin", first.model, {kSmall, 1, 8});
+  save_optimizer("c.optimizer.bin", first.trainer.optimizer(), *first.device);
+  Checkpoint::open("c.bin").load_into(second.model);
+  load_optimizer("c.optimizer.bin", second.trainer.optimizer(), *second.device);
+  for (int i = 8; i < 20; ++i) second.trainer.train_step();
+  EXPECT_EQ(whole.weights(), second.weights());
+}
+
+TEST_F(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
+  Run run(data_, options());
+  auto weights = run.weights();
+  weights[3] = std::nanf("");
+  run.device->copy_to_device(run.model.weights().flat(), weights.data());
+  try {
+    for (int i = 0; i < 50; ++i) {  // until a batch has the token with the bad weight
+      weights = run.weights();
+      run.trainer.train_step();
+    }
+    FAIL() << "went on with NaN";
+  } catch (const Trainer::NotFinite& failure) {
+    EXPECT_EQ(failure.step, run.trainer.step() + 1);
+    EXPECT_TRUE(std::isnan(failure.loss));
+    EXPECT_EQ(std::memcmp(weights.data(), run.weights().data(), weights.size() * sizeof(float)), 0);
+  }
+}
+
+TEST_F(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
+  Run run(data_, options());
+  const double all = evaluate(run.model, data_, 4, kSmall.max_seq_len, 0);
+  EXPECT_EQ(all, evaluate(run.model, data_, 4, kSmall.max_seq_len, 1000));
+  double by_hand = 0;
+  std::vector<int32_t> inputs(6), targets(6);
+  const int windows = (500 - 1) / 6;
+  for (int w = 0; w < windows; ++w) {
+    tokens_.copy(static_cast<size_t>(w) * 6, 6, inputs.data());
+    tokens_.copy(static_cast<size_t>(w) * 6 + 1, 6, targets.data());
+    by_hand += run.model.loss(inputs.data(), targets.data(), 1) / windows;
+  }
+  EXPECT_NEAR(all, by_hand, 1e-6);
+}
+
+class CheckpointTest : public InOwnFolder {
+ protected:
+  CheckpointTest() : device_(make_device("cpu", 1)), model_(*device_, kSmall) {
+    initialize(model_.weights(), kSmall, *device_, 5);
+    save_checkpoint("good.bin", model_, {kSmall, 0xfeedface12345678, 42});
+  }
+
+  /// The good checkpoint, changed, as another program would write it: without HipGPT's checksums.
+  void expect_refused(
+      const std::function<void(std::vector<SafetensorsTensor>&, std::map<std::string, std::string>&)>& change,
+      const std::string& expected) {
+    const SafetensorsFile good = SafetensorsFile::open("good.bin");
+    auto tensors = good.tensors();
+    auto metadata = good.metadata();
+    metadata.erase("checksum");
+    metadata.erase("header_checksum");
+    change(tensors, metadata);
+    write_safetensors("bad.bin", tensors, metadata);
+    try {
+      Checkpoint::open("bad.bin");
+      FAIL() << "accepted, where the message should say: " << expected;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(expected), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("bad.bin"), std::string::npos) << error.what();
+    }
+  }
+
+  std::unique_ptr<Device> device_;
+  GPTModel model_;
+};
+
+TEST_F(CheckpointTest, RoundTrip) {
+  const Checkpoint checkpoint = Checkpoint::open("good.bin");
+  EXPECT_EQ(checkpoint.info().config, kSmall);
+  EXPECT_EQ(checkpoint.info().step, 42);
+  EXPECT_EQ(checkpoint.info().tokenizer_hash, 0xfeedface12345678u);
+  GPTModel other(*device_, kSmall);
+  checkpoint.load_into(other);
+  for (int64_t i = 0; i < model_.layout().num_elements; ++i) {
+    ASSERT_EQ(other.weights().flat().f32()[i], model_.weights().flat().f32()[i]);
+  }
+  EXPECT_NO_THROW(checkpoint.check_tokenizer(0xfeedface12345678, "tokenizer.json"));
+  EXPECT_THROW(checkpoint.check_tokenizer(1, "tokenizer.json"), Error);
+}
+
+TEST_F(CheckpointTest, RefusesWhatDoesNotFitItsModel) {
+  expect_refused([](auto&, auto& m) { m.erase("hipgpt_format"); }, "not a HipGPT checkpoint");
+  expect_refused([](auto&, auto& m) { m["hipgpt_format"] = "checkpoint-2"; }, "newer HipGPT");
+  expect_refused([](auto&, auto& m) { m["hipgpt_format"] = "optimizer-1"; }, "not checkpoint-1");
+  expect_refused([](auto&, auto& m) { m["step"] = "-1"; }, "negative");
+  expect_refused([](auto&, auto& m) { m["step"] = "soon"; }, "not a number");
+  expect_refused([](auto&, auto& m) { m["tokenizer_hash"] = "xyz"; }, "not a number");
+  expect_refused([](auto&, auto& m) { m["embed_dim"] = "16"; }, "has shape");
+  expect_refused([](auto&, auto& m) { m["num_layers"] = "2"; }, "has no tensor");
+  expect_refused([](auto&, auto& m) { m["head_bias"] = "false"; }, "tensors");
+  expect_refused([](auto&, auto& m) { m["num_heads"] = "3"; }, "not divisible");
+  expect_refused([](auto& t, auto&) { t.pop_back(); }, "has no tensor");
+  expect_refused([](auto& t, auto&) { t[0].dtype = "I32"; }, "not F32");
+  expect_refused([](auto& t, auto&) { t[0].shape = {t[0].bytes.size() / 4}; }, "has shape");
+  std::vector<float> poisoned(7 * 8, std::nanf(""));
+  expect_refused([&](auto& t, auto&) { t[0].bytes = std::as_bytes(std::span(poisoned)); }, "not finite");
+}
+
+TEST_F(CheckpointTest, OptimizerPathStandsBesideTheCheckpoint) {
+  EXPECT_EQ(optimizer_path("gpt_checkpoint.bin"), "gpt_checkpoint.optimizer.bin");
+  EXPECT_EQ(optimizer_path("a.b/c"), "a.b/c.optimizer.bin");
+}
+
+class RunFolderTest : public InOwnFolder {
+ protected:
+  static void touch(const std::string& path) { std::ofstream(path) << path; }
+  static std::string content(const std::string& path) {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+};
+
+TEST_F(RunFolderTest, WithoutANameIsTheWorkingFolder) {
+  const RunFolder folder("");
+  EXPECT_EQ(folder.tokenizer(), "tokenizer.json");
+  EXPECT_EQ(folder.checkpoint(7), "gpt_checkpoint.bin");
+  EXPECT_EQ(folder.latest(), "gpt_checkpoint.bin");
+}
+
+TEST_F(RunFolderTest, KeepsTheNewestAndLinksToTheLast) {
+  const RunFolder folder("r");
+  folder.create();
+  touch("checkpoints/r/step_x.bin");    // not ours
+  touch("checkpoints/r/step_999.bin");  // of a longer run before
+  for (const int step : {10, 20, 100, 110}) {
+    touch(folder.checkpoint(step));
+    touch(optimizer_path(folder.checkpoint(step)));
+    folder.published(step, 2);
+    EXPECT_EQ(content(folder.latest()), folder.checkpoint(step));
+    EXPECT_EQ(content(optimizer_path(folder.latest())), optimizer_path(folder.checkpoint(step)));
+  }
+  for (const int step : {10, 20, 999}) EXPECT_FALSE(fs::exists(folder.checkpoint(step))) << step;
+  for (const int step : {100, 110}) EXPECT_TRUE(fs::exists(optimizer_path(folder.checkpoint(step)))) << step;
+  EXPECT_FALSE(fs::exists(optimizer_path(folder.checkpoint(20))));
+  EXPECT_TRUE(fs::exists("checkpoints/r/step_x.bin"));
+}
+
+TEST_F(RunFolderTest, NamesAreOneFolder) {
+  for (const char* name : {"a/b", "..", ".", "/tmp"}) EXPECT_THROW(RunFolder{name}, Error) << name;
+}
+
+TEST(TextTest, DurationsAndNumbers) {
+  EXPECT_EQ(duration_text(0), "0:00");
+  EXPECT_EQ(duration_text(65.4), "1:05");
+  EXPECT_EQ(duration_text(3600), "1:00:00");
+  EXPECT_EQ(grouped(0), "0");
+  EXPECT_EQ(grouped(999), "999");
+  EXPECT_EQ(grouped(1000), "1,000");
+  EXPECT_EQ(grouped(1554056), "1,554,056");
+  EXPECT_EQ(grouped(-123456), "-123,456");
+}
+
+}  // namespace
+}  // namespace hipgpt
