@@ -33,7 +33,7 @@ done
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   cat >&2 <<'TEXT'
 install_deps.sh: no apt-get here. Install these with the package manager of this system:
-  a C++20 compiler with OpenMP (GCC 11 or Clang 14, or newer), CMake 3.21 or newer, make or ninja, git, curl,
+  a C++20 compiler (GCC 11 or Clang 14, or newer), CMake 3.21 or newer, make or ninja, git, curl,
   nlohmann-json, CLI11, fmt, utf8proc, xxHash, OpenBLAS (not its OpenMP build), GoogleTest.
 CMake downloads and builds the libraries that it does not find.
 TEXT

@@ -2,7 +2,7 @@
 # all of them); one that is not is downloaded as a Git commit, whose name is the hash of its content, and built here.
 #
 # Defines: nlohmann_json::nlohmann_json  CLI11::CLI11  fmt::fmt  hipgpt::utf8proc  hipgpt::xxhash  hipgpt::openblas
-#          OpenMP::OpenMP_CXX  Threads::Threads  and, for the tests, GTest::gtest and GTest::gtest_main.
+#          Threads::Threads  and, for the tests, GTest::gtest and GTest::gtest_main.
 set(HIPGPT_DOWNLOAD_DEPENDENCIES AUTO CACHE STRING
   "AUTO: download the libraries that are not installed. ALWAYS: ignore the installed ones. NEVER: stop if one is missing")
 set_property(CACHE HIPGPT_DOWNLOAD_DEPENDENCIES PROPERTY STRINGS AUTO ALWAYS NEVER)
@@ -83,12 +83,6 @@ if(NOT HIPGPT_DOWNLOAD_DEPENDENCIES STREQUAL "ALWAYS")
     PATH_SUFFIXES openblas-pthread openblas-serial openblas)
 endif()
 
-# OpenMP and threads come with the compiler.
-find_package(OpenMP QUIET COMPONENTS CXX)
-if(NOT OpenMP_CXX_FOUND)
-  message(FATAL_ERROR "HipGPT needs OpenMP, which ${CMAKE_CXX_COMPILER} does not offer: "
-    "g++ brings its own, clang++ needs libomp. Debian, Ubuntu: apt-get install libomp-dev")
-endif()
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 

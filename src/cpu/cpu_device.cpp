@@ -2,7 +2,6 @@
 
 #include <cblas.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -11,18 +10,9 @@
 
 #include "cpu/parallel.h"
 #include "error.h"
+#include "util/available_cores.h"
 
 namespace hipgpt {
-
-namespace {
-
-/// The cores that this process may use.
-int available_cores() {
-  cpu_set_t cores;
-  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
-}
-
-}  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
   // Products are cut into pieces here (matmul.cpp), each for one thread: OpenBLAS must not start its own.

@@ -1,0 +1,80 @@
+#include "tokenizer/tables.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "error.h"
+#include "tokenizer/byte_alphabet.h"
+
+namespace hipgpt {
+namespace {
+
+/// The bytes of each token. Sizes go in with them, so that no two vocabularies look the same to the hash.
+std::vector<std::string> all_token_bytes(const std::vector<std::string>& spellings,
+                                         const SpecialTokens& specials) {
+  std::vector<std::string> tokens;
+  for (const std::string& spelling : spellings) {
+    if (specials.id_of(spelling) == static_cast<int32_t>(tokens.size())) {
+      tokens.push_back(spelling);
+    } else if (auto bytes = unspell_bytes(spelling); bytes && !bytes->empty()) {
+      tokens.push_back(std::move(*bytes));
+    } else {
+      throw Error(fmt::format("token \"{}\" (id {}) is neither in GPT-2's byte alphabet nor an added token",
+                              spelling, tokens.size()));
+    }
+  }
+  return tokens;
+}
+
+std::array<uint32_t, 256> find_byte_ids(const std::vector<std::string>& spellings) {
+  std::map<std::string, uint32_t> ids;
+  for (uint32_t id = 0; id < spellings.size(); ++id) {
+    if (spellings[id].size() <= 2) ids.emplace(spellings[id], id);
+  }
+  std::array<uint32_t, 256> byte_ids;
+  for (int i = 0; i < 256; ++i) {
+    const char byte = static_cast<char>(i);
+    const auto id = ids.find(spell_bytes({&byte, 1}));
+    if (id == ids.end()) {
+      throw Error(fmt::format("the vocabulary has no token for byte {:#04x}; it must have all 256 bytes", i));
+    }
+    byte_ids[i] = id->second;
+  }
+  return byte_ids;
+}
+
+uint64_t hash_of(const std::vector<std::string>& spellings, const std::vector<Merge>& merges,
+                 const SpecialTokens& specials) {
+  std::string all;
+  const auto append = [&all](std::string_view text) {
+    all += fmt::format("{}:", text.size());
+    all += text;
+  };
+  for (const std::string& spelling : spellings) append(spelling);
+  for (const Merge& merge : merges) all += fmt::format(",{} {}", merge.left, merge.right);
+  for (const auto& special : specials.tokens()) append(special.text);
+  return XXH3_64bits(all.data(), all.size());
+}
+
+}  // namespace
+
+Tokenizer::Tables::Tables(std::vector<std::string> all_spellings, std::vector<Merge> all_merges,
+                          SpecialTokens all_specials)
+    : spellings(std::move(all_spellings)),
+      merges(std::move(all_merges)),
+      specials(std::move(all_specials)),
+      byte_ids(find_byte_ids(spellings)),
+      merge_table(merges),
+      hash(hash_of(spellings, merges, specials)) {
+  begins.push_back(0);
+  for (const std::string& token : all_token_bytes(spellings, specials)) {
+    bytes += token;
+    begins.push_back(bytes.size());
+  }
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,38 @@
+// What a Tokenizer holds.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer.h"
+#include "tokenizer/merge.h"
+#include "tokenizer/merge_table.h"
+#include "tokenizer/special_tokens.h"
+
+namespace hipgpt {
+
+struct Tokenizer::Tables {
+  /// spellings[id] is the text of a special token, or the bytes of another in GPT-2's alphabet. It is an
+  /// Error when it is neither, and when some byte has no token.
+  Tables(std::vector<std::string> spellings, std::vector<Merge> merges, SpecialTokens specials);
+
+  std::string_view token_bytes(size_t id) const {
+    return std::string_view(bytes).substr(begins[id], begins[id + 1] - begins[id]);
+  }
+
+  std::vector<std::string> spellings;
+  std::vector<Merge> merges;
+  SpecialTokens specials;
+
+  // Made from the above:
+  std::string bytes;                   // of all tokens, one after the other
+  std::vector<size_t> begins;          // of each token in `bytes`, and the end of the last
+  std::array<uint32_t, 256> byte_ids;  // the tokens of single bytes
+  MergeTable merge_table;
+  uint64_t hash;
+};
+
+}  // namespace hipgpt

@@ -1,0 +1,320 @@
+// tokenizer.json, in the format of Hugging Face's library `tokenizers`, and the two files of GPT-2. README.md
+// in this folder shows the format.
+#include <fmt/format.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "error.h"
+#include "tokenizer.h"
+#include "tokenizer/tables.h"
+#include "util/mapped_file.h"
+
+namespace hipgpt {
+namespace {
+
+using Json = nlohmann::json;
+using Specials = std::vector<SpecialTokens::Token>;
+using Ids = std::unordered_map<std::string, uint32_t>;
+
+/// Puts the name of the file before what an Error says.
+template <typename Read>
+auto with_name(const std::string& name, Read&& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", name, error.what()));
+  }
+}
+
+Json parse(std::string_view text) {
+  try {
+    return Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    throw Error(fmt::format("not JSON (wrong or cut off at byte {})", error.byte));
+  } catch (const Json::exception&) {
+    throw Error("not JSON that can be read (a number is out of range)");
+  }
+}
+
+const Json& member(const Json& object, const char* key) {
+  if (!object.is_object()) throw Error(fmt::format("\"{}\" should be in an object, which is missing", key));
+  const auto found = object.find(key);
+  if (found == object.end()) throw Error(fmt::format("\"{}\" is missing", key));
+  return *found;
+}
+
+/// A member that may be missing, which is the same as null.
+const Json& optional_member(const Json& object, const char* key) {
+  static const Json kNull;
+  const auto found = object.find(key);
+  return found == object.end() ? kNull : *found;
+}
+
+std::string string_member(const Json& object, const char* key) {
+  const Json& value = member(object, key);
+  if (!value.is_string()) throw Error(fmt::format("\"{}\" should be a string", key));
+  return value.get<std::string>();
+}
+
+bool bool_member(const Json& object, const char* key) {
+  const Json& value = member(object, key);
+  if (!value.is_boolean()) throw Error(fmt::format("\"{}\" should be true or false", key));
+  return value.get<bool>();
+}
+
+uint32_t as_id(const Json& value, const std::string& token) {
+  const bool fits =
+      value.is_number_unsigned() && value.get<uint64_t>() <= std::numeric_limits<int32_t>::max();
+  if (!fits)
+    throw Error(fmt::format("the id of token \"{}\" should be a whole number from 0 to 2^31 - 1", token));
+  return value.get<uint32_t>();
+}
+
+bool is_off(const Json& value) {
+  return value.is_null() || value == false || value == "" || value == 0.0;
+}
+
+void require_off(const Json& object, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    if (!is_off(optional_member(object, key))) {
+      throw Error(
+          fmt::format("\"{}\" is set, which HipGPT does not support: it should be null or false", key));
+    }
+  }
+}
+
+void require_byte_level(const Json& document, const char* key) {
+  const Json& part = optional_member(document, key);
+  if (part.is_null()) return;
+  if (!part.is_object() || optional_member(part, "type") != "ByteLevel") {
+    throw Error(fmt::format("\"{}\" should be null or of type ByteLevel: HipGPT supports no other", key));
+  }
+}
+
+void check_pre_tokenizer(const Json& document) {
+  const Json& part = member(document, "pre_tokenizer");
+  require_byte_level(document, "pre_tokenizer");
+  if (part.is_null()) throw Error("\"pre_tokenizer\" should be of type ByteLevel: HipGPT supports no other");
+  if (member(part, "add_prefix_space") != false) throw Error("\"add_prefix_space\" should be false");
+  const Json& use_regex = optional_member(part, "use_regex");
+  if (!use_regex.is_null() && use_regex != true) throw Error("\"use_regex\" should be true");
+}
+
+/// Everything in the file that would change ids, but for the vocabulary itself.
+void check_pipeline(const Json& document) {
+  if (member(document, "version") != "1.0") throw Error("\"version\" should be \"1.0\"");
+  require_off(document, {"truncation", "padding", "normalizer"});
+  check_pre_tokenizer(document);
+  require_byte_level(document, "post_processor");
+  require_byte_level(document, "decoder");
+  const Json& model = member(document, "model");
+  member(model, "vocab");
+  const Json& type = optional_member(model, "type");  // old files do not have it
+  if (!type.is_null() && type != "BPE")
+    throw Error("\"model\" should be of type BPE: HipGPT supports no other");
+  require_off(model, {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback",
+                      "ignore_merges"});
+}
+
+Ids read_vocab(const Json& vocab) {
+  if (!vocab.is_object()) throw Error("\"vocab\" should be an object of tokens and their ids");
+  Ids ids;
+  for (const auto& [token, id] : vocab.items()) ids.emplace(token, as_id(id, token));
+  return ids;
+}
+
+Specials read_added_tokens(const Json& list) {
+  Specials tokens;
+  if (list.is_null()) return tokens;
+  if (!list.is_array()) throw Error("\"added_tokens\" should be a list");
+  for (const Json& token : list) {
+    std::string text = string_member(token, "content");
+    const uint32_t id = as_id(member(token, "id"), text);
+    require_off(token, {"single_word", "lstrip", "rstrip"});
+    // The library searches for those to be normalized after all others; HipGPT searches once.
+    if (bool_member(token, "normalized") != bool_member(list[0], "normalized")) {
+      throw Error("\"normalized\" should be the same for all added tokens");
+    }
+    tokens.push_back({std::move(text), static_cast<int32_t>(id)});
+  }
+  return tokens;
+}
+
+/// "a b", the older way to write a merge.
+std::pair<std::string, std::string> split_merge(std::string_view line) {
+  const size_t space = line.find(' ');
+  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+    throw Error(fmt::format("merge \"{}\" should be two tokens with a space between them", line));
+  }
+  return {std::string(line.substr(0, space)), std::string(line.substr(space + 1))};
+}
+
+std::pair<std::string, std::string> read_merge(const Json& merge) {
+  if (merge.is_string()) return split_merge(merge.get_ref<const std::string&>());
+  if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string()) {
+    throw Error("\"merges\" should be a list of pairs of tokens");
+  }
+  return {merge[0].get<std::string>(), merge[1].get<std::string>()};
+}
+
+uint32_t id_in(const Ids& vocab, const std::string& token, const std::string& left,
+               const std::string& right) {
+  const auto found = vocab.find(token);
+  if (found != vocab.end()) return found->second;
+  throw Error(
+      fmt::format("merge \"{} {}\" needs token \"{}\", which is not in the vocabulary", left, right, token));
+}
+
+Merge find_merge(const Ids& vocab, const std::pair<std::string, std::string>& merge) {
+  const auto& [left, right] = merge;
+  const auto id = [&](const std::string& token) { return id_in(vocab, token, left, right); };
+  return {id(left), id(right), id(left + right)};
+}
+
+std::vector<Merge> read_merges(const Json& list, const Ids& vocab) {
+  if (!list.is_array()) throw Error("\"merges\" should be a list");
+  std::vector<Merge> merges;
+  for (const Json& merge : list) merges.push_back(find_merge(vocab, read_merge(merge)));
+  return merges;
+}
+
+/// Added tokens are in the vocabulary or have ids after it.
+void add_specials(Ids& vocab, const Specials& specials) {
+  for (const auto& special : specials) {
+    const uint32_t id = vocab.emplace(special.text, special.id).first->second;
+    if (id != static_cast<uint32_t>(special.id)) {
+      throw Error(fmt::format("added token \"{}\" has id {}, and id {} in the vocabulary", special.text,
+                              special.id, id));
+    }
+  }
+}
+
+std::vector<std::string> by_id(const Ids& vocab) {
+  std::vector<std::string> spellings(vocab.size());
+  std::vector<bool> taken(vocab.size());
+  for (const auto& [token, id] : vocab) {
+    if (id >= vocab.size()) {
+      throw Error(fmt::format("token \"{}\" has id {}, but {} tokens should have the ids 0 to {}", token, id,
+                              vocab.size(), vocab.size() - 1));
+    }
+    if (taken[id])
+      throw Error(fmt::format("tokens \"{}\" and \"{}\" have the same id {}", token, spellings[id], id));
+    taken[id] = true;
+    spellings[id] = token;
+  }
+  return spellings;
+}
+
+std::vector<Merge> read_merges_file(std::string_view text, const Ids& vocab) {
+  std::vector<Merge> merges;
+  for (bool first = true; !text.empty(); first = false) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty() || (first && line.starts_with("#version"))) continue;
+    merges.push_back(find_merge(vocab, split_merge(line)));
+  }
+  return merges;
+}
+
+std::string quoted(const std::string& text) {
+  return Json(text).dump();
+}
+
+/// Lines of a JSON list or object, indented.
+template <typename Items, typename Line>
+std::string lines(const Items& items, int indent, Line&& line) {
+  std::string text;
+  for (const auto& item : items) {
+    text += fmt::format("{}\n{:{}}{}", text.empty() ? "" : ",", "", indent, line(item));
+  }
+  return text;
+}
+
+constexpr const char* kByteLevel =
+    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})";
+
+}  // namespace
+
+Tokenizer Tokenizer::load(const std::string& path) {
+  const MappedFile file(path, MappedFile::Access::kSequential);
+  return from_json(file.text(), path);
+}
+
+Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_for_errors) {
+  return with_name(name_for_errors, [&] {
+    const Json document = parse(json);
+    check_pipeline(document);
+    const Json& model = document["model"];
+    Ids vocab = read_vocab(model["vocab"]);
+    auto merges = read_merges(member(model, "merges"), vocab);
+    auto specials = read_added_tokens(optional_member(document, "added_tokens"));
+    add_specials(vocab, specials);
+    return Tokenizer(
+        std::make_shared<Tables>(by_id(vocab), std::move(merges), SpecialTokens(std::move(specials))));
+  });
+}
+
+Tokenizer Tokenizer::from_gpt2_files(const std::string& vocab_path, const std::string& merges_path) {
+  const MappedFile vocab_file(vocab_path, MappedFile::Access::kSequential);
+  const MappedFile merges_file(merges_path, MappedFile::Access::kSequential);
+  const Ids vocab = with_name(vocab_path, [&] { return read_vocab(parse(vocab_file.text())); });
+  auto merges = with_name(merges_path, [&] { return read_merges_file(merges_file.text(), vocab); });
+  Specials specials;
+  if (const auto end = vocab.find("<|endoftext|>"); end != vocab.end()) {
+    specials.push_back({end->first, static_cast<int32_t>(end->second)});
+  }
+  return with_name(vocab_path, [&] {
+    return Tokenizer(
+        std::make_shared<Tables>(by_id(vocab), std::move(merges), SpecialTokens(std::move(specials))));
+  });
+}
+
+std::string Tokenizer::to_json() const {
+  const auto& spellings = tables_->spellings;
+  const auto added = lines(tables_->specials.tokens(), 4, [](const SpecialTokens::Token& token) {
+    return fmt::format(
+        R"({{"id": {}, "content": {}, "single_word": false, "lstrip": false, "rstrip": false, )"
+        R"("normalized": false, "special": true}})",
+        token.id, quoted(token.text));
+  });
+  uint32_t id = 0;
+  const auto vocab = lines(
+      spellings, 6, [&](const std::string& token) { return fmt::format("{}: {}", quoted(token), id++); });
+  const auto merges = lines(tables_->merges, 6, [&](const Merge& merge) {
+    return fmt::format("[{}, {}]", quoted(spellings[merge.left]), quoted(spellings[merge.right]));
+  });
+  return fmt::format(R"({{
+  "version": "1.0",
+  "truncation": null,
+  "padding": null,
+  "added_tokens": [{added}
+  ],
+  "normalizer": null,
+  "pre_tokenizer": {byte_level},
+  "post_processor": {byte_level},
+  "decoder": {byte_level},
+  "model": {{
+    "type": "BPE",
+    "dropout": null,
+    "unk_token": null,
+    "continuing_subword_prefix": null,
+    "end_of_word_suffix": null,
+    "fuse_unk": false,
+    "byte_fallback": false,
+    "ignore_merges": false,
+    "vocab": {{{vocab}
+    }},
+    "merges": [{merges}
+    ]
+  }}
+}}
+)",
+                     fmt::arg("added", added), fmt::arg("byte_level", kByteLevel), fmt::arg("vocab", vocab),
+                     fmt::arg("merges", merges));
+}
+
+}  // namespace hipgpt
