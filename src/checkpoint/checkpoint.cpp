@@ -54,7 +54,7 @@ void check_format(const SafetensorsFile& file, const std::string& expected) {
 
 std::string shape_text(const auto& shape) {
   std::string text = "[";
-  for (const auto d : shape) text += (text.size() > 1 ? "," : "") + std::to_string(d);
+  for (const auto d : shape) text += fmt::format("{}{}", text.size() > 1 ? "," : "", d);
   return text + "]";
 }
 

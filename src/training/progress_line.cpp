@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 namespace hipgpt {
 
@@ -53,9 +54,11 @@ std::string duration_text(double seconds) {
 }
 
 std::string grouped(long long number) {
-  std::string text = std::to_string(number);
-  for (auto i = static_cast<ptrdiff_t>(text.size()) - 3; i > (number < 0 ? 1 : 0); i -= 3) {
-    text.insert(static_cast<size_t>(i), ",");
+  const std::string digits = std::to_string(std::llabs(number));
+  std::string text = number < 0 ? "-" : "";
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
   }
   return text;
 }

@@ -130,10 +130,12 @@ class TrainingLoop {
       const StepResult result = step();
       const int64_t n = trainer_.step();
       const bool last = n == run_.training.steps;
-      if (last || n % run_.log_every == 0 || n == first_step_ + 1) report(metrics, n, result);
-      progress_.show(line(n, result));
-      if (val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0)))
-        validate(metrics, n, result);
+      const bool logged = last || n == first_step_ + 1 || n % run_.log_every == 0;
+      const bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
+      if (logged) log(metrics, n, result);
+      if (evaluated) validate(metrics, n);
+      if (evaluated || (logged && !progress_.is_terminal())) progress_.print(line(n, result, evaluated));
+      progress_.show(line(n, result, val_loss_.has_value()));
       if (last || (run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0)) save();
     }
     summary();
@@ -152,7 +154,7 @@ class TrainingLoop {
     }
   }
 
-  void report(MetricsFile& metrics, int64_t n, const StepResult& result) {
+  void log(MetricsFile& metrics, int64_t n, const StepResult& result) {
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - last_report_ - paused_).count();
     speed_ = static_cast<double>((n - reported_step_) * tokens_per_step()) / std::max(seconds, 1e-9);
@@ -165,17 +167,15 @@ class TrainingLoop {
                    {"grad_norm", result.grad_norm},
                    {"tokens_per_s", speed_},
                    {"elapsed_s", elapsed()}});
-    if (!progress_.is_terminal()) progress_.print(line(n, result));
   }
 
-  void validate(MetricsFile& metrics, int64_t n, const StepResult& result) {
+  void validate(MetricsFile& metrics, int64_t n) {
     const auto before = Clock::now();
     val_loss_ = evaluate(model_, *val_data_, run_.training.batch, model_.config().max_seq_len,
                          static_cast<size_t>(run_.eval_batches));
     paused_ += Clock::now() - before;
     if (!best_val_loss_ || *val_loss_ < *best_val_loss_) best_val_loss_ = val_loss_;
     metrics.write({{"step", n}, {"val_loss", *val_loss_}, {"elapsed_s", elapsed()}});
-    progress_.print(line(n, result));
   }
 
   void save() {
@@ -189,12 +189,13 @@ class TrainingLoop {
     paused_ += Clock::now() - before;
   }
 
-  std::string line(int64_t n, const StepResult& result) const {
+  /// "step 100/1000  loss ...", with the newest validation loss if asked for.
+  std::string line(int64_t n, const StepResult& result, bool with_validation) const {
     const double done = static_cast<double>(n - first_step_);
     const double left = elapsed() / done * static_cast<double>(run_.training.steps - n);
     return fmt::format("step {:>5}/{}  loss {:.4f}{}  lr {:.2e}  {} tokens/s  {} left", n,
                        run_.training.steps, result.loss,
-                       val_loss_ ? fmt::format("  val {:.4f}", *val_loss_) : "", result.learning_rate,
+                       with_validation ? fmt::format("  val {:.4f}", *val_loss_) : "", result.learning_rate,
                        grouped(static_cast<long long>(speed_)), duration_text(left));
   }
 
