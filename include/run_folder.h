@@ -27,8 +27,9 @@ class RunFolder {
   /// The newest checkpoint, to read.
   std::string latest() const;
 
-  /// After the checkpoint of this step is written: lets the `latest` links point to it, and removes all but
-  /// the `keep_last` newest, and those of later steps, which an earlier run of this name has left.
+  /// After the checkpoint of this step is written: lets the `latest` links point to it, and of the
+  /// checkpoints up to this step removes all but the `keep_last` newest. Those of later steps are somebody
+  /// else's, and stay.
   void published(int64_t step, int keep_last) const;
 
  private:

@@ -24,7 +24,7 @@ class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options) : options_(options) {}
 
-  /// A token for these logits [V], after the tokens of `context`.
+  /// A token for these logits [V], after the tokens of `context`. Error if a logit is not finite.
   int32_t sample(std::span<const float> logits, std::span<const int32_t> context);
 
  private:

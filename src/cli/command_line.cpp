@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <cctype>
 #include <cstdlib>
 #include <memory>
+
+#include "cli/run_main.h"
 
 namespace hipgpt {
 
@@ -39,12 +41,15 @@ bool CommandLine::parse(int argc, char** argv, int& exit_status) {
     return true;
   } catch (const CLI::Success& asked) {  // --help, --version
     exit_status = app_.exit(asked);
+    return false;
+  } catch (const CLI::ConfigError& mistake) {
+    const auto* file = app_.get_config_ptr();
+    print_error(program_, fmt::format("{}: {}", file->results().empty() ? "--config" : file->results().back(),
+                                      mistake.what()));
   } catch (const CLI::Error& mistake) {
-    std::string message = mistake.what();
-    std::replace(message.begin(), message.end(), '\n', ' ');
-    fmt::print(stderr, "{}: {} (--help lists the flags)\n", program_, message);
-    exit_status = 2;
+    print_error(program_, fmt::format("{} (--help lists the flags)", mistake.what()));
   }
+  exit_status = 2;
   return false;
 }
 
@@ -55,15 +60,25 @@ std::string CommandLine::spellings(const std::string& name) {
   return other == name ? name : fmt::format("{},{}", name, other);
 }
 
-CLI::Validator CommandLine::in_range(double lowest, double highest) {
-  const auto check = [lowest, highest](const std::string& text) -> std::string {
+CLI::Validator CommandLine::in_range(double lowest, double highest, bool whole) {
+  const auto check = [lowest, highest, whole](const std::string& text) -> std::string {
     char* end = nullptr;
     const double value = std::strtod(text.c_str(), &end);
-    if (end != text.c_str() && *end == '\0' && value >= lowest && value <= highest)
-      return "";  // false for NaN
-    return fmt::format("'{}' is not a number from {} to {}", text, lowest, highest);
+    const bool in_range = value >= lowest && value <= highest;  // false for NaN
+    // Digits that strtod would take for another base, or a conversion for octal, are nobody's intention.
+    const size_t first = text.starts_with("-") ? 1 : 0;
+    const bool decimal = text.find_first_of("xXpP") == std::string::npos &&
+                         !(text.size() > first + 1 && text[first] == '0' && std::isdigit(text[first + 1]));
+    const bool digits = text.find_first_not_of("0123456789", first) == std::string::npos;
+    if (end != text.c_str() && *end == '\0' && in_range && decimal && (digits || !whole)) return "";
+    return fmt::format("'{}' is not a {}number from {} to {}", text, whole ? "whole " : "", lowest, highest);
   };
   return CLI::Validator(check, "", "range");
+}
+
+CLI::Validator CommandLine::not_empty() {
+  const auto check = [](const std::string& text) -> std::string { return text.empty() ? "is empty" : ""; };
+  return CLI::Validator(check, "", "name");
 }
 
 }  // namespace hipgpt

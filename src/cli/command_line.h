@@ -2,7 +2,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
+#include <type_traits>
 
 namespace hipgpt {
 
@@ -18,11 +20,22 @@ class CommandLine {
     return app_.add_option(spellings(name), value, help)->group(group_);
   }
 
+  /// A name, of a file for example: not empty, as an unset variable of a shell script would make it.
+  template <typename T>
+  CLI::Option* name(const std::string& flag, T& value, const std::string& help) {
+    return option(flag, value, help)->check(not_empty());
+  }
+
   /// A number from `lowest` to `highest`.
   template <typename T>
   CLI::Option* number(const std::string& name, T& value, double lowest, double highest,
                       const std::string& help) {
-    return option(name, value, help)->check(in_range(lowest, highest));
+    return option(name, value, help)->check(in_range(lowest, highest, is_whole<T>()));
+  }
+
+  CLI::Option* true_or_false(const std::string& name, std::optional<std::string>& value,
+                             const std::string& help) {
+    return option(name, value, help)->check(CLI::IsMember({"true", "false"}));
   }
 
   CLI::Option* flag(const std::string& name, bool& value, const std::string& help) {
@@ -37,7 +50,21 @@ class CommandLine {
 
  private:
   static std::string spellings(const std::string& name);
-  static CLI::Validator in_range(double lowest, double highest);
+  static CLI::Validator in_range(double lowest, double highest, bool whole);
+  static CLI::Validator not_empty();
+
+  template <typename T>
+  struct Inner {
+    using Type = T;
+  };
+  template <typename T>
+  struct Inner<std::optional<T>> {
+    using Type = T;
+  };
+  template <typename T>
+  static constexpr bool is_whole() {
+    return std::is_integral_v<typename Inner<T>::Type>;
+  }
 
   std::string program_;
   std::string group_ = "Options";

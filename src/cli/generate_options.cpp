@@ -26,10 +26,10 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.number("--seed", run.seed, 0, 9007199254740992.0, "Same seed, same text (random)");
 
   line.group("Model");
-  line.option("--run-name", run.run_name, "Use checkpoints/NAME/ (else gpt_checkpoint.bin)");
+  line.name("--run-name", run.run_name, "Use checkpoints/NAME/ (else gpt_checkpoint.bin)");
   line.number("--step", run.step, 0, 1e9, "The checkpoint of this step of a named run (the latest)");
-  line.option("--ckpt", run.checkpoint, "Use this checkpoint file");
-  line.option("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
+  line.name("--ckpt", run.checkpoint, "Use this checkpoint file")->excludes("--run-name")->excludes("--step");
+  line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
   line.option("--device", run.device, "auto or cpu")->capture_default_str();
   line.number("--threads", run.threads, 0, 4096, "Threads; 0: one for each core")->capture_default_str();
   return line.parse(argc, argv, exit_status);

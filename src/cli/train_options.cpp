@@ -16,7 +16,7 @@ struct ModelFlags {
   std::string preset = "default";
   std::optional<int> seq, dim, heads, layers, ff;
   std::optional<std::string> activation;
-  std::optional<bool> final_layernorm, tied_head, head_bias;
+  std::optional<std::string> final_layernorm, tied_head, head_bias;
 
   void declare(CommandLine& line) {
     line.group("Model");
@@ -28,9 +28,10 @@ struct ModelFlags {
     line.number("--ff", ff, 1, 1 << 20, "F, feed-forward hidden dimension (256)");
     line.number("--seq", seq, 1, 1 << 20, "S, tokens that the model sees at once (32)");
     line.option("--activation", activation, "relu or gelu (relu)")->check(CLI::IsMember({"relu", "gelu"}));
-    line.option("--final-layernorm", final_layernorm, "true: a LayerNorm before the head (false)");
-    line.option("--tied-head", tied_head, "true: the head shares the token embedding's weights (false)");
-    line.option("--head-bias", head_bias, "false: no bias in the head (true)");
+    line.true_or_false("--final-layernorm", final_layernorm, "true: a LayerNorm before the head (false)");
+    line.true_or_false("--tied-head", tied_head,
+                       "true: the head shares the token embedding's weights (false)");
+    line.true_or_false("--head-bias", head_bias, "false: no bias in the head (true)");
   }
 
   ModelConfig config() const {
@@ -41,9 +42,9 @@ struct ModelFlags {
     c.num_layers = layers.value_or(c.num_layers);
     c.ff_hidden_dim = ff.value_or(c.ff_hidden_dim);
     if (activation) c.activation = activation_from_string(*activation);
-    c.final_layernorm = final_layernorm.value_or(c.final_layernorm);
-    c.tied_head = tied_head.value_or(c.tied_head);
-    c.head_bias = head_bias.value_or(c.head_bias);
+    if (final_layernorm) c.final_layernorm = *final_layernorm == "true";
+    if (tied_head) c.tied_head = *tied_head == "true";
+    if (head_bias) c.head_bias = *head_bias == "true";
     return c;
   }
 
@@ -55,7 +56,7 @@ struct ModelFlags {
 
 void declare_data(CommandLine& line, TrainingRun& run) {
   line.group("Data");
-  line.option("--data-path", run.data_path, "Text to train on")->capture_default_str();
+  line.name("--data-path", run.data_path, "Text to train on")->capture_default_str();
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
   line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the text, kept for validation")
       ->capture_default_str();
@@ -82,9 +83,8 @@ void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>
 
 void declare_run(CommandLine& line, TrainingRun& run) {
   line.group("Run");
-  line.option("--run-name", run.run_name,
-              "Keep everything in checkpoints/NAME/ (else in the working folder)");
-  line.option("--ckpt", run.checkpoint, "Continue from this checkpoint");
+  line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
+  line.name("--ckpt", run.checkpoint, "Continue from this checkpoint");
   line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")
       ->capture_default_str();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")

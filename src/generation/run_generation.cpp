@@ -42,6 +42,11 @@ void write_out(const std::string& text) {
   }
 }
 
+/// For whoever reads standard error, if anybody does.
+void remark(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+}
+
 /// The token to stop at, or -1.
 int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
   if (run.stop_token < 0) return tokenizer.special_token("<|endoftext|>").value_or(-1);
@@ -69,8 +74,8 @@ void run_generation(const GenerationRun& run) {
 
   SamplingOptions sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();
-  fmt::print(stderr, "{}: step {}, {} parameters; {}; seed {}\n", path, checkpoint.info().step,
-             model.layout().num_elements, device->description(), sampling.seed);
+  remark(fmt::format("{}: step {}, {} parameters; {}; seed {}\n", path, checkpoint.info().step,
+                     model.layout().num_elements, device->description(), sampling.seed));
 
   Generator generator(model, tokenizer.encode(run.prompt), sampling);
   write_out(run.prompt);
@@ -85,8 +90,8 @@ void run_generation(const GenerationRun& run) {
   }
   write_out(stream.finish() + "\n");
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  fmt::print(stderr, "{} tokens in {:.2f} s, {:.0f} tokens/s\n", count, seconds,
-             static_cast<double>(count) / seconds);
+  remark(fmt::format("{} tokens in {:.2f} s, {:.0f} tokens/s\n", count, seconds,
+                     static_cast<double>(count) / seconds));
 }
 
 }  // namespace hipgpt

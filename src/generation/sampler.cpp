@@ -1,8 +1,11 @@
 #include "sampler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
+#include "error.h"
 #include "philox.h"
 
 namespace hipgpt {
@@ -17,7 +20,12 @@ bool likelier(const std::pair<float, int32_t>& a, const std::pair<float, int32_t
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const int32_t> context) {
   candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<int32_t>(i)};
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!std::isfinite(logits[i])) {
+      throw Error(fmt::format("the model's logit of token {} is not a finite number: it is broken", i));
+    }
+    candidates_[i] = {logits[i], static_cast<int32_t>(i)};
+  }
   if (options_.repetition_penalty != 1.0) penalize_repetition(context);
   if (options_.temperature == 0.0) {
     return std::min_element(candidates_.begin(), candidates_.end(), likelier)->second;

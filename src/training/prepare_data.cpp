@@ -4,13 +4,14 @@
 
 #include <chrono>
 #include <filesystem>
-#include <optional>
 
+#include "data_loader.h"
 #include "error.h"
 #include "util/atomic_file.h"
-#include "util/mapped_file.h"
 
 namespace hipgpt {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -23,104 +24,128 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// A text as its file and as its hash.
-struct Text {
-  MappedFile file;
-  uint64_t hash;
-
-  explicit Text(const std::string& path)
-      : file(path, MappedFile::Access::kSequential), hash(text_hash(file.text())) {
-    if (file.text().empty()) throw Error(path + ": is empty; training needs text");
+MappedFile open_text(const std::string& path) {
+  if (!fs::exists(path)) {
+    throw Error(fmt::format("--data-path {}: no such file (./scripts/download_data.sh gets a text)", path));
   }
-};
-
-/// tokens.bin if it is there and sound; a damaged one is said and made again, for it can be.
-std::optional<TokenFile> open_tokens(const std::string& path, ProgressLine& progress) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  try {
-    return TokenFile::open(path);
-  } catch (const Error& error) {
-    progress.print(fmt::format("{}; making it again", error.what()));
-    return std::nullopt;
-  }
-}
-
-Tokenizer train_tokenizer(const TrainingRun& run, const Text& text, const std::string& path,
-                          ProgressLine& progress) {
-  const auto start = Clock::now();
-  Tokenizer::TrainOptions options;
-  options.vocab_size = run.vocab_size.value_or(kDefaultVocabSize);
-  options.threads = run.threads;
-  // The separator of documents becomes a token of its own where a text uses it.
-  if (text.file.text().find(kEndOfText) != std::string_view::npos)
-    options.special_tokens = {std::string(kEndOfText)};
-  options.progress = [&](std::string_view stage, double fraction) {
-    progress.show(fmt::format("tokenizer: {} {:3.0f} %", stage, 100.0 * fraction));
-  };
-  Tokenizer tokenizer = Tokenizer::train(text.file.text(), options);
-  write_file_atomically(path, tokenizer.to_json());
-  progress.print(fmt::format("tokenizer  {}: {} tokens learned from {} in {:.1f} s", path,
-                             grouped(tokenizer.vocab_size()), run.data_path, seconds_since(start)));
-  return tokenizer;
-}
-
-void write_tokens(const TrainingRun& run, const Text& text, const Tokenizer& tokenizer,
-                  const std::string& path, ProgressLine& progress) {
-  const auto start = Clock::now();
-  const std::string_view bytes = text.file.text();
-  TokenFileWriter writer(path, static_cast<uint64_t>(tokenizer.vocab_size()), tokenizer.hash(), text.hash,
-                         bytes.size());
-  size_t count = 0;
-  tokenizer.encode(
-      bytes, run.threads,
-      [&](std::span<const int32_t> ids) {
-        writer.append(ids);
-        count += ids.size();
-      },
-      [&](double fraction) { progress.show(fmt::format("tokens: {:3.0f} %", 100.0 * fraction)); });
-  writer.commit();
-  progress.print(
-      fmt::format("tokens     {}: {} tokens, {:.2f} bytes each, in {:.1f} s", path,
-                  grouped(static_cast<long long>(count)),
-                  static_cast<double>(bytes.size()) / static_cast<double>(std::max<size_t>(count, 1)),
-                  seconds_since(start)));
-}
-
-/// Whether an existing tokenizer.json is to be used; see prepare_data.
-bool keeps_tokenizer(const TrainingRun& run, const Tokenizer& existing,
-                     const std::optional<TokenFile>& tokens, const Text& text) {
-  if (!run.checkpoint.empty()) return true;
-  if (run.reset || (run.vocab_size && *run.vocab_size != existing.vocab_size())) return false;
-  return !tokens || tokens->matches(existing.hash(), text.hash);
+  MappedFile file(path, MappedFile::Access::kSequential);
+  if (file.text().empty()) throw Error(fmt::format("--data-path {}: is empty; training needs text", path));
+  return file;
 }
 
 }  // namespace
 
-PreparedData prepare_data(const TrainingRun& run, const RunFolder& folder, ProgressLine& progress) {
-  const Text text(run.data_path);
-  std::optional<Tokenizer> tokenizer;
-  std::optional<TokenFile> tokens;
-  if (!run.reset || !run.checkpoint.empty()) {
-    tokens = open_tokens(folder.tokens(), progress);
-    if (std::filesystem::exists(folder.tokenizer())) {
-      Tokenizer existing = Tokenizer::load(folder.tokenizer());
-      if (keeps_tokenizer(run, existing, tokens, text)) tokenizer = std::move(existing);
+PreparedData::PreparedData(const TrainingRun& run, const RunFolder& folder, ProgressLine& progress)
+    : run_(run),
+      folder_(folder),
+      progress_(progress),
+      text_(open_text(run.data_path)),
+      text_hash_(text_hash(text_.text())),
+      tokenizer_path_(folder.tokenizer()) {
+  if (!run.checkpoint.empty()) {
+    take_tokenizer_of_checkpoint();
+  } else if (!keep_existing_tokenizer()) {
+    train_tokenizer();
+  }
+}
+
+void PreparedData::take_tokenizer_of_checkpoint() {
+  tokenizer_path_ = (fs::path(run_.checkpoint).parent_path() / "tokenizer.json").string();
+  tokenizer_ = Tokenizer::load(tokenizer_path_);
+  if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
+    throw Error(
+        fmt::format("--vocab-size {}: the checkpoint goes with {}, which has {} tokens; leave the flag away",
+                    *run_.vocab_size, tokenizer_path_, tokenizer_->vocab_size()));
+  }
+  std::error_code ignored;
+  unsaved_ = !fs::equivalent(tokenizer_path_, folder_.tokenizer(), ignored);
+  progress_.print(
+      fmt::format("tokenizer  {}: {} tokens", tokenizer_path_, grouped(tokenizer_->vocab_size())));
+}
+
+bool PreparedData::keep_existing_tokenizer() {
+  if (run_.reset || !fs::exists(tokenizer_path_)) return false;
+  try {
+    tokenizer_ = Tokenizer::load(tokenizer_path_);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{} (--reset trains a new one)", error.what()));
+  }
+  if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) return false;
+  const std::optional<TokenFile> tokens = open_tokens();
+  if (tokens && !tokens->matches(tokenizer_->hash(), text_hash_)) return false;
+  progress_.print(fmt::format("tokenizer  {}: {} tokens (kept; --reset trains a new one)", tokenizer_path_,
+                              grouped(tokenizer_->vocab_size())));
+  return true;
+}
+
+void PreparedData::train_tokenizer() {
+  const auto start = Clock::now();
+  Tokenizer::TrainOptions options;
+  options.vocab_size = run_.vocab_size.value_or(kDefaultVocabSize);
+  options.threads = run_.threads;
+  // The separator of documents becomes a token of its own where a text uses it.
+  if (text_.text().find(kEndOfText) != std::string_view::npos) {
+    options.special_tokens = {std::string(kEndOfText)};
+    if (options.vocab_size < 257) {
+      throw Error(fmt::format("--vocab-size {}: the text has {}, so at least 257 are needed",
+                              options.vocab_size, kEndOfText));
     }
   }
-  if (tokenizer) {
-    progress.print(fmt::format("tokenizer  {}: {} tokens (kept; --reset trains a new one)",
-                               folder.tokenizer(), grouped(tokenizer->vocab_size())));
-  } else {
-    tokenizer = train_tokenizer(run, text, folder.tokenizer(), progress);
+  options.progress = [&](std::string_view stage, double fraction) {
+    progress_.show(fmt::format("tokenizer: {} {:3.0f} %", stage, 100.0 * fraction));
+  };
+  tokenizer_ = Tokenizer::train(text_.text(), options);
+  unsaved_ = true;
+  progress_.print(fmt::format("tokenizer  {} tokens learned from {} in {:.1f} s",
+                              grouped(tokenizer_->vocab_size()), run_.data_path, seconds_since(start)));
+}
+
+void PreparedData::save_tokenizer() {
+  if (!unsaved_) return;
+  write_file_atomically(folder_.tokenizer(), tokenizer_->to_json());
+  unsaved_ = false;
+}
+
+/// tokens.bin if it is there and sound; a damaged one is said and made again, for it can be.
+std::optional<TokenFile> PreparedData::open_tokens() {
+  if (run_.reset || !fs::exists(folder_.tokens())) return std::nullopt;
+  try {
+    return TokenFile::open(folder_.tokens());
+  } catch (const Error& error) {
+    progress_.print(fmt::format("{}: making it again", error.what()));
+    return std::nullopt;
   }
-  if (!tokens || !tokens->matches(tokenizer->hash(), text.hash)) {
-    write_tokens(run, text, *tokenizer, folder.tokens(), progress);
-    tokens = TokenFile::open(folder.tokens());
-  } else {
-    progress.print(fmt::format("tokens     {}: {} tokens", folder.tokens(),
-                               grouped(static_cast<long long>(tokens->size()))));
+}
+
+TokenFile PreparedData::tokens(int seq_len) {
+  std::optional<TokenFile> tokens = open_tokens();
+  if (!tokens || !tokens->matches(tokenizer_->hash(), text_hash_)) {
+    write_tokens(seq_len);
+    return TokenFile::open(folder_.tokens());
   }
-  return {std::move(*tokenizer), std::move(*tokens)};
+  progress_.print(fmt::format("tokens     {}: {} tokens", folder_.tokens(),
+                              grouped(static_cast<long long>(tokens->size()))));
+  return *tokens;
+}
+
+void PreparedData::write_tokens(int seq_len) {
+  const auto start = Clock::now();
+  const size_t bytes = text_.text().size();
+  TokenFileWriter writer(folder_.tokens(), static_cast<uint64_t>(tokenizer_->vocab_size()),
+                         tokenizer_->hash(), text_hash_, bytes);
+  size_t count = 0;
+  tokenizer_->encode(
+      text_.text(), run_.threads,
+      [&](std::span<const int32_t> ids) {
+        writer.append(ids);
+        count += ids.size();
+      },
+      [&](double fraction) { progress_.show(fmt::format("tokens: {:3.0f} %", 100.0 * fraction)); });
+  split_tokens(count, run_.val_fraction, seq_len);  // an Error if there are too few
+  writer.commit();
+  progress_.print(fmt::format("tokens     {}: {} tokens, {:.2f} bytes each, in {:.1f} s", folder_.tokens(),
+                              grouped(static_cast<long long>(count)),
+                              static_cast<double>(bytes) / static_cast<double>(count), seconds_since(start)));
 }
 
 }  // namespace hipgpt

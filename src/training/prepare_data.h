@@ -1,24 +1,54 @@
 // From a text file to a tokenizer and its tokens on disk.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "run_folder.h"
 #include "run_training.h"
 #include "token_file.h"
 #include "tokenizer.h"
 #include "training/progress_line.h"
+#include "util/mapped_file.h"
 
 namespace hipgpt {
 
-struct PreparedData {
-  Tokenizer tokenizer;
-  TokenFile tokens;
-};
-
 /// Makes what is missing or stale of tokenizer.json and tokens.bin, and says what it does.
 ///
-/// tokens.bin remembers the text and the tokenizer it was made from. An existing tokenizer.json is kept if it
-/// belongs to this text, if there is no tokens.bin beside it (then somebody put it there), or if a checkpoint
-/// is continued; otherwise, with --reset, or when another vocabulary size is asked for, a new one is trained.
-PreparedData prepare_data(const TrainingRun& run, const RunFolder& folder, ProgressLine& progress);
+/// A run that goes on from a checkpoint uses the tokenizer beside it. Another run keeps the tokenizer.json of
+/// its folder if that belongs to the text, which tokens.bin remembers, or if there is no tokens.bin (then
+/// somebody put it there); otherwise, with --reset, or when another vocabulary size is asked for, it learns a
+/// new one. That one replaces the old only with the first checkpoint: until then an older checkpoint stays
+/// usable, whatever happens.
+class PreparedData {
+ public:
+  /// Reads the text and chooses or trains the tokenizer. Writes nothing.
+  PreparedData(const TrainingRun& run, const RunFolder& folder, ProgressLine& progress);
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const std::string& tokenizer_path() const { return tokenizer_path_; }
+
+  /// Opens tokens.bin, or makes it. A text too short for `seq_len` is an Error, and then nothing is replaced.
+  TokenFile tokens(int seq_len);
+
+  /// Writes tokenizer.json if the one in the folder is another.
+  void save_tokenizer();
+
+ private:
+  void take_tokenizer_of_checkpoint();
+  bool keep_existing_tokenizer();
+  void train_tokenizer();
+  void write_tokens(int seq_len);
+  std::optional<TokenFile> open_tokens();
+
+  const TrainingRun& run_;
+  const RunFolder& folder_;
+  ProgressLine& progress_;
+  MappedFile text_;
+  uint64_t text_hash_;
+  std::string tokenizer_path_;
+  std::optional<Tokenizer> tokenizer_;
+  bool unsaved_ = false;
+};
 
 }  // namespace hipgpt

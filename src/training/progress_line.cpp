@@ -17,6 +17,12 @@ size_t terminal_width() {
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+/// A run goes on when nobody can watch it: failures are ignored.
+void write_out(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 ProgressLine::ProgressLine() : terminal_(isatty(STDOUT_FILENO) == 1) {}
@@ -31,19 +37,16 @@ void ProgressLine::show(const std::string& text) {
   if (shown_ && now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
   shown_ = true;
-  fmt::print("\r\033[K{}", text.substr(0, terminal_width() - 1));  // a wrapped line could not be erased
-  std::fflush(stdout);
+  write_out("\r\033[K" + text.substr(0, terminal_width() - 1));  // a wrapped line could not be erased
 }
 
 void ProgressLine::print(const std::string& text) {
   erase();
-  fmt::print("{}\n", text);
-  std::fflush(stdout);
+  write_out(text + "\n");
 }
 
 void ProgressLine::erase() {
-  if (shown_) fmt::print("\r\033[K");
-  std::fflush(stdout);
+  if (shown_) write_out("\r\033[K");
   shown_ = false;
 }
 

@@ -47,7 +47,8 @@ RunFolder::RunFolder(const std::string& run_name) : named_(!run_name.empty()) {
   if (!named_) return;
   if (run_name == "." || run_name == ".." || run_name.size() > 200 ||
       run_name.find('/') != std::string::npos) {
-    throw Error(fmt::format("--run-name '{}': must be the name of one folder, without '/'", run_name));
+    throw Error(
+        fmt::format("--run-name '{}': must name one folder, without '/' and in at most 200 bytes", run_name));
   }
   folder_ = "checkpoints/" + run_name + "/";
 }
@@ -73,19 +74,16 @@ void RunFolder::published(int64_t step, int keep_last) const {
   replace_link(folder_ + kLatest, name);
   replace_link(optimizer_path(folder_ + kLatest), optimizer_path(name));
 
-  std::vector<int64_t> earlier, obsolete;  // of this run, and of a longer one that had its name before
+  std::vector<int64_t> earlier;
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const int64_t other = step_of(entry.path().filename().string());
-    if (other > step) obsolete.push_back(other);
     if (other >= 0 && other < step) earlier.push_back(other);
   }
   std::sort(earlier.rbegin(), earlier.rend());
-  const auto kept = std::min(earlier.size(), static_cast<size_t>(std::max(1, keep_last)) - 1);
-  obsolete.insert(obsolete.end(), earlier.begin() + static_cast<ptrdiff_t>(kept), earlier.end());
-  for (const int64_t other : obsolete) {
+  for (size_t i = static_cast<size_t>(std::max(1, keep_last)) - 1; i < earlier.size(); ++i) {
     std::error_code ignored;  // what can't be removed only takes room
-    fs::remove(checkpoint(other), ignored);
-    fs::remove(optimizer_path(checkpoint(other)), ignored);
+    fs::remove(checkpoint(earlier[i]), ignored);
+    fs::remove(optimizer_path(checkpoint(earlier[i])), ignored);
   }
 }
 

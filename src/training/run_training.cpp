@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -12,12 +13,25 @@
 #include "training/metrics_file.h"
 #include "training/prepare_data.h"
 #include "training/progress_line.h"
+#include "util/atomic_file.h"
 
 namespace hipgpt {
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+void check_flags(const TrainingRun& run) {
+  run.model.validate();
+  if (run.training.min_learning_rate > run.training.learning_rate) {
+    throw Error(fmt::format("--min-lr {} is above --lr {}", run.training.min_learning_rate,
+                            run.training.learning_rate));
+  }
+  if (run.reset && !run.checkpoint.empty()) {
+    throw Error(
+        "--reset makes a new tokenizer, which the checkpoint of --ckpt does not know: leave one away");
+  }
+}
 
 /// The model to train: a new one, or the one of the checkpoint to continue from.
 std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional<Checkpoint>& checkpoint,
@@ -85,18 +99,18 @@ nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model,
 class TrainingLoop {
  public:
   TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, PreparedData& data,
-               ProgressLine& progress)
+               const TokenFile& tokens, ProgressLine& progress)
       : run_(run),
         folder_(folder),
         model_(model),
+        data_(data),
         progress_(progress),
-        split_(split_tokens(data.tokens.size(), run.val_fraction, model.config().max_seq_len)),
-        train_data_(data.tokens, split_.train_begin, split_.train_end, run.training.batch,
+        split_(split_tokens(tokens.size(), run.val_fraction, model.config().max_seq_len)),
+        train_data_(tokens, split_.train_begin, split_.train_end, run.training.batch,
                     model.config().max_seq_len, run.training.seed),
-        trainer_(model, train_data_, run.training),
-        tokenizer_hash_(data.tokenizer.hash()) {
+        trainer_(model, train_data_, run.training) {
     if (run.val_fraction > 0.0) {
-      val_data_.emplace(data.tokens, split_.val_begin, split_.val_end, run.training.batch,
+      val_data_.emplace(tokens, split_.val_begin, split_.val_end, run.training.batch,
                         model.config().max_seq_len, run.training.seed);
     }
   }
@@ -122,6 +136,7 @@ class TrainingLoop {
   }
 
   void run() {
+    check_that_checkpoints_can_be_written();
     MetricsFile metrics(folder_.metrics(), trainer_.step() > 0);
     metrics.write(run_record(run_, model_, model_.device()));
     start_ = last_report_ = Clock::now();
@@ -142,17 +157,29 @@ class TrainingLoop {
   }
 
  private:
+  /// A mistake that a long run should not end with.
+  void check_that_checkpoints_can_be_written() const {
+    const std::string path = folder_.checkpoint(run_.training.steps);
+    for (const std::string& file : {path, optimizer_path(path), folder_.tokenizer()}) AtomicFile probe(file);
+  }
+
   StepResult step() {
     try {
       return trainer_.train_step();
     } catch (const Trainer::NotFinite& failure) {
-      throw Error(fmt::format(
-          "step {}: the loss is {} and the norm of its gradient {}; stopped. {} Try a smaller --lr",
-          failure.step, failure.loss, failure.grad_norm,
-          saved_step_ ? fmt::format("The checkpoint of step {} is kept.", *saved_step_)
-                      : "No checkpoint was written or changed."));
+      stop(failure.step, fmt::format("the loss is {} and the norm of its gradient {}", number(failure.loss),
+                                     number(failure.grad_norm)));
     }
   }
+
+  [[noreturn]] void stop(int64_t step, const std::string& why) const {
+    throw Error(fmt::format("step {}: {}; stopped. {} Try a smaller --lr", step, why,
+                            saved_step_ ? fmt::format("The checkpoint of step {} is kept.", *saved_step_)
+                                        : "No checkpoint was written or changed."));
+  }
+
+  /// Of a number that is not one: "nan" without the sign that it may have.
+  static std::string number(double x) { return std::isnan(x) ? "nan" : fmt::format("{:g}", x); }
 
   void log(MetricsFile& metrics, int64_t n, const StepResult& result) {
     const auto now = Clock::now();
@@ -174,6 +201,7 @@ class TrainingLoop {
     val_loss_ = evaluate(model_, *val_data_, run_.training.batch, model_.config().max_seq_len,
                          static_cast<size_t>(run_.eval_batches));
     paused_ += Clock::now() - before;
+    if (!std::isfinite(*val_loss_)) stop(n, "the validation loss is " + number(*val_loss_));
     if (!best_val_loss_ || *val_loss_ < *best_val_loss_) best_val_loss_ = val_loss_;
     metrics.write({{"step", n}, {"val_loss", *val_loss_}, {"elapsed_s", elapsed()}});
   }
@@ -182,8 +210,9 @@ class TrainingLoop {
     const auto before = Clock::now();
     const int64_t n = trainer_.step();
     const std::string path = folder_.checkpoint(n);
+    data_.save_tokenizer();
     save_optimizer(optimizer_path(path), trainer_.optimizer(), model_.device());
-    save_checkpoint(path, model_, {model_.config(), tokenizer_hash_, n});
+    save_checkpoint(path, model_, {model_.config(), data_.tokenizer().hash(), n});
     folder_.published(n, run_.keep_last);
     saved_step_ = n;
     paused_ += Clock::now() - before;
@@ -217,12 +246,12 @@ class TrainingLoop {
   const TrainingRun& run_;
   const RunFolder& folder_;
   GPTModel& model_;
+  PreparedData& data_;
   ProgressLine& progress_;
   DataSplit split_;
   DataLoader train_data_;
   std::optional<DataLoader> val_data_;
   Trainer trainer_;
-  uint64_t tokenizer_hash_;
 
   Clock::time_point start_{}, last_report_{};
   Clock::duration paused_{};  // evaluating and saving since the last report
@@ -236,20 +265,22 @@ class TrainingLoop {
 
 void run_training(const TrainingRun& run) {
   ProgressLine progress;
-  run.model.validate();
+  check_flags(run);
   const RunFolder folder(run.run_name);
   const auto device = make_device(run.device, run.threads);
   std::optional<Checkpoint> checkpoint;
   if (!run.checkpoint.empty()) checkpoint = Checkpoint::open(run.checkpoint);
 
+  // All that can be wrong is found before anything is written.
+  PreparedData data(run, folder, progress);
+  if (checkpoint) checkpoint->check_tokenizer(data.tokenizer().hash(), data.tokenizer_path());
+  const auto model = make_model(run, checkpoint, data.tokenizer().vocab_size(), *device);
   folder.create();
-  PreparedData data = prepare_data(run, folder, progress);
-  if (checkpoint) checkpoint->check_tokenizer(data.tokenizer.hash(), folder.tokenizer());
-  const auto model = make_model(run, checkpoint, data.tokenizer.vocab_size(), *device);
+  const TokenFile tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
   progress.print("device     " + device->description());
 
-  TrainingLoop loop(run, folder, *model, data, progress);
+  TrainingLoop loop(run, folder, *model, data, tokens, progress);
   if (checkpoint) loop.resume(run.checkpoint, checkpoint->info().step);
   loop.run();
 }
