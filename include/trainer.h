@@ -14,9 +14,9 @@ struct TrainerOptions {
   int batch = 32;      ///< B, sequences a pass
   int grad_accum = 1;  ///< passes a step, whose gradients are averaged
   int64_t steps = 1000;
-  int64_t warmup_steps = 50;
-  float learning_rate = 1e-3f;
-  float min_learning_rate = 1e-4f;
+  int64_t warmup_steps = 100;
+  float learning_rate = 3e-3f;
+  float min_learning_rate = 3e-4f;
   float beta1 = 0.9f;
   float beta2 = 0.99f;
   float weight_decay = 0.1f;

@@ -63,12 +63,13 @@ void declare_data(CommandLine& line, TrainingRun& run) {
   line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
 }
 
-void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>& min_lr) {
+void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>& lr,
+                      std::optional<float>& min_lr) {
   line.group("Training");
   line.number("--steps", t.steps, 1, kMany, "Optimizer steps in all")->capture_default_str();
   line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch")->capture_default_str();
   line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step")->capture_default_str();
-  line.number("--lr", t.learning_rate, 1e-12, 1e3, "Highest learning rate")->capture_default_str();
+  line.number("--lr", lr, 1e-12, 1e3, "Highest learning rate (0.003; 0.0006 for gpt2)");
   line.number("--min-lr", min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
   line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up")->capture_default_str();
   line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay")->capture_default_str();
@@ -106,14 +107,16 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
       "train_gpt",
       "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
   ModelFlags model;
-  std::optional<float> min_lr;
+  std::optional<float> lr, min_lr;
   declare_data(line, run);
   model.declare(line);
-  declare_training(line, run.training, min_lr);
+  declare_training(line, run.training, lr, min_lr);
   declare_run(line, run);
   if (!line.parse(argc, argv, exit_status)) return false;
   run.model = model.config();
   run.model_given = model.any();
+  // GPT-3's rate for this size (Brown et al., 2020, table 2.1); small models bear higher ones.
+  run.training.learning_rate = lr.value_or(model.preset == "gpt2" ? 6e-4f : run.training.learning_rate);
   run.training.min_learning_rate = min_lr.value_or(0.1f * run.training.learning_rate);
   return true;
 }
