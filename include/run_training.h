@@ -23,7 +23,7 @@ struct TrainingRun {
 
   std::string run_name;    ///< empty: artifacts in the working folder; else in checkpoints/NAME/
   std::string checkpoint;  ///< a checkpoint to continue from, or empty
-  int64_t log_every = 10;
+  int64_t log_every = 20;
   int64_t eval_every = 200;
   int64_t eval_batches = 100;
   int64_t checkpoint_every = 0;
