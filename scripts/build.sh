@@ -26,7 +26,7 @@ while (($#)); do
     --tests) options+=(-DHIPGPT_TESTS=ON) && targets=() ;;
     --sanitize)
       build=$root/build-sanitize
-      options+=("-DHIPGPT_SANITIZE=address,undefined" -DCMAKE_BUILD_TYPE=RelWithDebInfo)
+      options+=("-DHIPGPT_SANITIZE=address,undefined")
       ;;
     --help | -h) usage && exit 0 ;;
     *) echo "build.sh: unknown argument '$1' (--help lists them)" >&2 && exit 2 ;;
