@@ -67,9 +67,12 @@ class TransformerLayer {
  private:
   enum DropoutSite { kProbabilities, kAttentionBranch, kFeedForwardBranch };
 
-  /// y = middle + dropout(FF2(act(FF1(LN2 middle)))).
-  void feed_forward(Tensor y, const LayerActivations& keep, const LayerScratch& scratch,
-                    const Dropout& dropout) const;
+  /// qkv = QKV(LN1 x).
+  void before_attention(Tensor x, const LayerActivations& keep) const;
+
+  /// middle = x + dropout(O(attention)),  y = middle + dropout(FF2(act(FF1(LN2 middle)))).
+  void after_attention(Tensor y, Tensor x, const LayerActivations& keep, const LayerScratch& scratch,
+                       const Dropout& dropout) const;
 
   /// The gradient of the branch that was added to the residual stream: dy through the dropout's mask.
   Tensor branch_gradient(Tensor dy, const LayerScratch& scratch, const Dropout& dropout) const;

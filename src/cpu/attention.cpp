@@ -12,7 +12,7 @@
 #include "cpu/cpu_device.h"
 #include "cpu/dropout_mask.h"
 #include "cpu/parallel.h"
-#include "cpu/vector_math.h"
+#include "cpu/softmax.h"
 
 namespace hipgpt {
 
@@ -40,16 +40,8 @@ void product(View c, float alpha, View a, bool transpose_a, View b, bool transpo
 
 /// Softmax of the first `visible` entries of a row of scores; the rest become 0. Returns log sum exp.
 float causal_softmax(float* row, int64_t visible, int64_t n) {
-  float top = row[0];
-#pragma omp simd reduction(max : top)
-  for (int64_t j = 0; j < visible; ++j) top = row[j] > top ? row[j] : top;
-  float total = 0.0f;
-#pragma omp simd reduction(+ : total)
-  for (int64_t j = 0; j < visible; ++j) {
-    const float e = cpu::exp_fast(row[j] - top);
-    row[j] = e;
-    total += e;
-  }
+  const float top = cpu::largest(row, visible);
+  const float total = cpu::exp_and_sum(row, visible, top);
   const float factor = 1.0f / total;
 #pragma omp simd
   for (int64_t j = 0; j < visible; ++j) row[j] *= factor;

@@ -5,20 +5,9 @@
 
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
-#include "cpu/vector_math.h"
+#include "cpu/softmax.h"
 
 namespace hipgpt {
-
-namespace {
-
-float largest(const float* z, int64_t n) {
-  float top = z[0];
-#pragma omp simd reduction(max : top)
-  for (int64_t j = 0; j < n; ++j) top = z[j] > top ? z[j] : top;
-  return top;
-}
-
-}  // namespace
 
 void CpuDevice::cross_entropy(Tensor losses, Tensor logits, Tensor targets) {
   const int64_t rows = logits.dim(0), n = logits.dim(1);
@@ -29,7 +18,7 @@ void CpuDevice::cross_entropy(Tensor losses, Tensor logits, Tensor targets) {
   cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float* row = z + i * n;
-      const float top = largest(row, n);
+      const float top = cpu::largest(row, n);
       float total = 0.0f;
 #pragma omp simd reduction(+ : total)
       for (int64_t j = 0; j < n; ++j) total += cpu::exp_fast(row[j] - top);
@@ -47,14 +36,8 @@ void CpuDevice::cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor
   cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float* row = z + i * n;
-      const float top = largest(row, n), wanted = row[target[i]];
-      float total = 0.0f;
-#pragma omp simd reduction(+ : total)
-      for (int64_t j = 0; j < n; ++j) {
-        const float e = cpu::exp_fast(row[j] - top);
-        row[j] = e;
-        total += e;
-      }
+      const float top = cpu::largest(row, n), wanted = row[target[i]];
+      const float total = cpu::exp_and_sum(row, n, top);
       loss[i] = std::log(total) + (top - wanted);
       const float factor = scale / total;
 #pragma omp simd

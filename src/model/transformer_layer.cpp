@@ -59,24 +59,37 @@ void TransformerLayer::forward(Tensor y, Tensor x, int batch, int seq_len, const
   const int64_t B = batch, T = seq_len, E = x.dim(1);
   const LayerActivations keep = first_rows(plan, B * T);
   const LayerScratch scratch = first_rows(plan_scratch, B * T);
-  const LayerTensors& w = weights_;
-
-  device_.layernorm(keep.ln1, keep.ln1_mean, keep.ln1_rstd, x, w.ln1_weight, w.ln1_bias);
-  device_.linear(keep.qkv, keep.ln1, w.qkv_weight, Op::kNone, w.qkv_bias, Activation::kNone, {});
+  before_attention(x, keep);
   device_.attention(keep.attention.reshape({B, T, E}), keep.lse, keep.qkv.reshape({B, T, 3 * E}), heads_,
                     site(dropout, kProbabilities));
-  device_.linear(scratch.branch, keep.attention, w.out_weight, Op::kNone, w.out_bias, Activation::kNone, {});
-  device_.add_dropout(keep.middle, x, scratch.branch, site(dropout, kAttentionBranch));
-  feed_forward(y, keep, scratch, site(dropout, kFeedForwardBranch));
+  after_attention(y, x, keep, scratch, dropout);
 }
 
-void TransformerLayer::feed_forward(Tensor y, const LayerActivations& keep, const LayerScratch& scratch,
-                                    const Dropout& dropout) const {
+void TransformerLayer::forward_cached(Tensor y, Tensor x, const LayerCache& cache, int64_t past,
+                                      const LayerActivations& plan, const LayerScratch& plan_scratch) const {
+  const LayerActivations keep = first_rows(plan, x.dim(0));
+  const LayerScratch scratch = first_rows(plan_scratch, x.dim(0));
+  before_attention(x, keep);
+  device_.attention_cached(keep.attention, cache.keys, cache.values, keep.qkv, heads_, past);
+  after_attention(y, x, keep, scratch, Dropout{});
+}
+
+void TransformerLayer::before_attention(Tensor x, const LayerActivations& keep) const {
   const LayerTensors& w = weights_;
+  device_.layernorm(keep.ln1, keep.ln1_mean, keep.ln1_rstd, x, w.ln1_weight, w.ln1_bias);
+  device_.linear(keep.qkv, keep.ln1, w.qkv_weight, Op::kNone, w.qkv_bias, Activation::kNone, {});
+}
+
+void TransformerLayer::after_attention(Tensor y, Tensor x, const LayerActivations& keep,
+                                       const LayerScratch& scratch, const Dropout& dropout) const {
+  const LayerTensors& w = weights_;
+  device_.linear(scratch.branch, keep.attention, w.out_weight, Op::kNone, w.out_bias, Activation::kNone, {});
+  device_.add_dropout(keep.middle, x, scratch.branch, site(dropout, kAttentionBranch));
+
   device_.layernorm(keep.ln2, keep.ln2_mean, keep.ln2_rstd, keep.middle, w.ln2_weight, w.ln2_bias);
   device_.linear(keep.ff, keep.ln2, w.ff1_weight, Op::kNone, w.ff1_bias, activation_, keep.ff_pre);
   device_.linear(scratch.branch, keep.ff, w.ff2_weight, Op::kNone, w.ff2_bias, Activation::kNone, {});
-  device_.add_dropout(y, keep.middle, scratch.branch, dropout);
+  device_.add_dropout(y, keep.middle, scratch.branch, site(dropout, kFeedForwardBranch));
 }
 
 void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& plan,
@@ -104,21 +117,6 @@ void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, con
   linear_backward(scratch.dnorm, scratch.dqkv, keep.ln1, w.qkv_weight, grads.qkv_weight, grads.qkv_bias);
   device_.layernorm_backward(dx, grads.ln1_weight, grads.ln1_bias, scratch.dnorm, x, w.ln1_weight,
                              keep.ln1_mean, keep.ln1_rstd);
-}
-
-void TransformerLayer::forward_cached(Tensor y, Tensor x, const LayerCache& cache, int64_t past,
-                                      const LayerActivations& plan, const LayerScratch& plan_scratch) const {
-  const int64_t rows = x.dim(0);
-  const LayerActivations keep = first_rows(plan, rows);
-  const LayerScratch scratch = first_rows(plan_scratch, rows);
-  const LayerTensors& w = weights_;
-
-  device_.layernorm(keep.ln1, keep.ln1_mean, keep.ln1_rstd, x, w.ln1_weight, w.ln1_bias);
-  device_.linear(keep.qkv, keep.ln1, w.qkv_weight, Op::kNone, w.qkv_bias, Activation::kNone, {});
-  device_.attention_cached(keep.attention, cache.keys, cache.values, keep.qkv, heads_, past);
-  device_.linear(scratch.branch, keep.attention, w.out_weight, Op::kNone, w.out_bias, Activation::kNone, {});
-  device_.add_dropout(keep.middle, x, scratch.branch, Dropout{});
-  feed_forward(y, keep, scratch, Dropout{});
 }
 
 Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch,
