@@ -8,4 +8,4 @@ text=$(realpath "${2:-$root/data/data.txt}")
 cd "$(mktemp -d)"
 time "$build/train_gpt" --data-path "$text" --vocab-size 256 --layers 4 --heads 4 --dim 128 --ff 512 --seq 64 --batch 12 \
   --steps 2000 --lr 1e-3 --min-lr 1e-4 --warmup-steps 100 --beta2 0.99 --dropout 0 --activation gelu \
-  --final-layernorm true --tied-head true --head-bias false --eval-every 500 --log-every 500 --eval-batches 0
+  --final-layernorm true --eval-every 500 --log-every 500 --eval-batches 0
