@@ -38,6 +38,10 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run_job(Call call, const void* context, int64_t count) {
+  if (workers_.empty() || count < 2) {
+    for (int64_t i = 0; i < count; ++i) call(context, i);
+    return;
+  }
   call_ = call;
   context_ = context;
   count_ = count;

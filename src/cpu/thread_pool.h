@@ -27,10 +27,8 @@ class ThreadPool {
   /// Calls f(i) for every i in [0, count), and returns when all calls have. f must not throw, nor call run().
   template <typename F>
   void run(int64_t count, const F& f) {
-    if (workers_.empty() || count < 2) {
-      for (int64_t i = 0; i < count; ++i) f(i);
-      return;
-    }
+    // One thread goes the same way as many. Were f also compiled into a plain loop here, the compiler could
+    // round differently in the two copies, and the number of threads would change bits.
     run_job([](const void* context, int64_t i) { (*static_cast<const F*>(context))(i); }, &f, count);
   }
 

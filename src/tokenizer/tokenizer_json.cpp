@@ -168,7 +168,7 @@ uint32_t id_in(const Ids& vocab, const std::string& token, const std::string& le
 }
 
 Merge find_merge(const Ids& vocab, const std::pair<std::string, std::string>& merge) {
-  const auto& [left, right] = merge;
+  const std::string &left = merge.first, &right = merge.second;  // clang 14 captures no structured binding
   const auto id = [&](const std::string& token) { return id_in(vocab, token, left, right); };
   return {id(left), id(right), id(left + right)};
 }

@@ -198,6 +198,20 @@ TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
   }
 }
 
+TEST(DefaultModelTest, ThreadsNeverChangeABitAtItsRealSize) {
+  // Small models have loops of a single piece; here every loop has several.
+  ModelConfig config;
+  config.vocab_size = 700;
+  std::vector<float> first;
+  for (const int threads : {1, 2, 3}) {
+    SmallModel model(config, 16, threads);
+    model.model.loss_and_gradients(model.inputs.data(), model.targets.data(), 16, model.grads, 1.0f,
+                                   {.p = 0.1f, .seed = 1, .step = 2});
+    if (first.empty()) first = model.gradients();
+    EXPECT_TRUE(first == model.gradients()) << threads << " threads";
+  }
+}
+
 TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
   // Along a random direction, so that fp32 suffices: the loss with a fixed mask is a smooth function of the
   // weights.
