@@ -12,8 +12,8 @@ namespace hipgpt::cpu {
 /// millisecond, so what counts is the time between two of them: threads spin for about 50 us for the next
 /// loop before they sleep, and a loop is over when its pieces are done, not when every thread has been there.
 /// So a thread that the system has put aside for another program holds nothing up. (OpenMP's threads meet at
-/// a barrier and spin for milliseconds: on two cores with one other busy program a step took twelve times as
-/// long.)
+/// a barrier and spin for milliseconds: on cores shared with other busy programs, steps of more than ten
+/// times the usual length were seen.)
 class ThreadPool {
  public:
   /// `threads` in all, the caller's included.

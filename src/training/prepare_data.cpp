@@ -41,7 +41,8 @@ PreparedData::PreparedData(const TrainingRun& run, const RunFolder& folder, Prog
       progress_(progress),
       text_(open_text(run.data_path)),
       text_hash_(text_hash(text_.text())),
-      tokenizer_path_(folder.tokenizer()) {
+      tokenizer_path_(folder.tokenizer()),
+      existing_tokens_(open_tokens()) {
   if (!run.checkpoint.empty()) {
     take_tokenizer_of_checkpoint();
   } else if (!keep_existing_tokenizer()) {
@@ -71,8 +72,7 @@ bool PreparedData::keep_existing_tokenizer() {
     throw Error(fmt::format("{} (--reset trains a new one)", error.what()));
   }
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) return false;
-  const std::optional<TokenFile> tokens = open_tokens();
-  if (tokens && !tokens->matches(tokenizer_->hash(), text_hash_)) return false;
+  if (existing_tokens_ && !existing_tokens_->matches(tokenizer_->hash(), text_hash_)) return false;
   progress_.print(fmt::format("tokenizer  {}: {} tokens (kept; --reset trains a new one)", tokenizer_path_,
                               grouped(tokenizer_->vocab_size())));
   return true;
@@ -107,7 +107,7 @@ void PreparedData::save_tokenizer() {
 }
 
 /// tokens.bin if it is there and sound; a damaged one is said and made again, for it can be.
-std::optional<TokenFile> PreparedData::open_tokens() {
+std::optional<TokenFile> PreparedData::open_tokens() const {
   if (run_.reset || !fs::exists(folder_.tokens())) return std::nullopt;
   try {
     return TokenFile::open(folder_.tokens());
@@ -118,14 +118,13 @@ std::optional<TokenFile> PreparedData::open_tokens() {
 }
 
 TokenFile PreparedData::tokens(int seq_len) {
-  std::optional<TokenFile> tokens = open_tokens();
-  if (!tokens || !tokens->matches(tokenizer_->hash(), text_hash_)) {
+  if (!existing_tokens_ || !existing_tokens_->matches(tokenizer_->hash(), text_hash_)) {
     write_tokens(seq_len);
     return TokenFile::open(folder_.tokens());
   }
   progress_.print(fmt::format("tokens     {}: {} tokens", folder_.tokens(),
-                              grouped(static_cast<long long>(tokens->size()))));
-  return *tokens;
+                              grouped(static_cast<long long>(existing_tokens_->size()))));
+  return *existing_tokens_;
 }
 
 void PreparedData::write_tokens(int seq_len) {

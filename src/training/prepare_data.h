@@ -39,7 +39,7 @@ class PreparedData {
   bool keep_existing_tokenizer();
   void train_tokenizer();
   void write_tokens(int seq_len);
-  std::optional<TokenFile> open_tokens();
+  std::optional<TokenFile> open_tokens() const;
 
   const TrainingRun& run_;
   const RunFolder& folder_;
@@ -47,6 +47,7 @@ class PreparedData {
   MappedFile text_;
   uint64_t text_hash_;
   std::string tokenizer_path_;
+  std::optional<TokenFile> existing_tokens_;  // opened once: that reads the whole file
   std::optional<Tokenizer> tokenizer_;
   bool unsaved_ = false;
 };
