@@ -1,0 +1,65 @@
+// The vector types of HIP: plain structs, aligned as on a GPU, so that a misaligned float4 is noticed.
+#pragma once
+
+struct uint3 {
+  unsigned x, y, z;
+};
+
+/// Sizes of a grid or a block: what is not given is 1.
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+struct alignas(8) float2 {
+  float x, y;
+};
+struct float3 {
+  float x, y, z;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) int2 {
+  int x, y;
+};
+struct int3 {
+  int x, y, z;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+constexpr float2 make_float2(float x, float y) {
+  return {x, y};
+}
+constexpr float3 make_float3(float x, float y, float z) {
+  return {x, y, z};
+}
+constexpr float4 make_float4(float x, float y, float z, float w) {
+  return {x, y, z, w};
+}
+constexpr int2 make_int2(int x, int y) {
+  return {x, y};
+}
+constexpr int3 make_int3(int x, int y, int z) {
+  return {x, y, z};
+}
+constexpr int4 make_int4(int x, int y, int z, int w) {
+  return {x, y, z, w};
+}
+constexpr uint2 make_uint2(unsigned x, unsigned y) {
+  return {x, y};
+}
+constexpr uint3 make_uint3(unsigned x, unsigned y, unsigned z) {
+  return {x, y, z};
+}
+constexpr uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
+  return {x, y, z, w};
+}
