@@ -1,0 +1,420 @@
+// Causal attention of many queries, and of one new token to a cache, without a [T,T] matrix.
+//
+//   S = Q K^T / sqrt(D) for j <= i,   P = softmax(S),   O = dropout(P) V,   lse_i = log sum_j exp S_ij
+//
+// attention_kernel (FlashAttention: Dao et al., 2022; online softmax: Milakov & Gimelshein, 2018): a block
+// takes 64 queries of a head (32 if D > 64, 16 where there is too little work to fill the GPU) and walks over
+// the keys 32 at a time. Scores and outputs stay in registers, 4x4 and 4xD/8 a thread; Q, one tile of K or V
+// and the tile of P are in shared memory (33 KB at D = 64). With m the largest score so far and l, O sums of
+// exp(S - m): a tile that raises m by d first multiplies l and O by exp(-d). Tiles above the diagonal are not
+// computed.
+//   Operations: 2 T^2 D a head, half of the 4 T^2 D of two full products; per score an exponential and, with
+//   dropout, a quarter of a Philox block. Bytes: Q and O once, K and V T/64 times, mostly from L2: 16
+//   multiply-adds for each. So arithmetic bounds it, and after that shared memory: a quad read for 8 to 11
+//   multiply-adds a thread.
+//
+// decode_kernel (one new token): a block takes a head, a group of lanes every n-th key, each with an online
+// softmax of its own; their results are combined in a fixed order. Operations: 4 D for each key; bytes: 8 D,
+// once. So memory bounds it, or rather how fast one compute unit can read: there are only as many blocks as
+// heads, but a second launch to combine parts of a head would cost what it saves until the past is long.
+#include <cmath>
+
+#include "hip/attention_tile.h"
+#include "hip/check.h"
+#include "hip/dropout_mask.h"
+#include "hip_kernels.h"
+
+namespace hipgpt::hip {
+
+namespace {
+
+constexpr int kKeys = 32;  ///< of a tile: four for each lane of a group
+
+/// What attention_kernel works on: queries, keys and values each as part of wider rows.
+struct AttentionWork {
+  float *out, *lse;  ///< lse may be null
+  const float *queries, *keys, *values;
+  int query_stride, key_stride;  ///< from row to row
+  const int32_t* past;           ///< keys before the first query; null: 0
+  int sequence_heads, seq_len, heads, head_size;
+  float scale;
+  bool by_quads;
+};
+
+/// The rows of one head, and how many keys come before its first query.
+struct Head {
+  Rows<const float> q, k, v;
+  Rows<float> out;
+  int past;
+
+  __device__ Head(const AttentionWork& w, int bh) : past(w.past == nullptr ? 0 : *w.past) {
+    const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size, d = w.head_size;
+    const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
+    q = {w.queries + row * w.query_stride + column, w.query_stride, w.seq_len, d, w.by_quads};
+    k = {w.keys + row * w.key_stride + column, w.key_stride, past + w.seq_len, d, w.by_quads};
+    v = {w.values + row * w.key_stride + column, w.key_stride, past + w.seq_len, d, w.by_quads};
+    out = {w.out + row * width + column, width, w.seq_len, d, w.by_quads};
+  }
+};
+
+/// Softmax of rows whose scores come a tile at a time. `total` is a thread's own share until finish().
+template <int kRows>
+struct OnlineSoftmax {
+  float top[kRows], total[kRows];
+
+  __device__ OnlineSoftmax() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      top[r] = -INFINITY;
+      total[r] = 0.0f;
+    }
+  }
+
+  /// s becomes exp(s - top); returns what everything summed so far has to be multiplied by. Key 0 is visible
+  /// to every query, so that top is finite after the first tile.
+  __device__ float add(int r, float4& s) {
+    const float tile_top = group_reduce(fmaxf(fmaxf(s.x, s.y), fmaxf(s.z, s.w)), Max());
+    const float new_top = fmaxf(top[r], tile_top);
+    const float correction = expf(top[r] - new_top);
+    s = make_float4(expf(s.x - new_top), expf(s.y - new_top), expf(s.z - new_top), expf(s.w - new_top));
+    total[r] = fmaf(total[r], correction, (s.x + s.y) + (s.z + s.w));
+    top[r] = new_top;
+    return correction;
+  }
+
+  __device__ void finish() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) total[r] = group_reduce(total[r], Add());
+  }
+};
+
+/// Scaled scores of the four keys from `key` on that `query` may see; -inf for those after it.
+__device__ inline float4 causal_scores(float4 s, float scale, int key, int query) {
+  return make_float4(key <= query ? s.x * scale : -INFINITY, key + 1 <= query ? s.y * scale : -INFINITY,
+                     key + 2 <= query ? s.z * scale : -INFINITY, key + 3 <= query ? s.w * scale : -INFINITY);
+}
+
+/// A thread's share of the queries of a block: kRows rows of scores and of outputs. kHead: D or more, with
+/// zeros for columns that are not there; they come in chunks of kChunk.
+template <int kHead, int kQueries, int kRows>
+struct Share {
+  static constexpr int kThreads = kQueries / kRows * kGroup;
+  static constexpr int kChunk = kHead < 64 ? kHead : 64, kChunks = kHead / kChunk;
+  static constexpr int kQuads = kChunk / 4 / kGroup;
+  using QueryTile = Tile<kQueries, kHead>;
+  using KeyTile = Tile<kKeys, kChunk>;
+  using ScoreTile = Tile<kQueries, kKeys>;
+
+  int bh, first, row, tx;  ///< first query of the block, this thread's first row in it
+  float4 s[kRows];
+  float4 out[kChunks][kRows][kQuads];
+  OnlineSoftmax<kRows> softmax;
+
+  __device__ Share(int bh_, int first_)
+      : bh(bh_), first(first_), row(threadIdx.x / kGroup * kRows), tx(threadIdx.x % kGroup), out{} {}
+
+  __device__ void clear_scores() {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) s[r] = zero_quad();
+  }
+
+  /// Scores become dropped-out probabilities, up to the factor that is known at the end, and go to p.
+  __device__ void probabilities(const ScoreTile& p, const AttentionWork& work, const DropoutMask& mask,
+                                int past, int key) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const int query = first + row + r;
+      s[r] = causal_scores(s[r], work.scale, key, past + query);
+      const float correction = softmax.add(r, s[r]);
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) {
+#pragma unroll
+        for (int i = 0; i < kQuads; ++i) out[c][r][i] = scaled(out[c][r][i], correction);
+      }
+      if (mask.p > 0.0f) {
+        const float4 f = mask.factors(static_cast<uint32_t>(bh) * work.seq_len + query, key / 4);
+        s[r] = make_float4(s[r].x * f.x, s[r].y * f.y, s[r].z * f.z, s[r].w * f.w);
+      }
+      p.at(row + r, tx) = s[r];
+    }
+  }
+
+  __device__ void write(const AttentionWork& work, const Rows<float>& rows) {
+    softmax.finish();
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const int query = first + row + r;
+      const float factor = 1.0f / softmax.total[r];
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) {
+#pragma unroll
+        for (int i = 0; i < kQuads; ++i)
+          rows.store(query, c * kChunk + 4 * (tx + kGroup * i), scaled(out[c][r][i], factor));
+      }
+      if (work.lse != nullptr && tx == 0 && query < work.seq_len)
+        work.lse[static_cast<int64_t>(bh) * work.seq_len + query] = softmax.top[r] + logf(softmax.total[r]);
+    }
+  }
+};
+
+/// K and V pass through one tile in shared memory, a chunk of columns at a time: K's chunks, then V's. The
+/// next one is on its way in registers while this one is multiplied.
+template <int kHead, int kQueries, int kRows>
+__global__ void __launch_bounds__(kQueries / kRows * kGroup)
+    attention_kernel(AttentionWork work, DropoutMask mask) {
+  using S = Share<kHead, kQueries, kRows>;
+  using QueryTile = typename S::QueryTile;
+  using KeyTile = typename S::KeyTile;
+  HIPGPT_SHARED(float4, memory, [QueryTile::kSize + KeyTile::kSize + S::ScoreTile::kSize]);
+  const QueryTile q{memory};
+  const KeyTile kv{memory + QueryTile::kSize};
+  const typename S::ScoreTile p{memory + QueryTile::kSize + KeyTile::kSize};
+  const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
+  mask.pass = &pass;  // read once, not for every factor
+
+  // The last queries see the most keys, so they start first.
+  const int tiles = (work.seq_len + kQueries - 1) / kQueries, bh = blockIdx.x % work.sequence_heads;
+  const int first = (tiles - 1 - static_cast<int>(blockIdx.x) / work.sequence_heads) * kQueries;
+  const Head head(work, bh);
+  const int last_key = head.past + min(first + kQueries, work.seq_len) - 1;
+  // Tiles that no query of 64 neighbouring threads sees are skipped by them: whole waves, of either size.
+  const int last_seen =
+      head.past + first + (static_cast<int>(threadIdx.x) / 64 + 1) * (64 / kGroup * kRows) - 1;
+
+  S share(bh, first);
+  TileCopy<KeyTile, S::kThreads> next;
+  next.load(head.k, 0, 0);
+  copy_tile<S::kThreads>(q, head.q, first);
+  for (int first_key = 0; first_key <= last_key; first_key += kKeys) {
+    share.clear_scores();
+#pragma unroll
+    for (int c = 0; c < S::kChunks; ++c) {
+      __syncthreads();
+      next.store(kv);
+      __syncthreads();
+      if (c + 1 < S::kChunks) {
+        next.load(head.k, first_key, (c + 1) * S::kChunk);
+      } else {
+        next.load(head.v, first_key, 0);
+      }
+      if (first_key <= last_seen)
+        multiply_abt<KeyTile::kRowQuads>(share.s, q, share.row, c * KeyTile::kRowQuads, kv, 4 * share.tx);
+    }
+    if (first_key <= last_seen) share.probabilities(p, work, mask, head.past, first_key + 4 * share.tx);
+#pragma unroll
+    for (int c = 0; c < S::kChunks; ++c) {
+      __syncthreads();
+      next.store(kv);
+      __syncthreads();
+      if (c + 1 < S::kChunks) {
+        next.load(head.v, first_key, (c + 1) * S::kChunk);
+      } else {
+        next.load(head.k, first_key + kKeys, 0);
+      }
+      if (first_key <= last_seen) multiply_ab(share.out[c], p, share.row, kv, share.tx);
+    }
+  }
+  share.write(work, head.out);
+}
+
+template <int kHead, int kQueries, int kRows>
+void launch_attention(const Queue& queue, const AttentionWork& work, const DropoutMask& mask) {
+  const unsigned blocks = ((work.seq_len + kQueries - 1) / kQueries) * work.sequence_heads;
+  hipLaunchKernelGGL((attention_kernel<kHead, kQueries, kRows>), dim3(blocks),
+                     dim3(kQueries / kRows * kGroup), 0, queue.stream, work, mask);
+  HIP_CHECK_LAUNCH("attention");
+}
+
+void attend(const Queue& queue, const AttentionWork& work, const DropoutMask& mask) {
+  const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads < 64 * queue.compute_units;
+  if (work.head_size <= 32) {
+    little ? launch_attention<32, 16, 1>(queue, work, mask) : launch_attention<32, 64, 4>(queue, work, mask);
+  } else if (work.head_size <= 64) {
+    little ? launch_attention<64, 16, 1>(queue, work, mask) : launch_attention<64, 64, 4>(queue, work, mask);
+  } else if (work.head_size <= 128) {
+    launch_attention<128, 32, 4>(queue, work, mask);
+  } else {
+    launch_attention<256, 32, 2>(queue, work, mask);
+  }
+}
+
+// ---- One new token ------------------------------------------------------------------------------------
+
+/// One head of a new token and of the cache. `past` keys and values are in the cache, the new ones are not.
+struct DecodeWork {
+  float *out, *keys, *values;
+  const float* qkv;
+  const int32_t* past;
+  int heads, head_size;
+  float scale;
+  bool by_quads;
+};
+
+/// Online softmax of one query over the keys that a group of lanes takes; each lane has kQuads of the values'
+/// quads.
+template <int kQuads>
+struct DecodeState {
+  float top = -INFINITY, total = 0.0f;
+  float4 out[kQuads] = {};
+
+  __device__ void add(float score, const float4 (&value)[kQuads]) {
+    const float new_top = fmaxf(top, score);
+    const float correction = expf(top - new_top), p = expf(score - new_top);
+    top = new_top;
+    total = fmaf(total, correction, p);
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) {
+      out[i] = scaled(out[i], correction);
+      add_scaled(out[i], p, value[i]);
+    }
+  }
+};
+
+/// kLanes lanes take a key, 4 kQuads columns each; kLanes 4 kQuads >= D.
+template <int kLanes, int kQuads, int kThreads>
+__global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
+  constexpr int kGroups = kThreads / kLanes;
+  constexpr int kAtOnce =
+      4 / kQuads > 0 ? 4 / kQuads : 1;  // keys of a group whose loads are under way together
+  constexpr int kHead = kLanes * 4 * kQuads;
+  HIPGPT_SHARED(float, group_top, [kGroups]);
+  HIPGPT_SHARED(float, group_total, [kGroups]);
+  HIPGPT_SHARED(float4, group_out, [kGroups * kLanes * kQuads]);
+  const int h = blockIdx.x, d = work.head_size, past = *work.past;
+  const int width = work.heads * d, column = h * d;
+  const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
+  const Rows<const float> new_rows{work.qkv + column, width, 3, d, work.by_quads};
+  const Rows<float> keys{work.keys + column, width, past + 1, d, work.by_quads};
+  const Rows<float> values{work.values + column, width, past + 1, d, work.by_quads};
+
+  float4 q[kQuads];
+#pragma unroll
+  for (int i = 0; i < kQuads; ++i) {
+    const int at = 4 * (lane + kLanes * i);
+    q[i] = scaled(new_rows.load(0, at), work.scale);
+    if (group == 0) {
+      keys.store(past, at, new_rows.load(1, at));
+      values.store(past, at, new_rows.load(2, at));
+    }
+  }
+  __syncthreads();  // the new row is in the cache
+
+  DecodeState<kQuads> state;
+  for (int first = 0; first <= past; first += kGroups * kAtOnce) {
+    float4 k[kAtOnce][kQuads], v[kAtOnce][kQuads];
+#pragma unroll
+    for (int n = 0; n < kAtOnce; ++n) {
+#pragma unroll
+      for (int i = 0; i < kQuads; ++i) {
+        k[n][i] = keys.load(first + n * kGroups + group, 4 * (lane + kLanes * i));
+        v[n][i] = values.load(first + n * kGroups + group, 4 * (lane + kLanes * i));
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < kAtOnce; ++n) {
+      float score = 0.0f;
+#pragma unroll
+      for (int i = 0; i < kQuads; ++i) score = add_dot(score, q[i], k[n][i]);
+#pragma unroll
+      for (int distance = kLanes / 2; distance > 0; distance /= 2) score += __shfl_xor(score, distance);
+      if (first + n * kGroups + group <= past) state.add(score, v[n]);
+    }
+  }
+
+#pragma unroll
+  for (int i = 0; i < kQuads; ++i) group_out[group * kLanes * kQuads + lane + kLanes * i] = state.out[i];
+  if (lane == 0) {
+    group_top[group] = state.top;
+    group_total[group] = state.total;
+  }
+  __syncthreads();
+  if (static_cast<int>(threadIdx.x) >= d) return;
+  // A group without a key has top -inf, and so no weight.
+  float top = group_top[0], total = 0.0f, out = 0.0f;
+  for (int g = 1; g < kGroups; ++g) top = fmaxf(top, group_top[g]);
+  for (int g = 0; g < kGroups; ++g) {
+    const float weight = expf(group_top[g] - top);
+    total = fmaf(weight, group_total[g], total);
+    out = fmaf(weight, reinterpret_cast<const float*>(group_out)[g * kHead + threadIdx.x], out);
+  }
+  work.out[column + threadIdx.x] = out / total;
+}
+
+template <int kLanes, int kQuads>
+void launch_decode(const Queue& queue, const DecodeWork& work, int capacity) {
+  // A small cache has too few keys for many threads.
+  if (capacity <= 128) {
+    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 256>), dim3(work.heads), dim3(256), 0, queue.stream,
+                       work);
+  } else {
+    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 512>), dim3(work.heads), dim3(512), 0, queue.stream,
+                       work);
+  }
+  HIP_CHECK_LAUNCH("decode");
+}
+
+void decode(const Queue& queue, const DecodeWork& work, int capacity) {
+  if (work.head_size <= 32) {
+    launch_decode<8, 1>(queue, work, capacity);
+  } else if (work.head_size <= 64) {
+    launch_decode<16, 1>(queue, work, capacity);
+  } else if (work.head_size <= 128) {
+    launch_decode<32, 1>(queue, work, capacity);
+  } else {
+    launch_decode<32, 2>(queue, work, capacity);
+  }
+}
+
+/// Copies the keys and values of `count` rows of qkv to the caches, from row *past on.
+__global__ void __launch_bounds__(256)
+    append_kernel(float* keys, float* values, const float* qkv, int count, int width, const int32_t* past) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= static_cast<int64_t>(count) * width) return;
+  const float* row = qkv + i / width * 3 * width + i % width;
+  const int64_t at = static_cast<int64_t>(*past) * width + i;
+  keys[at] = row[width];
+  values[at] = row[2 * width];
+}
+
+}  // namespace
+
+void attention(const Queue& queue, float* out, float* lse, const float* qkv, int batch, int seq_len,
+               int heads, int head_size, const Dropout& dropout) {
+  check_head_size(head_size);
+  const int width = heads * head_size;
+  const AttentionWork work{out,
+                           lse,
+                           qkv,
+                           qkv + width,
+                           qkv + 2 * width,
+                           3 * width,
+                           3 * width,
+                           nullptr,
+                           batch * heads,
+                           seq_len,
+                           heads,
+                           head_size,
+                           1.0f / std::sqrt(static_cast<float>(head_size)),
+                           all_by_quads(head_size, out, qkv)};
+  attend(queue, work, DropoutMask(dropout));
+}
+
+void attention_cached(const Queue& queue, float* out, float* keys, float* values, const float* qkv, int count,
+                      int heads, int head_size, int capacity, const int32_t* past) {
+  check_head_size(head_size);
+  const int width = heads * head_size;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+  const bool by_quads = all_by_quads(head_size, out, keys, values, qkv);
+  if (count == 1) {
+    return decode(queue, {out, keys, values, qkv, past, heads, head_size, scale, by_quads}, capacity);
+  }
+  const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
+  hipLaunchKernelGGL(append_kernel, dim3(blocks), dim3(256), 0, queue.stream, keys, values, qkv, count, width,
+                     past);
+  HIP_CHECK_LAUNCH("append");
+  const AttentionWork work{out,  nullptr, qkv,   keys,  values,    3 * width, width,
+                           past, heads,   count, heads, head_size, scale,     by_quads};
+  attend(queue, work, DropoutMask(Dropout{}));
+}
+
+}  // namespace hipgpt::hip

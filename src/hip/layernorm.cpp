@@ -1,0 +1,401 @@
+// LayerNorm, forward and backward. Bound by memory: a handful of operations for
+//   layernorm           8 bytes an element: x read, y written
+//   residual_layernorm  16: x and branch read, sum and y written; Philox where there is dropout
+//   layernorm_backward  16: x, dy and dx read, dx written; and 16 for a column of a block's partial sums
+// The floor is these bytes over the memory's bandwidth.
+//
+// A team of threads holds a row in registers, four columns (a quad) of every chunk in each thread: so memory
+// is read once and the variance is taken about the exact mean. Up to 1024 columns (512 backward) a team is 32
+// threads, half a wave or a whole one, and a block has 8 of them; above, the block of 256 is one team. Rows
+// wider than 8192 (4096 backward) do not fit and are read again from the cache.
+//
+// dw and db are sums over rows. A team walks rows that are far apart and sums in registers, a block adds up
+// its teams and leaves one row [2, width] of partial sums in scratch, and a second kernel adds those to dw
+// and db. Who adds what follows from the shape and the number of compute units alone.
+#include <algorithm>
+
+#include "error.h"
+#include "hip/check.h"
+#include "hip/dropout_mask.h"
+#include "hip/quads.h"
+#include "hip_kernels.h"
+
+namespace hipgpt::hip {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kSmallTeam = 32;  // lanes that reduce by shuffles, at either wave size
+constexpr int kLargeTeam = kThreads;
+constexpr float kEpsilon = 1e-5f;
+
+// ---- Four columns of a row ------------------------------------------------------------------------------
+
+/// (v - mean) scale, zero beyond the row's end.
+template <bool kQuads>
+__device__ float4 centered(float4 v, float mean, float scale, int column, int width) {
+  if (column >= width) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  v = make_float4((v.x - mean) * scale, (v.y - mean) * scale, (v.z - mean) * scale, (v.w - mean) * scale);
+  if constexpr (!kQuads) {
+    if (column + 1 >= width) v.y = 0.0f;
+    if (column + 2 >= width) v.z = 0.0f;
+    if (column + 3 >= width) v.w = 0.0f;
+  }
+  return v;
+}
+
+__device__ float4 operator+(float4 a, float4 b) {
+  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
+__device__ float4 operator*(float4 a, float4 b) {
+  return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+}
+
+__device__ float sum_of(float4 v) {
+  return (v.x + v.y) + (v.z + v.w);
+}
+
+/// The sums over a team of kCount values, in each of its threads. All threads of the block must call it.
+template <int kTeam, int kCount>
+__device__ void team_sums(float (&v)[kCount]) {
+#pragma unroll
+  for (int distance = kSmallTeam / 2; distance > 0; distance /= 2)
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) v[n] += __shfl_xor(v[n], distance);
+  if constexpr (kTeam == kLargeTeam) {
+    constexpr int kParts = kLargeTeam / kSmallTeam;
+    HIPGPT_SHARED(float, parts, [kParts][kCount]);
+    __syncthreads();  // whoever read the parts of the row before is done
+    if (threadIdx.x % kSmallTeam == 0)
+#pragma unroll
+      for (int n = 0; n < kCount; ++n) parts[threadIdx.x / kSmallTeam][n] = v[n];
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) {
+      v[n] = parts[0][n];
+#pragma unroll
+      for (int p = 1; p < kParts; ++p) v[n] += parts[p][n];
+    }
+  }
+}
+
+template <int kTeam>
+__device__ float team_sum(float value) {
+  float v[1] = {value};
+  team_sums<kTeam>(v);
+  return v[0];
+}
+
+// ---- Forward --------------------------------------------------------------------------------------------
+
+struct Forward {
+  float *y, *mean, *rstd;
+  const float *x, *w, *b;
+  float* sum;  // these three for residual_layernorm alone
+  const float* branch;
+  DropoutMask mask;
+  int rows, width;
+};
+
+/// The row's four values from `column` on: of x, or of x + dropout(branch), which it then writes to `sum`.
+template <bool kQuads, bool kResidual>
+__device__ float4 load_input(const Forward& a, int row, int column, int width) {
+  const int64_t begin = static_cast<int64_t>(row) * a.width;
+  float4 v = load<kQuads>(a.x + begin, column, width);
+  if constexpr (kResidual) {
+    float4 branch = load<kQuads>(a.branch + begin, column, width);
+    if (a.mask.p > 0.0f) branch = branch * a.mask.factors(row, column / 4);
+    v = v + branch;
+    store<kQuads>(a.sum + begin, column, width, v);
+  }
+  return v;
+}
+
+template <bool kQuads>
+__device__ void store_output(const Forward& a, int row, int column, int width, float4 normalized) {
+  const float4 w = load<kQuads>(a.w, column, width), b = load<kQuads>(a.b, column, width);
+  store<kQuads>(a.y + static_cast<int64_t>(row) * a.width, column, width, normalized * w + b);
+}
+
+template <int kTeam, int kChunks, bool kQuads, bool kResidual>
+__global__ void __launch_bounds__(kThreads) forward_kernel(Forward a) {
+  const int lane = threadIdx.x % kTeam, row = blockIdx.x * (kThreads / kTeam) + threadIdx.x / kTeam;
+  const int width = row < a.rows ? a.width : 0;  // a team without a row sees an empty one
+  float4 v[kChunks];
+  float total = 0.0f;
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) {
+    v[c] = load_input<kQuads, kResidual>(a, row, 4 * (c * kTeam + lane), width);
+    total += sum_of(v[c]);
+  }
+  const float mean = team_sum<kTeam>(total) / a.width;
+  float squares = 0.0f;
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) {
+    v[c] = centered<kQuads>(v[c], mean, 1.0f, 4 * (c * kTeam + lane), width);
+    squares += sum_of(v[c] * v[c]);
+  }
+  const float rstd = 1.0f / sqrtf(team_sum<kTeam>(squares) / a.width + kEpsilon);
+  const float4 scale = make_float4(rstd, rstd, rstd, rstd);
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) store_output<kQuads>(a, row, 4 * (c * kTeam + lane), width, v[c] * scale);
+  if (lane == 0 && row < a.rows) {
+    a.mean[row] = mean;
+    a.rstd[row] = rstd;
+  }
+}
+
+/// Any width: the row is read three times, first from memory and then from the cache.
+template <bool kQuads, bool kResidual>
+__global__ void __launch_bounds__(kThreads) forward_wide_kernel(Forward a) {
+  const int row = blockIdx.x, first = 4 * threadIdx.x;
+  const int64_t begin = static_cast<int64_t>(row) * a.width;
+  float total = 0.0f;
+  for (int column = first; column < a.width; column += 4 * kThreads)
+    total += sum_of(load_input<kQuads, kResidual>(a, row, column, a.width));
+  const float mean = team_sum<kLargeTeam>(total) / a.width;
+  const float* input = (kResidual ? a.sum : a.x) + begin;  // every thread reads what it wrote itself
+  float squares = 0.0f;
+  for (int column = first; column < a.width; column += 4 * kThreads) {
+    const float4 d = centered<kQuads>(load<kQuads>(input, column, a.width), mean, 1.0f, column, a.width);
+    squares += sum_of(d * d);
+  }
+  const float rstd = 1.0f / sqrtf(team_sum<kLargeTeam>(squares) / a.width + kEpsilon);
+  for (int column = first; column < a.width; column += 4 * kThreads)
+    store_output<kQuads>(a, row, column, a.width,
+                         centered<kQuads>(load<kQuads>(input, column, a.width), mean, rstd, column, a.width));
+  if (threadIdx.x == 0) {
+    a.mean[row] = mean;
+    a.rstd[row] = rstd;
+  }
+}
+
+template <int kTeam, int kChunks, bool kQuads, bool kResidual>
+void launch_forward(const Queue& queue, const Forward& a) {
+  constexpr int kTeams = kThreads / kTeam;
+  hipLaunchKernelGGL((forward_kernel<kTeam, kChunks, kQuads, kResidual>),
+                     dim3((a.rows + kTeams - 1) / kTeams), dim3(kThreads), 0, queue.stream, a);
+}
+
+template <bool kQuads, bool kResidual>
+void launch_forward(const Queue& queue, const Forward& a) {
+  if (a.width <= 256) {
+    launch_forward<kSmallTeam, 2, kQuads, kResidual>(queue, a);
+  } else if (a.width <= 512) {
+    launch_forward<kSmallTeam, 4, kQuads, kResidual>(queue, a);
+  } else if (a.width <= 1024) {
+    launch_forward<kSmallTeam, 8, kQuads, kResidual>(queue, a);
+  } else if (a.width <= 2048) {
+    launch_forward<kLargeTeam, 2, kQuads, kResidual>(queue, a);
+  } else if (a.width <= 8192) {
+    launch_forward<kLargeTeam, 8, kQuads, kResidual>(queue, a);
+  } else {
+    hipLaunchKernelGGL((forward_wide_kernel<kQuads, kResidual>), dim3(a.rows), dim3(kThreads), 0,
+                       queue.stream, a);
+  }
+}
+
+// ---- Backward -------------------------------------------------------------------------------------------
+
+struct Backward {
+  float *dx, *partial;  // partial [blocks, 2, width]: sums for dw, then for db
+  const float *dy, *x, *w, *mean, *rstd;
+  int rows, width;
+};
+
+/// What a row gives to dw is dy xh, to db dy; and what dx needs of it is g = dy w and xh.
+struct Terms {
+  float4 dy, xh, g;
+};
+
+template <bool kQuads>
+__device__ Terms load_terms(const Backward& a, int64_t begin, int column, int width, float mean, float rstd) {
+  const float4 dy = load<kQuads>(a.dy + begin, column, width), x = load<kQuads>(a.x + begin, column, width);
+  return {dy, centered<kQuads>(x, mean, rstd, column, width), dy * load<kQuads>(a.w, column, width)};
+}
+
+/// dx + rstd (g - mean(g) - xh mean(g xh))
+__device__ float4 add_gradient(float4 dx, const Terms& t, float rstd, float mean_g, float mean_g_xh) {
+  return make_float4(dx.x + rstd * (t.g.x - mean_g - t.xh.x * mean_g_xh),
+                     dx.y + rstd * (t.g.y - mean_g - t.xh.y * mean_g_xh),
+                     dx.z + rstd * (t.g.z - mean_g - t.xh.z * mean_g_xh),
+                     dx.w + rstd * (t.g.w - mean_g - t.xh.w * mean_g_xh));
+}
+
+/// Writes the sum of `own` over the teams of the block to a row of partial sums.
+template <int kTeam, int kChunks, bool kQuads>
+__device__ void store_partial(float* row, int width, const float4 (&own)[kChunks]) {
+  constexpr int kTeams = kThreads / kTeam;
+  const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) {
+    const int column = 4 * (c * kTeam + lane);
+    float4 total = own[c];
+    if constexpr (kTeams > 1) {
+      HIPGPT_SHARED(float4, quads, [kTeams][kTeam]);
+      __syncthreads();
+      quads[team][lane] = total;
+      __syncthreads();
+      for (int t = 1; t < kTeams; ++t) total = total + quads[t][lane];  // right in team 0, which writes it
+    }
+    if (team == 0) store<kQuads>(row, column, width, total);
+  }
+}
+
+template <int kTeam, int kChunks, bool kQuads>
+__global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
+  constexpr int kTeams = kThreads / kTeam;
+  const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
+  float4 dw[kChunks], db[kChunks];
+#pragma unroll
+  for (int c = 0; c < kChunks; ++c) dw[c] = db[c] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+
+  for (int first = blockIdx.x * kTeams; first < a.rows; first += gridDim.x * kTeams) {
+    const bool active = first + team < a.rows;
+    const int row = active ? first + team : 0;
+    const int width = active ? a.width : 0;  // a team without a row sees an empty one
+    const int64_t begin = static_cast<int64_t>(row) * a.width;
+    const float rstd = a.rstd[row], mean = a.mean[row];
+    Terms terms[kChunks];
+    float4 dx[kChunks];
+    float sums[2] = {0.0f, 0.0f};
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c) {
+      const int column = 4 * (c * kTeam + lane);
+      const Terms t = terms[c] = load_terms<kQuads>(a, begin, column, width, mean, rstd);
+      dx[c] = load<kQuads>(a.dx + begin, column, width);
+      dw[c] = dw[c] + t.dy * t.xh;
+      db[c] = db[c] + t.dy;
+      sums[0] += sum_of(t.g);
+      sums[1] += sum_of(t.g * t.xh);
+    }
+    team_sums<kTeam>(sums);
+#pragma unroll
+    for (int c = 0; c < kChunks; ++c)
+      store<kQuads>(a.dx + begin, 4 * (c * kTeam + lane), width,
+                    add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width));
+  }
+  float* partial = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
+  store_partial<kTeam, kChunks, kQuads>(partial, a.width, dw);
+  store_partial<kTeam, kChunks, kQuads>(partial + a.width, a.width, db);
+}
+
+/// Any width: the row is read twice, and the sums for dw and db are kept in the cache, each by its own
+/// thread.
+template <bool kQuads>
+__global__ void __launch_bounds__(kThreads) backward_wide_kernel(Backward a) {
+  float* dw = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
+  float* db = dw + a.width;
+  const float4 zero = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  for (int row = blockIdx.x; row < a.rows; row += gridDim.x) {
+    const bool is_first = row == static_cast<int>(blockIdx.x);
+    const int64_t begin = static_cast<int64_t>(row) * a.width;
+    const float rstd = a.rstd[row], mean = a.mean[row];
+    float sums[2] = {0.0f, 0.0f};
+    for (int column = 4 * threadIdx.x; column < a.width; column += 4 * kThreads) {
+      const Terms t = load_terms<kQuads>(a, begin, column, a.width, mean, rstd);
+      const float4 dw_before = is_first ? zero : load<kQuads>(dw, column, a.width);
+      const float4 db_before = is_first ? zero : load<kQuads>(db, column, a.width);
+      store<kQuads>(dw, column, a.width, dw_before + t.dy * t.xh);
+      store<kQuads>(db, column, a.width, db_before + t.dy);
+      sums[0] += sum_of(t.g);
+      sums[1] += sum_of(t.g * t.xh);
+    }
+    team_sums<kLargeTeam>(sums);
+    for (int column = 4 * threadIdx.x; column < a.width; column += 4 * kThreads) {
+      const Terms t = load_terms<kQuads>(a, begin, column, a.width, mean, rstd);
+      const float4 dx = load<kQuads>(a.dx + begin, column, a.width);
+      store<kQuads>(a.dx + begin, column, a.width,
+                    add_gradient(dx, t, rstd, sums[0] / a.width, sums[1] / a.width));
+    }
+  }
+}
+
+constexpr int kSumColumns = 32, kSumTeams = 32;  // a block of add_partials_kernel
+
+/// dw, db += the sums of their columns of partial [blocks, 2, width].
+__global__ void __launch_bounds__(kSumColumns* kSumTeams)
+    add_partials_kernel(float* dw, float* db, const float* partial, int blocks, int width) {
+  HIPGPT_SHARED(float, sums, [kSumTeams][kSumColumns]);
+  const int lane = threadIdx.x % kSumColumns, team = threadIdx.x / kSumColumns;
+  const int column = blockIdx.x * kSumColumns + lane, columns = 2 * width;
+  float total = 0.0f;
+  if (column < columns) {
+#pragma unroll 8
+    for (int i = team; i < blocks; i += kSumTeams)
+      total += partial[static_cast<int64_t>(i) * columns + column];
+  }
+  sums[team][lane] = total;
+  __syncthreads();
+  if (team > 0 || column >= columns) return;
+#pragma unroll
+  for (int t = 1; t < kSumTeams; ++t) total += sums[t][lane];
+  float& out = column < width ? dw[column] : db[column - width];
+  out += total;
+}
+
+template <bool kQuads>
+void launch_backward(const Queue& queue, const Backward& a, int blocks) {
+  const dim3 grid(blocks), block(kThreads);
+  if (a.width <= 256) {
+    hipLaunchKernelGGL((backward_kernel<kSmallTeam, 2, kQuads>), grid, block, 0, queue.stream, a);
+  } else if (a.width <= 512) {
+    hipLaunchKernelGGL((backward_kernel<kSmallTeam, 4, kQuads>), grid, block, 0, queue.stream, a);
+  } else if (a.width <= 1024) {
+    hipLaunchKernelGGL((backward_kernel<kLargeTeam, 1, kQuads>), grid, block, 0, queue.stream, a);
+  } else if (a.width <= 2048) {
+    hipLaunchKernelGGL((backward_kernel<kLargeTeam, 2, kQuads>), grid, block, 0, queue.stream, a);
+  } else if (a.width <= 4096) {
+    hipLaunchKernelGGL((backward_kernel<kLargeTeam, 4, kQuads>), grid, block, 0, queue.stream, a);
+  } else {
+    hipLaunchKernelGGL((backward_wide_kernel<kQuads>), grid, block, 0, queue.stream, a);
+  }
+}
+
+}  // namespace
+
+void layernorm(const Queue& queue, float* y, float* mean, float* rstd, const float* x, const float* w,
+               const float* b, int rows, int width) {
+  const Forward a = {y, mean, rstd, x, w, b, nullptr, nullptr, DropoutMask(Dropout()), rows, width};
+  if (all_by_quads(width, y, x, w, b)) {
+    launch_forward<true, false>(queue, a);
+  } else {
+    launch_forward<false, false>(queue, a);
+  }
+  HIP_CHECK_LAUNCH("layernorm");
+}
+
+void residual_layernorm(const Queue& queue, float* sum, float* y, float* mean, float* rstd, const float* x,
+                        const float* branch, const Dropout& dropout, const float* w, const float* b, int rows,
+                        int width) {
+  const Forward a = {y, mean, rstd, x, w, b, sum, branch, DropoutMask(dropout), rows, width};
+  if (all_by_quads(width, sum, y, x, branch, w, b)) {
+    launch_forward<true, true>(queue, a);
+  } else {
+    launch_forward<false, true>(queue, a);
+  }
+  HIP_CHECK_LAUNCH("residual_layernorm");
+}
+
+void layernorm_backward(const Queue& queue, float* dx, float* dw, float* db, const float* dy, const float* x,
+                        const float* w, const float* mean, const float* rstd, int rows, int width) {
+  const int teams = width <= 512 ? kThreads / kSmallTeam : 1;
+  const int busy =
+      queue.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit side by side
+  const int64_t fit = queue.scratch_floats / (2 * static_cast<int64_t>(width));
+  if (fit == 0) throw Error("layernorm_backward: too little scratch memory for a row this wide");
+  const int blocks = static_cast<int>(std::min<int64_t>({(rows + teams - 1) / teams, busy, fit}));
+  const Backward a = {dx, queue.scratch, dy, x, w, mean, rstd, rows, width};
+  if (all_by_quads(width, dx, queue.scratch, dy, x, w)) {
+    launch_backward<true>(queue, a, blocks);
+  } else {
+    launch_backward<false>(queue, a, blocks);
+  }
+  HIP_CHECK_LAUNCH("layernorm_backward");
+  hipLaunchKernelGGL(add_partials_kernel, dim3((2 * width + kSumColumns - 1) / kSumColumns),
+                     dim3(kSumColumns * kSumTeams), 0, queue.stream, dw, db, queue.scratch, blocks, width);
+  HIP_CHECK_LAUNCH("layernorm_backward, sums");
+}
+
+}  // namespace hipgpt::hip

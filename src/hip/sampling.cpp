@@ -1,0 +1,334 @@
+// The draw of a token from its logits [V], by one block: a step of generation has one row.
+//
+// Nothing is sorted. Let candidates be ordered by logit, of equal ones the smaller id first. Then top-k,
+// top-p and the draw itself all ask: at which candidate does a running sum reach a target? The sum counts
+// candidates (top-k: k), or it adds weights e^((z - max z) / temperature) (top-p: p of their sum; the draw: u
+// of the sum of those that are left). The answer is found as a radix sort would find it, a digit at a time: a
+// histogram of the keys' leading bits, weighted, in shared memory, one scan of it, and on with the bin that
+// holds the answer; at most three passes over the logits leave one logit, and one more the token among those
+// that have it.
+//
+// Weights are integers, multiples of 2^-46 of the largest weight at V = 50257: their sums are exact in any
+// order, so atomics do not make the result depend on it. They come from a double's exp, and the CPU draws the
+// same token unless a sum misses its target by less than about V 2^-46.
+//
+// Bytes: 4 V from memory, then 4 V a pass from the cache. Bound by latency: about 10 passes for top-k with k
+// small. A double's exp is slow on some GPUs, so only what is inside the head takes one.
+#include "error.h"
+#include "hip/check.h"
+#include "hip/kernel.h"
+#include "hip_kernels.h"
+
+namespace hipgpt::hip {
+
+namespace {
+
+constexpr int kThreads = 1024;
+constexpr int kBinBits = 12, kBins = 1 << kBinBits;  // 32 KiB
+constexpr int kBinsPerThread = kBins / kThreads;
+
+using Mass = unsigned long long;
+
+/// Sampling, as the kernel takes it.
+struct Rules {
+  int top_k;
+  double top_p, inverse_temperature;  // 0: always the likeliest
+  float penalty;
+  uint32_t key0, key1;
+  double unit;  // weight 1 as a Mass: V of them do not overflow
+};
+
+/// A float as an integer of the same order.
+__device__ uint32_t key_of(float z) {
+  const uint32_t bits = __float_as_uint(z);
+  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+}
+
+__device__ float logit_of(uint32_t key) {
+  return __uint_as_float(key >> 31 != 0 ? key & 0x7fffffffu : ~key);
+}
+
+struct Candidate {
+  uint32_t key;
+  int id;
+};
+
+struct Logits {
+  const float* values;
+  const int32_t* seen;
+  int count;
+  float penalty;
+
+  __device__ uint32_t key(int id) const {
+    float z = values[id];
+    if (penalty != 1.0f && seen[id] != 0) z = z > 0.0f ? z / penalty : z * penalty;
+    return key_of(z + 0.0f);  // -0 equals 0: it must not come after it
+  }
+};
+
+/// f(key, id) for the tokens that fall to this thread. Several are loaded at a time, so that their latencies
+/// pass together.
+template <typename F>
+__device__ void for_each_token(const Logits& logits, F f) {
+  constexpr int kBatch = 8;
+  for (int first = threadIdx.x; first < logits.count; first += kBatch * kThreads) {
+    uint32_t keys[kBatch];
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const int id = first + b * kThreads;
+      keys[b] = id < logits.count ? logits.key(id) : 0;
+    }
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const int id = first + b * kThreads;
+      if (id < logits.count) f(keys[b], id);
+    }
+  }
+}
+
+struct Min {
+  template <typename T>
+  __device__ T operator()(T a, T b) const {
+    return a < b ? a : b;
+  }
+};
+
+struct Survey {
+  bool broken;       // a logit is not finite
+  Candidate first;   // the likeliest
+  uint32_t kth_low;  // at most the key of the top_k-th
+};
+
+__device__ Survey survey(const Logits& logits, int top_k) {
+  constexpr Mass kBroken = ~Mass{0};  // above all others
+  Mass best = 0;
+  for_each_token(logits, [&](uint32_t key, int id) {
+    Mass candidate = Mass{key} << 32 | ~static_cast<uint32_t>(id);
+    if (!isfinite(logits.values[id])) candidate = kBroken;
+    best = candidate > best ? candidate : best;
+  });
+  // Each of the largest keys of k threads, or of k waves, is the key of another token: the least of them
+  // cannot be above the k-th key. It spares the first histogram most of the tokens.
+  uint32_t low = 0;
+  const auto own = static_cast<uint32_t>(best >> 32);
+  if (top_k <= kThreads / 64) {
+    low = wave_reduce(own, Max());
+  } else if (top_k <= kThreads) {
+    low = own;
+  }
+  low = block_reduce<kThreads>(low, ~0u, Min());
+  best = block_reduce<kThreads>(best, Mass{0}, Max());
+  const Candidate first = {static_cast<uint32_t>(best >> 32), static_cast<int>(~static_cast<uint32_t>(best))};
+  return {best == kBroken, first, low};
+}
+
+/// Sums in shared memory. The halves are added one by one, since some GPUs make a loop of an addition of 64
+/// bits.
+struct Bins {
+  unsigned *low, *high;  // [kBins]
+
+  __device__ void clear() const {
+#pragma unroll
+    for (int i = 0; i < kBinsPerThread; ++i) {
+      const int b = i * kThreads + threadIdx.x;
+      low[b] = high[b] = 0;
+    }
+  }
+  __device__ Mass operator[](int b) const {
+    return Mass{high[b]} << 32 | low[b];
+  }
+  __device__ void add(int b, Mass mass) const {
+    const auto part = static_cast<unsigned>(mass);
+    const unsigned carry = atomicAdd(&low[b], part) > ~part ? 1 : 0;
+    const unsigned upper = static_cast<unsigned>(mass >> 32) + carry;
+    if (upper != 0) atomicAdd(&high[b], upper);
+  }
+};
+
+struct Place {
+  int bin;
+  Mass rest;  // of the target, once the bins before are taken off it
+};
+
+/// The bin at which the running sum of the bins reaches target(their sum), 1 at least.
+template <typename Target>
+__device__ Place find_bin(const Bins& bins, Target target) {
+  constexpr int kWaves = kThreads / kWaveSize;
+  HIPGPT_SHARED(Mass, wave_sum, [kWaves]);
+  HIPGPT_SHARED(Place, place, [1]);
+  const int lane = threadIdx.x % kWaveSize, wave = threadIdx.x / kWaveSize;
+  const int own = threadIdx.x * kBinsPerThread;
+  Mass sum = 0;
+#pragma unroll
+  for (int b = 0; b < kBinsPerThread; ++b) sum += bins[own + b];
+  Mass running = sum;
+#pragma unroll
+  for (int distance = 1; distance < kWaveSize; distance *= 2) {
+    const Mass other = __shfl_up(running, distance);
+    if (lane >= distance) running += other;
+  }
+  if (lane == kWaveSize - 1) wave_sum[wave] = running;
+  if (threadIdx.x == 0) place[0] = {0, 1};  // should all bins be empty
+  __syncthreads();
+
+  Mass before = running - sum, total = 0;
+#pragma unroll
+  for (int w = 0; w < kWaves; ++w) {
+    if (w < wave) before += wave_sum[w];
+    total += wave_sum[w];
+  }
+  const Mass wanted = target(total);
+  if (before < wanted && wanted <= before + sum) {
+    int b = own;
+    while (before + bins[b] < wanted) before += bins[b++];
+    place[0] = {b, wanted - before};
+  }
+  __syncthreads();
+  return place[0];
+}
+
+/// The n-th smallest id, from 1, of those with this key.
+__device__ int nth_token(const Logits& logits, uint32_t key, Mass n) {
+  constexpr int kWaves = kThreads / kWaveSize;
+  HIPGPT_SHARED(int, wave_count, [kWaves]);
+  HIPGPT_SHARED(int, found, [1]);
+  const int lane = threadIdx.x % kWaveSize, wave = threadIdx.x / kWaveSize;
+  // Every wave takes a stretch of the ids: first it counts in it, then one of them knows that it has the
+  // n-th.
+  const int stretch = (logits.count + kWaves - 1) / kWaves;
+  const int begin = wave * stretch, end = begin + stretch < logits.count ? begin + stretch : logits.count;
+  int count = 0;
+#pragma unroll 8
+  for (int id = begin + lane; id < end; id += kWaveSize) count += logits.key(id) == key;
+  count = wave_reduce(count, Add());
+  if (lane == 0) wave_count[wave] = count;
+  if (threadIdx.x == 0) found[0] = 0;
+  __syncthreads();
+
+  Mass before = 0;
+  for (int w = 0; w < wave; ++w) before += wave_count[w];
+  if (before < n && n <= before + count) {
+    for (int first = begin; before < n; first += kWaveSize) {
+      const int id = first + lane;
+      const bool equal = id < end && logits.key(id) == key;
+      const unsigned long long votes = __ballot(equal);
+      const Mass rank = before + __popcll(votes & ((1ull << lane) - 1)) + 1;
+      if (equal && rank == n) found[0] = id;
+      before += __popcll(votes);
+    }
+  }
+  __syncthreads();
+  return found[0];
+}
+
+/// Of the tokens from the likeliest to `last`, the first at which the running sum of measure(key) reaches
+/// target(sum of all). `low` may be any key that is not above the answer's.
+template <typename Measure, typename Target>
+__device__ Candidate find(const Bins& bins, const Logits& logits, uint32_t high, uint32_t low, Candidate last,
+                          Measure measure, Target target) {
+  Mass rest = 0;
+  for (bool first = true, done = false; !done; first = false) {
+    const int bits = 32 - __clz(static_cast<int>(high - low));
+    const int shift = bits > kBinBits ? bits - kBinBits : 0;
+    bins.clear();
+    __syncthreads();
+    for_each_token(logits, [&](uint32_t key, int id) {
+      if (key < low || key > high || (key == last.key && id > last.id)) return;
+      const Mass m = measure(key);
+      if (m > 0) bins.add((high - key) >> shift, m);
+    });
+    __syncthreads();
+    const Place place = find_bin(bins, [&](Mass total) { return first ? target(total) : rest; });
+    rest = place.rest;
+    high -= static_cast<uint32_t>(place.bin) << shift;
+    const uint32_t others = (1u << shift) - 1;  // keys in the bin beside the highest
+    low = high - low > others ? high - others : low;
+    done = shift == 0;
+  }
+  // Equal logits weigh the same.
+  const Mass each = measure(high);
+  return {high, nth_token(logits, high, each == 0 ? 1 : (rest + each - 1) / each)};
+}
+
+/// In [0, 1), with the 53 bits of a double.
+__device__ double uniform_draw(const Rules& rules, int32_t n) {
+  uint32_t x[4] = {static_cast<uint32_t>(n), 0, 0, static_cast<uint32_t>(RandomUse::kSampling)};
+  philox4x32_10(x, rules.key0, rules.key1);
+  return static_cast<double>(join_bits(x[0], x[1]) >> 11) * 0x1p-53;
+}
+
+__device__ int draw_token(const Logits& logits, const Rules& rules, const Survey& survey, int32_t n) {
+  HIPGPT_SHARED(unsigned, halves, [2][kBins]);
+  const Bins bins = {halves[0], halves[1]};
+  const uint32_t high = survey.first.key;
+  Candidate last = {0, logits.count};
+  if (rules.top_k > 0 && rules.top_k < logits.count) {
+    last = find(
+        bins, logits, high, survey.kth_low, last, [](uint32_t) { return Mass{1}; },
+        [&](Mass) { return static_cast<Mass>(rules.top_k); });
+  }
+  const double top = logit_of(high);
+  const auto weight = [&](uint32_t key) {
+    const double x = (logit_of(key) - top) * rules.inverse_temperature;
+    return x > -44.0 ? static_cast<Mass>(exp(x) * rules.unit) : Mass{0};  // e^-44 < 2^-63
+  };
+  if (rules.top_p < 1.0) {
+    last = find(bins, logits, high, last.key, last, weight, [&](Mass total) {
+      const double wanted = ceil(rules.top_p * static_cast<double>(total));
+      return wanted < 1.0 ? Mass{1} : static_cast<Mass>(wanted);
+    });
+  }
+  const double u = uniform_draw(rules, n);
+  const auto passes = [&](Mass total) { return static_cast<Mass>(u * static_cast<double>(total)) + 1; };
+  return find(bins, logits, high, last.key, last, weight, passes).id;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    sample_kernel(int32_t* token, const float* values, int32_t* seen, int32_t* draw, int count, Rules rules) {
+  const Logits logits = {values, seen, count, rules.penalty};
+  const int32_t n = *draw;
+  const Survey all = survey(logits, rules.top_k);
+  int id = -1;
+  if (!all.broken) id = rules.inverse_temperature == 0.0 ? all.first.id : draw_token(logits, rules, all, n);
+  if (threadIdx.x != 0) return;
+  *token = id;
+  if (id < 0) return;
+  seen[id] = 1;
+  *draw = n + 1;
+}
+
+__global__ void __launch_bounds__(256) increment_kernel(int32_t* counters, int count) {
+  const int i = blockIdx.x * 256 + threadIdx.x;
+  if (i < count) ++counters[i];
+}
+
+Rules make_rules(const Sampling& options, int vocab) {
+  int bits = 0;  // V <= 2^bits
+  while (int64_t{1} << bits < vocab) ++bits;
+  Rules rules;
+  rules.top_k = options.top_k;
+  rules.top_p = options.top_p;
+  rules.inverse_temperature = options.temperature == 0.0 ? 0.0 : 1.0 / options.temperature;
+  rules.penalty = static_cast<float>(options.repetition_penalty);
+  rules.key0 = static_cast<uint32_t>(options.seed);
+  rules.key1 = static_cast<uint32_t>(options.seed >> 32);
+  rules.unit = static_cast<double>(int64_t{1} << (62 - bits));
+  return rules;
+}
+
+}  // namespace
+
+void sample(const Queue& queue, int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int vocab,
+            const Sampling& options) {
+  hipLaunchKernelGGL(sample_kernel, dim3(1), dim3(kThreads), 0, queue.stream, token, logits, seen, draw,
+                     vocab, make_rules(options, vocab));
+  HIP_CHECK_LAUNCH("sample");
+}
+
+void increment(const Queue& queue, int32_t* counters, int count) {
+  hipLaunchKernelGGL(increment_kernel, dim3((count + 255) / 256), dim3(256), 0, queue.stream, counters,
+                     count);
+  HIP_CHECK_LAUNCH("increment");
+}
+
+}  // namespace hipgpt::hip

@@ -1,0 +1,190 @@
+// Softmax cross-entropy, and its gradient in place.
+//   cross_entropy                4 bytes an element and one exp; one pass with a running maximum and sum
+//   cross_entropy_with_gradient  8 bytes, z read and its gradient written, and two exps. The second pass
+//                                reads the row from the cache, last element first: what was read last is
+//                                there
+// Bound by memory: the floor is these bytes over its bandwidth.
+//
+// Up to 512 logits a row stays in the registers of a team of 32 threads, 8 teams a block; up to 16384 a block
+// of 256 takes it, above one of 1024. A row of GPT-2's 50257 logits begins at any multiple of 4 bytes, so a
+// block reads the aligned quads that cover it: its first and its last quad may belong to the neighbours in
+// part.
+#include <cfloat>
+
+#include "hip/check.h"
+#include "hip/kernel.h"
+#include "hip_kernels.h"
+
+namespace hipgpt::hip {
+
+namespace {
+
+constexpr int kTeam = 32, kTeamBlock = 256;
+
+// ---- A row in the registers of a team -------------------------------------------------------------------
+
+template <typename F>
+__device__ float team_reduce(float value, F f) {
+#pragma unroll
+  for (int distance = kTeam / 2; distance > 0; distance /= 2) value = f(value, __shfl_xor(value, distance));
+  return value;
+}
+
+template <int kPerThread, bool kGradient>
+__global__ void __launch_bounds__(kTeamBlock)
+    small_rows_kernel(float* losses, float* logits, const int32_t* targets, float scale, int rows,
+                      int vocab) {
+  const int lane = threadIdx.x % kTeam, row = blockIdx.x * (kTeamBlock / kTeam) + threadIdx.x / kTeam;
+  const int n = row < rows ? vocab : 0;  // a team without a row sees an empty one
+  const int target = row < rows ? targets[row] : 0;
+  float* z = logits + static_cast<int64_t>(row) * vocab;
+  float v[kPerThread];
+  float top = -FLT_MAX;  // of no number: an infinite one would make NaN of -inf
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    const int j = i * kTeam + lane;
+    v[i] = j < n ? z[j] : -INFINITY;
+    top = v[i] > top ? v[i] : top;  // NaN is passed over here, and comes back in the sum
+  }
+  top = team_reduce(top, Max());
+  float total = 0.0f, wanted = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    if (i * kTeam + lane == target) wanted = v[i];
+    v[i] = expf(v[i] - top);
+    total += v[i];
+  }
+  total = team_reduce(total, Add());
+  if (row < rows && lane == target % kTeam) losses[row] = logf(total) + (top - wanted);
+  if constexpr (kGradient) {
+    const float factor = scale / total;
+#pragma unroll
+    for (int i = 0; i < kPerThread; ++i) {
+      const int j = i * kTeam + lane;
+      if (j < n) z[j] = v[i] * factor - (j == target ? scale : 0.0f);
+    }
+  }
+}
+
+// ---- A row of a block -----------------------------------------------------------------------------------
+
+/// A row as aligned quads: quad q holds the columns 4 q - skip ... 4 q - skip + 3.
+struct Quads {
+  float* row;
+  int width, skip, count;
+
+  __device__ Quads(float* row, int width)
+      : row(row),
+        width(width),
+        skip(static_cast<int>(reinterpret_cast<uintptr_t>(row) / sizeof(float) % 4)),
+        count((skip + width + 3) / 4) {}
+
+  __device__ int column(int q) const { return 4 * q - skip; }
+  __device__ bool whole(int q) const { return column(q) >= 0 && column(q) + 4 <= width; }
+  __device__ float at(int j) const { return j >= 0 && j < width ? row[j] : -INFINITY; }
+
+  __device__ float4 load(int q) const {
+    const int j = column(q);
+    if (whole(q)) return *reinterpret_cast<const float4*>(row + j);
+    return make_float4(at(j), at(j + 1), at(j + 2), at(j + 3));
+  }
+
+  __device__ void store(int q, float4 v) const {
+    const int j = column(q);
+    if (whole(q)) {
+      *reinterpret_cast<float4*>(row + j) = v;
+      return;
+    }
+    const float values[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (j + i >= 0 && j + i < width) row[j + i] = values[i];
+  }
+};
+
+struct Softmax {
+  float top, total;  // max z and sum e^(z - top)
+};
+
+/// Reads the row once: whenever the maximum grows, the sum so far is scaled down to it.
+template <int kThreads>
+__device__ Softmax reduce_row(const Quads& quads) {
+  float top = -FLT_MAX, total = 0.0f;
+#pragma unroll 4
+  for (int q = threadIdx.x; q < quads.count; q += kThreads) {
+    const float4 z = quads.load(q);
+    const float largest = fmaxf(fmaxf(z.x, z.y), fmaxf(z.z, z.w));
+    if (largest > top) {
+      total *= expf(top - largest);
+      top = largest;
+    }
+    total += (expf(z.x - top) + expf(z.y - top)) + (expf(z.z - top) + expf(z.w - top));
+  }
+  const float row_top = block_reduce<kThreads>(top, -FLT_MAX, Max());
+  return {row_top, block_sum<kThreads>(total * expf(top - row_top))};
+}
+
+template <int kThreads, bool kGradient>
+__global__ void __launch_bounds__(kThreads)
+    row_kernel(float* losses, float* logits, const int32_t* targets, float scale, int vocab) {
+  const int row = blockIdx.x, target = targets[row];
+  const Quads quads(logits + static_cast<int64_t>(row) * vocab, vocab);
+  const float wanted = quads.row[target];
+  const Softmax softmax =
+      reduce_row<kThreads>(quads);  // ends with a barrier: `wanted` is read before the writes
+  if (threadIdx.x == 0) losses[row] = logf(softmax.total) + (softmax.top - wanted);
+  if constexpr (kGradient) {
+    const float factor = scale / softmax.total;
+    const int passes = (quads.count + kThreads - 1) / kThreads;
+#pragma unroll 4
+    for (int q = threadIdx.x + (passes - 1) * kThreads; q >= 0; q -= kThreads) {
+      if (q >= quads.count) continue;
+      float4 z = quads.load(q);
+      z.x = expf(z.x - softmax.top) * factor;
+      z.y = expf(z.y - softmax.top) * factor;
+      z.z = expf(z.z - softmax.top) * factor;
+      z.w = expf(z.w - softmax.top) * factor;
+      const int at = target - quads.column(q);
+      if (at == 0) z.x -= scale;
+      if (at == 1) z.y -= scale;
+      if (at == 2) z.z -= scale;
+      if (at == 3) z.w -= scale;
+      quads.store(q, z);
+    }
+  }
+}
+
+/// `logits` are written only if kGradient.
+template <bool kGradient>
+void launch(const Queue& queue, float* losses, float* logits, const int32_t* targets, float scale, int rows,
+            int vocab) {
+  const dim3 team_grid((rows + kTeamBlock / kTeam - 1) / (kTeamBlock / kTeam));
+  if (vocab <= 128) {
+    hipLaunchKernelGGL((small_rows_kernel<4, kGradient>), team_grid, dim3(kTeamBlock), 0, queue.stream,
+                       losses, logits, targets, scale, rows, vocab);
+  } else if (vocab <= 512) {
+    hipLaunchKernelGGL((small_rows_kernel<16, kGradient>), team_grid, dim3(kTeamBlock), 0, queue.stream,
+                       losses, logits, targets, scale, rows, vocab);
+  } else if (vocab <= 16384) {
+    hipLaunchKernelGGL((row_kernel<256, kGradient>), dim3(rows), dim3(256), 0, queue.stream, losses, logits,
+                       targets, scale, vocab);
+  } else {
+    hipLaunchKernelGGL((row_kernel<1024, kGradient>), dim3(rows), dim3(1024), 0, queue.stream, losses, logits,
+                       targets, scale, vocab);
+  }
+  HIP_CHECK_LAUNCH("cross_entropy");
+}
+
+}  // namespace
+
+void cross_entropy(const Queue& queue, float* losses, const float* logits, const int32_t* targets, int rows,
+                   int vocab) {
+  launch<false>(queue, losses, const_cast<float*>(logits), targets, 0.0f, rows, vocab);
+}
+
+void cross_entropy_with_gradient(const Queue& queue, float* losses, float* logits, const int32_t* targets,
+                                 float scale, int rows, int vocab) {
+  launch<true>(queue, losses, logits, targets, scale, rows, vocab);
+}
+
+}  // namespace hipgpt::hip
