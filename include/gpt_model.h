@@ -35,9 +35,16 @@ class GPTModel {
   /// fewer.
   double loss(const int32_t* inputs, const int32_t* targets, int batch);
 
-  /// The same with dropout, and its gradient times `scale` is added to `grads`.
+  /// The same with dropout, and its gradient times `scale` is added to `grads`. `pass` counts the forward
+  /// passes of a run, for dropout.
   double loss_and_gradients(const int32_t* inputs, const int32_t* targets, int batch, Parameters& grads,
-                            float scale, const Dropout& dropout);
+                            float scale, const Dropout& dropout, uint32_t pass);
+
+  /// The two halves of loss_and_gradients(), for whoever does not want to wait for each loss: a batch to the
+  /// device, and operations that can be recorded. The result, [1], is the sum of the losses of all B*T
+  /// tokens.
+  void set_batch(const int32_t* inputs, const int32_t* targets, int batch, uint32_t pass);
+  Tensor compute_loss_and_gradients(Parameters& grads, float scale, const Dropout& dropout);
 
   /// Logits [B*T,V] in host memory of the planned pass, for tests and evaluation.
   std::vector<float> logits(const int32_t* inputs, int batch);
@@ -48,25 +55,34 @@ class GPTModel {
   class Cache;
   std::unique_ptr<Cache> make_cache() const;
 
-  /// Appends tokens to the cached sequence (at most S in all) and returns the logits [V] after the last one.
-  std::span<const float> extend(Cache& cache, std::span<const int32_t> tokens) const;
+  /// Appends tokens to the cached sequence (at most S in all) and returns the logits [1,V] after the last
+  /// one.
+  Tensor extend(Cache& cache, std::span<const int32_t> tokens) const;
+
+  /// The same for one token, int32 [1,1] on the device, as operations that can be recorded. Whoever runs them
+  /// says so to the cache, by Cache::appended().
+  Tensor append(Cache& cache, Tensor token) const;
 
  private:
   struct Workspace;
 
   /// Fills the workspace up to the hidden states that the head reads, and returns them, [batch*T,E].
-  Tensor forward(const int32_t* inputs, int batch, const Dropout& dropout);
+  Tensor forward(Dropout dropout);
+
+  /// Logits [1,V] after the last of `tokens` [1,T], which follow the cached ones.
+  Tensor forward_cached(Cache& cache, Tensor tokens) const;
 
   /// logits = hidden W^T + b for some rows of hidden states.
   void head(Tensor logits, Tensor hidden) const;
 
-  /// Turns workspace dx [batch*T,E] from the gradient of the head's input into that of every parameter.
-  void backward(int batch, Parameters& grads, const Dropout& dropout);
+  /// Turns workspace dhidden [batch*T,E], the gradient of the head's input, into that of every parameter.
+  void backward(Parameters& grads, Dropout dropout);
 
-  /// Head, loss and, if `grads` is given, their gradient, for kHeadRows rows at a time, so that the logits of
-  /// a large vocabulary never lie in memory all at once.
-  double head_loss(Tensor hidden, const int32_t* targets, Parameters* grads, float scale);
+  /// Head, loss and, if `grads` is given, their gradient, for some rows at a time, so that the logits of a
+  /// large vocabulary never lie in memory all at once. Returns the sum of the losses, [1].
+  Tensor head_loss(Tensor hidden, Parameters* grads, float scale);
 
+  double mean(Tensor total_loss) const;
   Tensor head_weight(const Parameters& parameters) const;
 
   Device& device_;
@@ -82,6 +98,7 @@ class GPTModel::Cache {
  public:
   int64_t length() const { return length_; }
   void clear() { length_ = 0; }
+  void appended() { ++length_; }
 
  private:
   friend class GPTModel;
@@ -91,8 +108,7 @@ class GPTModel::Cache {
   std::vector<LayerCache> layers_;
   LayerActivations keep_;
   LayerScratch scratch_;
-  Tensor tokens_, x_, y_, mean_, rstd_, logits_;
-  std::vector<float> host_logits_;
+  Tensor tokens_, past_, x_, y_, mean_, rstd_, logits_;
   int64_t length_ = 0;
 };
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "sampler.h"
+#include "device.h"
 
 namespace hipgpt {
 
@@ -14,7 +14,7 @@ struct GenerationRun {
   int64_t num_tokens = 50;
   int64_t stop_token = -1;  ///< -1: <|endoftext|>, if the vocabulary has it
 
-  SamplingOptions sampling;      ///< its seed is replaced by `seed`
+  Sampling sampling;             ///< its seed is replaced by `seed`
   std::optional<uint64_t> seed;  ///< none: a random one, which is reported
 
   std::string run_name;               ///< of train_gpt --run-name, or empty

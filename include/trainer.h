@@ -45,9 +45,12 @@ class Trainer {
   int64_t step() const { return optimizer_.step; }
   OptimizerState& optimizer() { return optimizer_; }
 
-  /// One update. Throws NotFinite, and leaves the weights as they were, if the loss or the gradient is not
-  /// finite.
-  StepResult train_step();
+  /// One update. It may return before the device has done it.
+  void train_step();
+
+  /// Of the newest step, for which it waits. Throws NotFinite if the loss or the gradient of any step since
+  /// the last call was not finite; that step left the weights as they were.
+  StepResult last_step();
 
   struct NotFinite {
     int64_t step;
@@ -55,13 +58,25 @@ class Trainer {
   };
 
  private:
+  /// Steps whose losses may wait on the device to be read.
+  static constexpr int64_t kUnread = 64;
+
+  Tensor result(int64_t step) const { return results_.rows(step % kUnread, 1); }
+  void upload_rates(int64_t step);
+
   GPTModel& model_;
   const DataLoader& data_;
   TrainerOptions options_;
   Parameters gradients_;
   OptimizerState optimizer_;
-  Buffer norm_memory_;
+  Buffer memory_;
+  Tensor norm_, rates_;  // [1], [3]: see Device::adamw
+  Tensor results_;       // [kUnread, grad_accum + 1]: of a step, the losses of its passes and the norm
+  std::unique_ptr<Device::Sequence> pass_, update_;
+  Tensor loss_;  // of a pass, on the device
   std::vector<int32_t> inputs_, targets_;
+  int64_t unread_ = 0;  // newest steps whose results are still on the device
+  StepResult last_{};
 };
 
 /// Mean cross-entropy in nats over up to `max_batches` sequential batches, evenly spread over the loader's

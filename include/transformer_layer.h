@@ -42,43 +42,57 @@ struct LayerScratch {
   Tensor dff;             // [R,F]
 };
 
+/// A LayerNorm of the residual stream: its weights, and where its result goes. None (`!norm.y`) where the
+/// stream is read as it is.
+struct ResidualNorm {
+  Tensor y, mean, rstd;  // [R,E], [R], [R]
+  Tensor weight, bias;   // [E]
+};
+
 /// Keys and values of one layer for the tokens seen so far, each [S,E].
 struct LayerCache {
   Tensor keys, values;
 };
 
+/// sum = x + dropout(branch), and `norm` of it, if there is one.
+void add_branch(Device& device, Tensor sum, const ResidualNorm& norm, Tensor x, Tensor branch,
+                const Dropout& dropout);
+
 class TransformerLayer {
  public:
   TransformerLayer(Device& device, const ModelConfig& config, const Parameters& weights, int index);
 
-  /// y = layer(x) for B sequences of T tokens; x, y [B*T,E]. `keep` is filled for backward().
-  void forward(Tensor y, Tensor x, int batch, int seq_len, const LayerActivations& keep,
-               const LayerScratch& scratch, Dropout dropout) const;
+  /// The LayerNorm through which this layer reads the residual stream. Whoever makes the stream also applies
+  /// it, since an addition and a LayerNorm in one pass read and write less memory than two.
+  ResidualNorm input_norm(const LayerActivations& keep) const;
+
+  /// y = layer(x), and y's LayerNorm `next`, for B sequences of T tokens; x, y [B*T,E]. input_norm() has been
+  /// applied to x. `keep` is filled for backward().
+  void forward(Tensor y, const ResidualNorm& next, Tensor x, int batch, int seq_len,
+               const LayerActivations& keep, const LayerScratch& scratch, const Dropout& dropout) const;
 
   /// dx [B*T,E] holds dL/dy and is turned into dL/dx in place; the gradients of the weights are added to
   /// `grads`.
   void backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& keep,
-                const LayerScratch& scratch, const LayerTensors& grads, Dropout dropout) const;
+                const LayerScratch& scratch, const LayerTensors& grads, const Dropout& dropout) const;
 
-  /// y = layer(x) for T new tokens of one sequence that follow `past` tokens in the cache.
-  void forward_cached(Tensor y, Tensor x, const LayerCache& cache, int64_t past, const LayerActivations& keep,
-                      const LayerScratch& scratch) const;
+  /// The same as forward() for T new tokens of one sequence that follow `past` (int32 [1]) tokens in the
+  /// cache.
+  void forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache, Tensor past,
+                      const LayerActivations& keep, const LayerScratch& scratch) const;
 
  private:
   enum DropoutSite { kProbabilities, kAttentionBranch, kFeedForwardBranch };
 
   /// qkv = QKV(LN1 x).
-  void before_attention(Tensor x, const LayerActivations& keep) const;
+  void before_attention(const LayerActivations& keep) const;
 
   /// middle = x + dropout(O(attention)),  y = middle + dropout(FF2(act(FF1(LN2 middle)))).
-  void after_attention(Tensor y, Tensor x, const LayerActivations& keep, const LayerScratch& scratch,
-                       const Dropout& dropout) const;
+  void after_attention(Tensor y, const ResidualNorm& next, Tensor x, const LayerActivations& keep,
+                       const LayerScratch& scratch, const Dropout& dropout) const;
 
   /// The gradient of the branch that was added to the residual stream: dy through the dropout's mask.
   Tensor branch_gradient(Tensor dy, const LayerScratch& scratch, const Dropout& dropout) const;
-
-  /// Of y = x W + b:  dW += x^T dy,  db += sum_rows dy,  dx = dy W^T.
-  void linear_backward(Tensor dx, Tensor dy, Tensor x, Tensor w, Tensor dw, Tensor db) const;
 
   Dropout site(Dropout dropout, DropoutSite which) const;
 

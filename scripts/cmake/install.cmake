@@ -24,6 +24,10 @@ if(hipgpt_openblas_library)
   list(TRANSFORM hipgpt_link_names REPLACE "^openblas$" ${openblas_name})
 endif()
 
+# The runtime of the GPU.
+list(APPEND hipgpt_link_names ${hipgpt_hip_link_libraries})
+list(APPEND hipgpt_link_directories ${hipgpt_hip_link_directory})
+
 add_library(hipgpt::hipgpt ALIAS hipgpt) # the same name for who takes this folder in with add_subdirectory()
 
 install(TARGETS hipgpt ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

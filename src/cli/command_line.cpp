@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/run_main.h"
+#include "device.h"
 
 namespace hipgpt {
 
@@ -35,11 +36,27 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
   app_.allow_config_extras(CLI::config_extras_mode::error);
 }
 
+void CommandLine::device(std::string& name, int& threads) {
+  option("--device", name, "auto (a GPU if there is one), cpu or hip")
+      ->check(CLI::IsMember({"auto", "cpu", "hip"}))
+      ->capture_default_str();
+  number("--threads", threads, 0, 4096, "Threads of the CPU; 0: one for each core")->capture_default_str();
+  const auto list = [] {
+    std::string text;
+    for (const DeviceInfo& info : list_devices()) {
+      text += fmt::format("{}{:<4} {}", text.empty() ? "" : "\n", info.name, info.description);
+    }
+    throw CLI::CallForVersion(text, 0);  // is printed, and the program ends
+  };
+  app_.add_flag_callback(spellings("--list-devices"), list, "Show what --device can choose from")
+      ->group(group_);
+}
+
 bool CommandLine::parse(int argc, char** argv, int& exit_status) {
   try {
     app_.parse(argc, argv);
     return true;
-  } catch (const CLI::Success& asked) {  // --help, --version
+  } catch (const CLI::Success& asked) {  // --help, --version, --list-devices
     exit_status = app_.exit(asked);
     return false;
   } catch (const CLI::ConfigError& mistake) {

@@ -42,6 +42,9 @@ class CommandLine {
     return app_.add_flag(spellings(name), value, help)->group(group_);
   }
 
+  /// --device, --threads and --list-devices.
+  void device(std::string& name, int& threads);
+
   /// The heading in --help for the options that follow.
   void group(const std::string& name) { group_ = name; }
 

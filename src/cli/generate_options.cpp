@@ -6,7 +6,7 @@ namespace hipgpt {
 
 bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit_status) {
   CommandLine line("generate", "Continues a prompt with a model that train_gpt has trained.");
-  SamplingOptions& s = run.sampling;
+  Sampling& s = run.sampling;
 
   line.group("Text");
   line.option("--prompt", run.prompt, "Text to continue")->required();
@@ -30,8 +30,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.number("--step", run.step, 0, 1e9, "The checkpoint of this step of a named run (the latest)");
   line.name("--ckpt", run.checkpoint, "Use this checkpoint file")->excludes("--run-name")->excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
-  line.option("--device", run.device, "auto or cpu")->capture_default_str();
-  line.number("--threads", run.threads, 0, 4096, "Threads; 0: one for each core")->capture_default_str();
+  line.device(run.device, run.threads);
   return line.parse(argc, argv, exit_status);
 }
 

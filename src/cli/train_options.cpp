@@ -96,8 +96,7 @@ void declare_run(CommandLine& line, TrainingRun& run) {
       ->capture_default_str();
   line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps")
       ->capture_default_str();
-  line.option("--device", run.device, "auto or cpu")->capture_default_str();
-  line.number("--threads", run.threads, 0, 4096, "Threads; 0: one for each core")->capture_default_str();
+  line.device(run.device, run.threads);
 }
 
 }  // namespace

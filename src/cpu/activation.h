@@ -37,4 +37,14 @@ void with_activation(Activation act, const F& f) {
   }
 }
 
+/// The same with act's derivative.
+template <typename F>
+void with_slope(Activation act, const F& f) {
+  switch (act) {
+    case Activation::kNone: return f([](float) { return 1.0f; });
+    case Activation::kRelu: return f([](float x) { return relu_slope(x); });
+    case Activation::kGelu: return f([](float x) { return gelu_slope(x); });
+  }
+}
+
 }  // namespace hipgpt::cpu

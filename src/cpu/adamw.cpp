@@ -40,16 +40,16 @@ void CpuDevice::norm(Tensor out, Tensor x) {
       std::sqrt(sum_in_chunks(threads_, partial_sums_, x, [](double v) { return v * v; })));
 }
 
-void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
-                      const AdamWStep& step) {
+void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
+                      const AdamW& options) {
   assert(params.size() == grads.size() && m.size() == grads.size() && v.size() == grads.size());
   const float norm = *grad_norm.f32();
+  if (!std::isfinite(norm)) return;
   const float clip =
-      step.max_grad_norm > 0.0f && norm > step.max_grad_norm ? step.max_grad_norm / norm : 1.0f;
-  const double t = static_cast<double>(step.step);
-  const auto rate1 = static_cast<float>(step.learning_rate / (1.0 - std::pow(step.beta1, t)));
-  const auto scale2 = static_cast<float>(1.0 / (1.0 - std::pow(step.beta2, t)));
-  const float b1 = step.beta1, b2 = step.beta2, eps = step.epsilon;
+      options.max_grad_norm > 0.0f && norm > options.max_grad_norm ? options.max_grad_norm / norm : 1.0f;
+  const float learning_rate = rates.f32()[0];
+  const float rate1 = learning_rate * rates.f32()[1], scale2 = rates.f32()[2];
+  const float b1 = options.beta1, b2 = options.beta2, eps = options.epsilon;
   float *p = params.f32(), *m1 = m.f32(), *m2 = v.f32();
   const float* g = grads.f32();
 
@@ -62,9 +62,9 @@ void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor gr
       p[i] = keep * p[i] - rate1 * m1[i] / (std::sqrt(m2[i] * scale2) + eps);
     }
   };
-  const float kept = 1.0f - step.learning_rate * step.weight_decay;
+  const float kept = 1.0f - learning_rate * options.weight_decay;
   cpu::parallel_ranges(threads_, params.size(), kChunk, [=](int64_t begin, int64_t end) {
-    const int64_t border = std::clamp(step.decayed, begin, end);
+    const int64_t border = std::clamp(options.decayed, begin, end);
     update(begin, border, kept);
     update(border, end, 1.0f);
   });

@@ -162,7 +162,8 @@ void CpuDevice::attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor 
 }
 
 void CpuDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
-                                 int64_t past) {
+                                 Tensor past_length) {
+  const int64_t past = *past_length.i32();
   const int64_t count = qkv.dim(0), width = qkv.dim(1) / 3, d = width / heads;
   assert(past + count <= keys.dim(0));
   for (int64_t i = 0; i < count; ++i) {

@@ -55,16 +55,36 @@ void CpuDevice::copy_to_host(void* host, Tensor src) {
   std::memcpy(host, src.data(), src.bytes());
 }
 
+void CpuDevice::copy(Tensor dst, Tensor src) {
+  std::memcpy(dst.data(), src.data(), dst.bytes());
+}
+
+int64_t CpuDevice::working_set() const {
+  return 5 << 20;  // stays in the last-level cache between the operations that write and read it
+}
+
+namespace {
+
+class Calls final : public Device::Sequence {
+ public:
+  explicit Calls(std::function<void()> f) : f_(std::move(f)) {}
+  void run() override { f_(); }
+
+ private:
+  std::function<void()> f_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device::Sequence> CpuDevice::record(std::function<void()> f) {
+  return std::make_unique<Calls>(std::move(f));
+}
+
 void CpuDevice::set_zero(Tensor t) {
   auto* bytes = static_cast<std::byte*>(t.data());
   cpu::parallel_ranges(threads_, static_cast<int64_t>(t.bytes()), 1 << 18, [=](int64_t begin, int64_t end) {
     std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
   });
-}
-
-std::unique_ptr<Device> make_device(const std::string& name, int threads) {
-  if (name == "cpu" || name == "auto") return std::make_unique<CpuDevice>(threads);
-  throw Error(fmt::format("--device {}: this build has no such device; it has: auto, cpu", name));
 }
 
 }  // namespace hipgpt

@@ -22,24 +22,29 @@ class CpuDevice final : public Device {
   void release(void* memory) noexcept override;
   void copy_to_device(Tensor dst, const void* host) override;
   void copy_to_host(void* host, Tensor src) override;
+  void copy(Tensor dst, Tensor src) override;
   void set_zero(Tensor t) override;
+  int64_t working_set() const override;
+  std::unique_ptr<Sequence> record(std::function<void()> f) override;
 
   void matmul(Tensor c, Tensor a, Op op_a, Tensor b, Op op_b, bool accumulate) override;
   void linear(Tensor y, Tensor x, Tensor w, Op op_w, Tensor b, Activation act, Tensor pre) override;
-  void bias_backward(Tensor db, Tensor dy) override;
-  void activation_backward(Tensor dx, Tensor dy, Tensor pre, Activation act) override;
+  void linear_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w, Op op_w,
+                       Activation act, Tensor pre) override;
 
-  void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, int64_t first_position) override;
+  void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) override;
   void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) override;
 
   void layernorm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor w, Tensor b) override;
+  void residual_layernorm(Tensor sum, Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor branch,
+                          const Dropout& dropout, Tensor w, Tensor b) override;
   void layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w, Tensor mean,
                           Tensor rstd) override;
 
   void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) override;
   void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
                           const Dropout& dropout) override;
-  void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, int64_t past) override;
+  void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past) override;
 
   void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) override;
   void dropout_backward(Tensor dbranch, Tensor dy, const Dropout& dropout) override;
@@ -49,8 +54,11 @@ class CpuDevice final : public Device {
 
   void sum(Tensor out, Tensor x) override;
   void norm(Tensor out, Tensor x) override;
-  void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
-             const AdamWStep& step) override;
+  void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
+             const AdamW& options) override;
+
+  void sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) override;
+  void increment(Tensor counters) override;
 
  private:
   cpu::ThreadPool threads_;

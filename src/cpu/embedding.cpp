@@ -6,11 +6,12 @@
 
 namespace hipgpt {
 
-void CpuDevice::embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, int64_t first_position) {
+void CpuDevice::embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
   const int64_t seq_len = tokens.dim(1), width = wte.dim(1);
-  assert(y.size() == tokens.size() * width && first_position + seq_len <= wpe.dim(0));
+  const int64_t first = first_position ? *first_position.i32() : 0;
+  assert(y.size() == tokens.size() * width && first + seq_len <= wpe.dim(0));
   const int32_t* ids = tokens.i32();
-  const float *token_rows = wte.f32(), *position_rows = wpe.f32() + first_position * width;
+  const float *token_rows = wte.f32(), *position_rows = wpe.f32() + first * width;
   float* out = y.f32();
   cpu::parallel_ranges(threads_, tokens.size(), cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

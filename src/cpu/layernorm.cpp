@@ -38,6 +38,12 @@ void CpuDevice::layernorm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor w
   });
 }
 
+void CpuDevice::residual_layernorm(Tensor sum, Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor branch,
+                                   const Dropout& dropout, Tensor w, Tensor b) {
+  add_dropout(sum, x, branch, dropout);
+  layernorm(y, mean, rstd, sum, w, b);
+}
+
 void CpuDevice::layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w,
                                    Tensor mean, Tensor rstd) {
   const int64_t rows = x.dim(0), width = x.dim(1);

@@ -123,19 +123,45 @@ void CpuDevice::linear(Tensor y, Tensor x, Tensor w, Op op_w, Tensor b, Activati
   });
 }
 
-void CpuDevice::bias_backward(Tensor db, Tensor dy) {
-  assert(db.size() == dy.dim(1));
-  constexpr int64_t kColumns = 64;  // a piece sums 64 columns, so that no two threads share a sum
-  float* sums = db.f32();
-  const float* in = dy.f32();
-  const int64_t rows = dy.dim(0), n = dy.dim(1);
-  cpu::parallel_ranges(threads_, n, kColumns, [=](int64_t begin, int64_t end) {
+namespace {
+
+/// sums[j] += sum_i in[i,j]: a piece sums 64 columns, so that no two threads share a sum.
+void add_column_sums(cpu::ThreadPool& threads, float* sums, const float* in, int64_t rows, int64_t n) {
+  constexpr int64_t kColumns = 64;
+  cpu::parallel_ranges(threads, n, kColumns, [=](int64_t begin, int64_t end) {
     float total[kColumns] = {};
     for (int64_t i = 0; i < rows; ++i) {
       const float* row = in + i * n + begin;
       for (int64_t j = 0; j < end - begin; ++j) total[j] += row[j];
     }
     for (int64_t j = begin; j < end; ++j) sums[j] += total[j - begin];
+  });
+}
+
+}  // namespace
+
+void CpuDevice::linear_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w, Op op_w,
+                                Activation act, Tensor pre) {
+  if (op_w == Op::kNone) {
+    matmul(dw, x, Op::kTranspose, dy, Op::kNone, true);
+  } else {
+    matmul(dw, dy, Op::kTranspose, x, Op::kNone, true);
+  }
+  if (db) add_column_sums(threads_, db.f32(), dy.f32(), dy.dim(0), dy.dim(1));
+
+  const Product product(dx, dy, Op::kNone, w, op_w == Op::kNone ? Op::kTranspose : Op::kNone, false);
+  if (act == Activation::kNone) return for_each_tile(threads_, product, [](auto...) {});
+  const float* before = pre.f32();
+  const int64_t n = product.n;
+  cpu::with_slope(act, [&](auto slope) {
+    for_each_tile(threads_, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
+      for (int64_t i = i0; i < i0 + rows; ++i) {
+        float* out = product.c + i * n;
+        const float* z = before + i * n;
+#pragma omp simd
+        for (int64_t j = j0; j < j0 + cols; ++j) out[j] *= slope(z[j]);
+      }
+    });
   });
 }
 

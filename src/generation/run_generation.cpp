@@ -72,7 +72,7 @@ void run_generation(const GenerationRun& run) {
   GPTModel model(*device, checkpoint.info().config);
   checkpoint.load_into(model);
 
-  SamplingOptions sampling = run.sampling;
+  Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();
   remark(fmt::format("{}: step {}, {} parameters; {}; seed {}\n", path, checkpoint.info().step,
                      model.layout().num_elements, device->description(), sampling.seed));

@@ -13,9 +13,12 @@ namespace {
 
 using Op = Device::Op;
 
-/// 256 rows of 5,000 logits are 5 MB: they stay in the last-level cache between the products that make and
-/// use them.
-constexpr int64_t kHeadRows = 256;
+/// How many rows of logits are made, used and forgotten at a time: as many as the device likes to work on,
+/// but enough for efficient matrix products.
+int64_t head_rows(const Device& device, int64_t vocab_size, int64_t rows) {
+  const int64_t fit = device.working_set() / static_cast<int64_t>(vocab_size * sizeof(float)) / 32 * 32;
+  return std::min(rows, std::max<int64_t>(fit, 256));
+}
 
 void plan_activations(MemoryPlan& plan, LayerActivations& a, const ModelConfig& c, int64_t rows) {
   const int64_t E = c.embed_dim, F = c.ff_hidden_dim;
@@ -47,19 +50,24 @@ void plan_scratch(MemoryPlan& plan, LayerScratch& s, const ModelConfig& c, int64
 
 /// Everything a pass over [B,T] tokens needs besides weights and gradients.
 struct GPTModel::Workspace {
-  int batch, seq_len;
+  int seq_len;
   bool gradients;
+  int64_t head_rows;
+  int batch = 0;  // at hand
   Buffer memory;
-  Tensor tokens, targets;  // [B,T], [R]
-  std::vector<Tensor> x;   // [R,E] each: the input of every layer, and the output of the last
+  std::vector<int32_t> host_batch;
+  Tensor batch_memory;    // inputs, targets and the number of the pass, in one piece: one copy brings a batch
+  std::vector<Tensor> x;  // [R,E] each: the input of every layer, and the output of the last
   std::vector<LayerActivations> layers;
   LayerScratch scratch;
   Tensor final_norm, final_mean, final_rstd;
-  Tensor logits, losses, loss;  // [kHeadRows,V], [R], [1]
+  Tensor logits, losses, loss;  // [head_rows,V], [R], [1]
   Tensor dhidden, dx;           // [R,E]
 
   Workspace(Device& device, const ModelConfig& c, int B, int T, bool with_gradients)
-      : batch(B), seq_len(T), gradients(with_gradients) {
+      : seq_len(T),
+        gradients(with_gradients),
+        head_rows(hipgpt::head_rows(device, c.vocab_size, static_cast<int64_t>(B) * T)) {
     const int64_t rows = static_cast<int64_t>(B) * T, E = c.embed_dim;
     const auto L = static_cast<size_t>(c.num_layers);
     // Without a backward pass nothing needs to be kept: all layers share the same memory.
@@ -67,8 +75,7 @@ struct GPTModel::Workspace {
     layers.resize(gradients ? L : 1);
 
     MemoryPlan plan;
-    plan.add(tokens, {B, T}, DType::kI32);
-    plan.add(targets, {rows}, DType::kI32);
+    plan.add(batch_memory, {2 * rows + 1}, DType::kI32);
     for (Tensor& t : x) plan.add(t, {rows, E});
     for (LayerActivations& a : layers) plan_activations(plan, a, c, rows);
     plan_scratch(plan, scratch, c, rows, gradients);
@@ -77,7 +84,7 @@ struct GPTModel::Workspace {
       plan.add(final_mean, {rows});
       plan.add(final_rstd, {rows});
     }
-    plan.add(logits, {std::min(rows, kHeadRows), c.vocab_size});
+    plan.add(logits, {head_rows, c.vocab_size});
     plan.add(losses, {rows});
     plan.add(loss, {1});
     if (gradients) {
@@ -87,8 +94,12 @@ struct GPTModel::Workspace {
     memory = plan.allocate(device);
   }
 
+  int64_t rows() const { return static_cast<int64_t>(batch) * seq_len; }
+  Tensor tokens() const { return batch_memory.rows(0, rows()).reshape({batch, seq_len}); }
+  Tensor targets() const { return batch_memory.rows(rows(), rows()); }
+  Tensor pass() const { return batch_memory.rows(2 * rows(), 1); }
   const LayerActivations& activations(size_t layer) const { return layers[gradients ? layer : 0]; }
-  Tensor input(size_t layer, int64_t rows) const { return x[gradients ? layer : layer % 2].rows(0, rows); }
+  Tensor input(size_t layer) const { return x[gradients ? layer : layer % 2].rows(0, rows()); }
 };
 
 GPTModel::GPTModel(Device& device, const ModelConfig& config)
@@ -116,90 +127,115 @@ void GPTModel::head(Tensor logits, Tensor hidden) const {
   device_.linear(logits, hidden, head_weight(weights_), Op::kTranspose, bias, Activation::kNone, {});
 }
 
-Tensor GPTModel::forward(const int32_t* inputs, int batch, const Dropout& dropout) {
+void GPTModel::set_batch(const int32_t* inputs, const int32_t* targets, int batch, uint32_t pass) {
   Workspace& w = *workspace_;
-  const int64_t rows = static_cast<int64_t>(batch) * w.seq_len;
-  const Tensor tokens = w.tokens.rows(0, batch);
-  device_.copy_to_device(tokens, inputs);
-
-  Tensor x = w.input(0, rows);
-  device_.embedding(x, tokens, weights_.tensor("transformer.wte.weight"),
-                    weights_.tensor("transformer.wpe.weight"), 0);
-  if (dropout.p > 0.0f) device_.add_dropout(x, {}, x, dropout);
-  for (size_t l = 0; l < layers_.size(); ++l) {
-    const Tensor y = w.input(l + 1, rows);
-    layers_[l].forward(y, x, batch, w.seq_len, w.activations(l), w.scratch, dropout);
-    x = y;
-  }
-  if (!config_.final_layernorm) return x;
-  const Tensor normed = w.final_norm.rows(0, rows);
-  device_.layernorm(normed, w.final_mean, w.final_rstd, x, weights_.tensor("transformer.ln_f.weight"),
-                    weights_.tensor("transformer.ln_f.bias"));
-  return normed;
+  w.batch = batch;
+  const auto rows = static_cast<size_t>(w.rows());
+  w.host_batch.assign(inputs, inputs + rows);
+  w.host_batch.insert(w.host_batch.end(), targets, targets + rows);
+  w.host_batch.push_back(static_cast<int32_t>(pass));
+  device_.copy_to_device(w.batch_memory.rows(0, 2 * w.rows() + 1), w.host_batch.data());
 }
 
-double GPTModel::head_loss(Tensor hidden, const int32_t* targets, Parameters* grads, float scale) {
+Tensor GPTModel::forward(Dropout dropout) {
+  Workspace& w = *workspace_;
+  dropout.pass = w.pass();
+  const size_t L = layers_.size();
+  ResidualNorm final_norm;
+  if (config_.final_layernorm) {
+    final_norm = {w.final_norm, w.final_mean, w.final_rstd, weights_.tensor("transformer.ln_f.weight"),
+                  weights_.tensor("transformer.ln_f.bias")};
+  }
+  const auto norm_before = [&](size_t l) {
+    return l < L ? layers_[l].input_norm(w.activations(l)) : final_norm;
+  };
+
+  const Tensor x = w.input(0);
+  device_.embedding(x, w.tokens(), weights_.tensor("transformer.wte.weight"),
+                    weights_.tensor("transformer.wpe.weight"), {});
+  if (dropout.p > 0.0f) device_.add_dropout(x, {}, x, dropout);
+  const ResidualNorm first = norm_before(0);
+  device_.layernorm(first.y.rows(0, w.rows()), first.mean, first.rstd, x, first.weight, first.bias);
+  for (size_t l = 0; l < L; ++l) {
+    layers_[l].forward(w.input(l + 1), norm_before(l + 1), w.input(l), w.batch, w.seq_len, w.activations(l),
+                       w.scratch, dropout);
+  }
+  return config_.final_layernorm ? w.final_norm.rows(0, w.rows()) : w.input(L);
+}
+
+Tensor GPTModel::head_loss(Tensor hidden, Parameters* grads, float scale) {
   Workspace& w = *workspace_;
   const int64_t rows = hidden.dim(0);
-  device_.copy_to_device(w.targets.rows(0, rows), targets);
-  for (int64_t first = 0; first < rows; first += kHeadRows) {
-    const int64_t count = std::min(kHeadRows, rows - first);
+  for (int64_t first = 0; first < rows; first += w.head_rows) {
+    const int64_t count = std::min(w.head_rows, rows - first);
     const Tensor part = hidden.rows(first, count), logits = w.logits.rows(0, count);
-    const Tensor losses = w.losses.rows(first, count), wanted = w.targets.rows(first, count);
+    const Tensor losses = w.losses.rows(first, count), wanted = w.targets().rows(first, count);
     head(logits, part);
     if (grads == nullptr) {
       device_.cross_entropy(losses, logits, wanted);
       continue;
     }
     device_.cross_entropy_with_gradient(losses, logits, wanted, scale / static_cast<float>(rows));
-    device_.matmul(head_weight(*grads), logits, Op::kTranspose, part, Op::kNone, true);
-    if (config_.head_bias) device_.bias_backward(grads->tensor("lm_head.bias"), logits);
-    device_.matmul(w.dhidden.rows(first, count), logits, Op::kNone, head_weight(weights_), Op::kNone, false);
+    device_.linear_backward(w.dhidden.rows(first, count), head_weight(*grads),
+                            config_.head_bias ? grads->tensor("lm_head.bias") : Tensor(), logits, part,
+                            head_weight(weights_), Op::kTranspose, Activation::kNone, {});
   }
   device_.sum(w.loss, w.losses.rows(0, rows));
-  float total = 0.0f;
-  device_.copy_to_host(&total, w.loss);
-  return static_cast<double>(total) / static_cast<double>(rows);
+  return w.loss;
 }
 
-void GPTModel::backward(int batch, Parameters& grads, const Dropout& dropout) {
+void GPTModel::backward(Parameters& grads, Dropout dropout) {
   Workspace& w = *workspace_;
-  const int64_t rows = static_cast<int64_t>(batch) * w.seq_len;
+  dropout.pass = w.pass();
+  const int64_t rows = w.rows();
   Tensor dx = w.dhidden.rows(0, rows);
   if (config_.final_layernorm) {
     dx = w.dx.rows(0, rows);
     device_.set_zero(dx);
     device_.layernorm_backward(dx, grads.tensor("transformer.ln_f.weight"),
                                grads.tensor("transformer.ln_f.bias"), w.dhidden.rows(0, rows),
-                               w.input(layers_.size(), rows), weights_.tensor("transformer.ln_f.weight"),
+                               w.input(layers_.size()), weights_.tensor("transformer.ln_f.weight"),
                                w.final_mean.rows(0, rows), w.final_rstd.rows(0, rows));
   }
   for (size_t l = layers_.size(); l-- > 0;) {
-    layers_[l].backward(dx, w.input(l, rows), batch, w.seq_len, w.activations(l), w.scratch,
+    layers_[l].backward(dx, w.input(l), w.batch, w.seq_len, w.activations(l), w.scratch,
                         LayerTensors(grads, static_cast<int>(l)), dropout);
   }
   if (dropout.p > 0.0f) device_.dropout_backward(dx, dx, dropout);
   device_.embedding_backward(grads.tensor("transformer.wte.weight"), grads.tensor("transformer.wpe.weight"),
-                             dx, w.tokens.rows(0, batch));
+                             dx, w.tokens());
+}
+
+Tensor GPTModel::compute_loss_and_gradients(Parameters& grads, float scale, const Dropout& dropout) {
+  const Tensor total = head_loss(forward(dropout), &grads, scale);
+  backward(grads, dropout);
+  return total;
 }
 
 double GPTModel::loss(const int32_t* inputs, const int32_t* targets, int batch) {
-  return head_loss(forward(inputs, batch, Dropout{}), targets, nullptr, 0.0f);
+  set_batch(inputs, targets, batch, 0);
+  return mean(head_loss(forward({}), nullptr, 0.0f));
 }
 
 double GPTModel::loss_and_gradients(const int32_t* inputs, const int32_t* targets, int batch,
-                                    Parameters& grads, float scale, const Dropout& dropout) {
-  const double mean_loss = head_loss(forward(inputs, batch, dropout), targets, &grads, scale);
-  backward(batch, grads, dropout);
-  return mean_loss;
+                                    Parameters& grads, float scale, const Dropout& dropout, uint32_t pass) {
+  set_batch(inputs, targets, batch, pass);
+  return mean(compute_loss_and_gradients(grads, scale, dropout));
+}
+
+double GPTModel::mean(Tensor total_loss) const {
+  float total = 0.0f;
+  device_.copy_to_host(&total, total_loss);
+  return static_cast<double>(total) / static_cast<double>(workspace_->rows());
 }
 
 std::vector<float> GPTModel::logits(const int32_t* inputs, int batch) {
-  const Tensor hidden = forward(inputs, batch, Dropout{});
+  set_batch(inputs, inputs, batch, 0);  // the targets do not matter
+  const Tensor hidden = forward({});
   const int64_t rows = hidden.dim(0), V = config_.vocab_size;
   std::vector<float> result(static_cast<size_t>(rows * V));
-  for (int64_t first = 0; first < rows; first += kHeadRows) {
-    const int64_t count = std::min(kHeadRows, rows - first);
+  for (int64_t first = 0; first < rows; first += workspace_->head_rows) {
+    const int64_t count = std::min(workspace_->head_rows, rows - first);
     const Tensor part = workspace_->logits.rows(0, count);
     head(part, hidden.rows(first, count));
     device_.copy_to_host(result.data() + first * V, part);
@@ -207,8 +243,7 @@ std::vector<float> GPTModel::logits(const int32_t* inputs, int batch) {
   return result;
 }
 
-GPTModel::Cache::Cache(Device& device, const ModelConfig& c)
-    : layers_(static_cast<size_t>(c.num_layers)), host_logits_(static_cast<size_t>(c.vocab_size)) {
+GPTModel::Cache::Cache(Device& device, const ModelConfig& c) : layers_(static_cast<size_t>(c.num_layers)) {
   const int64_t S = c.max_seq_len, E = c.embed_dim;
   MemoryPlan plan;
   for (LayerCache& layer : layers_) {
@@ -217,7 +252,8 @@ GPTModel::Cache::Cache(Device& device, const ModelConfig& c)
   }
   plan_activations(plan, keep_, c, S);
   plan_scratch(plan, scratch_, c, S, false);
-  plan.add(tokens_, {1, S}, DType::kI32);
+  plan.add(tokens_, {S}, DType::kI32);
+  plan.add(past_, {1}, DType::kI32);
   plan.add(x_, {S, E});
   plan.add(y_, {S, E});
   plan.add(mean_, {1});
@@ -230,22 +266,44 @@ std::unique_ptr<GPTModel::Cache> GPTModel::make_cache() const {
   return std::unique_ptr<Cache>(new Cache(device_, config_));
 }
 
-std::span<const float> GPTModel::extend(Cache& cache, std::span<const int32_t> tokens) const {
+Tensor GPTModel::extend(Cache& cache, std::span<const int32_t> tokens) const {
   const auto count = static_cast<int64_t>(tokens.size());
   if (count == 0 || cache.length_ + count > config_.max_seq_len) {
     throw Error(fmt::format("{} tokens after {} do not fit a context of {}", count, cache.length_,
                             config_.max_seq_len));
   }
-  const Tensor ids = cache.tokens_.reshape({config_.max_seq_len}).rows(0, count).reshape({1, count});
+  const auto past = static_cast<int32_t>(cache.length_), length = static_cast<int32_t>(past + count);
+  const Tensor ids = cache.tokens_.rows(0, count);
   device_.copy_to_device(ids, tokens.data());
+  device_.copy_to_device(cache.past_, &past);
+  const Tensor logits = forward_cached(cache, ids.reshape({1, count}));
+  device_.copy_to_device(cache.past_, &length);
+  cache.length_ = length;
+  return logits;
+}
+
+Tensor GPTModel::append(Cache& cache, Tensor token) const {
+  const Tensor logits = forward_cached(cache, token);
+  device_.increment(cache.past_);
+  return logits;
+}
+
+Tensor GPTModel::forward_cached(Cache& cache, Tensor tokens) const {
+  const int64_t count = tokens.size();
   Tensor x = cache.x_.rows(0, count), y = cache.y_.rows(0, count);
-  device_.embedding(x, ids, weights_.tensor("transformer.wte.weight"),
-                    weights_.tensor("transformer.wpe.weight"), cache.length_);
+  device_.embedding(x, tokens, weights_.tensor("transformer.wte.weight"),
+                    weights_.tensor("transformer.wpe.weight"), cache.past_);
+  // One set of activations serves all layers, and so one place for what they read.
+  const auto norm_before = [&](size_t l) {
+    return l < layers_.size() ? layers_[l].input_norm(cache.keep_) : ResidualNorm{};
+  };
+  const ResidualNorm first = norm_before(0);
+  device_.layernorm(first.y.rows(0, count), first.mean, first.rstd, x, first.weight, first.bias);
   for (size_t l = 0; l < layers_.size(); ++l) {
-    layers_[l].forward_cached(y, x, cache.layers_[l], cache.length_, cache.keep_, cache.scratch_);
+    layers_[l].forward_cached(y, norm_before(l + 1), x, cache.layers_[l], cache.past_, cache.keep_,
+                              cache.scratch_);
     std::swap(x, y);
   }
-  cache.length_ += count;
 
   Tensor last = x.rows(count - 1, 1);
   if (config_.final_layernorm) {
@@ -255,8 +313,7 @@ std::span<const float> GPTModel::extend(Cache& cache, std::span<const int32_t> t
     last = normed;
   }
   head(cache.logits_, last);
-  device_.copy_to_host(cache.host_logits_.data(), cache.logits_);
-  return cache.host_logits_;
+  return cache.logits_;
 }
 
 }  // namespace hipgpt

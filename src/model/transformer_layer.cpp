@@ -54,47 +54,61 @@ TransformerLayer::TransformerLayer(Device& device, const ModelConfig& config, co
       activation_(config.activation),
       weights_(weights, index) {}
 
-void TransformerLayer::forward(Tensor y, Tensor x, int batch, int seq_len, const LayerActivations& plan,
-                               const LayerScratch& plan_scratch, Dropout dropout) const {
+void add_branch(Device& device, Tensor sum, const ResidualNorm& norm, Tensor x, Tensor branch,
+                const Dropout& dropout) {
+  if (!norm.y) return device.add_dropout(sum, x, branch, dropout);
+  const int64_t rows = sum.dim(0);
+  device.residual_layernorm(sum, norm.y.rows(0, rows), norm.mean, norm.rstd, x, branch, dropout, norm.weight,
+                            norm.bias);
+}
+
+ResidualNorm TransformerLayer::input_norm(const LayerActivations& keep) const {
+  return {keep.ln1, keep.ln1_mean, keep.ln1_rstd, weights_.ln1_weight, weights_.ln1_bias};
+}
+
+void TransformerLayer::forward(Tensor y, const ResidualNorm& next, Tensor x, int batch, int seq_len,
+                               const LayerActivations& plan, const LayerScratch& plan_scratch,
+                               const Dropout& dropout) const {
   const int64_t B = batch, T = seq_len, E = x.dim(1);
   const LayerActivations keep = first_rows(plan, B * T);
   const LayerScratch scratch = first_rows(plan_scratch, B * T);
-  before_attention(x, keep);
+  before_attention(keep);
   device_.attention(keep.attention.reshape({B, T, E}), keep.lse, keep.qkv.reshape({B, T, 3 * E}), heads_,
                     site(dropout, kProbabilities));
-  after_attention(y, x, keep, scratch, dropout);
+  after_attention(y, next, x, keep, scratch, dropout);
 }
 
-void TransformerLayer::forward_cached(Tensor y, Tensor x, const LayerCache& cache, int64_t past,
-                                      const LayerActivations& plan, const LayerScratch& plan_scratch) const {
+void TransformerLayer::forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache,
+                                      Tensor past, const LayerActivations& plan,
+                                      const LayerScratch& plan_scratch) const {
   const LayerActivations keep = first_rows(plan, x.dim(0));
   const LayerScratch scratch = first_rows(plan_scratch, x.dim(0));
-  before_attention(x, keep);
+  before_attention(keep);
   device_.attention_cached(keep.attention, cache.keys, cache.values, keep.qkv, heads_, past);
-  after_attention(y, x, keep, scratch, Dropout{});
+  after_attention(y, next, x, keep, scratch, Dropout{});
 }
 
-void TransformerLayer::before_attention(Tensor x, const LayerActivations& keep) const {
+void TransformerLayer::before_attention(const LayerActivations& keep) const {
   const LayerTensors& w = weights_;
-  device_.layernorm(keep.ln1, keep.ln1_mean, keep.ln1_rstd, x, w.ln1_weight, w.ln1_bias);
   device_.linear(keep.qkv, keep.ln1, w.qkv_weight, Op::kNone, w.qkv_bias, Activation::kNone, {});
 }
 
-void TransformerLayer::after_attention(Tensor y, Tensor x, const LayerActivations& keep,
-                                       const LayerScratch& scratch, const Dropout& dropout) const {
+void TransformerLayer::after_attention(Tensor y, const ResidualNorm& next, Tensor x,
+                                       const LayerActivations& keep, const LayerScratch& scratch,
+                                       const Dropout& dropout) const {
   const LayerTensors& w = weights_;
   device_.linear(scratch.branch, keep.attention, w.out_weight, Op::kNone, w.out_bias, Activation::kNone, {});
-  device_.add_dropout(keep.middle, x, scratch.branch, site(dropout, kAttentionBranch));
+  add_branch(device_, keep.middle, {keep.ln2, keep.ln2_mean, keep.ln2_rstd, w.ln2_weight, w.ln2_bias}, x,
+             scratch.branch, site(dropout, kAttentionBranch));
 
-  device_.layernorm(keep.ln2, keep.ln2_mean, keep.ln2_rstd, keep.middle, w.ln2_weight, w.ln2_bias);
   device_.linear(keep.ff, keep.ln2, w.ff1_weight, Op::kNone, w.ff1_bias, activation_, keep.ff_pre);
   device_.linear(scratch.branch, keep.ff, w.ff2_weight, Op::kNone, w.ff2_bias, Activation::kNone, {});
-  device_.add_dropout(y, keep.middle, scratch.branch, site(dropout, kFeedForwardBranch));
+  add_branch(device_, y, next, keep.middle, scratch.branch, site(dropout, kFeedForwardBranch));
 }
 
 void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& plan,
                                 const LayerScratch& plan_scratch, const LayerTensors& grads,
-                                Dropout dropout) const {
+                                const Dropout& dropout) const {
   const int64_t B = batch, T = seq_len, E = x.dim(1);
   const LayerActivations keep = first_rows(plan, B * T);
   const LayerScratch scratch = first_rows(plan_scratch, B * T);
@@ -102,19 +116,22 @@ void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, con
 
   // Feed-forward branch. dx is dL/dy, and stays on the residual stream as dL/dmiddle.
   Tensor dbranch = branch_gradient(dx, scratch, site(dropout, kFeedForwardBranch));
-  linear_backward(scratch.dff, dbranch, keep.ff, w.ff2_weight, grads.ff2_weight, grads.ff2_bias);
-  device_.activation_backward(scratch.dff, scratch.dff, keep.ff_pre, activation_);
-  linear_backward(scratch.dnorm, scratch.dff, keep.ln2, w.ff1_weight, grads.ff1_weight, grads.ff1_bias);
+  device_.linear_backward(scratch.dff, grads.ff2_weight, grads.ff2_bias, dbranch, keep.ff, w.ff2_weight,
+                          Op::kNone, activation_, keep.ff_pre);
+  device_.linear_backward(scratch.dnorm, grads.ff1_weight, grads.ff1_bias, scratch.dff, keep.ln2,
+                          w.ff1_weight, Op::kNone, Activation::kNone, {});
   device_.layernorm_backward(dx, grads.ln2_weight, grads.ln2_bias, scratch.dnorm, keep.middle, w.ln2_weight,
                              keep.ln2_mean, keep.ln2_rstd);
 
   // Attention branch. dx is dL/dmiddle, and becomes dL/dx.
   dbranch = branch_gradient(dx, scratch, site(dropout, kAttentionBranch));
-  linear_backward(scratch.dnorm, dbranch, keep.attention, w.out_weight, grads.out_weight, grads.out_bias);
+  device_.linear_backward(scratch.dnorm, grads.out_weight, grads.out_bias, dbranch, keep.attention,
+                          w.out_weight, Op::kNone, Activation::kNone, {});
   device_.attention_backward(scratch.dqkv.reshape({B, T, 3 * E}), scratch.dnorm.reshape({B, T, E}),
                              keep.qkv.reshape({B, T, 3 * E}), keep.attention.reshape({B, T, E}), keep.lse,
                              heads_, site(dropout, kProbabilities));
-  linear_backward(scratch.dnorm, scratch.dqkv, keep.ln1, w.qkv_weight, grads.qkv_weight, grads.qkv_bias);
+  device_.linear_backward(scratch.dnorm, grads.qkv_weight, grads.qkv_bias, scratch.dqkv, keep.ln1,
+                          w.qkv_weight, Op::kNone, Activation::kNone, {});
   device_.layernorm_backward(dx, grads.ln1_weight, grads.ln1_bias, scratch.dnorm, x, w.ln1_weight,
                              keep.ln1_mean, keep.ln1_rstd);
 }
@@ -124,12 +141,6 @@ Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch,
   if (dropout.p == 0.0f) return dy;
   device_.dropout_backward(scratch.dbranch, dy, dropout);
   return scratch.dbranch;
-}
-
-void TransformerLayer::linear_backward(Tensor dx, Tensor dy, Tensor x, Tensor w, Tensor dw, Tensor db) const {
-  device_.matmul(dw, x, Op::kTranspose, dy, Op::kNone, true);
-  device_.bias_backward(db, dy);
-  device_.matmul(dx, dy, Op::kNone, w, Op::kTranspose, false);
 }
 
 Dropout TransformerLayer::site(Dropout dropout, DropoutSite which) const {

@@ -31,11 +31,14 @@ ProgressLine::~ProgressLine() {
   erase();
 }
 
-void ProgressLine::show(const std::string& text) {
-  if (!terminal_) return;
+bool ProgressLine::due() const {
   const auto now = std::chrono::steady_clock::now();
-  if (shown_ && now - last_ < std::chrono::milliseconds(100)) return;
-  last_ = now;
+  return terminal_ && (!shown_ || now - last_ >= std::chrono::milliseconds(100));
+}
+
+void ProgressLine::show(const std::string& text) {
+  if (!due()) return;
+  last_ = std::chrono::steady_clock::now();
   shown_ = true;
   write_out("\r\033[K" + text.substr(0, terminal_width() - 1));  // a wrapped line could not be erased
 }

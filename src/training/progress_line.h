@@ -16,6 +16,9 @@ class ProgressLine {
   /// Shows a passing state, at most ten times a second; nothing in a pipe.
   void show(const std::string& text);
 
+  /// True if show() would show something now.
+  bool due() const;
+
   /// Prints a line that stays.
   void print(const std::string& text);
 

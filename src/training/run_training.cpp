@@ -142,16 +142,21 @@ class TrainingLoop {
     start_ = last_report_ = Clock::now();
     first_step_ = reported_step_ = trainer_.step();
     while (trainer_.step() < run_.training.steps) {
-      const StepResult result = step();
+      unless_not_finite([&] { trainer_.train_step(); });
       const int64_t n = trainer_.step();
       const bool last = n == run_.training.steps;
       const bool logged = last || n == first_step_ + 1 || n % run_.log_every == 0;
       const bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
+      const bool saved = last || (run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0);
+      // A GPU is not waited for unless somebody wants to know.
+      if (!logged && !evaluated && !saved && !progress_.due()) continue;
+      StepResult result{};
+      unless_not_finite([&] { result = trainer_.last_step(); });
       if (logged) log(metrics, n, result);
       if (evaluated) validate(metrics, n);
       if (evaluated || (logged && !progress_.is_terminal())) progress_.print(line(n, result, evaluated));
       progress_.show(line(n, result, val_loss_.has_value()));
-      if (last || (run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0)) save();
+      if (saved) save();
     }
     summary();
   }
@@ -163,9 +168,10 @@ class TrainingLoop {
     for (const std::string& file : {path, optimizer_path(path), folder_.tokenizer()}) AtomicFile probe(file);
   }
 
-  StepResult step() {
+  template <typename F>
+  void unless_not_finite(const F& f) const {
     try {
-      return trainer_.train_step();
+      f();
     } catch (const Trainer::NotFinite& failure) {
       stop(failure.step, fmt::format("the loss is {} and the norm of its gradient {}", number(failure.loss),
                                      number(failure.grad_norm)));

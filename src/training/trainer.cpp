@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
+#include <utility>
+
+#include "model/memory_plan.h"
 
 namespace hipgpt {
 
@@ -24,45 +28,79 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
       options_(options),
       gradients_(model.device(), model.layout()),
       optimizer_(model.device(), model.layout()),
-      norm_memory_(model.device(), sizeof(float)),
       inputs_(static_cast<size_t>(options.batch) * static_cast<size_t>(model.config().max_seq_len)),
       targets_(inputs_.size()) {
+  Device& device = model_.device();
   model_.plan(options.batch, model.config().max_seq_len, true);
+  MemoryPlan plan;
+  plan.add(norm_, {1});
+  plan.add(rates_, {3});
+  plan.add(results_, {kUnread, options.grad_accum + 1});
+  memory_ = plan.allocate(device);
+
+  // Recorded with a batch of its full size; what it holds does not matter.
+  model_.set_batch(inputs_.data(), targets_.data(), options_.batch, 0);
+  pass_ = device.record([this] {
+    loss_ = model_.compute_loss_and_gradients(gradients_, 1.0f / static_cast<float>(options_.grad_accum),
+                                              {.p = options_.dropout, .seed = options_.seed});
+  });
+  update_ = device.record([this, &device] {
+    device.norm(norm_, gradients_.flat());
+    device.adamw(model_.weights().flat(), gradients_.flat(), optimizer_.first_moment.flat(),
+                 optimizer_.second_moment.flat(), norm_, rates_,
+                 {.beta1 = options_.beta1,
+                  .beta2 = options_.beta2,
+                  .weight_decay = options_.weight_decay,
+                  .max_grad_norm = options_.grad_clip,
+                  .decayed = model_.layout().num_decayed});
+    device.set_zero(gradients_.flat());
+  });
 }
 
-StepResult Trainer::train_step() {
+void Trainer::train_step() {
   Device& device = model_.device();
   const int64_t step = optimizer_.step + 1;
-  const Tensor norm(norm_memory_.data(), {1});
+  if (unread_ == kUnread) last_step();
 
-  device.set_zero(gradients_.flat());
-  double loss = 0.0;
+  const Tensor results = result(step).reshape({options_.grad_accum + 1});
   for (int pass = 0; pass < options_.grad_accum; ++pass) {
     const uint64_t k = static_cast<uint64_t>(step - 1) * static_cast<uint64_t>(options_.grad_accum) +
                        static_cast<uint64_t>(pass);
     data_.random_batch(k, inputs_.data(), targets_.data());
-    const Dropout dropout{.p = options_.dropout, .seed = options_.seed, .step = k};
-    loss += model_.loss_and_gradients(inputs_.data(), targets_.data(), options_.batch, gradients_,
-                                      1.0f / static_cast<float>(options_.grad_accum), dropout);
+    model_.set_batch(inputs_.data(), targets_.data(), options_.batch, static_cast<uint32_t>(k));
+    pass_->run();
+    device.copy(results.rows(pass, 1), loss_);
   }
-  loss /= options_.grad_accum;
-  device.norm(norm, gradients_.flat());
-  float grad_norm = 0.0f;
-  device.copy_to_host(&grad_norm, norm);
-  if (!std::isfinite(loss) || !std::isfinite(grad_norm)) throw NotFinite{step, loss, grad_norm};
-
-  const double learning_rate = learning_rate_at(step, options_);
-  device.adamw(model_.weights().flat(), gradients_.flat(), optimizer_.first_moment.flat(),
-               optimizer_.second_moment.flat(), norm,
-               {.learning_rate = static_cast<float>(learning_rate),
-                .beta1 = options_.beta1,
-                .beta2 = options_.beta2,
-                .weight_decay = options_.weight_decay,
-                .max_grad_norm = options_.grad_clip,
-                .decayed = model_.layout().num_decayed,
-                .step = step});
+  upload_rates(step);
+  update_->run();
+  device.copy(results.rows(options_.grad_accum, 1), norm_);
   optimizer_.step = step;
-  return {loss, grad_norm, learning_rate};
+  ++unread_;
+}
+
+void Trainer::upload_rates(int64_t step) {
+  const double t = static_cast<double>(step);
+  const float rates[3] = {static_cast<float>(learning_rate_at(step, options_)),
+                          static_cast<float>(1.0 / (1.0 - std::pow(options_.beta1, t))),
+                          static_cast<float>(1.0 / (1.0 - std::pow(options_.beta2, t)))};
+  model_.device().copy_to_device(rates_, rates);
+}
+
+StepResult Trainer::last_step() {
+  if (unread_ == 0) return last_;
+  const auto width = static_cast<size_t>(options_.grad_accum) + 1;
+  std::vector<float> results(kUnread * width);
+  model_.device().copy_to_host(results.data(), results_);
+  const double tokens_of_step = static_cast<double>(inputs_.size()) * options_.grad_accum;
+  for (int64_t step = optimizer_.step - std::exchange(unread_, 0) + 1; step <= optimizer_.step; ++step) {
+    const float* row = results.data() + static_cast<size_t>(step % kUnread) * width;
+    const double total = std::accumulate(row, row + width - 1, 0.0);
+    last_ = {total / tokens_of_step, row[width - 1], learning_rate_at(step, options_)};
+    if (!std::isfinite(last_.loss) || !std::isfinite(last_.grad_norm)) {
+      throw NotFinite{step, last_.loss, last_.grad_norm};
+    }
+  }
+  return last_;
 }
 
 double evaluate(GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches) {

@@ -8,6 +8,7 @@
 
 #include "cli/checkpoint_editor.h"
 #include "cli/program.h"
+#include "device.h"
 
 namespace hipgpt {
 namespace {
@@ -158,8 +159,16 @@ TEST_F(BadInputCliTest, ADamagedCheckpointIsRefused) {
 }
 
 TEST_F(BadInputCliTest, ADeviceThatDoesNotExistIsRefused) {
-  EXPECT_REFUSED(generate({"--prompt", "a", "--device", "abacus"}), "--device abacus");
-  EXPECT_REFUSED(train({{"--device", "abacus"}}), "--device abacus");
+  EXPECT_REFUSED(generate({"--prompt", "a", "--device", "abacus"}), "--device: abacus");
+  EXPECT_REFUSED(train({{"--device", "abacus"}}), "--device: abacus");
+}
+
+TEST_F(BadInputCliTest, AGpuThatIsNotThereIsRefusedInOneLine) {
+  for (const DeviceInfo& info : list_devices()) {
+    if (info.name == "hip" && info.usable) GTEST_SKIP() << "there is a GPU: " << info.description;
+  }
+  EXPECT_REFUSED(generate({"--prompt", "a", "--device", "hip"}), "--device hip");
+  EXPECT_REFUSED(train({{"--device", "hip"}}), "--device hip");
 }
 
 TEST_F(BadInputCliTest, FilesOfOtherKindsAreNoCheckpoints) {
@@ -386,8 +395,8 @@ TEST_F(BadInputCliTest, AFullDiskIsSaidAndWhatWasThereStays) {
   // First no room at all, then some for the small files only.
   for (const size_t room : {size_t{0}, size_t{40} << 10}) {
     write("ballast", std::string(size_t{1} << 20, 'x'));
-    fs::resize_file(path("ballast"), fs::file_size(path("ballast")) -
-                                         std::min<size_t>(room, fs::file_size(path("ballast"))));
+    fs::resize_file(path("ballast"),
+                    fs::file_size(path("ballast")) - std::min<size_t>(room, fs::file_size(path("ballast"))));
     auto before = snapshot();
     Flags more = flags;
     more.insert({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}});

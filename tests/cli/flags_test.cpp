@@ -226,6 +226,18 @@ TEST_F(FlagsCliTest, HelpNamesWhatTheReadmePromises) {
   }
 }
 
+TEST_F(FlagsCliTest, DevicesAreListed) {
+  for (const char* program : {HIPGPT_TRAIN_GPT, HIPGPT_GENERATE}) {
+    const Result list = run(program, {"--list-devices"});
+    EXPECT_TRUE(succeeds(list));
+    const auto lines = lines_of(list.out);
+    EXPECT_GE(lines.size(), 2u);
+    EXPECT_NE(list.out.find("cpu  "), std::string::npos) << list.out;
+    EXPECT_NE(list.out.find("hip  "), std::string::npos) << list.out;
+  }
+  EXPECT_TRUE(snapshot().empty());
+}
+
 TEST_F(FlagsCliTest, VersionIsOneLineWithANumber) {
   for (const auto& [program, name] :
        {std::pair(HIPGPT_TRAIN_GPT, "train_gpt "), std::pair(HIPGPT_GENERATE, "generate ")}) {

@@ -1,86 +1,21 @@
-// Sampling, sliding past the context, and whole characters in a stream.
+// Generation with a cache, sliding past the context, and whole characters in a stream.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <map>
 #include <random>
 
 #include "generation/utf8_stream.h"
 #include "generator.h"
 #include "gpt_model.h"
-#include "sampler.h"
+#include "operations/device_fixture.h"
 
 namespace hipgpt {
 namespace {
 
-const std::vector<float> kLogits = {1.0f, 3.0f, 2.0f, 3.0f, -1.0f};
-
-std::map<int32_t, int> counts(const SamplingOptions& options, int draws,
-                              std::span<const int32_t> context = {}) {
-  Sampler sampler(options);
-  std::map<int32_t, int> result;
-  for (int i = 0; i < draws; ++i) ++result[sampler.sample(kLogits, context)];
-  return result;
-}
-
-TEST(SamplerTest, TemperatureZeroTakesTheLikeliestAndOfEqualOnesTheFirst) {
-  EXPECT_EQ(counts({.temperature = 0.0}, 20), (std::map<int32_t, int>{{1, 20}}));
-}
-
-TEST(SamplerTest, TopKKeepsExactlyK) {
-  EXPECT_EQ(counts({.top_k = 1}, 50).size(), 1u);
-  EXPECT_EQ(counts({.top_k = 2}, 500).size(), 2u);
-  EXPECT_EQ(counts({.top_k = 3}, 500).size(), 3u);
-  EXPECT_EQ(counts({.top_k = 0}, 5000).size(), 5u);
-  EXPECT_EQ(counts({.top_k = 99}, 5000).size(), 5u);
-}
-
-TEST(SamplerTest, FrequenciesAreTheSoftmax) {
-  for (const double temperature : {0.7, 1.0, 2.0}) {
-    const int draws = 40000;
-    const auto seen = counts({.top_k = 0, .temperature = temperature, .seed = 3}, draws);
-    double total = 0;
-    for (const float z : kLogits) total += std::exp(z / temperature);
-    for (size_t i = 0; i < kLogits.size(); ++i) {
-      const double p = std::exp(kLogits[i] / temperature) / total;
-      const auto it = seen.find(static_cast<int32_t>(i));
-      const double measured = it == seen.end() ? 0.0 : it->second / static_cast<double>(draws);
-      EXPECT_NEAR(measured, p, 5 * std::sqrt(p * (1 - p) / draws)) << i;
-    }
-  }
-}
-
-TEST(SamplerTest, TopPKeepsTheSmallestHeadThatReachesP) {
-  // Softmax: 0.391 (1), 0.391 (3), 0.144 (2), 0.053 (0), 0.007 (4).
-  EXPECT_EQ(counts({.top_k = 0, .top_p = 0.3}, 300).size(), 1u);
-  EXPECT_EQ(counts({.top_k = 0, .top_p = 0.5}, 300).size(), 2u);
-  EXPECT_EQ(counts({.top_k = 0, .top_p = 0.9}, 1000).size(), 3u);
-  EXPECT_EQ(counts({.top_k = 0, .top_p = 1e-9}, 300).size(), 1u);
-}
-
-TEST(SamplerTest, RepetitionPenaltyLowersBothSigns) {
-  const std::vector<int32_t> context = {1, 3, 1};
-  EXPECT_EQ(counts({.temperature = 0.0, .repetition_penalty = 2.0}, 1, context).begin()->first, 2);
-  EXPECT_EQ(counts({.temperature = 0.0, .repetition_penalty = 1.1}, 1, context).begin()->first, 1);
-  Sampler sampler({.temperature = 0.0, .repetition_penalty = 3.0});
-  const std::vector<float> negative = {-1.0f, -2.0f};
-  EXPECT_EQ(sampler.sample(negative, std::vector<int32_t>{0}), 1);
-}
-
-TEST(SamplerTest, SameSeedSameDraws) {
-  const auto draws = [](uint64_t seed) {
-    Sampler sampler({.top_k = 0, .seed = seed});
-    std::vector<int32_t> result;
-    for (int i = 0; i < 100; ++i) result.push_back(sampler.sample(kLogits, {}));
-    return result;
-  };
-  EXPECT_EQ(draws(1), draws(1));
-  EXPECT_NE(draws(1), draws(2));
-}
-
-class GeneratorTest : public testing::Test {
+class GeneratorTest : public testing::TestWithParam<DeviceCase> {
  protected:
-  GeneratorTest() : device_(make_device("cpu", 1)), model_(*device_, kConfig) {
+  GeneratorTest() : device_(make_device(GetParam().name, GetParam().threads)), model_(*device_, kConfig) {
     std::mt19937 generator(5);
     std::vector<float> w(static_cast<size_t>(model_.layout().num_elements));
     for (float& v : w) v = std::uniform_real_distribution<float>(-0.7f, 0.7f)(generator);
@@ -107,7 +42,9 @@ class GeneratorTest : public testing::Test {
   GPTModel model_;
 };
 
-TEST_F(GeneratorTest, GreedyEqualsFullPassesAlsoPastTheContext) {
+INSTANTIATE_TEST_SUITE_P(Devices, GeneratorTest, testing::ValuesIn(all_devices()), case_name);
+
+TEST_P(GeneratorTest, GreedyEqualsFullPassesAlsoPastTheContext) {
   for (const size_t prompt : {1u, 5u, 8u, 20u}) {
     std::vector<int32_t> tokens;
     for (size_t i = 0; i < prompt; ++i) tokens.push_back(static_cast<int32_t>(i * 5 % 13));
@@ -123,7 +60,24 @@ TEST_F(GeneratorTest, GreedyEqualsFullPassesAlsoPastTheContext) {
   }
 }
 
-TEST_F(GeneratorTest, EmptyPromptIsAnError) {
+TEST_P(GeneratorTest, SameSeedSameTokens) {
+  const auto tokens = [&](uint64_t seed) {
+    Generator generator(model_, std::vector<int32_t>{1}, {.top_k = 0, .temperature = 1.5, .seed = seed});
+    for (int i = 0; i < 30; ++i) generator.next();
+    return generator.tokens();
+  };
+  EXPECT_EQ(tokens(1), tokens(1));
+  EXPECT_NE(tokens(1), tokens(2));
+}
+
+TEST_P(GeneratorTest, ABrokenModelIsAnError) {
+  const std::vector<float> broken(static_cast<size_t>(model_.layout().num_elements), std::nanf(""));
+  device_->copy_to_device(model_.weights().flat(), broken.data());
+  Generator generator(model_, std::vector<int32_t>{1}, {});
+  EXPECT_THROW(generator.next(), std::runtime_error);
+}
+
+TEST_P(GeneratorTest, EmptyPromptIsAnError) {
   EXPECT_THROW(Generator(model_, {}, {}), std::runtime_error);
 }
 

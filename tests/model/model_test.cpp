@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <tuple>
 
 #include "gpt_model.h"
+#include "operations/device_fixture.h"
 #include "reference_model.h"
 #include "safetensors_file.h"
 
@@ -79,11 +81,11 @@ TEST(ModelConfigTest, OnlyMatricesDecay) {
   }
 }
 
-/// A small model on the CPU with random weights, and a batch for it.
+/// A small model with random weights, and a batch for it.
 class SmallModel {
  public:
-  SmallModel(const ModelConfig& config, int batch, int threads = 2)
-      : device(make_device("cpu", threads)),
+  SmallModel(const ModelConfig& config, int batch, const DeviceCase& where)
+      : device(make_device(where.name, where.threads)),
         model(*device, config),
         grads(*device, model.layout()),
         batch(batch) {
@@ -114,15 +116,28 @@ class SmallModel {
   std::vector<int32_t> inputs, targets;
 };
 
-class EveryModel : public testing::TestWithParam<ModelConfig> {};
-INSTANTIATE_TEST_SUITE_P(Configs, EveryModel, testing::Values(kTinyDefault, kTinyGpt2),
-                         [](const auto& info) { return info.param.tied_head ? "gpt2" : "default"; });
+using ModelCase = std::tuple<ModelConfig, DeviceCase>;
+
+/// Both shapes of model on every device.
+class EveryModel : public testing::TestWithParam<ModelCase> {
+ protected:
+  const ModelConfig& config() const { return std::get<0>(GetParam()); }
+  const DeviceCase& where() const { return std::get<1>(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Cases, EveryModel,
+                         testing::Combine(testing::Values(kTinyDefault, kTinyGpt2),
+                                          testing::ValuesIn(all_devices())),
+                         [](const testing::TestParamInfo<ModelCase>& info) {
+                           const DeviceCase& where = std::get<1>(info.param);
+                           return std::string(std::get<0>(info.param).tied_head ? "gpt2_" : "default_") +
+                                  case_name({where, info.index});
+                         });
 
 TEST_P(EveryModel, LossAndGradientsAgreeWithCentralDifferences) {
-  SmallModel small(GetParam(), 3);
-  const reference::Model exact(GetParam());
+  SmallModel small(config(), 3, where());
+  const reference::Model exact(config());
   const double loss =
-      small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, {});
+      small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, {}, 0);
   EXPECT_NEAR(loss, exact.loss(small.weights, small.inputs, small.targets, 3), 1e-5 * loss);
   const Values expected = reference::central_differences(
       [&](const Values& w) { return exact.loss(w, small.inputs, small.targets, 3); }, small.weights);
@@ -138,18 +153,18 @@ TEST_P(EveryModel, LossAndGradientsAgreeWithCentralDifferences) {
 }
 
 TEST_P(EveryModel, GradientsAccumulate) {
-  SmallModel small(GetParam(), 2);
-  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 1.0f, {});
+  SmallModel small(config(), 2, where());
+  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 1.0f, {}, 0);
   auto once = small.gradients();
-  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 0.5f, {});
+  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 0.5f, {}, 0);
   const auto more = small.gradients();
   for (size_t i = 0; i < once.size(); ++i)
     ASSERT_NEAR(more[i], 1.5f * once[i], 1e-5f + 1e-5f * std::abs(once[i]));
 }
 
 TEST_P(EveryModel, AttendsOnlyToThePast) {
-  SmallModel small(GetParam(), 1);
-  const int S = GetParam().max_seq_len, V = GetParam().vocab_size;
+  SmallModel small(config(), 1, where());
+  const int S = config().max_seq_len, V = config().vocab_size;
   const auto before = small.model.logits(small.inputs.data(), 1);
   for (int changed = 0; changed < S; ++changed) {
     auto inputs = small.inputs;
@@ -164,14 +179,18 @@ TEST_P(EveryModel, AttendsOnlyToThePast) {
 }
 
 TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
-  SmallModel small(GetParam(), 1);
-  const int S = GetParam().max_seq_len, V = GetParam().vocab_size;
+  SmallModel small(config(), 1, where());
+  const int S = config().max_seq_len, V = config().vocab_size;
   const auto full = small.model.logits(small.inputs.data(), 1);
   for (int prompt = 1; prompt <= S; ++prompt) {
     const auto cache = small.model.make_cache();
-    auto last = small.model.extend(*cache, std::span(small.inputs).first(prompt));
+    std::vector<float> last(static_cast<size_t>(V));
+    const auto extend = [&](std::span<const int32_t> tokens) {
+      small.device->copy_to_host(last.data(), small.model.extend(*cache, tokens));
+    };
+    extend(std::span(small.inputs).first(prompt));
     for (int t = prompt - 1; t < S; ++t) {
-      if (t >= prompt) last = small.model.extend(*cache, std::span(small.inputs).subspan(t, 1));
+      if (t >= prompt) extend(std::span(small.inputs).subspan(t, 1));
       for (int j = 0; j < V; ++j) ASSERT_NEAR(last[j], full[t * V + j], 2e-5) << t;
     }
     EXPECT_THROW(small.model.extend(*cache, std::span(small.inputs).first(1)), std::runtime_error);
@@ -179,45 +198,80 @@ TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
 }
 
 TEST_P(EveryModel, EvaluationWithoutGradientsGivesTheSameLoss) {
-  SmallModel small(GetParam(), 3);
+  SmallModel small(config(), 3, where());
   const double with = small.model.loss(small.inputs.data(), small.targets.data(), 3);
   const double fewer = small.model.loss(small.inputs.data(), small.targets.data(), 2);
-  small.model.plan(3, GetParam().max_seq_len, false);
+  small.model.plan(3, config().max_seq_len, false);
   EXPECT_EQ(with, small.model.loss(small.inputs.data(), small.targets.data(), 3));
   EXPECT_EQ(fewer, small.model.loss(small.inputs.data(), small.targets.data(), 2));
 }
 
 TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
-  const Dropout dropout{.p = 0.1f, .seed = 1, .step = 2};
+  const Dropout dropout{.p = 0.1f, .seed = 1};
   std::vector<float> first;
   for (const int threads : {1, 2, 5, 1}) {
-    SmallModel small(GetParam(), 3, threads);
-    small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout);
+    SmallModel small(config(), 3, {where().name, threads});
+    small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout,
+                                   2);
     if (first.empty()) first = small.gradients();
     EXPECT_EQ(first, small.gradients()) << threads;
   }
 }
 
+#ifndef HIPGPT_EMULATED
 TEST(DefaultModelTest, ThreadsNeverChangeABitAtItsRealSize) {
   // Small models have loops of a single piece; here every loop has several.
   ModelConfig config;
   config.vocab_size = 700;
   std::vector<float> first;
   for (const int threads : {1, 2, 3}) {
-    SmallModel model(config, 16, threads);
+    SmallModel model(config, 16, {"cpu", threads});
     model.model.loss_and_gradients(model.inputs.data(), model.targets.data(), 16, model.grads, 1.0f,
-                                   {.p = 0.1f, .seed = 1, .step = 2});
+                                   {.p = 0.1f, .seed = 1}, 2);
     if (first.empty()) first = model.gradients();
     EXPECT_TRUE(first == model.gradients()) << threads << " threads";
+  }
+}
+#endif
+
+/// Loss and gradients of a model with more than one tile of everything are the CPU's.
+TEST(EveryDevice, GivesTheCpusLossAndGradients) {
+  const ModelConfig config{.vocab_size = 301,
+                           .max_seq_len = 70,
+                           .embed_dim = 96,
+                           .num_heads = 3,
+                           .num_layers = 2,
+                           .ff_hidden_dim = 130,
+                           .activation = Activation::kGelu,
+                           .final_layernorm = true};
+  const Dropout dropout{.p = 0.1f, .seed = 1};
+  SmallModel cpu(config, 3, {"cpu", 2});
+  const double expected =
+      cpu.model.loss_and_gradients(cpu.inputs.data(), cpu.targets.data(), 3, cpu.grads, 1.0f, dropout, 2);
+  const auto expected_gradients = cpu.gradients();
+  for (const DeviceCase& where : all_devices()) {
+    SmallModel other(config, 3, where);
+    const double loss = other.model.loss_and_gradients(other.inputs.data(), other.targets.data(), 3,
+                                                       other.grads, 1.0f, dropout, 2);
+    EXPECT_NEAR(loss, expected, 1e-5 * expected) << where.name;
+    const auto gradients = other.gradients();
+    for (const ParameterInfo& p : other.model.layout().tensors) {
+      double scale = 1e-30, error = 0;
+      for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
+        scale = std::max(scale, std::abs(static_cast<double>(expected_gradients[i])));
+        error = std::max(error, std::abs(static_cast<double>(expected_gradients[i]) - gradients[i]));
+      }
+      EXPECT_LT(error / scale, 2e-4) << where.name << " " << p.name;
+    }
   }
 }
 
 TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
   // Along a random direction, so that fp32 suffices: the loss with a fixed mask is a smooth function of the
   // weights.
-  SmallModel small(GetParam(), 3);
-  const Dropout dropout{.p = 0.25f, .seed = 9, .step = 4};
-  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout);
+  SmallModel small(config(), 3, where());
+  const Dropout dropout{.p = 0.25f, .seed = 9};
+  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout, 2);
   const auto gradient = small.gradients();
   double length = 0;
   for (const float g : gradient) length += static_cast<double>(g) * g;
@@ -229,13 +283,13 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
     small.device->copy_to_device(small.model.weights().flat(), w.data());
     Parameters ignored(*small.device, small.model.layout());
     return small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, ignored, 1.0f,
-                                          dropout);
+                                          dropout, 2);
   };
   EXPECT_NEAR((loss_at(h) - loss_at(-h)) / (2 * h), length, 5e-3 * length);
 }
 
 TEST(InitializationTest, IsGpt2s) {
-  const auto device = make_device("cpu", 1);
+  const auto device = any_device();
   const ModelConfig config;
   const ParameterLayout layout(config);
   Parameters a(*device, layout), b(*device, layout), c(*device, layout);
@@ -243,7 +297,9 @@ TEST(InitializationTest, IsGpt2s) {
   initialize(b, config, *device, 1);
   initialize(c, config, *device, 2);
   const auto values = [&](const Parameters& p, const ParameterInfo& info) {
-    return std::vector<float>(p.flat().f32() + info.offset, p.flat().f32() + info.offset + info.size);
+    std::vector<float> host(static_cast<size_t>(info.size));
+    device->copy_to_host(host.data(), p.tensor(info.name));
+    return host;
   };
   for (const ParameterInfo& info : layout.tensors) {
     const auto v = values(a, info);
@@ -271,7 +327,7 @@ class TransformersFixture : public testing::Test {
       : file_(SafetensorsFile::open(HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small.safetensors")),
         config_(ModelConfig::from_metadata(file_.metadata(), "fixture")),
         batch_(std::stoi(file_.metadata().at("batch"))),
-        device_(make_device("cpu", 2)),
+        device_(any_device()),
         model_(*device_, config_) {
     for (const ParameterInfo& p : model_.layout().tensors) {
       device_->copy_to_device(model_.weights().tensor(p.name), file_.tensor(p.name).bytes.data());
@@ -312,10 +368,11 @@ TEST_F(TransformersFixture, Logits) {
 
 TEST_F(TransformersFixture, LossAndEveryGradient) {
   Parameters grads(*device_, model_.layout());
-  const double loss = model_.loss_and_gradients(ints("inputs"), ints("targets"), batch_, grads, 1.0f, {});
+  const double loss = model_.loss_and_gradients(ints("inputs"), ints("targets"), batch_, grads, 1.0f, {}, 0);
   EXPECT_NEAR(loss, floats("loss")[0], 1e-5 * loss);
   for (const ParameterInfo& p : model_.layout().tensors) {
-    const std::span<const float> actual(grads.flat().f32() + p.offset, static_cast<size_t>(p.size));
+    std::vector<float> actual(static_cast<size_t>(p.size));
+    device_->copy_to_host(actual.data(), grads.tensor(p.name));
     expect_close(actual, floats("grad." + p.name), p.name);
   }
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <deque>
 #include <memory>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
@@ -25,6 +26,30 @@ inline void PrintTo(const DeviceCase& c, std::ostream* out) {
   *out << c.name << " with " << c.threads << " threads";
 }
 
+inline std::string case_name(const testing::TestParamInfo<DeviceCase>& info) {
+  return info.param.name + (info.param.threads > 0 ? std::to_string(info.param.threads) : "");
+}
+
+/// The devices that tests are for. A build for the emulated HIP device has that one alone; any other has the
+/// CPU, and the GPU if there is one.
+inline std::vector<DeviceCase> all_devices() {
+#ifdef HIPGPT_EMULATED
+  return {{"hip", 0}};
+#else
+  std::vector<DeviceCase> cases = {{"cpu", 1}, {"cpu", 3}};
+  for (const DeviceInfo& info : list_devices()) {
+    if (info.name == "hip" && info.usable && !info.emulated) cases.push_back({"hip", 0});
+  }
+  return cases;
+#endif
+}
+
+/// For tests that need one device and not every one: the newest of them.
+inline std::unique_ptr<Device> any_device() {
+  const DeviceCase newest = all_devices().back();
+  return make_device(newest.name, newest.threads);
+}
+
 class DeviceTest : public testing::TestWithParam<DeviceCase> {
  protected:
   DeviceTest() : device_(make_device(GetParam().name, GetParam().threads)) {}
@@ -34,6 +59,18 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
     buffers_.emplace_back(*device_, std::max<size_t>(shaped.bytes(), 1));
     const Tensor t = shaped.at(buffers_.back().data());
     device_->set_zero(t);
+    return t;
+  }
+
+  /// A tensor with these values.
+  Tensor tensor(const std::vector<float>& host) {
+    const Tensor t = zeros({static_cast<int64_t>(host.size())});
+    device_->copy_to_device(t, host.data());
+    return t;
+  }
+  Tensor tensor(const std::vector<int32_t>& host) {
+    const Tensor t = zeros({static_cast<int64_t>(host.size())}, DType::kI32);
+    device_->copy_to_device(t, host.data());
     return t;
   }
 
@@ -89,10 +126,6 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
 /// "attention 2 5 3", to say which size failed.
 inline std::string fmt_size(const std::string& name, int64_t a, int64_t b, int64_t c = 0) {
   return name + " " + std::to_string(a) + " " + std::to_string(b) + " " + std::to_string(c);
-}
-
-inline auto all_devices() {
-  return testing::Values(DeviceCase{"cpu", 1}, DeviceCase{"cpu", 3});
 }
 
 }  // namespace hipgpt

@@ -22,15 +22,18 @@ inline double activation(Activation act, double x) {
   return x;
 }
 
+inline double activation_slope(Activation act, double x) {
+  return (activation(act, x + 1e-6) - activation(act, x - 1e-6)) / 2e-6;
+}
+
 /// C [m,n] = A [m,k] B [k,n], each possibly stored transposed.
 inline Values matmul(const Values& a, bool a_transposed, const Values& b, bool b_transposed, int64_t m,
                      int64_t n, int64_t k) {
   Values c(static_cast<size_t>(m * n), 0.0);
   for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      for (int64_t p = 0; p < k; ++p) {
-        c[i * n + j] += a[a_transposed ? p * m + i : i * k + p] * b[b_transposed ? j * k + p : p * n + j];
-      }
+    for (int64_t p = 0; p < k; ++p) {
+      const double x = a[a_transposed ? p * m + i : i * k + p];
+      for (int64_t j = 0; j < n; ++j) c[i * n + j] += x * b[b_transposed ? j * k + p : p * n + j];
     }
   }
   return c;

@@ -10,6 +10,7 @@
 
 #include "checkpoint.h"
 #include "error.h"
+#include "operations/device_fixture.h"
 #include "run_folder.h"
 #include "trainer.h"
 #include "training/progress_line.h"
@@ -69,16 +70,17 @@ TokenFile repetitive_tokens(size_t count) {
   return TokenFile::open("tokens.bin");
 }
 
-class TrainerTest : public InOwnFolder {
+class TrainerTest : public InOwnFolder, public testing::WithParamInterface<DeviceCase> {
  protected:
   TrainerTest() : tokens_(repetitive_tokens(500)), data_(tokens_, 0, 500, 4, kSmall.max_seq_len, 1) {}
 
   struct Run {
-    std::unique_ptr<Device> device = make_device("cpu", 2);
+    std::unique_ptr<Device> device;
     GPTModel model{*device, kSmall};
     Trainer trainer;
-    Run(const DataLoader& data, const TrainerOptions& options)
-        : trainer((initialize(model.weights(), kSmall, *device, options.seed), model), data, options) {}
+    Run(const DataLoader& data, const TrainerOptions& options, const DeviceCase& where = GetParam())
+        : device(make_device(where.name, where.threads)),
+          trainer((initialize(model.weights(), kSmall, *device, options.seed), model), data, options) {}
 
     std::vector<float> weights() {
       std::vector<float> w(static_cast<size_t>(model.layout().num_elements));
@@ -100,16 +102,18 @@ class TrainerTest : public InOwnFolder {
   DataLoader data_;
 };
 
-TEST_F(TrainerTest, LearnsARepetitiveText) {
+INSTANTIATE_TEST_SUITE_P(Devices, TrainerTest, testing::ValuesIn(all_devices()), case_name);
+
+TEST_P(TrainerTest, LearnsARepetitiveText) {
   Run run(data_, options());
-  const double first = run.trainer.train_step().loss;
-  EXPECT_NEAR(first, std::log(7.0), 0.1);
+  run.trainer.train_step();
+  EXPECT_NEAR(run.trainer.last_step().loss, std::log(7.0), 0.1);
   for (int i = 1; i < 200; ++i) run.trainer.train_step();
   EXPECT_EQ(run.trainer.step(), 200);
   EXPECT_LT(evaluate(run.model, data_, 4, kSmall.max_seq_len, 0), 0.05);
 }
 
-TEST_F(TrainerTest, GradientAccumulationEqualsOneLargerBatch) {
+TEST_P(TrainerTest, GradientAccumulationEqualsOneLargerBatch) {
   // Rows of batch k differ from those of other batches, so the comparison is with the mean of two gradients.
   TrainerOptions accumulated = options();
   accumulated.grad_accum = 2;
@@ -119,16 +123,19 @@ TEST_F(TrainerTest, GradientAccumulationEqualsOneLargerBatch) {
   double loss = 0;
   for (const uint64_t k : {0, 1}) {
     data_.random_batch(k, inputs.data(), targets.data());
-    loss += 0.5 * reference.model.loss_and_gradients(inputs.data(), targets.data(), 4, grads, 0.5f, {});
+    loss += 0.5 * reference.model.loss_and_gradients(inputs.data(), targets.data(), 4, grads, 0.5f, {}, 0);
   }
+  std::vector<float> gradient(static_cast<size_t>(grads.flat().size()));
+  reference.device->copy_to_host(gradient.data(), grads.flat());
   double squares = 0;
-  for (int64_t i = 0; i < grads.flat().size(); ++i) squares += std::pow(grads.flat().f32()[i], 2);
-  const StepResult step = run.trainer.train_step();
+  for (const float g : gradient) squares += std::pow(g, 2);
+  run.trainer.train_step();
+  const StepResult step = run.trainer.last_step();
   EXPECT_NEAR(step.loss, loss, 1e-6);
   EXPECT_NEAR(step.grad_norm, std::sqrt(squares), 1e-5);
 }
 
-TEST_F(TrainerTest, ContinuesExactly) {
+TEST_P(TrainerTest, ContinuesExactly) {
   TrainerOptions with_dropout = options();
   with_dropout.dropout = 0.1f;
   Run whole(data_, with_dropout), first(data_, with_dropout), second(data_, with_dropout);
@@ -142,7 +149,7 @@ TEST_F(TrainerTest, ContinuesExactly) {
   EXPECT_EQ(whole.weights(), second.weights());
 }
 
-TEST_F(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
+TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
   Run run(data_, options());
   auto weights = run.weights();
   weights[3] = std::nanf("");
@@ -151,16 +158,57 @@ TEST_F(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
     for (int i = 0; i < 50; ++i) {  // until a batch has the token with the bad weight
       weights = run.weights();
       run.trainer.train_step();
+      run.trainer.last_step();
     }
     FAIL() << "went on with NaN";
   } catch (const Trainer::NotFinite& failure) {
-    EXPECT_EQ(failure.step, run.trainer.step() + 1);
+    EXPECT_EQ(failure.step, run.trainer.step());
     EXPECT_TRUE(std::isnan(failure.loss));
     EXPECT_EQ(std::memcmp(weights.data(), run.weights().data(), weights.size() * sizeof(float)), 0);
   }
 }
 
-TEST_F(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
+TEST_P(TrainerTest, ResultsThatAreReadLateAreStillChecked) {
+  Run run(data_, options());
+  for (int i = 0; i < 3; ++i) run.trainer.train_step();
+  auto weights = run.weights();
+  for (float& w : weights) w = std::nanf("");
+  run.device->copy_to_device(run.model.weights().flat(), weights.data());
+  for (int i = 0; i < 60; ++i) run.trainer.train_step();
+  try {
+    run.trainer.last_step();
+    FAIL() << "60 steps of NaN";
+  } catch (const Trainer::NotFinite& failure) {
+    EXPECT_EQ(failure.step, 4);
+  }
+}
+
+/// 50 steps with dropout and accumulation: the losses are the CPU's.
+TEST_P(TrainerTest, TrainsAsTheCpuDoes) {
+  TrainerOptions o = options();
+  o.dropout = 0.1f;
+  o.grad_accum = 2;
+  Run run(data_, o), cpu(data_, o, {"cpu", 1});
+  for (int i = 0; i < 50; ++i) {
+    run.trainer.train_step();
+    cpu.trainer.train_step();
+    const double expected = cpu.trainer.last_step().loss;
+    ASSERT_NEAR(run.trainer.last_step().loss, expected, 1e-4 * expected) << "step " << i + 1;
+  }
+}
+
+TEST_P(TrainerTest, TwoRunsAreBitIdentical) {
+  TrainerOptions o = options();
+  o.dropout = 0.1f;
+  Run one(data_, o), two(data_, o);
+  for (int i = 0; i < 20; ++i) {
+    one.trainer.train_step();
+    two.trainer.train_step();
+  }
+  EXPECT_EQ(one.weights(), two.weights());
+}
+
+TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
   Run run(data_, options());
   const double all = evaluate(run.model, data_, 4, kSmall.max_seq_len, 0);
   EXPECT_EQ(all, evaluate(run.model, data_, 4, kSmall.max_seq_len, 1000));
@@ -177,7 +225,7 @@ TEST_F(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
 
 class CheckpointTest : public InOwnFolder {
  protected:
-  CheckpointTest() : device_(make_device("cpu", 1)), model_(*device_, kSmall) {
+  CheckpointTest() : device_(any_device()), model_(*device_, kSmall) {
     initialize(model_.weights(), kSmall, *device_, 5);
     save_checkpoint("good.bin", model_, {kSmall, 0xfeedface12345678, 42});
   }
@@ -213,9 +261,10 @@ TEST_F(CheckpointTest, RoundTrip) {
   EXPECT_EQ(checkpoint.info().tokenizer_hash, 0xfeedface12345678u);
   GPTModel other(*device_, kSmall);
   checkpoint.load_into(other);
-  for (int64_t i = 0; i < model_.layout().num_elements; ++i) {
-    ASSERT_EQ(other.weights().flat().f32()[i], model_.weights().flat().f32()[i]);
-  }
+  std::vector<float> saved(static_cast<size_t>(model_.layout().num_elements)), loaded(saved.size());
+  device_->copy_to_host(saved.data(), model_.weights().flat());
+  device_->copy_to_host(loaded.data(), other.weights().flat());
+  EXPECT_EQ(saved, loaded);
   EXPECT_NO_THROW(checkpoint.check_tokenizer(0xfeedface12345678, "tokenizer.json"));
   EXPECT_THROW(checkpoint.check_tokenizer(1, "tokenizer.json"), Error);
 }

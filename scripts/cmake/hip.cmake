@@ -1,0 +1,269 @@
+# Who compiles the HIP sources of src/hip, and for which GPUs.
+#
+# Decides HIPGPT_HIP_PLATFORM (auto is the default) and HIPGPT_HIP_ARCHITECTURES, and defines
+#   hipgpt_add_hip(<target>)                      the library gets the HIP device of the platform that was chosen
+#   hipgpt_add_emulated_hip(<target> <wave size>) the library gets the HIP device that is emulated on the CPU
+#   hipgpt_hip_link_libraries                     what a program needs beside the library, as linker names
+#   hipgpt_hip_link_directory                     and where that is
+set(HIPGPT_HIP_PLATFORM auto CACHE STRING "Where the HIP sources run: auto, amd, nvidia, emulated (on the CPU) or none")
+set_property(CACHE HIPGPT_HIP_PLATFORM PROPERTY STRINGS auto amd nvidia emulated none)
+set(HIPGPT_HIP_ARCHITECTURES "" CACHE STRING
+  "GPUs to compile for, for example gfx90a;gfx942 or sm_90. Empty: those in this machine, or else the usual ones")
+set(HIPGPT_WAVE_SIZE 32 CACHE STRING "Lanes of a wave on the platform emulated: 32 or 64")
+mark_as_advanced(HIPGPT_WAVE_SIZE)
+
+set(hipgpt_hip_sources
+  adamw.cpp attention.cpp attention_backward.cpp dropout.cpp embedding.cpp hip_device.cpp layernorm.cpp matmul.cpp
+  sampling.cpp softmax_cross_entropy.cpp)
+list(TRANSFORM hipgpt_hip_sources PREPEND ${PROJECT_SOURCE_DIR}/src/hip/)
+
+# ---- 1. Which compilers are here ----------------------------------------------------------------------------
+
+# hipcc, as the C++ compiler of the whole build or beside it. hipgpt_no_amd: why it cannot be used, or empty.
+if(CMAKE_CXX_COMPILER MATCHES "hipcc[^/]*$")
+  set(hipgpt_hipcc ${CMAKE_CXX_COMPILER})
+else()
+  find_program(hipgpt_hipcc hipcc HINTS $ENV{ROCM_PATH}/bin $ENV{HIP_PATH}/bin PATHS /opt/rocm/bin)
+endif()
+set(hipgpt_no_amd "hipcc was not found")
+if(hipgpt_hipcc)
+  get_filename_component(directory ${hipgpt_hipcc} REALPATH)
+  get_filename_component(directory ${directory} DIRECTORY)
+  find_library(hipgpt_amdhip64 amdhip64 HINTS ${directory}/../lib PATHS /opt/rocm/lib)
+  set(hipgpt_no_amd "the library amdhip64, which belongs to ${hipgpt_hipcc}, was not found")
+  if(hipgpt_amdhip64)
+    execute_process(COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} --version
+      RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_QUIET)
+    set(hipgpt_no_amd "${hipgpt_hipcc} does not run")
+    if(status EQUAL 0 AND text MATCHES "HIP version: ([0-9]+\\.[0-9]+)")
+      set(hipgpt_hipcc_version ${CMAKE_MATCH_1})
+      set(hipgpt_no_amd "")
+    endif()
+  endif()
+endif()
+
+if(CMAKE_CUDA_COMPILER)
+  set(hipgpt_nvcc ${CMAKE_CUDA_COMPILER})
+else()
+  find_program(hipgpt_nvcc NAMES $ENV{CUDACXX} nvcc PATHS /usr/local/cuda/bin)
+endif()
+set(hipgpt_no_nvidia "nvcc was not found")
+if(hipgpt_nvcc)
+  execute_process(COMMAND ${hipgpt_nvcc} --version RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_QUIET)
+  set(hipgpt_no_nvidia "${hipgpt_nvcc} does not run")
+  if(status EQUAL 0 AND text MATCHES "release ([0-9]+\\.[0-9]+)")
+    set(hipgpt_nvcc_version ${CMAKE_MATCH_1})
+    set(hipgpt_no_nvidia "")
+    if(hipgpt_nvcc_version VERSION_LESS 12)
+      set(hipgpt_no_nvidia "${hipgpt_nvcc} is of CUDA ${hipgpt_nvcc_version}: C++20 begins with 12.0")
+    endif()
+  endif()
+endif()
+
+# ---- 2. The platform ----------------------------------------------------------------------------------------
+
+# hipgpt_find_gpus(<platform> <result>): the architectures of the GPUs in this machine.
+function(hipgpt_find_gpus platform result)
+  set(found "")
+  if(platform STREQUAL "amd" AND EXISTS /dev/kfd)
+    get_filename_component(directory ${hipgpt_hipcc} REALPATH)
+    get_filename_component(directory ${directory} DIRECTORY)
+    find_program(hipgpt_agent_enumerator rocm_agent_enumerator HINTS ${directory})
+    mark_as_advanced(hipgpt_agent_enumerator)
+    if(hipgpt_agent_enumerator)
+      execute_process(COMMAND ${hipgpt_agent_enumerator} OUTPUT_VARIABLE text ERROR_QUIET)
+      string(REGEX MATCHALL "gfx[1-9][0-9a-f]+" found "${text}")  # gfx000 is the CPU
+    endif()
+  elseif(platform STREQUAL "nvidia")
+    find_program(hipgpt_nvidia_smi nvidia-smi)
+    mark_as_advanced(hipgpt_nvidia_smi)
+    if(hipgpt_nvidia_smi)
+      execute_process(COMMAND ${hipgpt_nvidia_smi} --query-gpu=compute_cap --format=csv,noheader
+        OUTPUT_VARIABLE text ERROR_QUIET)
+      string(REGEX MATCHALL "[0-9]+\\.[0-9]" found "${text}")
+      list(TRANSFORM found REPLACE "\\." "")
+      list(TRANSFORM found PREPEND sm_)
+    endif()
+  endif()
+  list(REMOVE_DUPLICATES found)
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
+set(hipgpt_amd_found "hipcc ${hipgpt_hipcc_version} found")
+set(hipgpt_nvidia_found "nvcc ${hipgpt_nvcc_version} found")
+if(NOT HIPGPT_HIP_PLATFORM STREQUAL "auto")
+  set(hipgpt_platform ${HIPGPT_HIP_PLATFORM})
+  set(hipgpt_platform_reason "HIPGPT_HIP_PLATFORM")
+  if(hipgpt_${hipgpt_platform}_found)
+    string(PREPEND hipgpt_platform_reason "${hipgpt_${hipgpt_platform}_found}, by ")
+  endif()
+  if(NOT hipgpt_platform MATCHES "^(amd|nvidia|emulated|none)$")
+    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: auto, amd, nvidia, emulated or none")
+  elseif(hipgpt_no_${hipgpt_platform})
+    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: ${hipgpt_no_${hipgpt_platform}}")
+  endif()
+elseif(HIPGPT_SANITIZE)
+  set(hipgpt_platform none)
+  set(hipgpt_platform_reason "the runtimes of GPUs do not go with sanitizers")
+elseif(NOT hipgpt_no_amd AND NOT hipgpt_no_nvidia)
+  hipgpt_find_gpus(amd amd_gpus)
+  hipgpt_find_gpus(nvidia nvidia_gpus)
+  set(hipgpt_platform amd)
+  if(nvidia_gpus AND NOT amd_gpus)
+    set(hipgpt_platform nvidia)
+  endif()
+  set(hipgpt_platform_reason "${hipgpt_amd_found}, ${hipgpt_nvidia_found}")
+elseif(NOT hipgpt_no_amd)
+  set(hipgpt_platform amd)
+  set(hipgpt_platform_reason ${hipgpt_amd_found})
+elseif(NOT hipgpt_no_nvidia)
+  set(hipgpt_platform nvidia)
+  set(hipgpt_platform_reason ${hipgpt_nvidia_found})
+else()
+  set(hipgpt_platform none)
+  set(hipgpt_platform_reason "${hipgpt_no_amd}, ${hipgpt_no_nvidia}")
+endif()
+
+# ---- 3. The architectures: of the GPUs in this machine, or of those that the compiler knows -----------------
+
+# hipgpt_hipcc_knows(<architecture> <result>): by trying; a list of them is nowhere to be had.
+function(hipgpt_hipcc_knows architecture result)
+  if(NOT DEFINED hipgpt_hipcc_knows_${architecture})
+    file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/empty.cpp "")
+    execute_process(
+      COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} -x hip --offload-arch=${architecture}
+              -c ${PROJECT_BINARY_DIR}/CMakeFiles/empty.cpp -o ${PROJECT_BINARY_DIR}/CMakeFiles/empty.o
+      RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+    string(COMPARE EQUAL "${status}" "0" known)
+    set(hipgpt_hipcc_knows_${architecture} ${known} CACHE INTERNAL "")
+  endif()
+  set(${result} ${hipgpt_hipcc_knows_${architecture}} PARENT_SCOPE)
+endfunction()
+
+set(hipgpt_architectures ${HIPGPT_HIP_ARCHITECTURES})
+if(NOT hipgpt_architectures)
+  hipgpt_find_gpus(${hipgpt_platform} hipgpt_architectures)
+endif()
+if(NOT hipgpt_architectures AND hipgpt_platform STREQUAL "amd")
+  foreach(architecture gfx90a gfx942 gfx950 gfx1030 gfx1100 gfx1151 gfx1201)
+    hipgpt_hipcc_knows(${architecture} known)
+    if(NOT known AND architecture STREQUAL "gfx942")
+      set(architecture gfx940)  # what older compilers have of that family
+      hipgpt_hipcc_knows(${architecture} known)
+    endif()
+    if(known)
+      list(APPEND hipgpt_architectures ${architecture})
+    endif()
+  endforeach()
+elseif(NOT hipgpt_architectures AND hipgpt_platform STREQUAL "nvidia")
+  execute_process(COMMAND ${hipgpt_nvcc} --list-gpu-code OUTPUT_VARIABLE text)
+  foreach(architecture sm_80 sm_90)
+    if(text MATCHES "${architecture}\n")
+      list(APPEND hipgpt_architectures ${architecture})
+    endif()
+  endforeach()
+endif()
+
+list(JOIN hipgpt_architectures " " text)
+if(text)
+  string(PREPEND text ", ")
+endif()
+message(STATUS "HIP platform: ${hipgpt_platform} (${hipgpt_platform_reason})${text}")
+
+# ---- 4. The HIP device of each platform ---------------------------------------------------------------------
+
+set(hipgpt_hip_link_libraries "")
+set(hipgpt_hip_link_directory "")
+
+# amd: one rule that calls hipcc. CMake's HIP language would want a Clang in its place, and does not find the ROCm of Debian and
+# Ubuntu; this rule is the same for every release, and whether the C++ compiler of the build is hipcc, g++ or clang++.
+function(hipgpt_add_amd_hip target)
+  set(flags -std=c++20 -fPIC -Wall -Wextra)
+  list(TRANSFORM hipgpt_architectures PREPEND --offload-arch= OUTPUT_VARIABLE architectures)
+  # Those of the core, as -I options; the compiler's own folder may not come before its others.
+  set(includes "$<FILTER:$<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>,EXCLUDE,^/usr/include$>")
+  string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
+  separate_arguments(build_type_flags UNIX_COMMAND "${CMAKE_CXX_FLAGS_${build_type}}")
+  foreach(source IN LISTS hipgpt_hip_sources)
+    get_filename_component(name ${source} NAME)
+    set(object ${PROJECT_BINARY_DIR}/hip/${name}.o)
+    add_custom_command(OUTPUT ${object}
+      COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} -x hip ${architectures} ${flags} ${build_type_flags}
+              "-I$<JOIN:${includes},;-I>" -MD -MF ${object}.d -c ${source} -o ${object}
+      DEPENDS ${source}
+      DEPFILE ${object}.d
+      COMMENT "Compiling src/hip/${name} for AMD GPUs"
+      COMMAND_EXPAND_LISTS VERBATIM)
+    target_sources(${target} PRIVATE ${object})
+    set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+  endforeach()
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/hip)
+  target_link_libraries(${target} PRIVATE ${hipgpt_amdhip64})
+endfunction()
+
+# nvidia: CMake's CUDA language, with src/platform/nvidia/hip/hip_runtime.h in the place of HIP's. A macro: languages
+# and properties of sources belong to a folder, not to a function.
+macro(hipgpt_add_nvidia_hip target)
+  # hip_device.cpp has no kernels and needs no nvcc, which does not take every release of fmt.
+  set(hipgpt_kernel_sources ${hipgpt_hip_sources})
+  list(FILTER hipgpt_kernel_sources EXCLUDE REGEX "/hip_device\\.cpp$")
+  set_source_files_properties(${hipgpt_kernel_sources} PROPERTIES LANGUAGE CUDA)
+  add_library(${target}_hip OBJECT ${hipgpt_hip_sources})
+  target_include_directories(${target}_hip PRIVATE src/platform/nvidia
+                                                   $<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>)
+  target_compile_options(${target}_hip PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>
+                                               $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
+  target_link_libraries(${target}_hip PRIVATE CUDA::cudart_static)
+  # Machine code for each, and PTX of the last for newer GPUs.
+  list(TRANSFORM hipgpt_architectures REPLACE "^sm_(.*)" "\\1-real" OUTPUT_VARIABLE architectures)
+  list(TRANSFORM architectures REPLACE "-real" "" AT -1)
+  set_target_properties(${target}_hip PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
+    CUDA_ARCHITECTURES "${architectures}" POSITION_INDEPENDENT_CODE ON)
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_hip>)
+  # Static: a program starts on a machine without CUDA, and says there that it finds no GPU.
+  target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+endmacro()
+
+function(hipgpt_add_none_hip target)
+  set(reason "HIPGPT_HIP_PLATFORM=none")
+  if(HIPGPT_HIP_PLATFORM STREQUAL "auto")
+    set(reason "${hipgpt_platform_reason} when it was configured (HIPGPT_HIP_PLATFORM=auto)")
+  endif()
+  target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/platform/none/no_hip_device.cpp)
+  target_compile_definitions(${target} PRIVATE HIPGPT_NO_HIP_REASON="${reason}")
+endfunction()
+
+function(hipgpt_add_emulated_hip target wave_size)
+  set(emulator block.cpp device.cpp fault.cpp fiber.cpp grid.cpp memory.cpp stream.cpp)
+  list(TRANSFORM emulator PREPEND ${PROJECT_SOURCE_DIR}/src/platform/emulated/)
+  target_sources(${target} PRIVATE ${hipgpt_hip_sources} ${emulator})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/platform/emulated ${PROJECT_SOURCE_DIR}/include
+                                               ${PROJECT_SOURCE_DIR}/src)
+  target_compile_definitions(${target} PRIVATE HIPGPT_WAVE_SIZE=${wave_size})
+  target_compile_options(${target} PRIVATE -Wno-unknown-pragmas)  # `unroll` is for compilers of GPUs
+endfunction()
+
+if(hipgpt_platform STREQUAL "nvidia")
+  set(CMAKE_CUDA_COMPILER ${hipgpt_nvcc})
+  set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+  set(CMAKE_CUDA_ARCHITECTURES OFF)  # each target says its own
+  enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # CMake 3.25 does not know that nvcc has it
+  endif()
+  find_package(CUDAToolkit REQUIRED)
+  set(hipgpt_hip_link_libraries cudart_static)
+  get_filename_component(hipgpt_hip_link_directory ${CUDA_cudart_static_LIBRARY} DIRECTORY)
+elseif(hipgpt_platform STREQUAL "amd")
+  set(hipgpt_hip_link_libraries amdhip64)
+  get_filename_component(hipgpt_hip_link_directory ${hipgpt_amdhip64} DIRECTORY)
+endif()
+mark_as_advanced(hipgpt_hipcc hipgpt_amdhip64 hipgpt_nvcc)
+
+macro(hipgpt_add_hip target)
+  if(hipgpt_platform STREQUAL "emulated")
+    hipgpt_add_emulated_hip(${target} ${HIPGPT_WAVE_SIZE})
+  else()
+    cmake_language(CALL hipgpt_add_${hipgpt_platform}_hip ${target})
+  endif()
+endmacro()

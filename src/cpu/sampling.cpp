@@ -1,0 +1,97 @@
+// The draw of a token from its logits: one read of the logits, a selection of the likeliest, and a sort of
+// those.
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <vector>
+
+#include "cpu/cpu_device.h"
+#include "philox.h"
+
+namespace hipgpt {
+
+namespace {
+
+struct Candidate {
+  float logit;
+  int32_t id;
+};
+
+bool likelier(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
+/// Every token with its logit, lowered if the token was seen before. False if a logit is not finite.
+bool collect_candidates(std::vector<Candidate>& candidates, Tensor logits, Tensor seen, float penalty) {
+  candidates.resize(static_cast<size_t>(logits.size()));
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    float logit = logits.f32()[i];
+    if (!std::isfinite(logit)) return false;
+    if (penalty != 1.0f && seen.i32()[i] != 0) logit = logit > 0.0f ? logit / penalty : logit * penalty;
+    candidates[i] = {logit, static_cast<int32_t>(i)};
+  }
+  return true;
+}
+
+/// Leaves the `top_k` likeliest (0: all), the likeliest first.
+void sort_likeliest(std::vector<Candidate>& candidates, int top_k) {
+  const auto k = static_cast<size_t>(top_k);
+  if (k > 0 && k < candidates.size()) {
+    std::nth_element(candidates.begin(), candidates.begin() + top_k, candidates.end(), likelier);
+    candidates.resize(k);
+  }
+  std::sort(candidates.begin(), candidates.end(), likelier);
+}
+
+/// In [0, 1), with the 53 bits of a double: draw `n` of a seed.
+double uniform_draw(uint64_t seed, int32_t n) {
+  const auto bits = philox4x32({static_cast<uint32_t>(n), 0, 0, static_cast<uint32_t>(RandomUse::kSampling)},
+                               philox_key(seed));
+  return static_cast<double>(join_bits(bits[0], bits[1]) >> 11) * 0x1p-53;
+}
+
+/// From sorted candidates: softmax with temperature, the smallest head of them that reaches top_p, and the
+/// one of those at which the running sum of probabilities passes the fraction `uniform` of the head's.
+int32_t pick(const std::vector<Candidate>& candidates, double temperature, double top_p, double uniform) {
+  thread_local std::vector<double> weights;
+  weights.resize(candidates.size());
+  double total = 0.0;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    weights[i] = std::exp((static_cast<double>(candidates[i].logit) - candidates[0].logit) / temperature);
+    total += weights[i];
+  }
+  double kept = 0.0;
+  size_t count = 0;
+  while (count < weights.size() && (count == 0 || kept < top_p * total)) kept += weights[count++];
+
+  double remaining = uniform * kept;
+  for (size_t i = 0; i < count; ++i) {
+    remaining -= weights[i];
+    if (remaining < 0.0) return candidates[i].id;
+  }
+  return candidates[count - 1].id;
+}
+
+}  // namespace
+
+void CpuDevice::sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) {
+  assert(logits.size() > 0 && seen.size() == logits.size());
+  thread_local std::vector<Candidate> candidates;
+  int32_t& chosen = token.i32()[0];
+  chosen = -1;
+  if (!collect_candidates(candidates, logits, seen, static_cast<float>(options.repetition_penalty))) return;
+  if (options.temperature == 0.0) {
+    chosen = std::min_element(candidates.begin(), candidates.end(), likelier)->id;
+  } else {
+    sort_likeliest(candidates, options.top_k);
+    chosen = pick(candidates, options.temperature, options.top_p, uniform_draw(options.seed, draw.i32()[0]));
+  }
+  seen.i32()[chosen] = 1;
+  ++draw.i32()[0];
+}
+
+void CpuDevice::increment(Tensor counters) {
+  for (int64_t i = 0; i < counters.size(); ++i) ++counters.i32()[i];
+}
+
+}  // namespace hipgpt
