@@ -1,12 +1,13 @@
 // Tokens per second of greedy generation with a KV cache: the default model, one sequence.
 //
-//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS]
+//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET]
 //
 // Prints one JSON object: the median over RUNS sequences of TOKENS tokens after a prompt of one.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "generator.h"
@@ -17,9 +18,10 @@ int main(int argc, char** argv) {
   const auto argument = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
   const int S = argument(1, 32), tokens = argument(2, S - 1), threads = argument(3, 2),
             runs = argument(4, 21);
-  ModelConfig c;
+  const std::string device_name = argc > 5 ? argv[5] : "cpu";
+  ModelConfig c = ModelConfig::preset(argc > 6 ? argv[6] : "default");
   c.max_seq_len = S;
-  const auto device = make_device("cpu", threads);
+  const auto device = make_device(device_name, threads);
   GPTModel model(*device, c);
   initialize(model.weights(), c, *device, 1);
   std::vector<double> speeds;
@@ -33,6 +35,8 @@ int main(int argc, char** argv) {
   }
   std::sort(speeds.begin(), speeds.end());
   std::printf(
-      "{\"what\": \"hipgpt_generate\", \"threads\": %d, \"S\": %d, \"tokens\": %d, \"tok_s\": %.0f}\n",
-      threads, S, tokens, speeds[speeds.size() / 2]);
+      "{\"what\": \"hipgpt_generate\", \"device\": \"%s\", \"threads\": %d, \"S\": %d, \"tokens\": %d, "
+      "\"tok_s\": "
+      "%.0f}\n",
+      device_name.c_str(), threads, S, tokens, speeds[speeds.size() / 2]);
 }
