@@ -4,6 +4,9 @@
 // A sum is made in two steps: blocks of 256 threads, each thread 16 floats at a time, leave one double each
 // in scratch, and one block adds those. How many blocks follows from n and the number of compute units, so
 // the order of additions does not change from run to run. Short arrays take the second step alone.
+//
+// Measured on an H200 (4.3 TB/s by copying): adamw 96 % at 10.6 million and 99 % at 124 million parameters,
+// sums 88 %.
 #include <algorithm>
 
 #include "hip/check.h"

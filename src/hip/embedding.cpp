@@ -11,6 +11,9 @@
 // and a team sums each chunk's runs of equal tokens, however long or short they are: all teams have the same
 // work. A run inside a chunk is added to dwte; the parts of a run that crosses chunks go to scratch, and a
 // last kernel adds them up in order.
+//
+// Measured on an H200 (4.3 TB/s by copying): backward of 16384 x 384 in 72 us, 17 %, of 8192 x 768 in 45 to
+// 50 us, 41 to 50 %: bound by the comparisons. Forward 8 to 9 us, from the cache.
 #include <algorithm>
 
 #include "error.h"

@@ -12,6 +12,9 @@
 // dw and db are sums over rows. A team walks rows that are far apart and sums in registers, a block adds up
 // its teams and leaves one row [2, width] of partial sums in scratch, and a second kernel adds those to dw
 // and db. Who adds what follows from the shape and the number of compute units alone.
+//
+// Measured on an H200 (4.3 TB/s by copying), 16384 x 384 and 8192 x 768: forward 83 %, with residual 84 to 86
+// %, backward 83 and 70 % of the floor's bandwidth.
 #include <algorithm>
 
 #include "error.h"

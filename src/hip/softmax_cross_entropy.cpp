@@ -9,6 +9,9 @@
 // of 256 takes it, above one of 1024. A row of GPT-2's 50257 logits begins at any multiple of 4 bytes, so a
 // block reads the aligned quads that cover it: its first and its last quad may belong to the neighbours in
 // part.
+//
+// Measured on an H200 (4.3 TB/s by copying), 8192 x 50257: 94 % without and 63 % with the gradient, whose
+// second pass does not find all of a row in the cache.
 #include <cfloat>
 
 #include "hip/check.h"

@@ -37,6 +37,7 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
   plan.add(rates_, {3});
   plan.add(results_, {kUnread, options.grad_accum + 1});
   memory_ = plan.allocate(device);
+  device.set_zero(results_);  // it is read as a whole
 
   // Recorded with a batch of its full size; what it holds does not matter.
   model_.set_batch(inputs_.data(), targets_.data(), options_.batch, 0);
