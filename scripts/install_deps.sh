@@ -4,13 +4,14 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/install_deps.sh [--with-plots] [--with-kjv]
+Usage: scripts/install_deps.sh [--with-plots] [--with-kjv] [--with-hipcc]
 
 Installs what HipGPT is built with, by apt-get, and only what is missing: with everything in place it does nothing.
 Needs root, or sudo.
 
   --with-plots   matplotlib too, for scripts/plot_training.py
   --with-kjv     the King James Bible too, which scripts/download_data.sh can make a training text of
+  --with-hipcc   the distribution's hipcc too, to build for AMD GPUs where there is no ROCm of AMD's
   --help         this text
 
 Exit status: 0 all installed, 1 could not install, 3 no apt-get on this system.
@@ -24,6 +25,7 @@ while (($#)); do
   case $1 in
     --with-plots) packages+=(python3-matplotlib) ;;
     --with-kjv) packages+=(bible-kjv bible-kjv-text) ;;
+    --with-hipcc) packages+=(hipcc libamdhip64-dev) ;;
     --help | -h) usage && exit 0 ;;
     *) echo "install_deps.sh: unknown argument '$1' (--help lists them)" >&2 && exit 2 ;;
   esac

@@ -1,0 +1,456 @@
+"""The checks of run_kernels.py: operations of hip_kernels.h on small inputs, against their formulas in double precision.
+
+A check takes the emulated GPU and returns the largest error relative to the largest value, and what it may be at most.
+"""
+
+import math
+
+import numpy as np
+
+FORWARD = 2e-6   # tolerance of a result
+GRADIENT = 1e-4  # and of a gradient
+COMPUTE_UNITS = 4  # few: the kernels for large matrices are chosen at sizes that are quick to emulate
+
+NONE, RELU, GELU = 0, 1, 2
+
+_random = np.random.default_rng(42)
+
+
+def random(*shape):
+    return (2 * _random.random(shape) - 1).astype(np.float32)
+
+
+def unwritten(*shape):
+    return np.full(shape, np.nan, np.float32)
+
+
+def error_of(*pairs):
+    """The largest error of (actual, expected) pairs, each relative to its largest expected value; infinite if not finite."""
+    worst = 0.0
+    for actual, expected in pairs:
+        if not np.all(np.isfinite(actual)):
+            return math.inf
+        scale = max(np.max(np.abs(expected)), 1e-30)
+        worst = max(worst, float(np.max(np.abs(actual.astype(np.float64) - expected)) / scale))
+    return worst
+
+
+class Scratch:
+    """The scratch memory of a queue, NaN before use."""
+
+    def __init__(self, gpu, floats=1 << 20, compute_units=COMPUTE_UNITS):
+        self.memory = unwritten(floats)
+        gpu.call("set_queue", self.memory, np.int64(floats), compute_units)
+
+
+# ---- Philox4x32-10 and the dropout made of it ---------------------------------------------------------------
+
+SEED, PASS, SITE = 0x123456789abcdef, 3, 2
+
+
+def philox(counter, key):
+    x = [int(c) for c in counter]
+    key0, key1 = key
+    for _ in range(10):
+        product0, product1 = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
+        x = [product1 >> 32 ^ x[1] ^ key0, product1 & 0xffffffff, product0 >> 32 ^ x[3] ^ key1, product0 & 0xffffffff]
+        key0, key1 = (key0 + 0x9E3779B9) & 0xffffffff, (key1 + 0xBB67AE85) & 0xffffffff
+    return x
+
+
+def set_dropout(gpu, p):
+    gpu.call("set_dropout", np.float32(p), np.uint64(SEED), PASS, SITE)
+
+
+def dropout_factors(p, rows, width):
+    """[rows, width] of 0 and 1/(1-p), as device.h says."""
+    if p == 0:
+        return np.ones((rows, width))
+    threshold = int(float(np.float32(p)) * 4294967296.0)
+    bits = [[philox((j, row, PASS, 2 | SITE << 8), (SEED & 0xffffffff, SEED >> 32)) for j in range((width + 3) // 4)]
+            for row in range(rows)]
+    bits = np.array(bits, np.uint64).reshape(rows, -1)[:, :width]
+    return np.where(bits < threshold, 0.0, 1 / (1 - float(np.float32(p))))
+
+
+# ---- Matrix products ----------------------------------------------------------------------------------------
+
+def activated(kind, x):
+    if kind == RELU:
+        return np.maximum(x, 0)
+    if kind == GELU:
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))
+    return x
+
+
+def activation_slope(kind, x):
+    if kind == RELU:
+        return (x > 0).astype(np.float64)
+    if kind == GELU:
+        inner = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3))
+        return 0.5 * (1 + inner) + 0.5 * x * (1 - inner ** 2) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x ** 2)
+    return np.ones_like(x)
+
+
+def matmul(m, n, k, trans_a=0, trans_b=0, accumulate=0, compute_units=COMPUTE_UNITS):
+    def check(gpu):
+        scratch = Scratch(gpu, compute_units=compute_units)
+        a = random(k, m) if trans_a else random(m, k)
+        b = random(n, k) if trans_b else random(k, n)
+        c = random(m, n) if accumulate else unwritten(m, n)
+        expected = (a.T if trans_a else a).astype(np.float64) @ (b.T if trans_b else b) + (c if accumulate else 0)
+        gpu.call("matmul", c, a, trans_a, b, trans_b, m, n, k, accumulate)
+        del scratch
+        return error_of((c, expected)), FORWARD
+    return check
+
+
+def linear(m, n, k, trans_w=0, activation=NONE):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        x, w, bias = random(m, k), random(n, k) if trans_w else random(k, n), random(n)
+        y, pre = unwritten(m, n), unwritten(m, n)
+        expected = x.astype(np.float64) @ (w.T if trans_w else w) + bias
+        gpu.call("linear", y, x, w, trans_w, bias, activation, pre, m, n, k)
+        del scratch
+        return error_of((pre, expected), (y, activated(activation, expected))), FORWARD
+    return check
+
+
+def linear_backward_input(m, n, k, trans_w=0, activation=NONE):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        dy, w, pre, dx = random(m, n), random(n, k) if trans_w else random(k, n), random(m, k), unwritten(m, k)
+        expected = dy.astype(np.float64) @ (w if trans_w else w.T) * activation_slope(activation, pre.astype(np.float64))
+        gpu.call("linear_backward_input", dx, dy, w, trans_w, None if activation == NONE else pre, activation, m, n, k)
+        del scratch
+        return error_of((dx, expected)), FORWARD
+    return check
+
+
+def column_sums(m, n):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        dy, db = random(m, n), random(n)
+        expected = db + dy.astype(np.float64).sum(0)
+        gpu.call("column_sums", db, dy, m, n)
+        del scratch
+        return error_of((db, expected)), FORWARD
+    return check
+
+
+# ---- Embedding ----------------------------------------------------------------------------------------------
+
+def embedding(batch, seq_len, width, vocab=11):
+    def check(gpu):
+        tokens, first = _random.integers(0, vocab, (batch, seq_len), np.int32), np.array([3], np.int32)
+        wte, wpe, y = random(vocab, width), random(seq_len + 3, width), unwritten(batch, seq_len, width)
+        gpu.call("embedding", y, tokens, wte, wpe, first, batch, seq_len, width)
+        return error_of((y, wte[tokens].astype(np.float64) + wpe[3:3 + seq_len])), FORWARD
+    return check
+
+
+def embedding_backward(batch, seq_len, width, vocab=11):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        tokens, dy = _random.integers(0, vocab, (batch, seq_len), np.int32), random(batch, seq_len, width)
+        dwte, dwpe = random(vocab, width), random(seq_len, width)
+        expected_wte, expected_wpe = dwte.astype(np.float64), dwpe + dy.astype(np.float64).sum(0)
+        np.add.at(expected_wte, tokens, dy.astype(np.float64))
+        gpu.call("embedding_backward", dwte, dwpe, dy, tokens, batch, seq_len, width)
+        del scratch
+        return error_of((dwte, expected_wte), (dwpe, expected_wpe)), FORWARD
+    return check
+
+
+# ---- LayerNorm ----------------------------------------------------------------------------------------------
+
+def normalised(x):
+    mean = x.mean(1, keepdims=True)
+    rstd = 1 / np.sqrt(((x - mean) ** 2).mean(1, keepdims=True) + 1e-5)
+    return (x - mean) * rstd, mean[:, 0], rstd[:, 0]
+
+
+def layernorm(rows, width):
+    def check(gpu):
+        x, w, b = random(rows, width), random(width), random(width)
+        y, mean, rstd = unwritten(rows, width), unwritten(rows), unwritten(rows)
+        xh, expected_mean, expected_rstd = normalised(x.astype(np.float64))
+        gpu.call("layernorm", y, mean, rstd, x, w, b, rows, width)
+        # A mean near zero is as exact as the values, which are up to 1.
+        return error_of((y, xh * w + b), (1 + mean, 1 + expected_mean), (rstd, expected_rstd)), FORWARD
+    return check
+
+
+def residual_layernorm(rows, width, p=0.0):
+    def check(gpu):
+        x, branch, w, b = random(rows, width), random(rows, width), random(width), random(width)
+        total, y, mean, rstd = unwritten(rows, width), unwritten(rows, width), unwritten(rows), unwritten(rows)
+        expected = x + dropout_factors(p, rows, width) * branch
+        xh, expected_mean, expected_rstd = normalised(expected)
+        set_dropout(gpu, p)
+        gpu.call("residual_layernorm", total, y, mean, rstd, x, branch, w, b, rows, width)
+        return error_of((total, expected), (y, xh * w + b), (1 + mean, 1 + expected_mean), (rstd, expected_rstd)), FORWARD
+    return check
+
+
+def layernorm_backward(rows, width):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        x, w, dy, dx, dw, db = (random(rows, width), random(width), random(rows, width), random(rows, width),
+                                random(width), random(width))
+        xh, mean, rstd = normalised(x.astype(np.float64))
+        g = dy * w.astype(np.float64)
+        change = rstd[:, None] * (g - g.mean(1, keepdims=True) - xh * (g * xh).mean(1, keepdims=True))
+        expected = dx + change, dw + (dy * xh).sum(0), db + dy.astype(np.float64).sum(0)
+        gpu.call("layernorm_backward", dx, dw, db, dy, x, w, mean.astype(np.float32), rstd.astype(np.float32), rows, width)
+        del scratch
+        return error_of(*zip((dx, dw, db), expected)), GRADIENT
+    return check
+
+
+# ---- Attention ----------------------------------------------------------------------------------------------
+
+def attention_reference(qkv, heads, p, dout=None):
+    """out, lse and, from dout, dqkv; in double."""
+    batch, seq_len, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    q, k, v = (x.reshape(batch, seq_len, heads, -1).swapaxes(1, 2) for x in np.split(qkv.astype(np.float64), 3, axis=2))
+    scale = 1 / math.sqrt(width // heads)
+    scores = np.where(np.tri(seq_len, dtype=bool), q @ k.swapaxes(2, 3) * scale, -np.inf)
+    top = scores.max(-1, keepdims=True)
+    weights = np.exp(scores - top)
+    lse = (top + np.log(weights.sum(-1, keepdims=True)))[..., 0]
+    probabilities = weights / weights.sum(-1, keepdims=True)
+    factors = dropout_factors(p, batch * heads * seq_len, seq_len).reshape(batch, heads, seq_len, seq_len)
+
+    def merge(x):
+        return x.swapaxes(1, 2).reshape(batch, seq_len, width)
+    out = merge(probabilities * factors @ v)
+    if dout is None:
+        return out, lse
+    do = dout.astype(np.float64).reshape(batch, seq_len, heads, -1).swapaxes(1, 2)
+    dv = (probabilities * factors).swapaxes(2, 3) @ do
+    dp = do @ v.swapaxes(2, 3) * factors
+    ds = probabilities * (dp - (dp * probabilities).sum(-1, keepdims=True)) * scale
+    return out, lse, np.concatenate([merge(ds @ k), merge(ds.swapaxes(2, 3) @ q), merge(dv)], axis=2)
+
+
+def attention(batch, seq_len, heads, head_size, p=0.0, compute_units=COMPUTE_UNITS):
+    def check(gpu):
+        scratch = Scratch(gpu, compute_units=compute_units)
+        width = heads * head_size
+        qkv, out, lse = random(batch, seq_len, 3 * width), unwritten(batch, seq_len, width), unwritten(batch, heads, seq_len)
+        set_dropout(gpu, p)
+        gpu.call("attention", out, lse, qkv, batch, seq_len, heads, head_size)
+        del scratch
+        return error_of(*zip((out, lse), attention_reference(qkv, heads, p))), FORWARD
+    return check
+
+
+def attention_backward(batch, seq_len, heads, head_size, p=0.0, compute_units=COMPUTE_UNITS):
+    def check(gpu):
+        scratch = Scratch(gpu, compute_units=compute_units)
+        width = heads * head_size
+        qkv, dout = random(batch, seq_len, 3 * width), random(batch, seq_len, width)
+        out, lse, expected = attention_reference(qkv, heads, p, dout)
+        dqkv = unwritten(batch, seq_len, 3 * width)
+        set_dropout(gpu, p)
+        gpu.call("attention_backward", dqkv, dout, qkv, out.astype(np.float32), lse.astype(np.float32), batch, seq_len,
+                 heads, head_size)
+        del scratch
+        return error_of((dqkv, expected)), GRADIENT
+    return check
+
+
+def attention_cached(past, count, heads, head_size, capacity):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        width = heads * head_size
+        qkv = random(1, past + count, 3 * width)
+        keys, values = unwritten(capacity, width), unwritten(capacity, width)
+        keys[:past], values[:past] = qkv[0, :past, width:2 * width], qkv[0, :past, 2 * width:]
+        out, new = unwritten(count, width), np.ascontiguousarray(qkv[0, past:])
+        gpu.call("attention_cached", out, keys, values, new, count, heads, head_size, capacity, np.array([past], np.int32))
+        expected, _ = attention_reference(qkv, heads, 0.0)
+        del scratch
+        return error_of((out, expected[0, past:]), (keys[:past + count], qkv[0, :, width:2 * width].astype(np.float64)),
+                        (values[:past + count], qkv[0, :, 2 * width:].astype(np.float64))), FORWARD
+    return check
+
+
+# ---- Dropout, loss, optimizer -------------------------------------------------------------------------------
+
+def add_dropout(rows, width, p):
+    def check(gpu):
+        x, branch, y = random(rows, width), random(rows, width), unwritten(rows, width)
+        set_dropout(gpu, p)
+        gpu.call("add_dropout", y, x, branch, rows, width)
+        return error_of((y, x + dropout_factors(p, rows, width) * branch)), FORWARD
+    return check
+
+
+def cross_entropy(rows, vocab, gradient):
+    def check(gpu):
+        logits, targets, losses = 4 * random(rows, vocab), _random.integers(0, vocab, rows, np.int32), unwritten(rows)
+        z = logits.astype(np.float64)
+        top = z.max(1, keepdims=True)
+        total = np.exp(z - top).sum(1, keepdims=True)
+        expected = (top + np.log(total))[:, 0] - z[np.arange(rows), targets]
+        if not gradient:
+            gpu.call("cross_entropy", losses, logits, targets, rows, vocab)
+            return error_of((losses, expected), (logits, z)), FORWARD
+        slope = np.exp(z - top) / total
+        slope[np.arange(rows), targets] -= 1
+        gpu.call("cross_entropy_with_gradient", losses, logits, targets, np.float32(0.25), rows, vocab)
+        return error_of((losses, expected), (logits, 0.25 * slope)), FORWARD
+    return check
+
+
+def total(operation, n, offset=0):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        x, out = random(n + offset)[offset:], unwritten(1)
+        gpu.call(operation, out, x, np.int64(n))
+        x = x.astype(np.float64)
+        del scratch
+        # A sum of numbers of both signs is as exact as their sizes allow.
+        scale = np.abs(x).sum() if operation == "sum" else math.sqrt((x * x).sum())
+        return abs(float(out[0]) - (x.sum() if operation == "sum" else scale)) / scale, FORWARD
+    return check
+
+
+def adamw(n, offset=0, norm=2.0):
+    def check(gpu):
+        parameters, gradients, m, v = (random(n + offset)[offset:] for _ in range(4))
+        np.abs(v, out=v)
+        rate, scale1, scale2, decayed = np.float32(0.01), np.float32(1 / (1 - 0.9 ** 3)), np.float32(1 / (1 - 0.99 ** 3)), n // 2
+        b1, b2, epsilon, decay, limit = (np.float32(x) for x in (0.9, 0.99, 1e-8, 0.1, 1.0))
+        p, g, m_expected, v_expected = (x.astype(np.float64) for x in (parameters, gradients, m, v))
+        if np.isfinite(norm):
+            g = g * min(1.0, limit / norm)
+            m_expected = b1 * m_expected + (1 - b1) * g
+            v_expected = b2 * v_expected + (1 - b2) * g * g
+            p = p - rate * (m_expected * scale1 / (np.sqrt(v_expected * scale2) + epsilon)
+                            + np.where(np.arange(n) < decayed, decay, 0) * p)
+        gpu.call("adamw", parameters, gradients, m, v, np.array([norm], np.float32), np.array([rate, scale1, scale2]),
+                 b1, b2, epsilon, decay, limit, np.int64(decayed), np.int64(n))
+        return error_of((parameters, p), (m, m_expected), (v, v_expected)), FORWARD
+    return check
+
+
+# ---- Sampling -----------------------------------------------------------------------------------------------
+
+def sample(vocab, top_k, top_p, temperature, penalty=1.0, draws=3):
+    """Whether the very tokens are drawn that the rules of device.h give."""
+    def check(gpu):
+        logits, seen, draw = 3 * random(vocab), _random.integers(0, 2, vocab, np.int32), np.array([5], np.int32)
+        token = np.array([-7], np.int32)
+        for n in range(5, 5 + draws):
+            z = logits.copy()
+            if penalty != 1.0:
+                factor = np.float32(penalty)
+                z = np.where(seen != 0, np.where(z > 0, z / factor, z * factor), z)
+            order = np.lexsort((np.arange(vocab), -z))
+            if temperature == 0:
+                expected = order[0]
+            else:
+                order = order[:top_k or vocab]
+                weights = np.exp((z[order].astype(np.float64) - z[order[0]]) / temperature)
+                sums = np.cumsum(weights)
+                kept = int(np.searchsorted(sums, top_p * sums[-1])) + 1 if top_p < 1 else len(order)
+                bits = philox((n, 0, 0, 3), (SEED & 0xffffffff, SEED >> 32))
+                uniform = ((bits[1] << 32 | bits[0]) >> 11) * 2.0 ** -53
+                expected = order[int(np.searchsorted(sums, uniform * sums[kept - 1], side="right"))]
+            seen_after = seen.copy()
+            seen_after[expected] = 1
+            gpu.call("sample", token, logits, seen, draw, vocab, top_k, np.float64(top_p), np.float64(temperature),
+                     np.float64(penalty), np.uint64(SEED))
+            if token[0] != expected or draw[0] != n + 1 or np.any(seen != seen_after):
+                raise AssertionError(f"draw {n}: token {token[0]} instead of {expected}, next draw {draw[0]}")
+        return 0.0, FORWARD
+    return check
+
+
+def increment(count):
+    def check(gpu):
+        counters = np.arange(count, dtype=np.int32)
+        gpu.call("increment", counters, count)
+        return error_of((counters, np.arange(1, count + 1))), FORWARD
+    return check
+
+
+# ---- Which sizes: the least that reach every kernel, odd ones among them ------------------------------------
+
+def all_checks():
+    """(name, check) of each."""
+    checks = []
+
+    def add(operation, *arguments, **options):
+        words = [operation.__name__, *map(str, arguments), *(f"{key}={value}" for key, value in options.items())]
+        checks.append((" ".join(words), operation(*arguments, **options)))
+
+    # Tiles of 32, 64 and 128 (the fewer compute units, the larger), with aligned rows and without, in every layout.
+    for units, m, n, k in ((64, 36, 40, 36), (64, 33, 35, 7), (4, 132, 68, 20), (4, 67, 129, 9), (1, 132, 132, 12), (1, 5, 131, 9)):
+        for trans_a, trans_b in ((0, 0), (0, 1), (1, 0)):
+            add(matmul, m, n, k, trans_a, trans_b, accumulate=trans_a, compute_units=units)
+    add(matmul, 37, 66, 19, 1, 1)
+    add(matmul, 20, 24, 520, compute_units=8)  # in parts
+    for n, k in ((68, 52), (35, 37)):
+        for trans_w in (0, 1):
+            add(linear, 1, n, k, trans_w)
+    add(linear, 33, 40, 12, 0, GELU)
+    add(linear, 9, 7, 5, 1, RELU)
+    add(linear_backward_input, 33, 12, 40, 0, GELU)
+    add(linear_backward_input, 9, 7, 5, 1, RELU)
+    add(linear_backward_input, 5, 8, 4, 0)
+    add(column_sums, 37, 35)
+    add(column_sums, 515, 33)
+
+    for width in (8, 7):
+        add(embedding, 2, 5, width)
+        add(embedding_backward, 2, 5, width)
+        add(embedding_backward, 3, 100, width)
+
+    for width in (8, 260, 131, 301, 516, 514, 1028, 1030, 2052, 2049):
+        add(layernorm, 2, width)
+    for width in (8, 7, 300, 301, 600, 601, 1100, 1101, 2100, 2101):
+        add(residual_layernorm, 2, width, 0.25)
+        add(layernorm_backward, 3, width)
+    for width in (8200, 8201):  # wider than a row in registers
+        add(layernorm, 1, width)
+        add(residual_layernorm, 1, width, 0.25)
+        add(layernorm_backward, 1, width)
+
+    for head_size in (16, 32, 64, 128, 256):
+        add(attention, 1, 19, 2, head_size)
+        add(attention_backward, 1, 19, 1, head_size)
+        add(attention_backward, 1, 67, 1, head_size, p=0.25, compute_units=64)
+        add(attention_cached, 5, 1, 1, head_size, 16)
+        add(attention_cached, 5, 1, 1, head_size, 256)
+        if head_size <= 64:
+            add(attention, 1, 100, 1, head_size, compute_units=1)
+    add(attention, 2, 70, 1, 7, p=0.25)
+    add(attention, 1, 1, 1, 1)
+    add(attention_backward, 2, 35, 1, 7, p=0.25)
+    add(attention_cached, 0, 5, 2, 20, 9)
+    add(attention_cached, 4, 5, 2, 9, 9)
+
+    for width in (8, 7):
+        add(add_dropout, 3, width, 0.25)
+        add(add_dropout, 3, width, 0.0)
+    for vocab in (5, 130, 131, 1000, 16388):
+        for gradient in (False, True):
+            add(cross_entropy, 3 if vocab < 10000 else 1, vocab, gradient)
+    for operation in ("sum", "norm"):
+        for n, offset in ((1000, 0), (1001, 1), (70001, 0), (70001, 1)):
+            add(total, operation, n, offset)
+    add(adamw, 1000)
+    add(adamw, 37, offset=1)
+    add(adamw, 100, norm=math.inf)
+
+    add(sample, 300, 5, 1.0, 0.8)
+    add(sample, 301, 0, 0.7, 1.3, penalty=1.5)
+    add(sample, 1031, 50, 0.9, 1.0)
+    add(sample, 50, 0, 1.0, 0.0, penalty=1.2)
+    add(increment, 5)
+    return checks

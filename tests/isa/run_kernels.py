@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Runs every HIP kernel as machine code of an AMD GPU, in an emulator of its instruction set, and checks the results.
+
+    PYTHONPATH=/path/to/tinygrad tests/isa/run_kernels.py gfx942 --hipcc /opt/rocm/bin/hipcc
+
+Exit status 0: all right, 1: not, 77: it cannot be tried here. Which kernels ran, and which did not, is printed at the end.
+"""
+
+import argparse
+import ctypes
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+SKIPPED = 77
+
+
+def why_not(architecture, hipcc):
+    """Why this cannot be tried here, or None."""
+    from hipcc import knows_architecture
+    for module in ("numpy", "tinygrad", "test.mockgpu.amd.emu"):
+        try:
+            found = importlib.util.find_spec(module) is not None
+        except ImportError:
+            found = False
+        if not found:
+            return f"no Python module {module} (PYTHONPATH wants a clone of tinygrad's repository)"
+    if not knows_architecture(hipcc, architecture):
+        return f"{hipcc} is not here or does not compile for {architecture}"
+    return None
+
+
+def build_library(hipcc, architecture, folder):
+    """src/hip, host code and kernels, over the runtime of host.cpp. What is there and newer than its sources is kept."""
+    from hipcc import ROOT, SOURCES, compile_hip
+    headers = [os.path.join(path, name) for top in ("include", "src/hip") for path, _, names in os.walk(f"{ROOT}/{top}")
+               for name in names if name.endswith(".h")]
+    objects = []
+    for source in [*SOURCES, f"{ROOT}/tests/isa/host.cpp"]:
+        output = f"{folder}/{os.path.basename(source)}.{architecture}.o"
+        objects.append(output)
+        newest = max(os.path.getmtime(file) for file in [source, *headers])
+        if not os.path.exists(output) or os.path.getmtime(output) < newest:
+            compile_hip(hipcc, architecture, source, output)
+    library = f"{folder}/kernels.{architecture}.so"
+    subprocess.run([os.environ.get("CXX", "c++"), "-shared", "-Wl,-Bsymbolic", "-o", library, *objects], check=True)
+    return library
+
+
+class EmulatedGpu:
+    """The library of an architecture, its launches emulated."""
+
+    def __init__(self, library, architecture):
+        self._library = ctypes.CDLL(library)
+        self._architecture = architecture
+        self._code_objects = {}
+        self._error = None
+        self.kernels = set()
+        self.launched = set()
+        launch_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint),
+                                       ctypes.POINTER(ctypes.c_uint), ctypes.POINTER(ctypes.c_void_p))
+        self._launch_function = launch_type(self._launch)  # kept alive here
+        self._library.isa_set_launch(self._launch_function)
+        list_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
+        self._library.isa_list_kernels(list_type(lambda _, name: self.kernels.add(name.decode())))
+
+    def _launch(self, image, name, grid, block, arguments):
+        from code_object import CodeObject, unbundle
+        try:
+            if image not in self._code_objects:
+                self._code_objects[image] = CodeObject(unbundle(image, self._architecture), self._architecture)
+            self._code_objects[image].run(name.decode(), grid[:3], block[:3], arguments)
+            self.launched.add(name.decode())
+            return 0
+        except BaseException as error:  # nothing may pass through C
+            self._error = error
+            return 1
+
+    def call(self, operation, *arguments):
+        """An operation of host.cpp. numpy arrays go as pointers, their scalars and Python's int as what they are."""
+        import numpy as np
+        converted = []
+        for argument in arguments:
+            if argument is None:
+                converted.append(ctypes.c_void_p(0))
+            elif isinstance(argument, np.ndarray):
+                converted.append(ctypes.c_void_p(argument.ctypes.data))
+            elif isinstance(argument, np.generic):
+                converted.append(np.ctypeslib.as_ctypes_type(argument.dtype)(argument.item()))
+            else:
+                converted.append(ctypes.c_int(argument))
+        status = getattr(self._library, f"isa_{operation}")(*converted)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        if status != 0 and not operation.startswith("set_"):
+            raise RuntimeError(f"{operation} failed")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("architecture", choices=["gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1151", "gfx1201"])
+    parser.add_argument("--hipcc", default=os.environ.get("HIPCC", "hipcc"))
+    parser.add_argument("--only", default="", help="operations whose name has this in it")
+    parser.add_argument("--build", help="folder to keep compiled sources in")
+    arguments = parser.parse_args()
+    reason = why_not(arguments.architecture, arguments.hipcc)
+    if reason:
+        print(f"skipped: {reason}")
+        return SKIPPED
+
+    import operations
+    from code_object import CannotEmulate
+    from resources import short_names
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.build or temporary
+        os.makedirs(folder, exist_ok=True)
+        gpu = EmulatedGpu(build_library(arguments.hipcc, arguments.architecture, folder), arguments.architecture)
+        failed = 0
+        for name, check in operations.all_checks():
+            if arguments.only not in name:
+                continue
+            begin = time.monotonic()
+            try:
+                error, tolerance = check(gpu)
+                verdict, result = "ok" if error < tolerance else "FAIL", f"{error:.1e}"
+            except CannotEmulate as exception:
+                verdict, result = "skip", str(exception)
+            except Exception as exception:
+                verdict, result = "FAIL", f"{type(exception).__name__}: {exception}"
+            failed += verdict == "FAIL"
+            print(f"{arguments.architecture} {verdict:4} {name}: {result}  ({time.monotonic() - begin:.1f} s)", flush=True)
+        names = short_names(sorted(gpu.kernels))
+        idle = sorted(names[kernel] for kernel in gpu.kernels - gpu.launched)
+        print(f"{arguments.architecture}: {len(gpu.launched)} of {len(gpu.kernels)} kernels ran, {failed} checks failed")
+        if not arguments.only and idle:
+            print("not run: " + ", ".join(idle))
+        return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
