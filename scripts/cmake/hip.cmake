@@ -56,6 +56,18 @@ if(hipgpt_nvcc)
     set(hipgpt_no_nvidia "")
     if(hipgpt_nvcc_version VERSION_LESS 12)
       set(hipgpt_no_nvidia "${hipgpt_nvcc} is of CUDA ${hipgpt_nvcc_version}: C++20 begins with 12.0")
+    elseif(NOT DEFINED hipgpt_nvcc_works)
+      # It takes some versions of some C++ compilers: not to be found out in the middle of a build.
+      file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu "#include <string>\n__global__ void kernel() {}\n")
+      execute_process(
+        COMMAND ${hipgpt_nvcc} -std=c++20 -ccbin ${CMAKE_CXX_COMPILER} -c ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu
+                -o ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.o
+        RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+      string(COMPARE EQUAL "${status}" "0" works)
+      set(hipgpt_nvcc_works ${works} CACHE INTERNAL "")
+    endif()
+    if(NOT hipgpt_no_nvidia AND NOT hipgpt_nvcc_works)
+      set(hipgpt_no_nvidia "${hipgpt_nvcc} does not work with ${CMAKE_CXX_COMPILER}")
     endif()
   endif()
 endif()

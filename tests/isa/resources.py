@@ -4,7 +4,7 @@
     tests/isa/resources.py --hipcc /opt/rocm/bin/hipcc gfx90a gfx942 gfx1100
 
 The compiler knows them (-Rpass-analysis=kernel-resource-usage, hipcc 5.2 or newer): no GPU is needed. Exit status 1 if a
-kernel does not compile, or compiles with a warning, or spills registers.
+kernel does not compile, or compiles with a warning, or spills vector registers to memory.
 """
 
 import argparse
@@ -15,12 +15,6 @@ import sys
 import tempfile
 
 from hipcc import SOURCES, compile_hip, knows_architecture
-
-COLUMNS = {  # of the table: what the compiler calls it
-    "VGPRs": "VGPRs", "AGPRs": "AGPRs", "SGPRs": "SGPRs", "spilled VGPRs": "VGPRs Spill", "spilled SGPRs": "SGPRs Spill",
-    "scratch, bytes": "ScratchSize [bytes/lane]", "LDS, bytes": "LDS Size [bytes/block]",
-    "waves per SIMD": "Occupancy [waves/SIMD]"}
-
 
 def short_names(mangled):
     """namespace::kernel<arguments>, without the parameters and our own namespaces."""
@@ -44,10 +38,22 @@ def read_remarks(text):
         if match:
             if match[1] == "Function Name":
                 kernels.append({})
-            kernels[-1][match[1]] = match[2]
+            kernels[-1][match[1].replace("TotalSGPRs", "SGPRs")] = match[2]
         elif "warning:" in line:
             others.append(line)
     return kernels, others
+
+
+def summary(kernel):
+    """registers (vector, and accumulation registers after a +) / bytes of shared memory / waves that fit a SIMD, and spills."""
+    number = lambda name: int(kernel.get(name, 0))
+    registers = str(number("VGPRs")) + (f"+{number('AGPRs')}" if number("AGPRs") else "")
+    text = f"{registers} / {number('LDS Size [bytes/block]')} / {number('Occupancy [waves/SIMD]')}"
+    if number("VGPRs Spill") or number("ScratchSize [bytes/lane]"):
+        text += f" **spills {number('VGPRs Spill')}, {number('ScratchSize [bytes/lane]')} bytes**"
+    if number("SGPRs Spill"):
+        text += f" ({number('SGPRs Spill')} scalars to vectors)"
+    return text
 
 
 def main():
@@ -56,11 +62,10 @@ def main():
     parser.add_argument("--hipcc", default=os.environ.get("HIPCC", "hipcc"))
     arguments = parser.parse_args()
     good = True
-    print("| kernel | file | GPU | " + " | ".join(COLUMNS) + " |")
-    print("|---|---|---|" + "---|" * len(COLUMNS))
     for architecture in arguments.architectures:
         if not knows_architecture(arguments.hipcc, architecture):
             parser.error(f"{arguments.hipcc} does not know {architecture}")
+    rows = {}  # (file, kernel) -> {architecture: summary}
     with tempfile.TemporaryDirectory() as folder:
         for source in SOURCES:
             for architecture in arguments.architectures:
@@ -77,9 +82,13 @@ def main():
                     good = False
                 names = short_names([kernel["Function Name"] for kernel in kernels])
                 for kernel in kernels:
-                    good = good and kernel["VGPRs Spill"] == kernel["SGPRs Spill"] == "0"
-                    print(f"| `{names[kernel['Function Name']]}` | {os.path.basename(source)} | {architecture} | "
-                          + " | ".join(kernel.get(column, "0") for column in COLUMNS.values()) + " |", flush=True)
+                    good = good and kernel["VGPRs Spill"] == "0"
+                    row = rows.setdefault((os.path.basename(source), names[kernel["Function Name"]]), {})
+                    row[architecture] = summary(kernel)
+    print("| file | kernel | " + " | ".join(arguments.architectures) + " |")
+    print("|---|---|" + "---|" * len(arguments.architectures))
+    for (source, name), row in sorted(rows.items()):
+        print(f"| {source} | `{name}` | " + " | ".join(row.get(a, "") for a in arguments.architectures) + " |")
     return 0 if good else 1
 
 
