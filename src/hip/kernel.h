@@ -1,7 +1,7 @@
 // What every kernel file includes: the HIP runtime of the platform, the wave, shared memory and reductions.
 //
-// A kernel is written once for three platforms (src/platform). Two things differ between them and have their
-// one place here: how many lanes a wave has, and how shared memory is declared.
+// A kernel is written once for three platforms (src/platform). What differs between them has its one place
+// here: how many lanes a wave has, how shared memory is declared, and what a launch bound means.
 #pragma once
 
 #include <hip/hip_runtime.h>
@@ -11,9 +11,10 @@
 #include "philox.h"
 
 // HIPGPT_SHARED(float, tile, [16][17]) declares `float tile[16][17]` in the memory that the threads of a
-// block share. An emulated platform brings its own.
+// block share, at a multiple of 16 bytes, so that four floats can be read at once. An emulated platform
+// brings its own.
 #ifndef HIPGPT_SHARED
-#define HIPGPT_SHARED(type, name, dims) __shared__ type name dims
+#define HIPGPT_SHARED(type, name, dims) __shared__ __attribute__((aligned(16))) type name dims
 #endif
 
 // __launch_bounds__ of a kernel of which `blocks` are to fit on a compute unit side by side. AMD's compiler
