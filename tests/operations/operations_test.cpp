@@ -599,15 +599,17 @@ TEST_P(SamplingTest, TemperatureZeroTakesTheLikeliestAndOfEqualOnesTheFirst) {
 }
 
 TEST_P(SamplingTest, TopKKeepsExactlyK) {
-  EXPECT_EQ(counts(few_, {.top_k = 1}, 50).size(), 1u);
-  EXPECT_EQ(counts(few_, {.top_k = 2}, 200).size(), 2u);
-  EXPECT_EQ(counts(few_, {.top_k = 3}, 200).size(), 3u);
-  EXPECT_EQ(counts(few_, {.top_k = 0}, 1000).size(), 5u);
-  EXPECT_EQ(counts(few_, {.top_k = 99}, 1000).size(), 5u);
+  const std::vector<float> even = {0.1f, 0.3f, 0.2f, 0.3f, 0.0f};
+  EXPECT_EQ(counts(even, {.top_k = 1}, 20).size(), 1u);
+  EXPECT_EQ(counts(even, {.top_k = 2}, 40).size(), 2u);
+  EXPECT_EQ(counts(even, {.top_k = 3}, 40).size(), 3u);
+  EXPECT_EQ(counts(even, {.top_k = 0}, 60).size(), 5u);
+  EXPECT_EQ(counts(even, {.top_k = 99}, 60).size(), 5u);
   const std::vector<float> equal(3000, 0.25f);  // of equal logits the smaller ids are first
-  for (const auto& [id, count] : counts(equal, {.top_k = 7}, 100)) EXPECT_LT(id, 7);
+  for (const auto& [id, count] : counts(equal, {.top_k = 7}, 40)) EXPECT_LT(id, 7);
 }
 
+#ifndef HIPGPT_EMULATED  // which draws what the CPU draws, but slowly
 TEST_P(SamplingTest, FrequenciesAreTheSoftmax) {
   for (const double temperature : {0.7, 2.0}) {
     const int draws = 1500;
@@ -622,13 +624,14 @@ TEST_P(SamplingTest, FrequenciesAreTheSoftmax) {
     }
   }
 }
+#endif
 
 TEST_P(SamplingTest, TopPKeepsTheSmallestHeadThatReachesP) {
   // Softmax: 0.391 (1), 0.391 (3), 0.144 (2), 0.053 (0), 0.007 (4).
-  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 0.3}, 200).size(), 1u);
-  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 0.5}, 200).size(), 2u);
-  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 0.9}, 500).size(), 3u);
-  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 1e-9}, 200).size(), 1u);
+  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 0.3}, 40).size(), 1u);
+  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 0.5}, 40).size(), 2u);
+  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 0.9}, 80).size(), 3u);
+  EXPECT_EQ(counts(few_, {.top_k = 0, .top_p = 1e-9}, 40).size(), 1u);
 }
 
 TEST_P(SamplingTest, RepetitionPenaltyLowersBothSigns) {
