@@ -23,8 +23,7 @@ struct Queue {
   int compute_units;  ///< of the GPU: how many blocks it takes to keep it busy
 };
 
-// ---- matmul.cpp
-// ---------------------------------------------------------------------------------------------
+// ---- matmul.cpp -----------------------------------------------------------------------------------------
 
 /// C [m,n] = op(A) op(B), or C += op(A) op(B).   op(A) [m,k], op(B) [k,n].
 void matmul(const Queue& queue, float* c, const float* a, Device::Op op_a, const float* b, Device::Op op_b,
@@ -41,8 +40,7 @@ void linear_backward_input(const Queue& queue, float* dx, const float* dy, const
 /// db[j] += sum_i dy[i,j].   dy [m,n].
 void column_sums(const Queue& queue, float* db, const float* dy, int m, int n);
 
-// ---- embedding.cpp
-// ------------------------------------------------------------------------------------------
+// ---- embedding.cpp --------------------------------------------------------------------------------------
 
 /// y[b,t] = wte[token[b,t]] + wpe[first + t], first = *first_position, or 0 if that is null.
 void embedding(const Queue& queue, float* y, const int32_t* tokens, const float* wte, const float* wpe,
@@ -52,8 +50,7 @@ void embedding(const Queue& queue, float* y, const int32_t* tokens, const float*
 void embedding_backward(const Queue& queue, float* dwte, float* dwpe, const float* dy, const int32_t* tokens,
                         int batch, int seq_len, int width);
 
-// ---- layernorm.cpp
-// ------------------------------------------------------------------------------------------
+// ---- layernorm.cpp --------------------------------------------------------------------------------------
 
 /// y = LN(x).   x, y [rows,width]; w, b [width]; mean, rstd [rows].
 void layernorm(const Queue& queue, float* y, float* mean, float* rstd, const float* x, const float* w,
@@ -68,8 +65,7 @@ void residual_layernorm(const Queue& queue, float* sum, float* y, float* mean, f
 void layernorm_backward(const Queue& queue, float* dx, float* dw, float* db, const float* dy, const float* x,
                         const float* w, const float* mean, const float* rstd, int rows, int width);
 
-// ---- attention.cpp, attention_backward.cpp
-// ------------------------------------------------------------------
+// ---- attention.cpp, attention_backward.cpp --------------------------------------------------------------
 
 /// Largest head size D that the attention kernels take.
 constexpr int kMaxHeadSize = 256;
@@ -88,15 +84,13 @@ void attention_backward(const Queue& queue, float* dqkv, const float* dout, cons
 void attention_cached(const Queue& queue, float* out, float* keys, float* values, const float* qkv, int count,
                       int heads, int head_size, int capacity, const int32_t* past);
 
-// ---- dropout.cpp
-// --------------------------------------------------------------------------------------------
+// ---- dropout.cpp ----------------------------------------------------------------------------------------
 
 /// y = x + dropout(branch); y and x may be the same, x may be null.   [rows,width] each.
 void add_dropout(const Queue& queue, float* y, const float* x, const float* branch, const Dropout& dropout,
                  int rows, int width);
 
-// ---- softmax_cross_entropy.cpp
-// ------------------------------------------------------------------------------
+// ---- softmax_cross_entropy.cpp --------------------------------------------------------------------------
 
 /// losses[i] = log sum exp(z[i]) - z[i,target[i]].   logits z [rows,vocab].
 void cross_entropy(const Queue& queue, float* losses, const float* logits, const int32_t* targets, int rows,
@@ -106,8 +100,7 @@ void cross_entropy(const Queue& queue, float* losses, const float* logits, const
 void cross_entropy_with_gradient(const Queue& queue, float* losses, float* logits, const int32_t* targets,
                                  float scale, int rows, int vocab);
 
-// ---- adamw.cpp
-// ----------------------------------------------------------------------------------------------
+// ---- adamw.cpp ------------------------------------------------------------------------------------------
 
 /// out[0] = sum_i x[i] in double.
 void sum(const Queue& queue, float* out, const float* x, int64_t n);
@@ -119,8 +112,7 @@ void norm(const Queue& queue, float* out, const float* x, int64_t n);
 void adamw(const Queue& queue, float* params, const float* grads, float* m, float* v, const float* grad_norm,
            const float* rates, const AdamW& options, int64_t n);
 
-// ---- sampling.cpp
-// -------------------------------------------------------------------------------------------
+// ---- sampling.cpp ---------------------------------------------------------------------------------------
 
 /// token[0] = a draw from logits [vocab]; seen [vocab] and draw [1] as in device.h.
 void sample(const Queue& queue, int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int vocab,

@@ -61,8 +61,7 @@ std::optional<uint64_t> tensor_bytes(const std::vector<uint64_t>& shape, uint64_
   return bytes;
 }
 
-// ---- Checksums
-// ----------------------------------------------------------------------------------------------------
+// ---- Checksums ------------------------------------------------------------------------------------------
 // "checksum" covers the bytes of the tensors. "header_checksum" covers everything before them, the eight
 // bytes of the length included, with its own sixteen digits counted as zeros. A file has both or neither: so
 // a damaged key cannot make a file pass for one that never had a checksum.
@@ -111,8 +110,7 @@ bool check_checksums(const std::string& path, std::string_view head, std::span<c
   return true;
 }
 
-// ---- Reading
-// ------------------------------------------------------------------------------------------------------
+// ---- Reading --------------------------------------------------------------------------------------------
 
 /// The length of the JSON header, which must lie within the file.
 uint64_t read_header_length(const std::string& path, std::span<const std::byte> bytes) {
@@ -223,8 +221,7 @@ std::vector<SafetensorsTensor> read_tensors(const std::string& path, const nlohm
   return tensors;
 }
 
-// ---- Writing
-// ------------------------------------------------------------------------------------------------------
+// ---- Writing --------------------------------------------------------------------------------------------
 
 void check_writable(const std::string& path, std::span<const SafetensorsTensor> tensors) {
   std::set<std::string_view> names;

@@ -94,8 +94,7 @@ std::vector<DeviceInfo> list_hip_devices() {
   return devices;
 }
 
-// ---- Memory, streams and sequences
-// --------------------------------------------------------------------------
+// ---- Memory, streams and sequences ----------------------------------------------------------------------
 
 HipDevice::HipDevice() {
   int count = 0;
@@ -232,8 +231,7 @@ std::unique_ptr<Device::Sequence> HipDevice::record(std::function<void()> f) {
   return std::make_unique<Graph>(graph, stream);
 }
 
-// ---- Operations: shapes become numbers, tensors pointers
-// ----------------------------------------------------
+// ---- Operations: shapes become numbers, tensors pointers ------------------------------------------------
 
 namespace {
 

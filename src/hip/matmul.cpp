@@ -170,8 +170,7 @@ void launch_shape(const Queue& queue, const Product& p, Op op_a, Op op_b) {
   return launch_layout<Shape, false>(queue, p, op_a, op_b);
 }
 
-// ---- One row: y = x W, reading W once
-// ------------------------------------------------------------------------
+// ---- One row: y = x W, reading W once -------------------------------------------------------------------
 
 constexpr int kRowThreads = 256, kRowColumns = 32;
 
@@ -245,8 +244,7 @@ void launch_row(const Queue& queue, const Product& p, Op op_b) {
   HIP_CHECK_LAUNCH("row_times_matrix");
 }
 
-// ---- Any product
-// --------------------------------------------------------------------------------------------
+// ---- Any product ----------------------------------------------------------------------------------------
 
 /// A shape and into how many parts k is cut. `cost` estimates the time, in that of a perfectly shared-out
 /// product of large tiles.
@@ -316,8 +314,7 @@ Product make_product(float* c, const float* a, const float* b, int m, int n, int
   return p;
 }
 
-// ---- Column sums
-// --------------------------------------------------------------------------------------------
+// ---- Column sums ----------------------------------------------------------------------------------------
 
 constexpr int kSumThreads = 256, kSumColumns = 32, kSumLanes = kSumThreads / kSumColumns;
 

@@ -9,8 +9,7 @@
 #include "hip/check.h"
 #include "hip_kernels.h"
 
-// ---- The runtime: the functions that the kernels' host code calls, and nothing else
-// -------------------------
+// ---- The runtime: the functions that the kernels' host code calls, and nothing else ---------------------
 
 namespace {
 
@@ -107,8 +106,7 @@ void hipgpt::hip::throw_hip_error(hipError_t, const char* call, const char*, int
   throw Error(call);
 }
 
-// ---- The operations
-// -----------------------------------------------------------------------------------------
+// ---- The operations -------------------------------------------------------------------------------------
 
 namespace {
 

@@ -509,8 +509,7 @@ TEST_P(Operations, AdamW) {
   }
 }
 
-// ---- Memory and sequences
-// -----------------------------------------------------------------------------------
+// ---- Memory and sequences -------------------------------------------------------------------------------
 
 TEST_P(Operations, CopiesAndZeros) {
   const Tensor a = random({5, 1000003}), b = random({5, 1000003});  // more than one staging buffer
@@ -569,8 +568,7 @@ TEST_P(Operations, AllocatingTooMuchIsAnErrorThatSaysHowMuch) {
   }
 }
 
-// ---- Sampling
-// -----------------------------------------------------------------------------------------------
+// ---- Sampling -------------------------------------------------------------------------------------------
 
 class SamplingTest : public DeviceTest {
  protected:
