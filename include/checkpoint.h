@@ -5,12 +5,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gpt_model.h"
 #include "parameters.h"
 #include "safetensors_file.h"
 
 namespace hipgpt {
+
+class AtomicFile;
 
 /// What a checkpoint says of itself besides its weights.
 struct CheckpointInfo {
@@ -19,8 +22,25 @@ struct CheckpointInfo {
   int64_t step = 0;             ///< training steps behind it
 };
 
-/// Writes the weights under Hugging Face's names, in a safetensors file that is complete or not there.
-void save_checkpoint(const std::string& path, const GPTModel& model, const CheckpointInfo& info);
+/// Parameters, or anything of their layout, in the host's memory, from where files are written.
+class HostParameters {
+ public:
+  HostParameters(Device& device, const ParameterLayout& layout);
+  HostParameters(Device& device, const Parameters& parameters);
+
+  void copy_from(const Parameters& parameters);
+
+  /// As tensors of a file, under their names with `prefix` before them.
+  std::vector<SafetensorsTensor> tensors(const std::string& prefix) const;
+
+ private:
+  Device& device_;
+  const ParameterLayout& layout_;
+  Buffer memory_;
+};
+
+/// Writes the weights under Hugging Face's names. Returns their checksum.
+std::string write_checkpoint(AtomicFile& file, const HostParameters& weights, const CheckpointInfo& info);
 
 /// A checkpoint opened for reading; Error unless every tensor of the model is there with its shape and
 /// finite.
@@ -30,6 +50,8 @@ class Checkpoint {
 
   const CheckpointInfo& info() const { return info_; }
   const std::string& path() const { return file_.path(); }
+  /// Of the weights; empty in a file from another program.
+  std::string checksum() const { return file_.checksum(); }
 
   /// Error unless `tokenizer_hash` is the one it was trained with; `tokenizer_path` is for the message.
   void check_tokenizer(uint64_t tokenizer_hash, const std::string& tokenizer_path) const;
@@ -53,12 +75,43 @@ struct OptimizerState {
       : first_moment(device, layout), second_moment(device, layout) {}
 };
 
+/// What an optimizer file says of itself. Batches, dropout and learning rates are functions of the step and
+/// of the flags, so these are the random state, the data position and the schedule too.
+struct OptimizerInfo {
+  int64_t step = 0;
+  std::string weights_checksum;    ///< of the checkpoint that it belongs to
+  uint64_t data_hash = 0;          ///< of the text
+  std::vector<std::string> flags;  ///< of the run, "--name=value"
+};
+
 /// "dir/gpt_checkpoint.bin" -> "dir/gpt_checkpoint.optimizer.bin".
 std::string optimizer_path(const std::string& checkpoint_path);
 
-void save_optimizer(const std::string& path, const OptimizerState& state, Device& device);
+void write_optimizer(AtomicFile& file, const HostParameters& first_moment,
+                     const HostParameters& second_moment, const OptimizerInfo& info);
 
-/// Error unless the file belongs to a model of this layout.
-void load_optimizer(const std::string& path, OptimizerState& state, Device& device);
+/// An optimizer file opened for reading.
+class OptimizerFile {
+ public:
+  static OptimizerFile open(const std::string& path);
+
+  const OptimizerInfo& info() const { return info_; }
+  const std::string& path() const { return file_.path(); }
+
+  /// True if it was saved together with this checkpoint.
+  bool belongs_to(const Checkpoint& checkpoint) const;
+
+  /// Error unless it is of a model of the same layout, and finite.
+  void load_into(OptimizerState& state, Device& device) const;
+
+ private:
+  explicit OptimizerFile(SafetensorsFile file);
+
+  SafetensorsFile file_;
+  OptimizerInfo info_;
+};
+
+/// The flags in an optimizer file, of which only the header is read.
+std::vector<std::string> read_flags(const std::string& optimizer_path);
 
 }  // namespace hipgpt

@@ -80,6 +80,9 @@ class Device {
   /// Memory aligned to 64 bytes; Error (with the size) when there is none left. Contents are undefined.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory) noexcept = 0;
+  /// The same on the host: memory that the device copies to fastest.
+  virtual void* allocate_host(size_t bytes) = 0;
+  virtual void release_host(void* memory) noexcept = 0;
   /// `host` may be reused as soon as this returns.
   virtual void copy_to_device(Tensor dst, const void* host) = 0;
   /// Waits for everything before it.
@@ -208,11 +211,19 @@ class Device {
   virtual void increment(Tensor counters) = 0;
 };
 
-/// Owns a piece of a device's memory.
+/// Owns a piece of a device's memory, or of the host's for copies from the device.
 class Buffer {
  public:
   Buffer() = default;
-  Buffer(Device& device, size_t bytes) : memory_(device.allocate(bytes), Release{&device}), bytes_(bytes) {}
+  Buffer(Device& device, size_t bytes)
+      : memory_(device.allocate(bytes), Release{&device, &Device::release}), bytes_(bytes) {}
+
+  static Buffer on_host(Device& device, size_t bytes) {
+    Buffer buffer;
+    buffer.memory_ = {device.allocate_host(bytes), Release{&device, &Device::release_host}};
+    buffer.bytes_ = bytes;
+    return buffer;
+  }
 
   std::byte* data() const { return static_cast<std::byte*>(memory_.get()); }
   size_t bytes() const { return bytes_; }
@@ -220,7 +231,8 @@ class Buffer {
  private:
   struct Release {
     Device* device;
-    void operator()(void* memory) const noexcept { device->release(memory); }
+    void (Device::*release)(void*) noexcept;
+    void operator()(void* memory) const noexcept { (device->*release)(memory); }
   };
   std::unique_ptr<void, Release> memory_;
   size_t bytes_ = 0;

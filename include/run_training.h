@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model_config.h"
 #include "trainer.h"
@@ -22,6 +23,11 @@ struct TrainingRun {
 
   std::string run_name;    ///< empty: artifacts in the working folder; else in checkpoints/NAME/
   std::string checkpoint;  ///< a checkpoint to continue from, or empty
+  bool resume = false;     ///< continue exactly from the newest checkpoint of the run, if there is one
+
+  std::vector<std::string> flags;  ///< all of the above as "--name=value", kept with the checkpoints
+  std::string inherited_flags;     ///< those of them that come from the run that is continued, to be shown
+
   int64_t log_every = 20;
   int64_t eval_every = 200;
   int64_t eval_batches = 100;
@@ -32,7 +38,8 @@ struct TrainingRun {
   int threads = 0;
 };
 
-/// Trains as asked. Returns normally when all steps are done and saved; everything else is an Error.
-void run_training(const TrainingRun& run);
+/// Trains as asked. Returns the exit status: 0 when all steps are done and saved, 128 + the number of a
+/// signal that ended it earlier, saved too; everything else is an Error.
+int run_training(const TrainingRun& run);
 
 }  // namespace hipgpt

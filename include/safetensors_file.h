@@ -13,6 +13,7 @@
 
 namespace hipgpt {
 
+class AtomicFile;
 class MappedFile;
 
 /// A tensor in a file, or one to be written to a file. The bytes belong to someone else: to the
@@ -44,6 +45,9 @@ class SafetensorsFile {
   /// checksum.
   bool has_checksum() const { return has_checksum_; }
 
+  /// Of the bytes of the tensors, as it stands in the metadata; empty if there is none.
+  std::string checksum() const;
+
  private:
   SafetensorsFile() = default;
 
@@ -55,9 +59,16 @@ class SafetensorsFile {
   bool has_checksum_ = false;
 };
 
-/// Writes a file that any safetensors reader opens, replacing `path` in one step. Tensors of wider elements
-/// come first, so that all are aligned; otherwise they keep their order. "format" (unless given), "checksum"
-/// and "header_checksum" are added to the metadata.
+/// The metadata alone, for which a file is not read beyond its header.
+std::map<std::string, std::string> read_safetensors_metadata(const std::string& path);
+
+/// Writes what any safetensors reader opens. Tensors of wider elements come first, so that all are aligned;
+/// otherwise they keep their order. "format" (unless given), "checksum" and "header_checksum" are added to
+/// the metadata. Returns the checksum.
+std::string write_safetensors(AtomicFile& file, std::span<const SafetensorsTensor> tensors,
+                              const std::map<std::string, std::string>& metadata);
+
+/// The same, replacing `path` in one step.
 void write_safetensors(const std::string& path, std::span<const SafetensorsTensor> tensors,
                        const std::map<std::string, std::string>& metadata);
 

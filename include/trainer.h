@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "checkpoint.h"
@@ -80,7 +81,10 @@ class Trainer {
 };
 
 /// Mean cross-entropy in nats over up to `max_batches` sequential batches, evenly spread over the loader's
-/// part of the text (0: all of them). The model must be planned for the loader's batches.
-double evaluate(GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches);
+/// part of the text (0: all of them). The model must be planned for the loader's batches. `stop` is asked
+/// before every batch but the first, and cuts it short.
+double evaluate(
+    GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches,
+    const std::function<bool()>& stop = [] { return false; });
 
 }  // namespace hipgpt

@@ -8,5 +8,8 @@ int main(int argc, char** argv) {
   hipgpt::GenerationRun run;
   int exit_status = 0;
   if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;
-  return hipgpt::report_errors("generate", [&] { hipgpt::run_generation(run); });
+  return hipgpt::report_errors("generate", [&] {
+    hipgpt::run_generation(run);
+    return 0;
+  });
 }

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "error.h"
@@ -14,7 +15,9 @@ namespace {
 
 constexpr const char* kFormat = "hipgpt_format";
 constexpr const char* kCheckpointFormat = "checkpoint-1";
-constexpr const char* kOptimizerFormat = "optimizer-1";
+constexpr const char* kOptimizerFormat = "optimizer-2";
+constexpr const char* kFirstMoment = "exp_avg.";
+constexpr const char* kSecondMoment = "exp_avg_sq.";
 
 std::string string_field(const SafetensorsFile& file, const std::string& key) {
   const auto it = file.metadata().find(key);
@@ -41,13 +44,23 @@ int64_t step_field(const SafetensorsFile& file) {
   return step;
 }
 
+std::vector<std::string> flags_in(const std::string& path,
+                                  const std::map<std::string, std::string>& metadata) {
+  try {
+    return nlohmann::json::parse(metadata.at("flags")).get<std::vector<std::string>>();
+  } catch (const std::exception&) {
+    throw Error(path + ": damaged (its metadata has no list of flags); use an intact copy of it");
+  }
+}
+
 void check_format(const SafetensorsFile& file, const std::string& expected) {
   const std::string format = string_field(file, kFormat);
   if (format == expected) return;
   const std::string kind = expected.substr(0, expected.find('-') + 1);
   if (format.starts_with(kind)) {
-    throw Error(fmt::format("{}: is in format {}, and this HipGPT reads {}: a newer HipGPT wrote it",
-                            file.path(), format, expected));
+    throw Error(
+        fmt::format("{}: is in format {}, and this HipGPT reads {}: another version of it wrote the file",
+                    file.path(), format, expected));
   }
   throw Error(fmt::format("{}: is a HipGPT file of kind {}, not {}", file.path(), format, expected));
 }
@@ -80,21 +93,6 @@ std::vector<uint64_t> file_shape(const ParameterInfo& info) {
   return {info.shape.begin(), info.shape.end()};
 }
 
-/// The flat buffer on the host, and its named parts as tensors of a file.
-struct HostCopy {
-  std::vector<float> values;
-  std::vector<SafetensorsTensor> tensors;
-
-  HostCopy(const Parameters& parameters, Device& device, const std::string& prefix)
-      : values(static_cast<size_t>(parameters.layout().num_elements)) {
-    device.copy_to_host(values.data(), parameters.flat());
-    for (const ParameterInfo& info : parameters.layout().tensors) {
-      const std::span<const float> part(values.data() + info.offset, static_cast<size_t>(info.size));
-      tensors.push_back({prefix + info.name, "F32", file_shape(info), std::as_bytes(part)});
-    }
-  }
-};
-
 void load_tensors(const SafetensorsFile& file, Parameters& into, Device& device, const std::string& prefix) {
   for (const ParameterInfo& info : into.layout().tensors) {
     device.copy_to_device(into.tensor(info.name), file.tensor(prefix + info.name).bytes.data());
@@ -103,13 +101,36 @@ void load_tensors(const SafetensorsFile& file, Parameters& into, Device& device,
 
 }  // namespace
 
-void save_checkpoint(const std::string& path, const GPTModel& model, const CheckpointInfo& info) {
-  const HostCopy copy(model.weights(), model.device(), "");
+HostParameters::HostParameters(Device& device, const ParameterLayout& layout)
+    : device_(device),
+      layout_(layout),
+      memory_(Buffer::on_host(device, static_cast<size_t>(layout.num_elements) * sizeof(float))) {}
+
+HostParameters::HostParameters(Device& device, const Parameters& parameters)
+    : HostParameters(device, parameters.layout()) {
+  copy_from(parameters);
+}
+
+void HostParameters::copy_from(const Parameters& parameters) {
+  device_.copy_to_host(memory_.data(), parameters.flat());
+}
+
+std::vector<SafetensorsTensor> HostParameters::tensors(const std::string& prefix) const {
+  std::vector<SafetensorsTensor> result;
+  const auto* values = reinterpret_cast<const float*>(memory_.data());
+  for (const ParameterInfo& info : layout_.tensors) {
+    const std::span part(values + info.offset, static_cast<size_t>(info.size));
+    result.push_back({prefix + info.name, "F32", file_shape(info), std::as_bytes(part)});
+  }
+  return result;
+}
+
+std::string write_checkpoint(AtomicFile& file, const HostParameters& weights, const CheckpointInfo& info) {
   auto metadata = info.config.to_metadata();
   metadata[kFormat] = kCheckpointFormat;
   metadata["tokenizer_hash"] = fmt::format("{:016x}", info.tokenizer_hash);
   metadata["step"] = std::to_string(info.step);
-  write_safetensors(path, copy.tensors, metadata);
+  return write_safetensors(file, weights.tensors(""), metadata);
 }
 
 Checkpoint Checkpoint::open(const std::string& path) {
@@ -147,24 +168,49 @@ std::string optimizer_path(const std::string& checkpoint_path) {
          ".optimizer.bin";
 }
 
-void save_optimizer(const std::string& path, const OptimizerState& state, Device& device) {
-  HostCopy first(state.first_moment, device, "exp_avg.");
-  const HostCopy second(state.second_moment, device, "exp_avg_sq.");
-  first.tensors.insert(first.tensors.end(), second.tensors.begin(), second.tensors.end());
-  write_safetensors(path, first.tensors, {{kFormat, kOptimizerFormat}, {"step", std::to_string(state.step)}});
+void write_optimizer(AtomicFile& file, const HostParameters& first_moment,
+                     const HostParameters& second_moment, const OptimizerInfo& info) {
+  std::vector<SafetensorsTensor> tensors = first_moment.tensors(kFirstMoment);
+  const std::vector<SafetensorsTensor> second = second_moment.tensors(kSecondMoment);
+  tensors.insert(tensors.end(), second.begin(), second.end());
+  write_safetensors(file, tensors,
+                    {{kFormat, kOptimizerFormat},
+                     {"step", std::to_string(info.step)},
+                     {"weights_checksum", info.weights_checksum},
+                     {"data_hash", fmt::format("{:016x}", info.data_hash)},
+                     {"flags", nlohmann::json(info.flags).dump()}});
 }
 
-void load_optimizer(const std::string& path, OptimizerState& state, Device& device) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  check_format(file, kOptimizerFormat);
-  for (const char* prefix : {"exp_avg.", "exp_avg_sq."}) {
+OptimizerFile OptimizerFile::open(const std::string& path) {
+  return OptimizerFile(SafetensorsFile::open(path));
+}
+
+OptimizerFile::OptimizerFile(SafetensorsFile file) : file_(std::move(file)) {
+  check_format(file_, kOptimizerFormat);
+  info_.step = step_field(file_);
+  info_.weights_checksum = string_field(file_, "weights_checksum");
+  info_.data_hash = number_field<uint64_t>(file_, "data_hash", 16);
+  info_.flags = flags_in(path(), file_.metadata());
+}
+
+bool OptimizerFile::belongs_to(const Checkpoint& checkpoint) const {
+  const std::string checksum = checkpoint.checksum();
+  return info_.step == checkpoint.info().step && (checksum.empty() || checksum == info_.weights_checksum);
+}
+
+void OptimizerFile::load_into(OptimizerState& state, Device& device) const {
+  for (const char* prefix : {kFirstMoment, kSecondMoment}) {
     for (const ParameterInfo& info : state.first_moment.layout().tensors) {
-      check_tensor(file, prefix + info.name, file_shape(info));
+      check_tensor(file_, prefix + info.name, file_shape(info));
     }
   }
-  load_tensors(file, state.first_moment, device, "exp_avg.");
-  load_tensors(file, state.second_moment, device, "exp_avg_sq.");
-  state.step = step_field(file);
+  load_tensors(file_, state.first_moment, device, kFirstMoment);
+  load_tensors(file_, state.second_moment, device, kSecondMoment);
+  state.step = info_.step;
+}
+
+std::vector<std::string> read_flags(const std::string& optimizer_path) {
+  return flags_in(optimizer_path, read_safetensors_metadata(optimizer_path));
 }
 
 }  // namespace hipgpt

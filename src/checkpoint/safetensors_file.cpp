@@ -276,9 +276,9 @@ std::string header_text(const std::string& path, const std::vector<SafetensorsTe
 
 /// All that comes before the tensors: length, header, and the spaces that align what follows.
 std::string file_head(const std::string& path, const std::vector<SafetensorsTensor>& tensors,
-                      Metadata metadata) {
+                      const std::string& data_checksum, Metadata metadata) {
   metadata.emplace("format", "pt");  // some readers insist on it
-  metadata[kChecksumKey] = tensors_checksum(tensors);
+  metadata[kChecksumKey] = data_checksum;
   metadata[kHeaderChecksumKey] = checksum_text(0);
   std::string header = header_text(path, tensors, metadata);
   header.resize(
@@ -331,13 +331,30 @@ const SafetensorsTensor& SafetensorsFile::tensor(std::string_view name) const {
   return *found;
 }
 
+std::string SafetensorsFile::checksum() const {
+  return has_checksum_ ? metadata_.at(kChecksumKey) : "";
+}
+
+Metadata read_safetensors_metadata(const std::string& path) {
+  const MappedFile file(path, MappedFile::Access::kRandom);
+  const uint64_t length = read_header_length(path, file.bytes());
+  return read_metadata(path, parse_header(path, file.text().substr(kLengthBytes, length)));
+}
+
+std::string write_safetensors(AtomicFile& file, std::span<const SafetensorsTensor> tensors,
+                              const Metadata& metadata) {
+  check_writable(file.path(), tensors);
+  const std::vector<SafetensorsTensor> sorted = in_file_order(tensors);
+  const std::string checksum = tensors_checksum(sorted);
+  file.write(file_head(file.path(), sorted, checksum, metadata));
+  for (const SafetensorsTensor& tensor : sorted) file.write(tensor.bytes);
+  return checksum;
+}
+
 void write_safetensors(const std::string& path, std::span<const SafetensorsTensor> tensors,
                        const Metadata& metadata) {
-  check_writable(path, tensors);
-  const std::vector<SafetensorsTensor> sorted = in_file_order(tensors);
   AtomicFile file(path);
-  file.write(file_head(path, sorted, metadata));
-  for (const SafetensorsTensor& tensor : sorted) file.write(tensor.bytes);
+  write_safetensors(file, tensors, metadata);
   file.commit();
 }
 

@@ -52,9 +52,9 @@ void CommandLine::device(std::string& name, int& threads) {
       ->group(group_);
 }
 
-bool CommandLine::parse(int argc, char** argv, int& exit_status) {
+bool CommandLine::parse(const std::vector<std::string>& arguments, int& exit_status) {
   try {
-    app_.parse(argc, argv);
+    app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last first
     return true;
   } catch (const CLI::Success& asked) {  // --help, --version, --list-devices
     exit_status = app_.exit(asked);
@@ -68,6 +68,17 @@ bool CommandLine::parse(int argc, char** argv, int& exit_status) {
   }
   exit_status = 2;
   return false;
+}
+
+std::vector<std::string> CommandLine::given() const {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app_.get_options()) {
+    if (option == app_.get_config_ptr()) continue;
+    for (const std::string& value : option->results()) {
+      flags.push_back(fmt::format("--{}={}", option->get_lnames().front(), value));
+    }
+  }
+  return flags;
 }
 
 /// "--top-k" -> "--top-k,--top_k".

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace hipgpt {
 
@@ -49,7 +50,11 @@ class CommandLine {
   void group(const std::string& name) { group_ = name; }
 
   /// True if the command line asks for work to be done; otherwise `exit_status` says how to end.
-  bool parse(int argc, char** argv, int& exit_status);
+  bool parse(const std::vector<std::string>& arguments, int& exit_status);
+  bool parse(int argc, char** argv, int& exit_status) { return parse({argv + 1, argv + argc}, exit_status); }
+
+  /// After parse(): the flags that were given, there or in a file, as "--name=value".
+  std::vector<std::string> given() const;
 
  private:
   static std::string spellings(const std::string& name);

@@ -31,12 +31,11 @@ inline void print_error(const std::string& program, std::string message) {
   std::fputs(fmt::format("{}: {}\n", program, message).c_str(), stderr);
 }
 
-/// Calls f and returns the exit status: 0, or 1 after one line on standard error.
+/// Calls f and returns its exit status, or 1 after one line on standard error.
 template <typename F>
 int report_errors(const char* program, const F& f) {
   try {
-    f();
-    return 0;
+    return f();
   } catch (const std::bad_alloc&) {
     print_error(program, "out of memory");
   } catch (const std::exception& error) {

@@ -1,15 +1,28 @@
 #include "cli/train_options.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "cli/command_line.h"
+#include "run_folder.h"
+#include "training/saved_training.h"
 
 namespace hipgpt {
 
 namespace {
 
 constexpr double kMany = 1e9;  // an upper bound for counts of steps
+
+/// "--name" of "--name=value".
+std::string name_of(const std::string& flag) {
+  return flag.substr(0, flag.find('='));
+}
 
 /// Sizes and choices as given, to be laid over a preset.
 struct ModelFlags {
@@ -85,7 +98,8 @@ void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>
 void declare_run(CommandLine& line, TrainingRun& run) {
   line.group("Run");
   line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
-  line.name("--ckpt", run.checkpoint, "Continue from this checkpoint");
+  line.flag("--resume", run.resume, "Continue exactly from the newest checkpoint, if there is one");
+  line.name("--ckpt", run.checkpoint, "Continue from this checkpoint")->excludes("--resume");
   line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")
       ->capture_default_str();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
@@ -99,9 +113,13 @@ void declare_run(CommandLine& line, TrainingRun& run) {
   line.device(run.device, run.threads);
 }
 
-}  // namespace
+/// What a run that goes on does not take over from the one before: where that came from, and where it was.
+bool is_of_one_start(const std::string& flag) {
+  static const std::set<std::string> kNames = {"--resume", "--ckpt", "--reset", "--run-name", "--threads"};
+  return kNames.contains(name_of(flag));
+}
 
-bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
+bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exit_status) {
   CommandLine line(
       "train_gpt",
       "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
@@ -111,12 +129,39 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
   model.declare(line);
   declare_training(line, run.training, lr, min_lr);
   declare_run(line, run);
-  if (!line.parse(argc, argv, exit_status)) return false;
+  if (!line.parse(arguments, exit_status)) return false;
   run.model = model.config();
   run.model_given = model.any();
   // GPT-3's rate for this size (Brown et al., 2020, table 2.1); small models bear higher ones.
   run.training.learning_rate = lr.value_or(model.preset == "gpt2" ? 6e-4f : run.training.learning_rate);
   run.training.min_learning_rate = min_lr.value_or(0.1f * run.training.learning_rate);
+  run.flags = line.given();
+  std::erase_if(run.flags, is_of_one_start);
+  return true;
+}
+
+/// The flags of the run that `run` goes on from, but for those that were given anew.
+std::vector<std::string> inherited_flags(const TrainingRun& run) {
+  const bool given_checkpoint = !run.checkpoint.empty();
+  if (!given_checkpoint && !run.resume) return {};
+  auto flags =
+      saved_flags(given_checkpoint ? std::vector{run.checkpoint} : RunFolder(run.run_name).checkpoints());
+  std::set<std::string> given;
+  for (const std::string& flag : run.flags) given.insert(name_of(flag));
+  std::erase_if(flags, [&](const std::string& flag) { return given.contains(name_of(flag)); });
+  return flags;
+}
+
+}  // namespace
+
+bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  TrainingRun as_given;
+  if (!parse(arguments, as_given, exit_status)) return false;
+  const auto inherited = inherited_flags(as_given);
+  arguments.insert(arguments.begin(), inherited.begin(), inherited.end());
+  if (!parse(arguments, run, exit_status)) return false;
+  run.inherited_flags = fmt::format("{}", fmt::join(inherited, " "));
   return true;
 }
 

@@ -20,6 +20,8 @@ class CpuDevice final : public Device {
 
   void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;
+  void* allocate_host(size_t bytes) override { return allocate(bytes); }
+  void release_host(void* memory) noexcept override { release(memory); }
   void copy_to_device(Tensor dst, const void* host) override;
   void copy_to_host(void* host, Tensor src) override;
   void copy(Tensor dst, Tensor src) override;

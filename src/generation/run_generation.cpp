@@ -32,8 +32,7 @@ std::string checkpoint_file(const GenerationRun& run) {
 }
 
 std::string tokenizer_file(const GenerationRun& run, const std::string& checkpoint) {
-  if (!run.tokenizer.empty()) return run.tokenizer;
-  return (std::filesystem::path(checkpoint).parent_path() / "tokenizer.json").string();
+  return run.tokenizer.empty() ? tokenizer_beside(checkpoint) : run.tokenizer;
 }
 
 void write_out(const std::string& text) {

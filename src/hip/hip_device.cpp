@@ -157,6 +157,16 @@ void HipDevice::release(void* memory) noexcept {
   static_cast<void>(hipFree(memory));
 }
 
+void* HipDevice::allocate_host(size_t bytes) {
+  void* memory = nullptr;
+  HIP_CHECK(hipHostMalloc(&memory, std::max<size_t>(bytes, 1), hipHostMallocDefault));
+  return memory;
+}
+
+void HipDevice::release_host(void* memory) noexcept {
+  static_cast<void>(hipHostFree(memory));
+}
+
 HipDevice::Staging& HipDevice::next_staging() {
   Staging& staging = staging_[next_staging_];
   next_staging_ = (next_staging_ + 1) % staging_.size();

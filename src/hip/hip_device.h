@@ -63,6 +63,8 @@ class HipDevice final : public Device {
 
   void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;
+  void* allocate_host(size_t bytes) override;
+  void release_host(void* memory) noexcept override;
   void copy_to_device(Tensor dst, const void* host) override;
   void copy_to_host(void* host, Tensor src) override;
   void copy(Tensor dst, Tensor src) override;

@@ -7,7 +7,6 @@
 
 #include "data_loader.h"
 #include "error.h"
-#include "util/atomic_file.h"
 
 namespace hipgpt {
 
@@ -35,7 +34,8 @@ MappedFile open_text(const std::string& path) {
 
 }  // namespace
 
-PreparedData::PreparedData(const TrainingRun& run, const RunFolder& folder, ProgressLine& progress)
+PreparedData::PreparedData(const TrainingRun& run, const std::optional<SavedTraining>& saved,
+                           const RunFolder& folder, ProgressLine& progress)
     : run_(run),
       folder_(folder),
       progress_(progress),
@@ -43,16 +43,16 @@ PreparedData::PreparedData(const TrainingRun& run, const RunFolder& folder, Prog
       text_hash_(text_hash(text_.text())),
       tokenizer_path_(folder.tokenizer()),
       existing_tokens_(open_tokens()) {
-  if (!run.checkpoint.empty()) {
-    take_tokenizer_of_checkpoint();
+  if (saved) {
+    take_tokenizer_of(*saved);
   } else if (!keep_existing_tokenizer()) {
     train_tokenizer();
   }
 }
 
-void PreparedData::take_tokenizer_of_checkpoint() {
-  tokenizer_path_ = (fs::path(run_.checkpoint).parent_path() / "tokenizer.json").string();
-  tokenizer_ = Tokenizer::load(tokenizer_path_);
+void PreparedData::take_tokenizer_of(const SavedTraining& saved) {
+  tokenizer_path_ = saved.tokenizer_path;
+  tokenizer_ = saved.tokenizer;
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
     throw Error(
         fmt::format("--vocab-size {}: the checkpoint goes with {}, which has {} tokens; leave the flag away",
@@ -98,12 +98,6 @@ void PreparedData::train_tokenizer() {
   unsaved_ = true;
   progress_.print(fmt::format("tokenizer  {} tokens learned from {} in {:.1f} s",
                               grouped(tokenizer_->vocab_size()), run_.data_path, seconds_since(start)));
-}
-
-void PreparedData::save_tokenizer() {
-  if (!unsaved_) return;
-  write_file_atomically(folder_.tokenizer(), tokenizer_->to_json());
-  unsaved_ = false;
 }
 
 /// tokens.bin if it is there and sound; a damaged one is said and made again, for it can be.

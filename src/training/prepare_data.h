@@ -9,6 +9,7 @@
 #include "token_file.h"
 #include "tokenizer.h"
 #include "training/progress_line.h"
+#include "training/saved_training.h"
 #include "util/mapped_file.h"
 
 namespace hipgpt {
@@ -23,19 +24,23 @@ namespace hipgpt {
 class PreparedData {
  public:
   /// Reads the text and chooses or trains the tokenizer. Writes nothing.
-  PreparedData(const TrainingRun& run, const RunFolder& folder, ProgressLine& progress);
+  /// A run that goes on takes the tokenizer of the saved one.
+  PreparedData(const TrainingRun& run, const std::optional<SavedTraining>& saved, const RunFolder& folder,
+               ProgressLine& progress);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  const std::string& tokenizer_path() const { return tokenizer_path_; }
+  /// Names the text by 64 bits.
+  uint64_t data_hash() const { return text_hash_; }
 
   /// Opens tokens.bin, or makes it. A text too short for `seq_len` is an Error, and then nothing is replaced.
   TokenFile tokens(int seq_len);
 
-  /// Writes tokenizer.json if the one in the folder is another.
-  void save_tokenizer();
+  /// What is to be written as tokenizer.json with the first checkpoint; empty if the one in the folder is
+  /// this.
+  std::string unsaved_tokenizer() const { return unsaved_ ? tokenizer_->to_json() : ""; }
 
  private:
-  void take_tokenizer_of_checkpoint();
+  void take_tokenizer_of(const SavedTraining& saved);
   bool keep_existing_tokenizer();
   void train_tokenizer();
   void write_tokens(int seq_len);

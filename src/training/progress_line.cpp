@@ -48,6 +48,11 @@ void ProgressLine::print(const std::string& text) {
   write_out(text + "\n");
 }
 
+void ProgressLine::warn(const std::string& text) {
+  erase();
+  std::fputs((text + "\n").c_str(), stderr);
+}
+
 void ProgressLine::erase() {
   if (shown_) write_out("\r\033[K");
   shown_ = false;

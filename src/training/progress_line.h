@@ -22,6 +22,9 @@ class ProgressLine {
   /// Prints a line that stays.
   void print(const std::string& text);
 
+  /// Says on standard error what went wrong though the run goes on.
+  void warn(const std::string& text);
+
   bool is_terminal() const { return terminal_; }
 
  private:

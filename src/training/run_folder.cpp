@@ -1,15 +1,19 @@
 #include "run_folder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
-#include <vector>
+#include <set>
 
 #include "checkpoint.h"
 #include "error.h"
+#include "util/atomic_file.h"
 
 namespace hipgpt {
 
@@ -18,6 +22,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kLatest = "latest.bin";
+constexpr const char* kCheckpoint = "gpt_checkpoint.bin";
+constexpr const char* kPreviousCheckpoint = "gpt_checkpoint.previous.bin";
+constexpr const char* kPreviousTokenizer = "tokenizer.previous.json";
 
 /// N of "step_N.bin", or -1 for another name.
 int64_t step_of(const std::string& name) {
@@ -30,15 +37,56 @@ int64_t step_of(const std::string& name) {
   return error == std::errc{} && end == last ? step : -1;
 }
 
+std::string temporary_name(const fs::path& file) {
+  return (file.parent_path() / fmt::format(".{}.tmp-{}-0", file.filename().string(), getpid())).string();
+}
+
 /// A symbolic link, replaced in one step: there is never a moment without it.
-void replace_link(const fs::path& link, const std::string& target) {
-  const fs::path temporary =
-      link.parent_path() / fmt::format(".{}.tmp-{}", link.filename().string(), getpid());
+void replace_link(const std::string& link, const std::string& target) {
+  const std::string temporary = temporary_name(link);
   std::error_code error;
   fs::remove(temporary, error);
   fs::create_symlink(target, temporary, error);
   if (!error) fs::rename(temporary, link, error);
-  if (error) throw Error(fmt::format("{}: cannot make the link: {}", link.string(), error.message()));
+  if (error) throw Error(fmt::format("{}: cannot make the link: {}", link, error.message()));
+}
+
+/// Gives a file a second name, which may have been another file's. Where a file can have but one name, it
+/// loses the first.
+void keep_as(const std::string& file, const std::string& kept) {
+  if (!fs::exists(file)) return;
+  const std::string temporary = temporary_name(kept);
+  std::error_code error;
+  fs::remove(temporary, error);
+  fs::create_hard_link(file, temporary, error);
+  fs::rename(error ? file : temporary, kept, error);
+  if (error) throw Error(fmt::format("{}: cannot be kept as {}: {}", file, kept, error.message()));
+  fs::remove(temporary, error);  // it is still there if both were one file already
+}
+
+/// Names of files that a training writes, of any run.
+bool is_artifact(const std::string& name) {
+  static const std::set<std::string> kNames = {"tokenizer.json", "tokens.bin",       "metrics.jsonl",
+                                               kLatest,          kPreviousTokenizer, kPreviousCheckpoint,
+                                               kCheckpoint};
+  const size_t optimizer = name.rfind(".optimizer.bin");
+  const std::string plain = optimizer == std::string::npos ? name : name.substr(0, optimizer) + ".bin";
+  return kNames.contains(plain) || step_of(plain) >= 0;
+}
+
+/// Locks a folder against other processes; the descriptor of the lock, or -1 where the file system has no
+/// locks.
+int lock_folder(const std::string& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return -1;  // what is wrong with it is found when something is written
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  const bool taken = errno == EWOULDBLOCK;
+  ::close(descriptor);
+  if (taken) {
+    throw Error(fmt::format("{}: another train_gpt is at work in this folder; wait for it, or use --run-name",
+                            folder == "." ? "the working folder" : folder));
+  }
+  return -1;
 }
 
 }  // namespace
@@ -53,38 +101,99 @@ RunFolder::RunFolder(const std::string& run_name) : named_(!run_name.empty()) {
   folder_ = "checkpoints/" + run_name + "/";
 }
 
-void RunFolder::create() const {
-  if (!named_) return;
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) throw Error(fmt::format("{}: cannot make the folder: {}", folder_, error.message()));
+RunFolder::~RunFolder() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+void RunFolder::lock() {
+  if (lock_ < 0) lock_ = lock_folder(named_ ? folder_ : ".");
+}
+
+void RunFolder::create() {
+  if (named_) {
+    std::error_code error;
+    fs::create_directories(folder_, error);
+    if (error) throw Error(fmt::format("{}: cannot make the folder: {}", folder_, error.message()));
+  }
+  lock();
+  if (lock_ >= 0) remove_leftovers(folder_, is_artifact);
 }
 
 std::string RunFolder::checkpoint(int64_t step) const {
-  return named_ ? fmt::format("{}step_{}.bin", folder_, step) : "gpt_checkpoint.bin";
+  return named_ ? fmt::format("{}step_{}.bin", folder_, step) : kCheckpoint;
 }
 
 std::string RunFolder::latest() const {
-  return named_ ? folder_ + kLatest : "gpt_checkpoint.bin";
+  return named_ ? folder_ + kLatest : kCheckpoint;
+}
+
+/// Of the checkpoints in a named folder, the newest first.
+std::vector<int64_t> RunFolder::steps() const {
+  std::vector<int64_t> steps;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder_, none)) {
+    const int64_t step = step_of(entry.path().filename().string());
+    if (step >= 0) steps.push_back(step);
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  return steps;
+}
+
+std::vector<std::string> RunFolder::checkpoints() const {
+  std::vector<std::string> paths;
+  if (named_) {
+    std::error_code none;
+    const int64_t latest = step_of(fs::read_symlink(folder_ + kLatest, none).string());
+    for (const int64_t step : steps()) {
+      if (latest < 0 || step <= latest) paths.push_back(checkpoint(step));
+    }
+  } else {
+    for (const char* path : {kCheckpoint, kPreviousCheckpoint}) {
+      if (fs::exists(path)) paths.emplace_back(path);
+    }
+  }
+  return paths;
+}
+
+void RunFolder::keep_previous(bool tokenizer_changes) const {
+  if (named_) return;
+  keep_as(optimizer_path(kCheckpoint), optimizer_path(kPreviousCheckpoint));
+  keep_as(kCheckpoint, kPreviousCheckpoint);
+  if (tokenizer_changes) {
+    keep_as(tokenizer(), kPreviousTokenizer);
+  } else {
+    fs::remove(kPreviousTokenizer);
+  }
 }
 
 void RunFolder::published(int64_t step, int keep_last) const {
   if (!named_) return;
-  const std::string name = fmt::format("step_{}.bin", step);
-  replace_link(folder_ + kLatest, name);
-  replace_link(optimizer_path(folder_ + kLatest), optimizer_path(name));
-
-  std::vector<int64_t> earlier;
-  for (const auto& entry : fs::directory_iterator(folder_)) {
-    const int64_t other = step_of(entry.path().filename().string());
-    if (other >= 0 && other < step) earlier.push_back(other);
-  }
-  std::sort(earlier.rbegin(), earlier.rend());
-  for (size_t i = static_cast<size_t>(std::max(1, keep_last)) - 1; i < earlier.size(); ++i) {
+  replace_link(folder_ + kLatest, fmt::format("step_{}.bin", step));
+  int kept = 0;
+  for (const int64_t other : steps()) {
+    if (other > step || kept++ < std::max(1, keep_last)) continue;
     std::error_code ignored;  // what can't be removed only takes room
-    fs::remove(checkpoint(earlier[i]), ignored);
-    fs::remove(optimizer_path(checkpoint(earlier[i])), ignored);
+    fs::remove(checkpoint(other), ignored);
+    fs::remove(optimizer_path(checkpoint(other)), ignored);
   }
+}
+
+std::vector<std::string> optimizer_candidates(const std::string& checkpoint) {
+  std::error_code none;
+  const fs::path link = fs::is_symlink(checkpoint, none) ? fs::read_symlink(checkpoint, none) : fs::path();
+  const fs::path file = link.empty() ? fs::path(checkpoint) : fs::path(checkpoint).parent_path() / link;
+  std::vector<std::string> paths;
+  if (fs::exists(optimizer_path(file))) paths.push_back(optimizer_path(file));
+  const fs::path previous = file.parent_path() / optimizer_path(kPreviousCheckpoint);
+  if (file.filename() == kCheckpoint && fs::exists(previous)) paths.push_back(previous);
+  return paths;
+}
+
+std::string tokenizer_beside(const std::string& checkpoint) {
+  const fs::path folder = fs::path(checkpoint).parent_path();
+  const fs::path previous = folder / kPreviousTokenizer;
+  const bool is_previous = fs::path(checkpoint).filename() == kPreviousCheckpoint && fs::exists(previous);
+  return (is_previous ? previous : folder / "tokenizer.json").string();
 }
 
 }  // namespace hipgpt

@@ -104,14 +104,15 @@ StepResult Trainer::last_step() {
   return last_;
 }
 
-double evaluate(GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches) {
+double evaluate(GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches,
+                const std::function<bool()>& stop) {
   const size_t available = data.num_sequential_batches();
   const size_t count = max_batches == 0 ? available : std::min(available, max_batches);
   std::vector<int32_t> inputs(static_cast<size_t>(batch) * static_cast<size_t>(seq_len));
   std::vector<int32_t> targets(inputs.size());
   double total = 0.0;
   int64_t sequences = 0;
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count && (i == 0 || !stop()); ++i) {
     const int rows = data.sequential_batch(i * available / count, inputs.data(), targets.data());
     total += model.loss(inputs.data(), targets.data(), rows) * rows;
     sequences += rows;

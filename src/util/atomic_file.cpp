@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <regex>
 #include <system_error>
 
 #include "error.h"
@@ -123,13 +124,18 @@ void AtomicFile::flush() {
   buffer_.clear();
 }
 
-void AtomicFile::commit() {
+void AtomicFile::finish() {
   flush();
   // Some file systems find out that the disk is full only here, or at close().
   if (::fsync(fd_) != 0) fail("written", errno);
+  static_cast<void>(::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED));
   const int closed = ::close(fd_);
   fd_ = -1;
   if (closed != 0) fail("written", errno);
+}
+
+void AtomicFile::commit() {
+  if (fd_ >= 0) finish();
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("put in place", errno);
   temporary_.clear();
   sync_folder();
@@ -152,6 +158,18 @@ void AtomicFile::fail(const char* what, int error) const {
   if (error == EACCES || error == EROFS) advice = "; choose a folder that you may write to";
   throw Error(
       fmt::format("{}: cannot be {} ({}){}", path_, what, std::generic_category().message(error), advice));
+}
+
+void remove_leftovers(const std::string& folder, const std::function<bool(const std::string&)>& is_ours) {
+  namespace fs = std::filesystem;
+  static const std::regex kTemporary(R"(\.(.+)\.tmp-[0-9]+-[0-9]+)");
+  std::error_code ignored;  // what can't be removed only takes room
+  for (fs::directory_iterator entry(folder.empty() ? "." : folder, ignored), end; entry != end;
+       entry.increment(ignored)) {
+    const std::string name = entry->path().filename().string();
+    std::smatch parts;
+    if (std::regex_match(name, parts, kTemporary) && is_ours(parts[1])) fs::remove(entry->path(), ignored);
+  }
 }
 
 void write_file_atomically(const std::string& path, std::string_view text) {

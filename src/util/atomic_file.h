@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  const std::string& path() const { return path_; }
+
   /// Appends.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
@@ -27,7 +30,12 @@ class AtomicFile {
   /// Replaces bytes that were written before: for a header that is known only at the end.
   void overwrite(uint64_t offset, std::span<const std::byte> bytes);
 
-  /// Flushes, syncs and renames. Call it last, and once.
+  /// Flushes and syncs; nothing can be written any more. What is then read under the temporary name comes
+  /// from the disk, not from memory, where the system knows how to forget what it holds of a file.
+  void finish();
+  const std::string& temporary() const { return temporary_; }
+
+  /// Finishes, if that is not done, and renames. Call it last, and once.
   void commit();
 
  private:
@@ -44,6 +52,10 @@ class AtomicFile {
   uint64_t flushed_ = 0;  // bytes handed to the kernel
   std::vector<std::byte> buffer_;
 };
+
+/// Removes from a folder (empty: the working folder) what writers that were killed have left there: temporary
+/// files whose final name `is_ours` knows. Nobody may be writing them now.
+void remove_leftovers(const std::string& folder, const std::function<bool(const std::string&)>& is_ours);
 
 /// The whole of a small file in one call.
 void write_file_atomically(const std::string& path, std::string_view text);

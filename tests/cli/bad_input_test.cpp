@@ -235,11 +235,11 @@ TEST_F(BadInputCliTest, FieldsThatContradictTheTensorsAreRefused) {
   }
 }
 
-TEST_F(BadInputCliTest, ANewerFormatIsSaidToBeOne) {
+TEST_F(BadInputCliTest, AnotherFormatIsSaidToBeOne) {
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   edited.metadata["hipgpt_format"] = "checkpoint-2";
-  expect_refused(edited, "newer");
-  EXPECT_REFUSED(go_on(), "newer");
+  expect_refused(edited, "another version");
+  EXPECT_REFUSED(go_on(), "another version");
 }
 
 TEST_F(BadInputCliTest, EveryTensorIsNeededInItsShapeAndFinite) {

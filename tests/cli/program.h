@@ -111,8 +111,17 @@ class CliTest : public ::testing::Test {
 
   Result run(const std::string& program, const Arguments& arguments, Stdout out = Stdout::kFile,
              Stderr err = Stderr::kFile) const {
+    return finish(start(program, arguments, out, err), out, err);
+  }
+
+  /// The two halves of run(). Only one program at a time may have its output in files.
+  pid_t start(const std::string& program, const Arguments& arguments, Stdout out = Stdout::kFile,
+              Stderr err = Stderr::kFile) const {
     const pid_t child = ::fork();
     if (child == 0) become(program, arguments, out, err);
+    return child;
+  }
+  Result finish(pid_t child, Stdout out = Stdout::kFile, Stderr err = Stderr::kFile) const {
     Result result = wait_for(child);
     result.out = out == Stdout::kFile ? read_file(root_ / "stdout") : "";
     result.err = err == Stderr::kFile ? read_file(root_ / "stderr") : "";

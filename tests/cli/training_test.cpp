@@ -55,13 +55,12 @@ TEST_F(TrainingCliTest, WritesItsArtifactsIntoTheWorkingFolderAndNothingElse) {
 TEST_F(TrainingCliTest, ANamedRunKeepsItsNewestCheckpointsAndLinksToTheLatest) {
   ASSERT_TRUE(succeeds(
       train({{"--run-name", "first"}, {"--steps", "7"}, {"--ckpt-every", "2"}, {"--keep-last", "3"}})));
-  const Strings expected = {"tokenizer.json",       "tokens.bin", "metrics.jsonl",        "latest.bin",
-                            "latest.optimizer.bin", "step_4.bin", "step_4.optimizer.bin", "step_6.bin",
-                            "step_6.optimizer.bin", "step_7.bin", "step_7.optimizer.bin"};
+  const Strings expected = {"tokenizer.json", "tokens.bin",           "metrics.jsonl", "latest.bin",
+                            "step_4.bin",     "step_4.optimizer.bin", "step_6.bin",    "step_6.optimizer.bin",
+                            "step_7.bin",     "step_7.optimizer.bin"};
   EXPECT_EQ(names_in("checkpoints/first"), expected);
   EXPECT_EQ(names_in("."), (Strings{"text.txt", "checkpoints"}));
   EXPECT_EQ(fs::read_symlink(path("checkpoints/first/latest.bin")), "step_7.bin");
-  EXPECT_EQ(fs::read_symlink(path("checkpoints/first/latest.optimizer.bin")), "step_7.optimizer.bin");
 }
 
 TEST_F(TrainingCliTest, RunsOfTwoNamesLeaveEachOtherAlone) {
@@ -212,7 +211,6 @@ TEST_F(TrainingCliTest, AMissingOptimizerFileDoesNotCostTheCheckpointsOfARun) {
   ASSERT_TRUE(succeeds(train(flags)));
   const std::string trained = read("checkpoints/a/step_6.bin");
   fs::remove(path("checkpoints/a/step_6.optimizer.bin"));
-  fs::remove(path("checkpoints/a/latest.optimizer.bin"));
   train({{"--run-name", "a"},
          {"--steps", "3"},
          {"--ckpt", "checkpoints/a/step_6.bin"}});  // to refuse is fine too

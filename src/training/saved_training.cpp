@@ -1,0 +1,65 @@
+#include "training/saved_training.h"
+
+#include <fmt/format.h>
+
+#include "error.h"
+
+namespace hipgpt {
+
+namespace {
+
+std::optional<OptimizerFile> optimizer_of(const Checkpoint& checkpoint) {
+  std::optional<OptimizerFile> other;
+  for (const std::string& path : optimizer_candidates(checkpoint.path())) {
+    OptimizerFile file = OptimizerFile::open(path);
+    if (file.belongs_to(checkpoint)) return file;
+    if (!other) other = std::move(file);
+  }
+  if (!other) return std::nullopt;
+  throw Error(fmt::format("{} is of step {} and {} of step {} or of another run: they do not belong together",
+                          checkpoint.path(), checkpoint.info().step, other->path(), other->info().step));
+}
+
+}  // namespace
+
+SavedTraining open_saved_training(const std::string& path) {
+  Checkpoint checkpoint = Checkpoint::open(path);
+  const std::string tokenizer_path = tokenizer_beside(path);
+  Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
+  checkpoint.check_tokenizer(tokenizer.hash(), tokenizer_path);
+  auto optimizer = optimizer_of(checkpoint);
+  return {std::move(checkpoint), tokenizer_path, std::move(tokenizer), std::move(optimizer)};
+}
+
+std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
+                                                   const std::function<void(const std::string&)>& remark) {
+  const auto checkpoints = folder.checkpoints();
+  for (const std::string& path : checkpoints) {
+    try {
+      SavedTraining saved = open_saved_training(path);
+      if (saved.optimizer) return saved;
+      remark(fmt::format("{}: has no {} to go on from", path, optimizer_path(path)));
+    } catch (const Error& error) {
+      remark(error.what());
+    }
+  }
+  if (checkpoints.empty()) return std::nullopt;
+  throw Error(
+      fmt::format("--resume: no checkpoint here can be continued exactly; --ckpt {} takes its weights, if "
+                  "it is sound, and without --resume the run starts anew",
+                  checkpoints.front()));
+}
+
+std::vector<std::string> saved_flags(const std::vector<std::string>& checkpoints) {
+  for (const std::string& checkpoint : checkpoints) {
+    for (const std::string& path : optimizer_candidates(checkpoint)) {
+      try {
+        return read_flags(path);
+      } catch (const Error&) {  // whoever opens the whole of it will say what is wrong
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,35 @@
+// SavedTraining: what a run goes on from.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint.h"
+#include "run_folder.h"
+#include "tokenizer.h"
+
+namespace hipgpt {
+
+/// A checkpoint, the tokenizer it was trained with, and the optimizer file that belongs to it. All of it has
+/// been read and checked.
+struct SavedTraining {
+  Checkpoint checkpoint;
+  std::string tokenizer_path;
+  Tokenizer tokenizer;
+  std::optional<OptimizerFile> optimizer;  ///< none: there is no such file
+};
+
+/// Error if something is damaged, or of another run.
+SavedTraining open_saved_training(const std::string& checkpoint);
+
+/// The newest training in a folder that can be continued exactly; nothing if there is no checkpoint. Newer
+/// ones that are damaged or incomplete are skipped, and `remark` is told why. Error if all are.
+std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
+                                                   const std::function<void(const std::string&)>& remark);
+
+/// The flags, "--name=value", of a run that left these checkpoints: those of the first that can be read.
+std::vector<std::string> saved_flags(const std::vector<std::string>& checkpoints);
+
+}  // namespace hipgpt

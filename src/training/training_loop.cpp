@@ -1,0 +1,207 @@
+#include "training/training_loop.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <csignal>
+
+#include "error.h"
+#include "training/stop_signal.h"
+#include "util/atomic_file.h"
+
+namespace hipgpt {
+
+namespace {
+
+nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model, const Device& device) {
+  const ModelConfig& c = model.config();
+  const TrainerOptions& t = run.training;
+  return {{"run",
+           {{"version", HIPGPT_VERSION},
+            {"device", device.description()},
+            {"data", run.data_path},
+            {"parameters", model.layout().num_elements},
+            {"vocab_size", c.vocab_size},
+            {"seq", c.max_seq_len},
+            {"dim", c.embed_dim},
+            {"heads", c.num_heads},
+            {"layers", c.num_layers},
+            {"ff", c.ff_hidden_dim},
+            {"activation", to_string(c.activation)},
+            {"batch", t.batch},
+            {"grad_accum", t.grad_accum},
+            {"steps", t.steps},
+            {"lr", t.learning_rate},
+            {"min_lr", t.min_learning_rate},
+            {"warmup_steps", t.warmup_steps},
+            {"beta1", t.beta1},
+            {"beta2", t.beta2},
+            {"weight_decay", t.weight_decay},
+            {"grad_clip", t.grad_clip},
+            {"dropout", t.dropout},
+            {"seed", t.seed}}}};
+}
+
+/// Of a number that is not one: "nan" without the sign that it may have.
+std::string number(double x) {
+  return std::isnan(x) ? "nan" : fmt::format("{:g}", x);
+}
+
+bool stop_asked() {
+  return StopSignal::received() != 0;
+}
+
+}  // namespace
+
+TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model,
+                           const TokenFile& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress)
+    : run_(run),
+      folder_(folder),
+      model_(model),
+      progress_(progress),
+      split_(split_tokens(tokens.size(), run.val_fraction, model.config().max_seq_len)),
+      train_data_(tokens, split_.train_begin, split_.train_end, run.training.batch,
+                  model.config().max_seq_len, run.training.seed),
+      trainer_(model, train_data_, run.training),
+      writer_(folder, model.device(), model.layout(), std::move(saved_with)) {
+  if (run.val_fraction > 0.0) {
+    val_data_.emplace(tokens, split_.val_begin, split_.val_end, run.training.batch,
+                      model.config().max_seq_len, run.training.seed);
+  }
+}
+
+void TrainingLoop::resume(const OptimizerFile& optimizer) {
+  optimizer.load_into(trainer_.optimizer(), model_.device());
+}
+
+int TrainingLoop::run() {
+  const StopSignal stop_signal;
+  check_that_checkpoints_can_be_written();
+  metrics_.emplace(folder_.metrics(), trainer_.step() > 0);
+  metrics_->write(run_record(run_, model_, model_.device()));
+  start_ = last_report_ = Clock::now();
+  first_step_ = reported_step_ = trainer_.step();
+  for (bool ended = false; !ended;) {
+    unless_not_finite([&] { trainer_.train_step(); });
+    const int64_t n = trainer_.step();
+    const bool last = n == run_.training.steps;
+    ended = last || stop_asked();
+    const bool logged = ended || n == first_step_ + 1 || n % run_.log_every == 0;
+    bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
+    const bool saved = run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0;
+    // A GPU is not waited for unless somebody wants to know.
+    if (!logged && !evaluated && !saved && !progress_.due()) continue;
+    StepResult result{};
+    unless_not_finite([&] { result = trainer_.last_step(); });
+    if (logged) log(n, result);
+    evaluated = evaluated && validate(n);
+    if (evaluated || (logged && !progress_.is_terminal())) progress_.print(line(n, result, evaluated));
+    progress_.show(line(n, result, val_loss_.has_value()));
+    ended = ended || stop_asked();
+    if (saved || ended) save();
+  }
+  writer_.wait();
+  const int signal = trainer_.step() < run_.training.steps ? StopSignal::received() : 0;
+  summary(signal);
+  return signal == 0 ? 0 : 128 + signal;
+}
+
+/// A mistake that a long run should not end with.
+void TrainingLoop::check_that_checkpoints_can_be_written() const {
+  const std::string path = folder_.checkpoint(run_.training.steps);
+  for (const std::string& file : {path, optimizer_path(path), folder_.tokenizer()}) AtomicFile probe(file);
+}
+
+template <typename F>
+void TrainingLoop::unless_not_finite(const F& f) {
+  try {
+    f();
+  } catch (const Trainer::NotFinite& failure) {
+    stop(failure.step, fmt::format("the loss is {} and the norm of its gradient {}", number(failure.loss),
+                                   number(failure.grad_norm)));
+  }
+}
+
+void TrainingLoop::stop(int64_t step, const std::string& why) {
+  settle_save();
+  const auto saved = writer_.saved_step();
+  throw Error(fmt::format("step {}: {}; stopped. {} Try a smaller --lr", step, why,
+                          saved ? fmt::format("The checkpoint of step {} is kept.", *saved)
+                                : "No checkpoint was written or changed."));
+}
+
+void TrainingLoop::log(int64_t n, const StepResult& result) {
+  const auto now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - last_report_ - paused_).count();
+  speed_ = static_cast<double>((n - reported_step_) * tokens_per_step()) / std::max(seconds, 1e-9);
+  last_report_ = now;
+  reported_step_ = n;
+  paused_ = {};
+  metrics_->write({{"step", n},
+                   {"loss", result.loss},
+                   {"lr", result.learning_rate},
+                   {"grad_norm", result.grad_norm},
+                   {"tokens_per_s", speed_},
+                   {"elapsed_s", elapsed()}});
+}
+
+/// False if it was cut short by a wish to stop.
+bool TrainingLoop::validate(int64_t n) {
+  const auto before = Clock::now();
+  const double loss = evaluate(model_, *val_data_, run_.training.batch, model_.config().max_seq_len,
+                               static_cast<size_t>(run_.eval_batches), stop_asked);
+  paused_ += Clock::now() - before;
+  if (stop_asked()) return false;
+  if (!std::isfinite(loss)) stop(n, "the validation loss is " + number(loss));
+  val_loss_ = loss;
+  if (!best_val_loss_ || loss < *best_val_loss_) best_val_loss_ = loss;
+  metrics_->write({{"step", n}, {"val_loss", loss}, {"elapsed_s", elapsed()}});
+  return true;
+}
+
+/// The files are written while the training goes on.
+void TrainingLoop::save() {
+  const auto before = Clock::now();
+  settle_save();
+  writer_.save(model_, trainer_.optimizer());
+  paused_ += Clock::now() - before;
+}
+
+/// A save that failed in the middle of a run is said, and the next one is another try: the training is worth
+/// more.
+void TrainingLoop::settle_save() {
+  try {
+    writer_.wait();
+  } catch (const Error& failure) {
+    progress_.warn(
+        fmt::format("train_gpt: {}; the training goes on without this checkpoint", failure.what()));
+  }
+}
+
+/// "step 100/1000  loss ...", with the newest validation loss if asked for.
+std::string TrainingLoop::line(int64_t n, const StepResult& result, bool with_validation) const {
+  const double done = static_cast<double>(n - first_step_);
+  const double left = elapsed() / done * static_cast<double>(run_.training.steps - n);
+  return fmt::format("step {:>5}/{}  loss {:.4f}{}  lr {:.2e}  {} tokens/s  {} left", n, run_.training.steps,
+                     result.loss, with_validation ? fmt::format("  val {:.4f}", *val_loss_) : "",
+                     result.learning_rate, grouped(static_cast<long long>(speed_)), duration_text(left));
+}
+
+void TrainingLoop::summary(int signal) const {
+  const double seconds = elapsed();
+  const int64_t steps = trainer_.step() - first_step_;
+  progress_.print(fmt::format(
+      "{} {} steps in {}, {} tokens/s{}", signal == 0 ? "done      " : "stopped   ", grouped(steps),
+      duration_text(seconds),
+      grouped(static_cast<long long>(static_cast<double>(steps * tokens_per_step()) / seconds)),
+      val_loss_ ? fmt::format(", validation loss {:.4f} (best {:.4f})", *val_loss_, *best_val_loss_) : ""));
+  progress_.print(
+      fmt::format("saved      {}{}", folder_.checkpoint(trainer_.step()),
+                  signal == 0 ? "" : fmt::format(" of step {}; --resume goes on", trainer_.step())));
+}
+
+int64_t TrainingLoop::tokens_per_step() const {
+  return int64_t{run_.training.batch} * model_.config().max_seq_len * run_.training.grad_accum;
+}
+
+}  // namespace hipgpt

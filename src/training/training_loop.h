@@ -1,0 +1,67 @@
+// TrainingLoop: the steps of a run, and what is done between them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "data_loader.h"
+#include "run_folder.h"
+#include "run_training.h"
+#include "trainer.h"
+#include "training/checkpoint_writer.h"
+#include "training/metrics_file.h"
+#include "training/progress_line.h"
+
+namespace hipgpt {
+
+/// Trains, evaluates, saves and reports.
+class TrainingLoop {
+ public:
+  TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const TokenFile& tokens,
+               CheckpointWriter::Run saved_with, ProgressLine& progress);
+
+  /// Takes over moments and step.
+  void resume(const OptimizerFile& optimizer);
+  int64_t step() const { return trainer_.step(); }
+
+  /// Goes on to the last step, or until a signal asks to stop, and saves. Returns the exit status: 0, or 128
+  /// + the signal.
+  int run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void check_that_checkpoints_can_be_written() const;
+  template <typename F>
+  void unless_not_finite(const F& f);
+  [[noreturn]] void stop(int64_t step, const std::string& why);
+  void log(int64_t n, const StepResult& result);
+  bool validate(int64_t n);
+  void save();
+  void settle_save();
+  std::string line(int64_t n, const StepResult& result, bool with_validation) const;
+  void summary(int signal) const;
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  int64_t tokens_per_step() const;
+
+  const TrainingRun& run_;
+  const RunFolder& folder_;
+  GPTModel& model_;
+  ProgressLine& progress_;
+  DataSplit split_;
+  DataLoader train_data_;
+  std::optional<DataLoader> val_data_;
+  Trainer trainer_;
+  CheckpointWriter writer_;
+  std::optional<MetricsFile> metrics_;
+
+  Clock::time_point start_{}, last_report_{};
+  Clock::duration paused_{};  // evaluating and saving since the last report
+  int64_t first_step_ = 0, reported_step_ = 0;
+  double speed_ = 0.0;
+  std::optional<double> val_loss_, best_val_loss_;
+};
+
+}  // namespace hipgpt

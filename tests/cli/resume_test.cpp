@@ -1,0 +1,308 @@
+// Runs that are stopped, killed and damaged, and that --resume goes on with: their last checkpoint is, to the
+// byte, that of a run that was never stopped.
+#include <random>
+
+#include "cli/program.h"
+
+namespace hipgpt {
+namespace {
+
+class ResumeCliTest : public CliTest {
+ protected:
+  ResumeCliTest() { write_text(); }
+
+  /// A run of ten steps with all that has a state: moments, dropout, schedule, batches.
+  static Flags ten_steps(Flags more = {}) {
+    more.merge(Flags{{"--steps", "10"},
+                     {"--warmup-steps", "3"},
+                     {"--dropout", "0.1"},
+                     {"--grad-accum", "2"},
+                     {"--ckpt-every", "2"},
+                     {"--eval-every", "4"}});
+    return small(std::move(more));
+  }
+
+  /// A run that takes much longer than any test.
+  static Flags endless(Flags more = {}) {
+    more.merge(Flags{{"--steps", "100000000"}, {"--ckpt-every", "50"}, {"--eval-every", "0"}});
+    return small(std::move(more));
+  }
+
+  static Arguments resuming(const Flags& flags) {
+    Arguments arguments = to_arguments(flags);
+    arguments.push_back("--resume");
+    return arguments;
+  }
+
+  /// The two files that such a run leaves when nothing happens to it.
+  struct Trained {
+    std::string weights, optimizer;
+    bool operator==(const Trained&) const = default;
+  };
+  Trained trained(const std::string& run_name = "") const {
+    if (run_name.empty()) return {read("gpt_checkpoint.bin"), read("gpt_checkpoint.optimizer.bin")};
+    return {read("checkpoints/" + run_name + "/latest.bin"),
+            read("checkpoints/" + run_name + "/step_10.optimizer.bin")};
+  }
+  Trained never_stopped(const Flags& flags) const {
+    EXPECT_TRUE(succeeds(train_gpt(to_arguments(flags))));
+    Trained result = trained(run_name(flags));
+    EXPECT_FALSE(result.weights.empty());
+    EXPECT_FALSE(result.optimizer.empty());
+    clear();
+    return result;
+  }
+
+  static std::string run_name(const Flags& flags) {
+    const auto found = flags.find("--run-name");
+    return found == flags.end() ? "" : found->second;
+  }
+
+  /// Leaves the text alone in the folder.
+  void clear() const {
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      if (entry.path().filename() != "text.txt") fs::remove_all(entry.path());
+    }
+  }
+
+  void wait_for(const std::string& name) const {
+    for (int i = 0; i < 30000 && !exists(name); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ASSERT_TRUE(exists(name));
+  }
+
+  void flip_a_bit(const std::string& name) const {
+    std::string bytes = read(name);
+    bytes[bytes.size() / 2] ^= 4;
+    write(name, bytes);
+  }
+
+  bool anything_half_written() const {
+    const auto files = snapshot();
+    return std::any_of(files.begin(), files.end(),
+                       [](const auto& file) { return file.first.find(".tmp-") != std::string::npos; });
+  }
+};
+
+// ---- Going on
+
+TEST_F(ResumeCliTest, GoesOnWithTheFlagsOfTheRunThatWasStopped) {
+  const Trained straight = never_stopped(ten_steps());
+  // The checkpoint before the last one, as a run leaves it that is stopped after it.
+  ASSERT_EQ(train_gpt(to_arguments(ten_steps({{"--steps", "10"}}))).status, 0);
+  for (const char* name : {"gpt_checkpoint", "gpt_checkpoint.optimizer"}) {
+    fs::rename(path(std::string(name).insert(14, ".previous") + ".bin"), path(std::string(name) + ".bin"));
+  }
+  const Result result = train_gpt({"--resume"});
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find("after step 8"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("--dropout=0.1"), std::string::npos) << result.out;
+  EXPECT_TRUE(trained() == straight);
+}
+
+TEST_F(ResumeCliTest, WithoutACheckpointItBegins) {
+  const Trained straight = never_stopped(ten_steps());
+  const Result result = train_gpt(resuming(ten_steps()));
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find("no checkpoint yet"), std::string::npos) << result.out;
+  EXPECT_TRUE(trained() == straight);
+}
+
+TEST_F(ResumeCliTest, ARunThatIsDoneStaysAsItIs) {
+  ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
+  const auto before = snapshot();
+  const Result result = train_gpt({"--resume"});
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find("done"), std::string::npos) << result.out;
+  EXPECT_TRUE(same_files(before, snapshot()));
+}
+
+TEST_F(ResumeCliTest, MoreStepsMayBeAskedFor) {
+  ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
+  const Result result = train_gpt({"--resume", "--steps", "12"});
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find("step    12/12"), std::string::npos) << result.out;
+  EXPECT_TRUE(refuses(train_gpt({"--resume", "--steps", "11"}), "--steps"));
+}
+
+TEST_F(ResumeCliTest, AnotherTextIsRefusedAndLeavesEverything) {
+  ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
+  write("text.txt", sample_text(1000, 5));
+  EXPECT_REFUSED(train_gpt({"--resume", "--steps", "12"}), "another text");
+  EXPECT_TRUE(succeeds(train_gpt({"--ckpt", "gpt_checkpoint.bin", "--steps", "12"})));
+}
+
+TEST_F(ResumeCliTest, ResumeGoesWithNeitherAnotherCheckpointNorANewTokenizer) {
+  ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
+  EXPECT_REFUSED(train_gpt({"--resume", "--reset"}), "--reset");
+  EXPECT_EQ(train_gpt({"--resume", "--ckpt", "gpt_checkpoint.bin"}).status, 2);
+}
+
+// ---- Damage
+
+TEST_F(ResumeCliTest, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
+  for (const Flags& more : {Flags{}, Flags{{"--run-name", "a"}}}) {
+    clear();
+    const Flags flags = ten_steps(more);
+    const Trained straight = never_stopped(flags);
+    const std::string name = run_name(flags);
+    const std::string newest = name.empty() ? "gpt_checkpoint" : "checkpoints/a/step_10";
+    for (const char* ending : {".bin", ".optimizer.bin"}) {
+      clear();
+      ASSERT_TRUE(succeeds(train_gpt(to_arguments(flags))));
+      flip_a_bit(newest + ending);
+      const Result result = train_gpt(resuming(flags));
+      ASSERT_TRUE(succeeds(result));
+      EXPECT_NE(result.err.find(newest + ending + ": damaged"), std::string::npos) << result.err;
+      EXPECT_NE(result.out.find("after step 8"), std::string::npos) << result.out;
+      EXPECT_TRUE(trained(name) == straight);
+    }
+  }
+}
+
+TEST_F(ResumeCliTest, WhereAllAreDamagedNothingIsTouched) {
+  ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
+  flip_a_bit("gpt_checkpoint.bin");
+  flip_a_bit("gpt_checkpoint.previous.optimizer.bin");
+  const auto before = snapshot();
+  const Result result = train_gpt(resuming(ten_steps()));
+  EXPECT_EQ(result.status, 1);
+  EXPECT_NE(last_line(result.err).find("--resume: no checkpoint here"), std::string::npos) << result.err;
+  EXPECT_TRUE(same_files(before, snapshot()));
+}
+
+// ---- One at a time
+
+TEST_F(ResumeCliTest, AFolderIsForOneTraining) {
+  const pid_t first =
+      start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--run-name", "a"}})), Stdout::kClosed, Stderr::kClosed);
+  wait_for("checkpoints/a/metrics.jsonl");
+  EXPECT_TRUE(refuses(train({{"--run-name", "a"}}), "another train_gpt"));
+  EXPECT_TRUE(succeeds(train({{"--run-name", "b"}})));
+  ::kill(first, SIGKILL);
+  finish(first, Stdout::kClosed, Stderr::kClosed);
+  EXPECT_TRUE(succeeds(train({{"--run-name", "a"}})));  // a lock does not outlive its holder
+}
+
+// ---- Signals
+
+TEST_F(ResumeCliTest, ASignalEndsTheStepSavesAndSaysSo) {
+  for (const auto& [signal, status] : {std::pair{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 129}}) {
+    clear();
+    const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless()));
+    wait_for("metrics.jsonl");
+    ::kill(child, signal);
+    const Result result = finish(child);
+    EXPECT_EQ(result.status, status) << result;
+    EXPECT_EQ(result.err, "");
+    EXPECT_NE(last_line(result.out).find("--resume goes on"), std::string::npos) << result.out;
+    EXPECT_FALSE(anything_half_written());
+    EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
+    const Result more = train_gpt({"--resume", "--steps", "1"});
+    EXPECT_TRUE(more.status == 0 || refuses(more, "--steps")) << more;  // it was of step 1, or later
+  }
+}
+
+TEST_F(ResumeCliTest, ASecondSignalLeavesAtOnce) {
+  // A step takes minutes.
+  const Flags slow = endless({{"--dim", "256"}, {"--ff", "8192"}, {"--batch", "4096"}, {"--seq", "32"}});
+  const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(slow));
+  wait_for("metrics.jsonl");
+  const auto before = std::chrono::steady_clock::now();
+  ::kill(child, SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ::kill(child, SIGINT);
+  const Result result = finish(child);
+  EXPECT_EQ(result.status, 130) << result;
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(20));
+  EXPECT_FALSE(exists("gpt_checkpoint.bin"));
+}
+
+// ---- Killed
+
+/// Kills a run at every call that changes files, one after the other.
+class KilledAtACallTest : public ResumeCliTest {
+ protected:
+  static void set(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
+
+  Result killed_at(int call, const Arguments& arguments) const {
+    set("LD_PRELOAD", HIPGPT_KILL_AT_CALL);
+    set("HIPGPT_KILL_AT", std::to_string(call));
+    const char* options = std::getenv("ASAN_OPTIONS");
+    const std::string before = options == nullptr ? "" : options;
+    set("ASAN_OPTIONS", before + ":verify_asan_link_order=0");
+    const Result result = train_gpt(arguments);
+    ::unsetenv("LD_PRELOAD");
+    ::unsetenv("HIPGPT_KILL_AT");
+    set("ASAN_OPTIONS", before);
+    return result;
+  }
+
+  /// Every call, or every `stride`-th, is once the last of a run. Returns how many there were.
+  int kill_at_every_call(const Flags& flags, int stride) const {
+    const Trained straight = never_stopped(flags);
+    for (int call = 1;; call += stride) {
+      clear();
+      const Result killed = killed_at(call, to_arguments(flags));
+      if (killed.status == 0) return call;
+      EXPECT_EQ(killed.signal, SIGKILL) << killed;
+      EXPECT_TRUE(succeeds(train_gpt(resuming(flags)))) << "killed at call " << call;
+      EXPECT_TRUE(trained(run_name(flags)) == straight) << "killed at call " << call;
+      EXPECT_FALSE(anything_half_written()) << "killed at call " << call;
+      if (HasFailure()) return 0;
+    }
+  }
+};
+
+TEST_F(KilledAtACallTest, AnUnnamedRun) {
+  const Flags flags = ten_steps({{"--steps", "6"}});
+  EXPECT_GT(kill_at_every_call(flags, 1), 40);
+}
+
+TEST_F(KilledAtACallTest, ANamedRun) {
+  const Flags flags = ten_steps({{"--run-name", "a"}, {"--keep-last", "2"}});
+  EXPECT_GT(kill_at_every_call(flags, 3), 40);
+}
+
+TEST_F(KilledAtACallTest, ARunOverAnOlderOneLeavesOneOfThemUsable) {
+  ASSERT_TRUE(succeeds(train({{"--vocab-size", "290"}})));
+  const auto older = snapshot();
+  for (int call = 1;; ++call) {
+    clear();
+    for (const auto& [name, bytes] : older) write(name, bytes);
+    if (killed_at(call, to_arguments(ten_steps({{"--steps", "2"}}))).status == 0) break;
+    const bool usable = generate({"--prompt", "the"}).status == 0 ||
+                        generate({"--prompt", "the", "--ckpt", "gpt_checkpoint.previous.bin"}).status == 0;
+    EXPECT_TRUE(usable) << "killed at call " << call;
+  }
+}
+
+TEST_F(ResumeCliTest, KilledAtRandomMoments) {
+  // HIPGPT_KILLS says how many runs are killed; each up to three times before it may end.
+  const char* asked = std::getenv("HIPGPT_KILLS");
+  const int runs = asked == nullptr ? 6 : std::atoi(asked);
+  std::mt19937 random(1);
+  for (const Flags& more : {Flags{}, Flags{{"--run-name", "a"}, {"--keep-last", "2"}}}) {
+    Flags flags = ten_steps(more);
+    flags["--ckpt-every"] = "1";
+    clear();
+    const auto begin = std::chrono::steady_clock::now();
+    const Trained straight = never_stopped(flags);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    for (int run = 0; run < runs / 2; ++run) {
+      clear();
+      for (int kills = 1 + static_cast<int>(random() % 3); kills > 0; --kills) {
+        const pid_t child = start(HIPGPT_TRAIN_GPT, resuming(flags), Stdout::kClosed, Stderr::kClosed);
+        std::this_thread::sleep_for(took * (random() % 1000) / 1000);
+        ::kill(child, SIGKILL);
+        finish(child, Stdout::kClosed, Stderr::kClosed);
+      }
+      ASSERT_TRUE(succeeds(train_gpt(resuming(flags)))) << "run " << run;
+      ASSERT_TRUE(trained(run_name(flags)) == straight) << "run " << run;
+      ASSERT_FALSE(anything_half_written()) << "run " << run;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hipgpt
