@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
@@ -17,7 +18,7 @@ size_t terminal_width() {
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-/// A run goes on when nobody can watch it: failures are ignored.
+/// A run goes on when nobody can watch it: failures are ignored, and so is SIGPIPE.
 void write_out(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
@@ -25,7 +26,9 @@ void write_out(const std::string& text) {
 
 }  // namespace
 
-ProgressLine::ProgressLine() : terminal_(isatty(STDOUT_FILENO) == 1) {}
+ProgressLine::ProgressLine() : terminal_(isatty(STDOUT_FILENO) == 1) {
+  std::signal(SIGPIPE, SIG_IGN);
+}
 
 ProgressLine::~ProgressLine() {
   erase();
