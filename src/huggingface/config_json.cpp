@@ -15,6 +15,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kLargestSize = 1 << 24;  // of any dimension; four times it fits an int
+constexpr int kDeepest = 32;           // nesting of JSON; these files have 3 levels or so
 
 /// GPT2Config's names of the activations that HipGPT has. Of those with the same formula the first is
 /// written.
@@ -109,7 +110,12 @@ auto with_name(const std::string& path, const Read& read) {
 
 Json read_json_object(const std::string& path) {
   const MappedFile file(path, MappedFile::Access::kSequential);
-  const Json json = Json::parse(file.text(), nullptr, false);
+  // To print or compare a value takes as much stack as it is deep.
+  const auto is_shallow = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kDeepest) throw Error(path + ": is nested too deeply; use an intact copy of it");
+    return true;
+  };
+  const Json json = Json::parse(file.text(), is_shallow, false);
   if (!json.is_object()) throw Error(path + ": is not a JSON object; use an intact copy of it");
   return json;
 }
