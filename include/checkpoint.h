@@ -10,6 +10,7 @@
 #include "gpt_model.h"
 #include "parameters.h"
 #include "safetensors_file.h"
+#include "stored_weights.h"
 
 namespace hipgpt {
 
@@ -56,8 +57,7 @@ class Checkpoint {
   /// Error unless `tokenizer_hash` is the one it was trained with; `tokenizer_path` is for the message.
   void check_tokenizer(uint64_t tokenizer_hash, const std::string& tokenizer_path) const;
 
-  /// Copies the weights into a model of the same config.
-  void load_into(GPTModel& model) const;
+  StoredWeights weights() const;
 
  private:
   explicit Checkpoint(SafetensorsFile file);

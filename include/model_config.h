@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,17 @@ struct ModelConfig {
   std::map<std::string, std::string> to_metadata() const;
   static ModelConfig from_metadata(const std::map<std::string, std::string>& metadata,
                                    const std::string& file);
+};
+
+/// Sizes and choices that somebody asked for.
+struct ModelChoices {
+  std::optional<std::string> preset;
+  std::optional<int> seq, dim, heads, layers, ff;
+  std::optional<std::string> activation;
+  std::optional<bool> final_layernorm, tied_head, head_bias;
+
+  /// `base`, or the preset in its place, with everything else that was asked for. The vocabulary stays.
+  ModelConfig over(const ModelConfig& base) const;
 };
 
 std::string to_string(Activation activation);

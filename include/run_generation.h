@@ -20,12 +20,14 @@ struct GenerationRun {
   std::string run_name;               ///< of train_gpt --run-name, or empty
   std::optional<int64_t> step;        ///< of a named run; none: the latest
   std::string checkpoint, tokenizer;  ///< files, instead of those that run_name says; or empty
+  std::string export_folder;          ///< where to write the model for Hugging Face, instead of generating
 
   std::string device = "auto";
   int threads = 0;
 };
 
-/// Prints the prompt and its continuation as it comes; facts about the run go to standard error.
+/// Prints the prompt and its continuation as it comes, or exports the model; facts about the run go to
+/// standard error.
 void run_generation(const GenerationRun& run);
 
 }  // namespace hipgpt

@@ -17,12 +17,12 @@ struct TrainingRun {
   bool reset = false;             ///< train the tokenizer and encode the text anew
   double val_fraction = 0.1;
 
-  ModelConfig model;
-  bool model_given = false;  ///< sizes were asked for, which a continued checkpoint must then have
+  ModelChoices model;  ///< asked for; a checkpoint or init_from must have them
   TrainerOptions training;
 
   std::string run_name;    ///< empty: artifacts in the working folder; else in checkpoints/NAME/
   std::string checkpoint;  ///< a checkpoint to continue from, or empty
+  std::string init_from;   ///< a Hugging Face folder with the model and tokenizer to start from, or empty
   bool resume = false;     ///< continue exactly from the newest checkpoint of the run, if there is one
 
   std::vector<std::string> flags;  ///< all of the above as "--name=value", kept with the checkpoints

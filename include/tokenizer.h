@@ -40,6 +40,12 @@ class Tokenizer {
   /// The text of a tokenizer.json. The caller writes it.
   std::string to_json() const;
 
+  /// The texts of those two files.
+  struct Gpt2Files {
+    std::string vocab, merges;
+  };
+  Gpt2Files to_gpt2_files() const;
+
   /// The number of ids: they are 0 .. vocab_size() - 1.
   int vocab_size() const;
 

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "checkpoint/float_values.h"
 #include "error.h"
 
 namespace hipgpt {
@@ -65,37 +65,15 @@ void check_format(const SafetensorsFile& file, const std::string& expected) {
   throw Error(fmt::format("{}: is a HipGPT file of kind {}, not {}", file.path(), format, expected));
 }
 
-std::string shape_text(const auto& shape) {
-  std::string text = "[";
-  for (const auto d : shape) text += fmt::format("{}{}", text.size() > 1 ? "," : "", d);
-  return text + "]";
-}
-
-/// Error unless the file holds this float tensor, whole and finite.
-void check_tensor(const SafetensorsFile& file, const std::string& name, const std::vector<uint64_t>& shape) {
-  const SafetensorsTensor& tensor = file.tensor(name);
-  if (tensor.dtype != "F32")
-    throw Error(fmt::format("{}: {} is {}, not F32", file.path(), name, tensor.dtype));
-  if (tensor.shape != shape) {
-    throw Error(fmt::format("{}: {} has shape {}, and its model needs {}", file.path(), name,
-                            shape_text(tensor.shape), shape_text(shape)));
-  }
-  const auto* values = reinterpret_cast<const float*>(tensor.bytes.data());
-  for (size_t i = 0; i < tensor.bytes.size() / sizeof(float); ++i) {
-    if (!std::isfinite(values[i])) {
-      throw Error(
-          fmt::format("{}: {} holds a value that is not finite, at element {}", file.path(), name, i));
-    }
-  }
-}
-
 std::vector<uint64_t> file_shape(const ParameterInfo& info) {
   return {info.shape.begin(), info.shape.end()};
 }
 
 void load_tensors(const SafetensorsFile& file, Parameters& into, Device& device, const std::string& prefix) {
   for (const ParameterInfo& info : into.layout().tensors) {
-    device.copy_to_device(into.tensor(info.name), file.tensor(prefix + info.name).bytes.data());
+    std::vector<float> values(static_cast<size_t>(info.size));
+    read_floats(values, file.tensor(prefix + info.name));
+    device.copy_to_device(into.tensor(info.name), values.data());
   }
 }
 
@@ -143,7 +121,7 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   info_.tokenizer_hash = number_field<uint64_t>(file_, "tokenizer_hash", 16);
   info_.step = step_field(file_);
   const ParameterLayout layout(info_.config);
-  for (const ParameterInfo& tensor : layout.tensors) check_tensor(file_, tensor.name, file_shape(tensor));
+  for (const ParameterInfo& info : layout.tensors) check_floats(path(), file_.tensor(info.name), info.shape);
   if (file_.tensors().size() != layout.tensors.size()) {
     throw Error(fmt::format("{}: holds {} tensors, and its model has {}", path(), file_.tensors().size(),
                             layout.tensors.size()));
@@ -156,9 +134,10 @@ void Checkpoint::check_tokenizer(uint64_t tokenizer_hash, const std::string& tok
                           path(), tokenizer_path));
 }
 
-void Checkpoint::load_into(GPTModel& model) const {
-  if (!(model.config() == info_.config)) throw Error(path() + ": is of a model of another size");
-  load_tensors(file_, model.weights(), model.device(), "");
+StoredWeights Checkpoint::weights() const {
+  StoredWeights weights{path(), info_.config, {}, {file_}};
+  for (const SafetensorsTensor& tensor : file_.tensors()) weights.tensors[tensor.name] = tensor;
+  return weights;
 }
 
 std::string optimizer_path(const std::string& checkpoint_path) {
@@ -201,7 +180,7 @@ bool OptimizerFile::belongs_to(const Checkpoint& checkpoint) const {
 void OptimizerFile::load_into(OptimizerState& state, Device& device) const {
   for (const char* prefix : {kFirstMoment, kSecondMoment}) {
     for (const ParameterInfo& info : state.first_moment.layout().tensors) {
-      check_tensor(file_, prefix + info.name, file_shape(info));
+      check_floats(path(), file_.tensor(prefix + info.name), info.shape);
     }
   }
   load_tensors(file_, state.first_moment, device, kFirstMoment);

@@ -36,6 +36,17 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
   app_.allow_config_extras(CLI::config_extras_mode::error);
 }
 
+void CommandLine::require_one_of(const std::vector<CLI::Option*>& options) {
+  app_.final_callback([options] {
+    std::string names;
+    for (const CLI::Option* option : options) {
+      if (option->count() > 0) return;
+      names += fmt::format("{}--{}", names.empty() ? "" : " or ", option->get_lnames().front());
+    }
+    throw CLI::RequiredError(names);
+  });
+}
+
 void CommandLine::device(std::string& name, int& threads) {
   option("--device", name, "auto (a GPU if there is one), cpu or hip")
       ->check(CLI::IsMember({"auto", "cpu", "hip"}))

@@ -34,14 +34,16 @@ class CommandLine {
     return option(name, value, help)->check(in_range(lowest, highest, is_whole<T>()));
   }
 
-  CLI::Option* true_or_false(const std::string& name, std::optional<std::string>& value,
-                             const std::string& help) {
+  CLI::Option* true_or_false(const std::string& name, std::optional<bool>& value, const std::string& help) {
     return option(name, value, help)->check(CLI::IsMember({"true", "false"}));
   }
 
   CLI::Option* flag(const std::string& name, bool& value, const std::string& help) {
     return app_.add_flag(spellings(name), value, help)->group(group_);
   }
+
+  /// At least one of these must be given.
+  void require_one_of(const std::vector<CLI::Option*>& options);
 
   /// --device, --threads and --list-devices.
   void device(std::string& name, int& threads);

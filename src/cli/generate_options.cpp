@@ -9,7 +9,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   Sampling& s = run.sampling;
 
   line.group("Text");
-  line.option("--prompt", run.prompt, "Text to continue")->required();
+  CLI::Option* prompt = line.option("--prompt", run.prompt, "Text to continue");
   line.number("--num-tokens", run.num_tokens, 1, 1e9, "Tokens to generate")->capture_default_str();
   line.number("--eos-id", run.stop_token, -1, 1e9,
               "Stop at this token; -1: at <|endoftext|>, if there is one")
@@ -28,9 +28,17 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.group("Model");
   line.name("--run-name", run.run_name, "Use checkpoints/NAME/ (else gpt_checkpoint.bin)");
   line.number("--step", run.step, 0, 1e9, "The checkpoint of this step of a named run (the latest)");
-  line.name("--ckpt", run.checkpoint, "Use this checkpoint file")->excludes("--run-name")->excludes("--step");
+  line.name("--ckpt", run.checkpoint, "Use this checkpoint, or folder of a Hugging Face model")
+      ->excludes("--run-name")
+      ->excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
   line.device(run.device, run.threads);
+
+  line.group("Export");
+  CLI::Option* folder = line.name("--export", run.export_folder,
+                                  "Write the model into this folder for Hugging Face's transformers");
+  folder->excludes(prompt);
+  line.require_one_of({prompt, folder});
   return line.parse(argc, argv, exit_status);
 }
 

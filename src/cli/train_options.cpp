@@ -24,48 +24,22 @@ std::string name_of(const std::string& flag) {
   return flag.substr(0, flag.find('='));
 }
 
-/// Sizes and choices as given, to be laid over a preset.
-struct ModelFlags {
-  std::string preset = "default";
-  std::optional<int> seq, dim, heads, layers, ff;
-  std::optional<std::string> activation;
-  std::optional<std::string> final_layernorm, tied_head, head_bias;
-
-  void declare(CommandLine& line) {
-    line.group("Model");
-    line.option("--preset", preset, "Sizes to start from: default or gpt2 (124M)")
-        ->check(CLI::IsMember({"default", "gpt2"}));
-    line.number("--dim", dim, 1, 65536, "E, embedding dimension (128)");
-    line.number("--heads", heads, 1, 4096, "H, attention heads; divides E (4)");
-    line.number("--layers", layers, 1, 1024, "L, transformer layers (2)");
-    line.number("--ff", ff, 1, 1 << 20, "F, feed-forward hidden dimension (256)");
-    line.number("--seq", seq, 1, 1 << 20, "S, tokens that the model sees at once (32)");
-    line.option("--activation", activation, "relu or gelu (relu)")->check(CLI::IsMember({"relu", "gelu"}));
-    line.true_or_false("--final-layernorm", final_layernorm, "true: a LayerNorm before the head (false)");
-    line.true_or_false("--tied-head", tied_head,
-                       "true: the head shares the token embedding's weights (false)");
-    line.true_or_false("--head-bias", head_bias, "false: no bias in the head (true)");
-  }
-
-  ModelConfig config() const {
-    ModelConfig c = ModelConfig::preset(preset);
-    c.max_seq_len = seq.value_or(c.max_seq_len);
-    c.embed_dim = dim.value_or(c.embed_dim);
-    c.num_heads = heads.value_or(c.num_heads);
-    c.num_layers = layers.value_or(c.num_layers);
-    c.ff_hidden_dim = ff.value_or(c.ff_hidden_dim);
-    if (activation) c.activation = activation_from_string(*activation);
-    if (final_layernorm) c.final_layernorm = *final_layernorm == "true";
-    if (tied_head) c.tied_head = *tied_head == "true";
-    if (head_bias) c.head_bias = *head_bias == "true";
-    return c;
-  }
-
-  bool any() const {
-    return preset != "default" || seq || dim || heads || layers || ff || activation || final_layernorm ||
-           tied_head || head_bias;
-  }
-};
+void declare_model(CommandLine& line, ModelChoices& model) {
+  line.group("Model");
+  line.option("--preset", model.preset, "Sizes to start from: default or gpt2 (124M)")
+      ->check(CLI::IsMember({"default", "gpt2"}));
+  line.number("--dim", model.dim, 1, 65536, "E, embedding dimension (128)");
+  line.number("--heads", model.heads, 1, 4096, "H, attention heads; divides E (4)");
+  line.number("--layers", model.layers, 1, 1024, "L, transformer layers (2)");
+  line.number("--ff", model.ff, 1, 1 << 20, "F, feed-forward hidden dimension (256)");
+  line.number("--seq", model.seq, 1, 1 << 20, "S, tokens that the model sees at once (32)");
+  line.option("--activation", model.activation, "relu or gelu (relu)")
+      ->check(CLI::IsMember({"relu", "gelu"}));
+  line.true_or_false("--final-layernorm", model.final_layernorm, "true: a LayerNorm before the head (false)");
+  line.true_or_false("--tied-head", model.tied_head,
+                     "true: the head shares the token embedding's weights (false)");
+  line.true_or_false("--head-bias", model.head_bias, "false: no bias in the head (true)");
+}
 
 void declare_data(CommandLine& line, TrainingRun& run) {
   line.group("Data");
@@ -82,7 +56,8 @@ void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>
   line.number("--steps", t.steps, 1, kMany, "Optimizer steps in all")->capture_default_str();
   line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch")->capture_default_str();
   line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step")->capture_default_str();
-  line.number("--lr", lr, 1e-12, 1e3, "Highest learning rate (0.003; 0.0006 for gpt2)");
+  line.number("--lr", lr, 1e-12, 1e3,
+              "Highest learning rate (0.003; 0.0006 for gpt2; 0.00005 with --init-from)");
   line.number("--min-lr", min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
   line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up")->capture_default_str();
   line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay")->capture_default_str();
@@ -100,6 +75,9 @@ void declare_run(CommandLine& line, TrainingRun& run) {
   line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
   line.flag("--resume", run.resume, "Continue exactly from the newest checkpoint, if there is one");
   line.name("--ckpt", run.checkpoint, "Continue from this checkpoint")->excludes("--resume");
+  line.name("--init-from", run.init_from, "Start from the model and tokenizer of a Hugging Face folder")
+      ->excludes("--ckpt")
+      ->excludes("--reset");
   line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")
       ->capture_default_str();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
@@ -113,9 +91,17 @@ void declare_run(CommandLine& line, TrainingRun& run) {
   line.device(run.device, run.threads);
 }
 
+/// Small models bear higher rates than that of GPT-3 at GPT-2's size (Brown et al., 2020, table 2.1), and one
+/// that is trained already a lower one, that of Hugging Face's Trainer.
+float default_learning_rate(const TrainingRun& run) {
+  if (!run.init_from.empty()) return 5e-5f;
+  return run.model.preset == "gpt2" ? 6e-4f : TrainerOptions{}.learning_rate;
+}
+
 /// What a run that goes on does not take over from the one before: where that came from, and where it was.
 bool is_of_one_start(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--resume", "--ckpt", "--reset", "--run-name", "--threads"};
+  static const std::set<std::string> kNames = {"--resume",    "--ckpt",     "--reset",
+                                               "--init-from", "--run-name", "--threads"};
   return kNames.contains(name_of(flag));
 }
 
@@ -123,20 +109,18 @@ bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exi
   CommandLine line(
       "train_gpt",
       "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
-  ModelFlags model;
   std::optional<float> lr, min_lr;
   declare_data(line, run);
-  model.declare(line);
+  declare_model(line, run.model);
   declare_training(line, run.training, lr, min_lr);
   declare_run(line, run);
   if (!line.parse(arguments, exit_status)) return false;
-  run.model = model.config();
-  run.model_given = model.any();
-  // GPT-3's rate for this size (Brown et al., 2020, table 2.1); small models bear higher ones.
-  run.training.learning_rate = lr.value_or(model.preset == "gpt2" ? 6e-4f : run.training.learning_rate);
+  run.training.learning_rate = lr.value_or(default_learning_rate(run));
   run.training.min_learning_rate = min_lr.value_or(0.1f * run.training.learning_rate);
   run.flags = line.given();
   std::erase_if(run.flags, is_of_one_start);
+  // A run that goes on does not start from that model again, but has the rate that comes with it.
+  if (!run.init_from.empty() && !lr) run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "generation/utf8_stream.h"
 #include "generator.h"
+#include "huggingface.h"
 #include "run_folder.h"
 #include "tokenizer.h"
 
@@ -33,6 +34,27 @@ std::string checkpoint_file(const GenerationRun& run) {
 
 std::string tokenizer_file(const GenerationRun& run, const std::string& checkpoint) {
   return run.tokenizer.empty() ? tokenizer_beside(checkpoint) : run.tokenizer;
+}
+
+/// A trained model, and how remarks on it begin.
+struct FoundModel {
+  StoredWeights weights;
+  Tokenizer tokenizer;
+  std::string description;
+};
+
+FoundModel find_model(const GenerationRun& run) {
+  const std::string path = checkpoint_file(run);
+  if (std::filesystem::is_directory(path)) {
+    HuggingFaceModel model = HuggingFaceModel::open(path, run.tokenizer);
+    return {std::move(model.weights), std::move(model.tokenizer), path + ":"};
+  }
+  const Checkpoint checkpoint = Checkpoint::open(path);
+  const std::string tokenizer_path = tokenizer_file(run, path);
+  Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
+  checkpoint.check_tokenizer(tokenizer.hash(), tokenizer_path);
+  return {checkpoint.weights(), std::move(tokenizer),
+          fmt::format("{}: step {},", path, checkpoint.info().step)};
 }
 
 void write_out(const std::string& text) {
@@ -59,22 +81,24 @@ int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
 }  // namespace
 
 void run_generation(const GenerationRun& run) {
-  if (run.prompt.empty()) throw Error("--prompt is empty: it has no tokens to continue from");
-  const std::string path = checkpoint_file(run);
-  const Checkpoint checkpoint = Checkpoint::open(path);
-  const std::string tokenizer_path = tokenizer_file(run, path);
-  const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
-  checkpoint.check_tokenizer(tokenizer.hash(), tokenizer_path);
+  const bool generates = run.export_folder.empty();
+  if (generates && run.prompt.empty()) throw Error("--prompt is empty: it has no tokens to continue from");
+  const auto [weights, tokenizer, description] = find_model(run);
+  if (!generates) {
+    export_to_huggingface(run.export_folder, weights, tokenizer);
+    remark(fmt::format("{} exported to {}\n", description, run.export_folder));
+    return;
+  }
   const int64_t stop = stop_token(run, tokenizer);
 
   const auto device = make_device(run.device, run.threads);
-  GPTModel model(*device, checkpoint.info().config);
-  checkpoint.load_into(model);
+  GPTModel model(*device, weights.config);
+  weights.load_into(model);
 
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();
-  remark(fmt::format("{}: step {}, {} parameters; {}; seed {}\n", path, checkpoint.info().step,
-                     model.layout().num_elements, device->description(), sampling.seed));
+  remark(fmt::format("{} {} parameters; {}; seed {}\n", description, model.layout().num_elements,
+                     device->description(), sampling.seed));
 
   Generator generator(model, tokenizer.encode(run.prompt), sampling);
   write_out(run.prompt);

@@ -103,6 +103,21 @@ ModelConfig ModelConfig::preset(const std::string& name) {
   throw Error(fmt::format("--preset {}: must be default or gpt2", name));
 }
 
+ModelConfig ModelChoices::over(const ModelConfig& base) const {
+  ModelConfig c = preset ? ModelConfig::preset(*preset) : base;
+  c.vocab_size = base.vocab_size;
+  c.max_seq_len = seq.value_or(c.max_seq_len);
+  c.embed_dim = dim.value_or(c.embed_dim);
+  c.num_heads = heads.value_or(c.num_heads);
+  c.num_layers = layers.value_or(c.num_layers);
+  c.ff_hidden_dim = ff.value_or(c.ff_hidden_dim);
+  if (activation) c.activation = activation_from_string(*activation);
+  c.final_layernorm = final_layernorm.value_or(c.final_layernorm);
+  c.tied_head = tied_head.value_or(c.tied_head);
+  c.head_bias = head_bias.value_or(c.head_bias);
+  return c;
+}
+
 std::map<std::string, std::string> ModelConfig::to_metadata() const {
   return {{"vocab_size", std::to_string(vocab_size)},    {"max_seq_len", std::to_string(max_seq_len)},
           {"embed_dim", std::to_string(embed_dim)},      {"num_heads", std::to_string(num_heads)},

@@ -93,6 +93,18 @@ void require_byte_level(const Json& document, const char* key) {
   }
 }
 
+/// A template that puts nothing before or after the text, as transformers 5 writes it, is as good as none.
+void check_post_processor(const Json& document) {
+  const Json& part = optional_member(document, "post_processor");
+  if (!part.is_object() || optional_member(part, "type") != "TemplateProcessing") {
+    return require_byte_level(document, "post_processor");
+  }
+  const Json& single = optional_member(part, "single");
+  if (!single.is_array() || single.size() != 1 || !single[0].is_object() || !single[0].contains("Sequence")) {
+    throw Error("\"post_processor\" adds tokens to a text, which HipGPT does not support: it should be null");
+  }
+}
+
 void check_pre_tokenizer(const Json& document) {
   const Json& part = member(document, "pre_tokenizer");
   require_byte_level(document, "pre_tokenizer");
@@ -107,7 +119,7 @@ void check_pipeline(const Json& document) {
   if (member(document, "version") != "1.0") throw Error("\"version\" should be \"1.0\"");
   require_off(document, {"truncation", "padding", "normalizer"});
   check_pre_tokenizer(document);
-  require_byte_level(document, "post_processor");
+  check_post_processor(document);
   require_byte_level(document, "decoder");
   const Json& model = member(document, "model");
   member(model, "vocab");
@@ -315,6 +327,20 @@ std::string Tokenizer::to_json() const {
 )",
                      fmt::arg("added", added), fmt::arg("byte_level", kByteLevel), fmt::arg("vocab", vocab),
                      fmt::arg("merges", merges));
+}
+
+Tokenizer::Gpt2Files Tokenizer::to_gpt2_files() const {
+  const auto& spellings = tables_->spellings;
+  uint32_t id = 0;
+  Gpt2Files files;
+  files.vocab = fmt::format("{{{}\n}}\n", lines(spellings, 2, [&](const std::string& token) {
+                              return fmt::format("{}: {}", quoted(token), id++);
+                            }));
+  files.merges = "#version: 0.2\n";
+  for (const Merge& merge : tables_->merges) {
+    files.merges += fmt::format("{} {}\n", spellings[merge.left], spellings[merge.right]);
+  }
+  return files;
 }
 
 }  // namespace hipgpt

@@ -34,7 +34,7 @@ MappedFile open_text(const std::string& path) {
 
 }  // namespace
 
-PreparedData::PreparedData(const TrainingRun& run, const std::optional<SavedTraining>& saved,
+PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenTokenizer>& given,
                            const RunFolder& folder, ProgressLine& progress)
     : run_(run),
       folder_(folder),
@@ -43,19 +43,19 @@ PreparedData::PreparedData(const TrainingRun& run, const std::optional<SavedTrai
       text_hash_(text_hash(text_.text())),
       tokenizer_path_(folder.tokenizer()),
       existing_tokens_(open_tokens()) {
-  if (saved) {
-    take_tokenizer_of(*saved);
+  if (given) {
+    take(*given);
   } else if (!keep_existing_tokenizer()) {
     train_tokenizer();
   }
 }
 
-void PreparedData::take_tokenizer_of(const SavedTraining& saved) {
-  tokenizer_path_ = saved.tokenizer_path;
-  tokenizer_ = saved.tokenizer;
+void PreparedData::take(const GivenTokenizer& given) {
+  tokenizer_path_ = given.path;
+  tokenizer_ = given.tokenizer;
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
     throw Error(
-        fmt::format("--vocab-size {}: the checkpoint goes with {}, which has {} tokens; leave the flag away",
+        fmt::format("--vocab-size {}: the model goes with {}, which has {} tokens; leave the flag away",
                     *run_.vocab_size, tokenizer_path_, tokenizer_->vocab_size()));
   }
   std::error_code ignored;

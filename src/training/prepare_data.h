@@ -9,23 +9,27 @@
 #include "token_file.h"
 #include "tokenizer.h"
 #include "training/progress_line.h"
-#include "training/saved_training.h"
 #include "util/mapped_file.h"
 
 namespace hipgpt {
 
 /// Makes what is missing or stale of tokenizer.json and tokens.bin, and says what it does.
 ///
-/// A run that goes on from a checkpoint uses the tokenizer beside it. Another run keeps the tokenizer.json of
-/// its folder if that belongs to the text, which tokens.bin remembers, or if there is no tokens.bin (then
-/// somebody put it there); otherwise, with --reset, or when another vocabulary size is asked for, it learns a
-/// new one. That one replaces the old only with the first checkpoint: until then an older checkpoint stays
-/// usable, whatever happens.
+/// A run that goes on from a checkpoint uses the tokenizer beside it, and one that starts from a given model
+/// that model's. Another run keeps the tokenizer.json of its folder if that belongs to the text, which
+/// tokens.bin remembers, or if there is no tokens.bin (then somebody put it there); otherwise, with --reset,
+/// or when another vocabulary size is asked for, it learns a new one. That one replaces the old only with the
+/// first checkpoint: until then an older checkpoint stays usable, whatever happens.
 class PreparedData {
  public:
+  /// A tokenizer that the run was given, and where it comes from.
+  struct GivenTokenizer {
+    Tokenizer tokenizer;
+    std::string path;
+  };
+
   /// Reads the text and chooses or trains the tokenizer. Writes nothing.
-  /// A run that goes on takes the tokenizer of the saved one.
-  PreparedData(const TrainingRun& run, const std::optional<SavedTraining>& saved, const RunFolder& folder,
+  PreparedData(const TrainingRun& run, const std::optional<GivenTokenizer>& given, const RunFolder& folder,
                ProgressLine& progress);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
@@ -40,7 +44,7 @@ class PreparedData {
   std::string unsaved_tokenizer() const { return unsaved_ ? tokenizer_->to_json() : ""; }
 
  private:
-  void take_tokenizer_of(const SavedTraining& saved);
+  void take(const GivenTokenizer& given);
   bool keep_existing_tokenizer();
   void train_tokenizer();
   void write_tokens(int seq_len);

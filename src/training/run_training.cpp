@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "error.h"
+#include "huggingface.h"
 #include "run_folder.h"
 #include "training/prepare_data.h"
 #include "training/progress_line.h"
@@ -17,7 +18,6 @@ namespace hipgpt {
 namespace {
 
 void check_flags(const TrainingRun& run) {
-  run.model.validate();
   if (run.training.min_learning_rate > run.training.learning_rate) {
     throw Error(fmt::format("--min-lr {} is above --lr {}", run.training.min_learning_rate,
                             run.training.learning_rate));
@@ -29,24 +29,38 @@ void check_flags(const TrainingRun& run) {
   }
 }
 
-/// The model to train: a new one, or the one of the checkpoint to continue from.
-std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional<SavedTraining>& saved,
+/// The model and the tokenizer that a run starts with, where it does not make new ones.
+struct Start {
+  StoredWeights weights;
+  PreparedData::GivenTokenizer tokenizer;
+};
+
+std::optional<Start> find_start(const TrainingRun& run, const std::optional<SavedTraining>& saved) {
+  if (saved) return Start{saved->checkpoint.weights(), {saved->tokenizer, saved->tokenizer_path}};
+  if (run.init_from.empty()) {
+    run.model.over(ModelConfig{}).validate();  // before a tokenizer is learned
+    return std::nullopt;
+  }
+  HuggingFaceModel model = HuggingFaceModel::open(run.init_from);
+  return Start{std::move(model.weights), {std::move(model.tokenizer), run.init_from}};
+}
+
+std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional<Start>& start,
                                      int vocab_size, Device& device) {
-  ModelConfig config = run.model;
-  config.vocab_size = vocab_size;
-  if (saved) {
-    if (run.model_given && !(config == saved->checkpoint.info().config)) {
-      throw Error(saved->checkpoint.path() +
-                  ": has other sizes than the flags ask for; leave --dim, --layers and the like away");
-    }
-    config = saved->checkpoint.info().config;
-  }
-  auto model = std::make_unique<GPTModel>(device, config);
-  if (saved) {
-    saved->checkpoint.load_into(*model);
-  } else {
+  if (!start) {
+    ModelConfig config = run.model.over(ModelConfig{});
+    config.vocab_size = vocab_size;
+    auto model = std::make_unique<GPTModel>(device, config);
     initialize(model->weights(), config, device, run.training.seed);
+    return model;
   }
+  const StoredWeights& weights = start->weights;
+  if (!(run.model.over(weights.config) == weights.config)) {
+    throw Error(weights.path +
+                ": has other sizes than the flags ask for; leave --dim, --layers and the like away");
+  }
+  auto model = std::make_unique<GPTModel>(device, weights.config);
+  weights.load_into(*model);
   return model;
 }
 
@@ -113,8 +127,9 @@ int run_training(const TrainingRun& run) {
   const std::optional<SavedTraining> saved = find_saved(run, folder, progress);
 
   // All that can be wrong is found before anything is written.
-  PreparedData data(run, saved, folder, progress);
-  const auto model = make_model(run, saved, data.tokenizer().vocab_size(), *device);
+  const std::optional<Start> start = find_start(run, saved);
+  PreparedData data(run, start ? std::optional(start->tokenizer) : std::nullopt, folder, progress);
+  const auto model = make_model(run, start, data.tokenizer().vocab_size(), *device);
   if (saved) check_continuation(run, *saved, data.data_hash(), progress);
   folder.create();
   const TokenFile tokens = data.tokens(model->config().max_seq_len);

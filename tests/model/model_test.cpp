@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "gpt_model.h"
+#include "huggingface.h"
 #include "operations/device_fixture.h"
 #include "reference_model.h"
 #include "safetensors_file.h"
@@ -324,24 +325,22 @@ TEST(InitializationTest, IsGpt2s) {
 class TransformersFixture : public testing::Test {
  protected:
   TransformersFixture()
-      : file_(SafetensorsFile::open(HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small.safetensors")),
-        config_(ModelConfig::from_metadata(file_.metadata(), "fixture")),
-        batch_(std::stoi(file_.metadata().at("batch"))),
+      : stored_(HuggingFaceModel::open(HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small").weights),
+        expected_(SafetensorsFile::open(HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small.expected.safetensors")),
+        batch_(std::stoi(expected_.metadata().at("batch"))),
         device_(any_device()),
-        model_(*device_, config_) {
-    for (const ParameterInfo& p : model_.layout().tensors) {
-      device_->copy_to_device(model_.weights().tensor(p.name), file_.tensor(p.name).bytes.data());
-    }
-    model_.plan(batch_, config_.max_seq_len, true);
+        model_(*device_, stored_.config) {
+    stored_.load_into(model_);
+    model_.plan(batch_, stored_.config.max_seq_len, true);
   }
 
   std::vector<float> floats(const std::string& name) const {
-    const auto bytes = file_.tensor(name).bytes;
+    const auto bytes = expected_.tensor(name).bytes;
     const auto* first = reinterpret_cast<const float*>(bytes.data());
     return {first, first + bytes.size() / sizeof(float)};
   }
   const int32_t* ints(const std::string& name) const {
-    return reinterpret_cast<const int32_t*>(file_.tensor(name).bytes.data());
+    return reinterpret_cast<const int32_t*>(expected_.tensor(name).bytes.data());
   }
 
   static void expect_close(std::span<const float> actual, const std::vector<float>& expected,
@@ -355,8 +354,8 @@ class TransformersFixture : public testing::Test {
     EXPECT_LT(error / scale, 1e-5) << what;
   }
 
-  SafetensorsFile file_;
-  ModelConfig config_;
+  StoredWeights stored_;
+  SafetensorsFile expected_;
   int batch_;
   std::unique_ptr<Device> device_;
   GPTModel model_;

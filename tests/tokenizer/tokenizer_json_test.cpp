@@ -280,5 +280,30 @@ TEST(TokenizerJson, RefusesBrokenFilesOfGpt2) {
   EXPECT_THROW(Tokenizer::from_gpt2_files(merges.path, vocab.path), Error);
 }
 
+TEST(TokenizerJson, WritesTheFilesOfGpt2) {
+  const TemporaryFile vocab("encoder.json", Gpt2Files::vocab_text());
+  const TemporaryFile merges("vocab.bpe", Gpt2Files::merges_text());
+  const auto tokenizer = Tokenizer::from_gpt2_files(vocab.path, merges.path);
+  const Tokenizer::Gpt2Files written = tokenizer.to_gpt2_files();
+  EXPECT_EQ(written.merges, Gpt2Files::merges_text());
+  EXPECT_EQ(json::parse(written.vocab), json::parse(Gpt2Files::vocab_text()));
+}
+
+TEST(TokenizerJson, TakesATemplateOnlyIfItAddsNothing) {
+  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}},
+             token = {{"SpecialToken", {{"id", "<s>"}}}};
+  const auto with_template = [&](const json& single) {
+    json document = read_json_fixture("multiscript.tokenizer.json");
+    document["post_processor"] = {{"type", "TemplateProcessing"}, {"single", single}};
+    return Tokenizer::from_json(document.dump(), "test");
+  };
+  EXPECT_EQ(with_template(json::array({text})).hash(),
+            Tokenizer::load(fixture_path("multiscript.tokenizer.json")).hash());
+  for (const json& single : {json::array({token, text}), json::array({text, token}), json::array({token}),
+                             json::array(), json("A")}) {
+    EXPECT_THROW(with_template(single), Error) << single;
+  }
+}
+
 }  // namespace
 }  // namespace hipgpt

@@ -161,7 +161,7 @@ TEST_P(TrainerTest, ContinuesExactly) {
   EXPECT_TRUE(optimizer.belongs_to(checkpoint));
   EXPECT_EQ(optimizer.info().data_hash, 7u);
   EXPECT_EQ(read_flags("c.optimizer.bin"), std::vector<std::string>{"--seed=1"});
-  checkpoint.load_into(second.model);
+  checkpoint.weights().load_into(second.model);
   optimizer.load_into(second.trainer.optimizer(), *second.device);
   for (int i = 8; i < 20; ++i) second.trainer.train_step();
   EXPECT_EQ(whole.weights(), second.weights());
@@ -278,7 +278,7 @@ TEST_F(CheckpointTest, RoundTrip) {
   EXPECT_EQ(checkpoint.info().step, 42);
   EXPECT_EQ(checkpoint.info().tokenizer_hash, 0xfeedface12345678u);
   GPTModel other(*device_, kSmall);
-  checkpoint.load_into(other);
+  checkpoint.weights().load_into(other);
   std::vector<float> saved(static_cast<size_t>(model_.layout().num_elements)), loaded(saved.size());
   device_->copy_to_host(saved.data(), model_.weights().flat());
   device_->copy_to_host(loaded.data(), other.weights().flat());

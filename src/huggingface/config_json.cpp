@@ -1,0 +1,168 @@
+#include "huggingface/config_json.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "error.h"
+#include "util/mapped_file.h"
+
+namespace hipgpt {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kLargestSize = 1 << 24;  // of any dimension; four times it fits an int
+constexpr int kDeepest = 32;           // nesting of JSON; these files have 3 levels or so
+
+/// GPT2Config's names of the activations that HipGPT has. Of those with the same formula the first is
+/// written.
+constexpr std::pair<const char*, Activation> kActivations[] = {
+    {"gelu_new", Activation::kGelu}, {"gelu_pytorch_tanh", Activation::kGelu}, {"relu", Activation::kRelu}};
+
+int size_member(const Json& config, const char* key) {
+  const auto found = config.find(key);
+  if (found == config.end()) throw Error(fmt::format("\"{}\" is missing", key));
+  const bool fits = found->is_number_unsigned() && *found >= 1 && *found <= kLargestSize;
+  if (!fits) {
+    throw Error(fmt::format("\"{}\" is {}: it should be a whole number from 1 to {}", key, found->dump(),
+                            kLargestSize));
+  }
+  return found->get<int>();
+}
+
+/// Error unless `key` is missing, null, or has this value.
+void require(const Json& config, const char* key, const Json& only) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->is_null() || *found == only) return;
+  throw Error(fmt::format("\"{}\" is {}, which HipGPT does not support: it should be {}", key, found->dump(),
+                          only.dump()));
+}
+
+void require_gpt2(const Json& config) {
+  if (config.value("model_type", Json()) != "gpt2") {
+    throw Error(fmt::format("\"model_type\" is {}: HipGPT reads \"gpt2\"",
+                            config.value("model_type", Json()).dump()));
+  }
+  const Json architectures = config.value("architectures", Json());
+  const Json one[] = {Json(), {"GPT2LMHeadModel"}, {"GPT2Model"}};
+  if (std::find(std::begin(one), std::end(one), architectures) == std::end(one)) {
+    throw Error(fmt::format("\"architectures\" is {}: HipGPT reads [\"GPT2LMHeadModel\"] or [\"GPT2Model\"]",
+                            architectures.dump()));
+  }
+  require(config, "is_encoder_decoder", false);
+  require(config, "add_cross_attention", false);
+  require(config, "scale_attn_weights", true);
+  require(config, "scale_attn_by_inverse_layer_idx", false);
+  require(config, "layer_norm_epsilon", 1e-5);
+  require(config, "pruned_heads", Json::object());
+  require(config, "quantization_config", Json());
+  // reorder_and_upcast_attn changes nothing in fp32, and the dropouts are --dropout's to say.
+}
+
+Activation activation_of(const Json& config) {
+  const Json name = config.value("activation_function", Json("gelu_new"));
+  for (const auto& [known, activation] : kActivations) {
+    if (name == known) return activation;
+  }
+  throw Error(fmt::format(
+      "\"activation_function\" is {}: HipGPT has \"gelu_new\", \"gelu_pytorch_tanh\" and \"relu\"",
+      name.dump()));
+}
+
+bool tied_head_of(const Json& config) {
+  const Json tied = config.value("tie_word_embeddings", Json(true));
+  if (!tied.is_boolean())
+    throw Error(fmt::format("\"tie_word_embeddings\" is {}: it should be true or false", tied.dump()));
+  return tied.get<bool>();
+}
+
+ModelConfig to_model_config(const Json& json) {
+  require_gpt2(json);
+  ModelConfig config;
+  config.vocab_size = size_member(json, "vocab_size");
+  config.max_seq_len = size_member(json, "n_positions");
+  config.embed_dim = size_member(json, "n_embd");
+  config.num_heads = size_member(json, "n_head");
+  config.num_layers = size_member(json, "n_layer");
+  const bool has_ff = json.contains("n_inner") && !json["n_inner"].is_null();
+  config.ff_hidden_dim = has_ff ? size_member(json, "n_inner") : 4 * config.embed_dim;
+  config.activation = activation_of(json);
+  config.final_layernorm = true;
+  config.tied_head = tied_head_of(json);
+  config.head_bias = false;
+  config.validate();
+  return config;
+}
+
+template <typename Read>
+auto with_name(const std::string& path, const Read& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", path, error.what()));
+  }
+}
+
+}  // namespace
+
+Json read_json_object(const std::string& path) {
+  const MappedFile file(path, MappedFile::Access::kSequential);
+  // To print or compare a value takes as much stack as it is deep.
+  const auto is_shallow = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kDeepest) throw Error(path + ": is nested too deeply; use an intact copy of it");
+    return true;
+  };
+  const Json json = Json::parse(file.text(), is_shallow, false);
+  if (!json.is_object()) throw Error(path + ": is not a JSON object; use an intact copy of it");
+  return json;
+}
+
+ModelConfig read_model_config(const std::string& path) {
+  const Json json = read_json_object(path);
+  return with_name(path, [&] { return to_model_config(json); });
+}
+
+void require_unset(const Json& object, std::initializer_list<const char*> keys, const std::string& path) {
+  with_name(path, [&] {
+    for (const char* key : keys) require(object, key, false);
+  });
+}
+
+void check_exportable(const ModelConfig& config, const std::string& path) {
+  std::string flags;
+  if (!config.final_layernorm) flags += " --final-layernorm true";
+  if (config.head_bias) flags += " --head-bias false";
+  if (flags.empty()) return;
+  throw Error(
+      fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
+                  "a model that is trained with{} can be exported",
+                  path, flags));
+}
+
+std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text) {
+  const Json end = end_of_text ? Json(*end_of_text) : Json();
+  const auto is_ours = [&](const auto& known) { return known.second == c.activation; };
+  return nlohmann::ordered_json{
+             {"architectures", {"GPT2LMHeadModel"}},
+             {"model_type", "gpt2"},
+             {"vocab_size", c.vocab_size},
+             {"n_positions", c.max_seq_len},
+             {"n_ctx", c.max_seq_len},  // the same, under an older name that llama.cpp's converter reads
+             {"n_embd", c.embed_dim},
+             {"n_head", c.num_heads},
+             {"n_layer", c.num_layers},
+             {"n_inner", c.ff_hidden_dim},
+             {"activation_function", std::ranges::find_if(kActivations, is_ours)->first},
+             {"layer_norm_epsilon", 1e-5},
+             {"tie_word_embeddings", c.tied_head},
+             {"bos_token_id", end},
+             {"eos_token_id", end},
+             {"dtype", "float32"}}
+             .dump(2) +
+         "\n";
+}
+
+}  // namespace hipgpt

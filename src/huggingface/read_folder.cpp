@@ -1,0 +1,155 @@
+// From a folder to a model: which files it has, which tensors are in them, and whether they are what
+// config.json says.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "checkpoint/float_values.h"
+#include "error.h"
+#include "huggingface.h"
+#include "huggingface/config_json.h"
+
+namespace hipgpt {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kEmbedding = "transformer.wte.weight";
+constexpr const char* kHead = "lm_head.weight";
+
+std::string in(const std::string& folder, const std::string& name) {
+  return (fs::path(folder) / name).string();
+}
+
+void require_files(const std::string& folder, std::initializer_list<const char*> names) {
+  if (!fs::is_directory(folder)) throw Error(fmt::format("{}: there is no such folder", folder));
+  for (const char* name : names) {
+    if (!fs::exists(in(folder, name))) throw Error(fmt::format("{}: has no {}", folder, name));
+  }
+}
+
+/// The files of a model that is kept in several, as its index names them.
+std::set<std::string> shards(const std::string& folder, const std::string& index) {
+  const nlohmann::json json = read_json_object(index);
+  const nlohmann::json map = json.value("weight_map", nlohmann::json());
+  std::set<std::string> names;
+  if (map.is_object()) {
+    for (const auto& [tensor, file] : map.items())
+      names.insert(file.is_string() ? file.get<std::string>() : "");
+  }
+  if (names.empty()) throw Error(index + ": \"weight_map\" should be an object of tensors and their files");
+  std::set<std::string> paths;
+  for (const std::string& name : names) {
+    // A name, and not a way out of the folder.
+    if (name.empty() || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
+      throw Error(
+          fmt::format("{}: \"weight_map\" should name files in the same folder, not \"{}\"", index, name));
+    }
+    if (!fs::exists(in(folder, name)))
+      throw Error(fmt::format("{}: names {}, which is not there", index, name));
+    paths.insert(in(folder, name));
+  }
+  return paths;
+}
+
+std::vector<SafetensorsFile> open_weights(const std::string& folder) {
+  const std::string one = in(folder, "model.safetensors"), index = in(folder, "model.safetensors.index.json");
+  if (fs::exists(one)) return {SafetensorsFile::open(one)};
+  if (!fs::exists(index)) {
+    throw Error(fmt::format("{}: has no model.safetensors{}", folder,
+                            fs::exists(in(folder, "pytorch_model.bin"))
+                                ? "; transformers' save_pretrained() makes one of its pytorch_model.bin"
+                                : ""));
+  }
+  std::vector<SafetensorsFile> files;
+  for (const std::string& path : shards(folder, index)) files.push_back(SafetensorsFile::open(path));
+  return files;
+}
+
+/// The model's name of a tensor, which OpenAI's own files have without "transformer."; empty for masks of
+/// attention, which older versions of transformers saved too.
+std::string model_name(const std::string& name) {
+  if (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")) return "";
+  return name.starts_with("transformer.") || name.starts_with("lm_head.") ? name : "transformer." + name;
+}
+
+const SafetensorsTensor* find(const std::vector<SafetensorsFile>& files, const std::string& name) {
+  for (const SafetensorsFile& file : files) {
+    for (const SafetensorsTensor& tensor : file.tensors()) {
+      if (model_name(tensor.name) == name) return &tensor;
+    }
+  }
+  return nullptr;
+}
+
+/// A head in the file that differs from the embedding is a head of its own, whatever config.json says: so
+/// does transformers read it.
+bool has_own_head(const std::vector<SafetensorsFile>& files) {
+  const SafetensorsTensor *head = find(files, kHead), *embedding = find(files, kEmbedding);
+  return head && embedding &&
+         !(head->dtype == embedding->dtype && std::ranges::equal(head->bytes, embedding->bytes));
+}
+
+/// Every tensor of the model by name; Error unless each is there once, as it should be, and nothing else is.
+std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFile>& files,
+                                                 const ModelConfig& config, const std::string& folder) {
+  const ParameterLayout layout(config);
+  std::map<std::string, const ParameterInfo*> wanted;
+  for (const ParameterInfo& info : layout.tensors) wanted[info.name] = &info;
+  std::map<std::string, SafetensorsTensor> tensors;
+  for (const SafetensorsFile& file : files) {
+    for (const SafetensorsTensor& tensor : file.tensors()) {
+      const std::string name = model_name(tensor.name);
+      if (name.empty() || (name == kHead && config.tied_head)) continue;
+      if (!wanted.contains(name)) {
+        throw Error(fmt::format("{}: has a tensor {}, which is none of the model that config.json describes",
+                                file.path(), tensor.name));
+      }
+      check_floats(file.path(), tensor, wanted[name]->shape);
+      if (!tensors.emplace(name, tensor).second) throw Error(fmt::format("{}: has {} twice", folder, name));
+    }
+  }
+  for (const auto& [name, info] : wanted) {
+    if (!tensors.contains(name)) throw Error(fmt::format("{}: has no tensor {}", folder, name));
+  }
+  return tensors;
+}
+
+}  // namespace
+
+Tokenizer load_huggingface_tokenizer(const std::string& folder) {
+  const std::string settings = in(folder, "tokenizer_config.json");
+  if (fs::exists(settings)) {
+    require_unset(read_json_object(settings), {"add_prefix_space", "add_bos_token", "add_eos_token"},
+                  settings);
+  }
+  if (fs::exists(in(folder, "tokenizer.json"))) return Tokenizer::load(in(folder, "tokenizer.json"));
+  if (!fs::exists(in(folder, "vocab.json")) || !fs::exists(in(folder, "merges.txt"))) {
+    throw Error(fmt::format("{}: has neither tokenizer.json nor vocab.json and merges.txt", folder));
+  }
+  return Tokenizer::from_gpt2_files(in(folder, "vocab.json"), in(folder, "merges.txt"));
+}
+
+HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::string& tokenizer_path) {
+  require_files(folder, {"config.json"});
+  const std::string config_path = in(folder, "config.json");
+  ModelConfig config = read_model_config(config_path);
+  Tokenizer tokenizer =
+      tokenizer_path.empty() ? load_huggingface_tokenizer(folder) : Tokenizer::load(tokenizer_path);
+  if (tokenizer.vocab_size() > config.vocab_size) {
+    throw Error(fmt::format("{}: \"vocab_size\" is {}, and {} has {} tokens: they do not belong together",
+                            config_path, config.vocab_size,
+                            tokenizer_path.empty() ? "its tokenizer" : tokenizer_path,
+                            tokenizer.vocab_size()));
+  }
+  std::vector<SafetensorsFile> files = open_weights(folder);
+  config.tied_head = config.tied_head && !has_own_head(files);
+  auto tensors = collect(files, config, folder);
+  config.vocab_size = tokenizer.vocab_size();
+  return {{folder, config, std::move(tensors), std::move(files)}, std::move(tokenizer)};
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,103 @@
+// From a model to a folder.
+#include <fmt/format.h>
+
+#include <deque>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/float_values.h"
+#include "error.h"
+#include "huggingface.h"
+#include "huggingface/config_json.h"
+#include "util/atomic_file.h"
+
+namespace hipgpt {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kEndOfText = "<|endoftext|>";
+
+/// The weights as a file holds them: fp32, without rows beyond the vocabulary. They come straight from where
+/// they are stored unless they have to be converted.
+class ExportedTensors {
+ public:
+  explicit ExportedTensors(const StoredWeights& weights) {
+    for (const ParameterInfo& info : ParameterLayout(weights.config).tensors) {
+      const SafetensorsTensor& stored = weights.tensors.at(info.name);
+      const auto size = static_cast<size_t>(info.size);
+      std::span<const std::byte> bytes =
+          stored.bytes.first(std::min(stored.bytes.size(), size * sizeof(float)));
+      if (stored.dtype != "F32") {
+        read_floats(converted_.emplace_back(size), stored);
+        bytes = std::as_bytes(std::span(converted_.back()));
+      }
+      tensors_.push_back({info.name, "F32", {info.shape.begin(), info.shape.end()}, bytes});
+    }
+  }
+
+  std::span<const SafetensorsTensor> all() const { return tensors_; }
+
+ private:
+  std::deque<std::vector<float>> converted_;
+  std::vector<SafetensorsTensor> tensors_;
+};
+
+using Files = std::vector<std::pair<std::string, std::string>>;
+
+std::string text_of(const nlohmann::ordered_json& json) {
+  return json.dump(2) + "\n";
+}
+
+/// Names and texts of all files but the weights, config.json last: without it a folder is not taken for a
+/// model.
+Files small_files(const ModelConfig& config, const Tokenizer& tokenizer) {
+  const std::optional<int32_t> end = tokenizer.special_token(kEndOfText);
+  nlohmann::ordered_json tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                             {"model_max_length", config.max_seq_len},
+                                             {"clean_up_tokenization_spaces", false}};
+  nlohmann::ordered_json generation_config = nlohmann::ordered_json::object();
+  if (end) {
+    for (const char* key : {"bos_token", "eos_token", "unk_token"}) tokenizer_config[key] = kEndOfText;
+    for (const char* key : {"bos_token_id", "eos_token_id"}) generation_config[key] = *end;
+  }
+  const Tokenizer::Gpt2Files gpt2_files = tokenizer.to_gpt2_files();
+  return {{"vocab.json", gpt2_files.vocab},
+          {"merges.txt", gpt2_files.merges},
+          {"tokenizer.json", tokenizer.to_json()},
+          {"tokenizer_config.json", text_of(tokenizer_config)},
+          {"generation_config.json", text_of(generation_config)},
+          {"config.json", config_json(config, end)}};
+}
+
+void require_free(const fs::path& folder, const std::string& name) {
+  if (fs::symlink_status(folder / name).type() == fs::file_type::not_found) return;
+  throw Error(fmt::format("{}: has {} already; name another folder, or remove the model that is in this one",
+                          folder.string(), name));
+}
+
+void make_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
+  if (error) throw Error(fmt::format("{}: cannot be made a folder ({})", folder, error.message()));
+}
+
+}  // namespace
+
+void export_to_huggingface(const std::string& folder, const StoredWeights& weights,
+                           const Tokenizer& tokenizer) {
+  check_exportable(weights.config, weights.path);
+  const ExportedTensors tensors(weights);
+  const Files files = small_files(weights.config, tokenizer);
+  make_folder(folder);
+  for (const char* name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"})
+    require_free(folder, name);
+  for (const auto& [name, text] : files) require_free(folder, name);
+
+  write_safetensors((fs::path(folder) / "model.safetensors").string(), tensors.all(), {});
+  for (const auto& [name, text] : files) write_file_atomically((fs::path(folder) / name).string(), text);
+}
+
+}  // namespace hipgpt

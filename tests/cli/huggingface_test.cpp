@@ -1,0 +1,168 @@
+// Models of Hugging Face's in both programs: to start from, to generate from, and to export to.
+#include "cli/checkpoint_editor.h"
+#include "cli/program.h"
+
+namespace hipgpt {
+namespace {
+
+const std::string kFixture = HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small";
+
+class HuggingFaceCliTest : public CliTest {
+ protected:
+  HuggingFaceCliTest() { write_text(); }
+
+  /// A run of a model that can be exported.
+  static Flags gpt2_shaped(Flags changes = {}) {
+    changes.merge(Flags{{"--final-layernorm", "true"}, {"--head-bias", "false"}, {"--activation", "gelu"}});
+    return changes;
+  }
+
+  Result start_from(const std::string& folder, Flags flags = {}, const Arguments& more = {}) const {
+    flags.merge(Flags{{"--init-from", folder},
+                      {"--data-path", "text.txt"},
+                      {"--batch", "4"},
+                      {"--steps", "4"},
+                      {"--threads", "1"}});
+    Arguments arguments = to_arguments(flags);
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return train_gpt(arguments);
+  }
+
+  std::string greedy(const Flags& model) const {
+    Flags flags = model;
+    flags.merge(Flags{{"--prompt", "the king"}, {"--temp", "0"}, {"--threads", "1"}});
+    const Result result = generate(to_arguments(flags));
+    EXPECT_TRUE(succeeds(result));
+    return result.out;
+  }
+};
+
+TEST_F(HuggingFaceCliTest, GeneratesWhatTransformersDoes) {
+  const Result result =
+      generate({"--ckpt", kFixture, "--prompt", "The men", "--temp", "0", "--num-tokens", "8"});
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_EQ(result.out, "The men\u0672I\uFFFDYIII\n");
+}
+
+TEST_F(HuggingFaceCliTest, AnExportGeneratesWhatItsCheckpointDoes) {
+  for (const char* tied : {"true", "false"}) {
+    const std::string run = std::string("tied_") + tied, folder = "out_" + run;
+    ASSERT_TRUE(succeeds(train(gpt2_shaped({{"--tied-head", tied}, {"--run-name", run}}))));
+    ASSERT_TRUE(succeeds(generate({"--run-name", run, "--export", folder})));
+    EXPECT_EQ(greedy({{"--ckpt", folder}}), greedy({{"--run-name", run}}));
+    ASSERT_TRUE(succeeds(generate({"--ckpt", folder, "--export", folder + "_again"})));
+    for (const auto& entry : fs::directory_iterator(path(folder))) {
+      const std::string name = entry.path().filename();
+      EXPECT_EQ(read(folder + "/" + name), read(folder + "_again/" + name)) << name;
+    }
+  }
+}
+
+TEST_F(HuggingFaceCliTest, ExportsTheStepThatWasAskedFor) {
+  ASSERT_TRUE(succeeds(train(gpt2_shaped({{"--run-name", "a"}, {"--ckpt-every", "2"}}))));
+  ASSERT_TRUE(succeeds(generate({"--run-name", "a", "--step", "2", "--export", "two"})));
+  ASSERT_TRUE(succeeds(generate({"--run-name", "a", "--export", "four"})));
+  ASSERT_TRUE(succeeds(generate({"--ckpt", "checkpoints/a/step_2.bin", "--tokenizer",
+                                 "checkpoints/a/tokenizer.json", "--export", "two_again"})));
+  EXPECT_NE(read("two/model.safetensors"), read("four/model.safetensors"));
+  EXPECT_EQ(read("two/model.safetensors"), read("two_again/model.safetensors"));
+}
+
+TEST_F(HuggingFaceCliTest, TrainingStartsFromAModel) {
+  ASSERT_TRUE(
+      succeeds(start_from(kFixture, {{"--lr", "0.01"}, {"--warmup-steps", "0"}, {"--run-name", "tuned"}})));
+  EXPECT_NE(greedy({{"--run-name", "tuned"}}), greedy({{"--ckpt", kFixture}}));
+
+  // With a learning rate of next to nothing it stays what it was.
+  ASSERT_TRUE(succeeds(start_from(kFixture, {{"--lr", "1e-12"}, {"--run-name", "still"}})));
+  EXPECT_EQ(greedy({{"--run-name", "still"}}), greedy({{"--ckpt", kFixture}}));
+  // The run's tokenizer is the model's, and the run goes on like any other.
+  ASSERT_TRUE(succeeds(generate({"--run-name", "still", "--export", "out"})));
+  ASSERT_TRUE(succeeds(generate({"--ckpt", kFixture, "--export", "first"})));
+  for (const char* name : {"tokenizer.json", "config.json", "vocab.json"})
+    EXPECT_EQ(read(std::string("out/") + name), read(std::string("first/") + name)) << name;
+  EXPECT_TRUE(succeeds(train_gpt({"--ckpt", "checkpoints/still/step_4.bin", "--run-name", "still",
+                                  "--data-path", "text.txt", "--batch", "4", "--steps", "6"})));
+}
+
+TEST_F(HuggingFaceCliTest, ATrainingThatStartedFromAModelGoesOnExactly) {
+  ASSERT_TRUE(succeeds(start_from(kFixture, {{"--run-name", "a"}, {"--steps", "6"}, {"--ckpt-every", "4"}})));
+  const std::string whole = read("checkpoints/a/step_6.bin");
+  ASSERT_TRUE(succeeds(train_gpt({"--ckpt", "checkpoints/a/step_4.bin", "--run-name", "b"})));
+  EXPECT_EQ(read("checkpoints/b/step_6.bin"), whole);
+
+  // The same command starts or goes on.
+  for (const char* name : {"step_6.bin", "step_6.optimizer.bin", "latest.bin"})
+    fs::remove(path("checkpoints/a") / name);
+  fs::create_symlink("step_4.bin", path("checkpoints/a/latest.bin"));
+  const Result again =
+      start_from(kFixture, {{"--run-name", "a"}, {"--steps", "6"}, {"--ckpt-every", "4"}}, {"--resume"});
+  ASSERT_TRUE(succeeds(again));
+  EXPECT_NE(again.out.find("after step 4"), std::string::npos) << again;
+  EXPECT_EQ(read("checkpoints/a/step_6.bin"), whole);
+}
+
+TEST_F(HuggingFaceCliTest, TheTokenizerThatWasThereStaysUntilTheFirstCheckpoint) {
+  ASSERT_TRUE(succeeds(train()));
+  const std::string old_tokenizer = read("tokenizer.json"), old_checkpoint = read("gpt_checkpoint.bin");
+  fs::copy(kFixture, path("broken"));
+  EditableCheckpoint weights(path("broken/model.safetensors"));
+  weights.set_value("transformer.ln_f.weight", 0, 3e38f);
+  weights.save(path("broken/model.safetensors"));
+  EXPECT_NE(start_from("broken").err.find("No checkpoint was written or changed"), std::string::npos);
+  EXPECT_EQ(read("tokenizer.json"), old_tokenizer);
+  EXPECT_EQ(read("gpt_checkpoint.bin"), old_checkpoint);
+  ASSERT_TRUE(succeeds(start_from(kFixture)));
+  EXPECT_NE(read("tokenizer.json"), old_tokenizer);
+  EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
+}
+
+TEST_F(HuggingFaceCliTest, FlagsMayAgreeWithTheModelAndNotContradictIt) {
+  EXPECT_TRUE(succeeds(start_from(kFixture, {{"--seq", "16"},
+                                             {"--dim", "24"},
+                                             {"--vocab-size", "300"},
+                                             {"--tied-head", "true"},
+                                             {"--activation", "gelu"}})));
+  for (const auto& [flag, value] : Flags{{"--seq", "8"},
+                                         {"--dim", "48"},
+                                         {"--preset", "gpt2"},
+                                         {"--activation", "relu"},
+                                         {"--tied-head", "false"},
+                                         {"--vocab-size", "400"},
+                                         {"--ckpt", "gpt_checkpoint.bin"}}) {
+    EXPECT_REFUSED(start_from(kFixture, {{flag, value}}),
+                   flag == "--ckpt" || flag == "--vocab-size" ? flag : "--dim");
+  }
+  EXPECT_REFUSED(train_gpt({"--init-from", kFixture, "--data-path", "text.txt", "--reset"}), "--reset");
+}
+
+TEST_F(HuggingFaceCliTest, AModelOfAnotherShapeIsNotExported) {
+  ASSERT_TRUE(succeeds(train()));
+  EXPECT_REFUSED(generate({"--export", "out"}), "--final-layernorm true --head-bias false");
+}
+
+TEST_F(HuggingFaceCliTest, ExportsThatAreRefused) {
+  ASSERT_TRUE(succeeds(train(gpt2_shaped())));
+  ASSERT_TRUE(succeeds(generate({"--export", "out"})));
+  EXPECT_REFUSED(generate({"--export", "out"}), "out: has model.safetensors already");
+  EXPECT_REFUSED(generate({"--export", "text.txt"}), "text.txt");
+  EXPECT_REFUSED(generate({"--export", ""}), "--export");
+  EXPECT_REFUSED(generate({"--export", "new", "--prompt", "a"}), "--prompt");
+  EXPECT_REFUSED(generate({"--export", "new", "--ckpt", "missing.bin"}), "missing.bin");
+  EXPECT_REFUSED(generate({}), "--prompt or --export is required");
+}
+
+TEST_F(HuggingFaceCliTest, FoldersThatAreNoModel) {
+  fs::create_directory(path("empty"));
+  for (const char* folder : {"missing", "empty", "text.txt"}) EXPECT_REFUSED(start_from(folder), folder);
+  EXPECT_REFUSED(start_from(""), "--init-from");
+  EXPECT_REFUSED(generate({"--ckpt", "empty", "--prompt", "a"}), "empty: has no config.json");
+
+  fs::copy(kFixture, path("model"));
+  fs::resize_file(path("model/model.safetensors"), 5000);
+  EXPECT_REFUSED(start_from("model"), "model/model.safetensors");
+  EXPECT_REFUSED(generate({"--ckpt", "model", "--prompt", "a"}), "model/model.safetensors");
+}
+
+}  // namespace
+}  // namespace hipgpt
