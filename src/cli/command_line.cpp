@@ -14,13 +14,21 @@ namespace hipgpt {
 
 namespace {
 
-/// Shows an option under its first spelling only.
+/// Shows an option under its first spelling only, with what it takes and its default. What excludes what is
+/// said when it happens.
 class Help : public CLI::Formatter {
  public:
   std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
     if (is_positional || option->get_lnames().empty())
       return Formatter::make_option_name(option, is_positional);
     return std::string("--").append(option->get_lnames().front());
+  }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_name(), preset = option->get_default_str();
+    if (type.empty()) return "";
+    if (option->get_expected_min() == 0) return " [" + type + "]";
+    return " " + type + (preset.empty() ? "" : "=" + preset);
   }
 };
 
