@@ -160,9 +160,9 @@ class Device {
   virtual void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
                                   const Dropout& dropout) = 0;
 
-  /// Attention of T new tokens of one sequence to all tokens before them and to each other: appends their
-  /// keys and values to the caches at row `past`, then attends to rows [0, past+T). qkv [T,3E], key and value
-  /// caches [S,E], out [T,E], past int32 [1].
+  /// Attention of T new tokens of each of B sequences to all tokens before them and to each other: appends
+  /// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T).
+  /// qkv [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1].
   virtual void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
                                 Tensor past) = 0;
 
@@ -200,11 +200,11 @@ class Device {
 
   // ---- Sampling -----------------------------------------------------------------------------------------
 
-  /// token[0] = a draw from logits [V]. In this order: repetition penalty (Keskar et al., 2019) for the
-  /// tokens i with seen[i] != 0, temperature, top-k (Fan et al., 2018), top-p (Holtzman et al., 2020), and
-  /// the draw numbered draw[0], a function of (seed, draw[0]). Of equal logits the smaller id is first. Then
-  /// seen[token] = 1 and draw[0] += 1. If a logit is not finite the token is -1.
-  /// token, draw int32 [1], seen int32 [V].
+  /// token[b] = a draw from logits[b]. In this order: repetition penalty (Keskar et al., 2019) for the tokens
+  /// i with seen[b,i] != 0, temperature, top-k (Fan et al., 2018), top-p (Holtzman et al., 2020), and the
+  /// draw numbered n of the stream s, where (s, n) = draw[b]: a function of (seed, s, n). Of equal logits the
+  /// smaller id is first. Then seen[b,token[b]] = 1 and n += 1. If a logit of b is not finite token[b] is -1.
+  /// logits [B,V], token int32 [B], draw int32 [B,2], seen int32 [B,V].
   virtual void sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) = 0;
 
   /// counters[i] += 1, int32.

@@ -1,4 +1,4 @@
-// Generator: continues a sequence of tokens, one at a time.
+// Generator: continues a prompt, a token at a time, in one or several ways.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,35 @@ namespace hipgpt {
 /// That row and the draw of the next token are recorded once and then run for every token; the device passes
 /// the token from one to the next, and the host only reads it.
 ///
+/// B samples of one prompt are drawn together: the prompt is read once, and a step has a row for each. Sample
+/// i draws its own random numbers, from stream i of the seed, whatever the other samples are.
+///
 /// A model sees S tokens at most. When they are used up, the oldest quarter is forgotten and the rest is read
 /// again from position 0: its positions change, and with them every key. So a token is predicted from between
 /// 3S/4 and S of those before it, and reading again costs three rows a token.
 class Generator {
  public:
-  /// The prompt has at least one token; of a longer one than S the last S count.
+  /// Plans memory for samples that are drawn together; start() must follow.
+  Generator(const GPTModel& model, const Sampling& sampling, int samples);
+
+  /// One sample of a prompt.
   Generator(const GPTModel& model, std::span<const int32_t> prompt, const Sampling& sampling);
 
-  /// Samples the next token, appends it and returns it. Error if the model's logits are not finite.
+  /// Forgets everything and begins anew: samples first, first+1, ... of this prompt. It has at least one
+  /// token; of a longer one than S the last S count.
+  void start(std::span<const int32_t> prompt, int64_t first = 0);
+
+  /// Draws the next token of every sample, appends it and returns that of the first sample. Error if the
+  /// model's logits are not finite.
   int32_t next();
 
+  int samples() const { return static_cast<int>(tokens_.size()); }
+
   /// Prompt and continuation.
-  const std::vector<int32_t>& tokens() const { return tokens_; }
+  const std::vector<int32_t>& tokens(int sample = 0) const { return tokens_[static_cast<size_t>(sample)]; }
+
+  /// The logits [B,V] that the last tokens were drawn from, in host memory.
+  std::vector<float> logits() const;
 
  private:
   void read_last(size_t count);
@@ -36,9 +52,10 @@ class Generator {
   Device& device_;
   Sampling sampling_;
   std::unique_ptr<GPTModel::Cache> cache_;
-  std::vector<int32_t> tokens_;
+  std::vector<std::vector<int32_t>> tokens_;
+  std::vector<int32_t> new_tokens_;
   Buffer memory_;
-  Tensor token_, draw_, seen_;  // int32 [1,1], [1], [V]: see Device::sample
+  Tensor token_, draw_, seen_;  // int32 [B,1], [B,2], [B,V]: see Device::sample
   std::unique_ptr<Device::Sequence> append_and_sample_;
 };
 

@@ -28,14 +28,17 @@ class GPTModel {
   // ---- Training -----------------------------------------------------------------------------------------
 
   /// Plans and allocates activations and scratch for batches of up to B sequences of T tokens, once.
-  /// Without `gradients`, only loss() can follow.
+  /// Without `gradients`, only loss(), token_losses() and logits() can follow.
   void plan(int batch, int seq_len, bool gradients);
 
   /// Mean cross-entropy in nats of predicting targets [B,T] from inputs [B,T] (host memory), B as planned or
   /// fewer.
   double loss(const int32_t* inputs, const int32_t* targets, int batch);
 
-  /// The same with dropout, and its gradient times `scale` is added to `grads`. `pass` counts the forward
+  /// Its terms: the cross-entropy of each of the B*T targets.
+  std::vector<float> token_losses(const int32_t* inputs, const int32_t* targets, int batch);
+
+  /// The mean with dropout, and its gradient times `scale` is added to `grads`. `pass` counts the forward
   /// passes of a run, for dropout.
   double loss_and_gradients(const int32_t* inputs, const int32_t* targets, int batch, Parameters& grads,
                             float scale, const Dropout& dropout, uint32_t pass);
@@ -51,17 +54,21 @@ class GPTModel {
 
   // ---- Generation ---------------------------------------------------------------------------------------
 
-  /// The keys and values of one growing sequence, and the workspace to extend it.
+  /// The keys and values of B sequences that grow together, and the workspace to extend them.
   class Cache;
-  std::unique_ptr<Cache> make_cache() const;
+  std::unique_ptr<Cache> make_cache(int sequences = 1) const;
 
-  /// Appends tokens to the cached sequence (at most S in all) and returns the logits [1,V] after the last
-  /// one.
+  /// Empties the cache and begins all its sequences with the same tokens, which are read once. Returns the
+  /// logits [B,V] after the last one.
+  Tensor begin(Cache& cache, std::span<const int32_t> tokens) const;
+
+  /// Appends `tokens` [B,T] to the cached sequences (at most S in each) and returns the logits [B,V] after
+  /// the last ones.
   Tensor extend(Cache& cache, std::span<const int32_t> tokens) const;
 
-  /// The same for one token, int32 [1,1] on the device, as operations that can be recorded. Whoever runs them
-  /// says so to the cache, by Cache::appended().
-  Tensor append(Cache& cache, Tensor token) const;
+  /// The same for a token each, int32 [B,1] on the device, as operations that can be recorded. Whoever runs
+  /// them says so to the cache, by Cache::appended().
+  Tensor append(Cache& cache, Tensor tokens) const;
 
  private:
   struct Workspace;
@@ -69,8 +76,17 @@ class GPTModel {
   /// Fills the workspace up to the hidden states that the head reads, and returns them, [batch*T,E].
   Tensor forward(Dropout dropout);
 
-  /// Logits [1,V] after the last of `tokens` [1,T], which follow the cached ones.
-  Tensor forward_cached(Cache& cache, Tensor tokens) const;
+  /// Error if `count` tokens do not fit behind `past`.
+  void check_room(int64_t past, int64_t count) const;
+
+  void set_length(Cache& cache, int64_t length) const;
+
+  /// Reads tokens [count,T] of host memory into `count` of the cached sequences, from `first` on, behind
+  /// those that all have, and fills their rows of the logits.
+  void read(Cache& cache, int64_t first, int64_t count, std::span<const int32_t> tokens) const;
+
+  /// The same for tokens on the device.
+  void forward_cached(Cache& cache, int64_t first, Tensor tokens) const;
 
   /// logits = hidden W^T + b for some rows of hidden states.
   void head(Tensor logits, Tensor hidden) const;
@@ -93,22 +109,28 @@ class GPTModel {
   std::unique_ptr<Workspace> workspace_;
 };
 
-/// A cached sequence of up to S tokens.
+/// Cached sequences of equal length, up to S tokens.
 class GPTModel::Cache {
  public:
+  int64_t sequences() const { return sequences_; }
   int64_t length() const { return length_; }
   void clear() { length_ = 0; }
   void appended() { ++length_; }
 
+  /// [B,V] after the last tokens.
+  Tensor logits() const { return logits_; }
+
  private:
   friend class GPTModel;
-  Cache(Device& device, const ModelConfig& config);
+  Cache(Device& device, const ModelConfig& config, int64_t sequences);
+  LayerCache layer(size_t l, int64_t first, int64_t count) const;
 
+  int64_t sequences_, rows_;  // B, and how many rows a pass can have
   Buffer memory_;
   std::vector<LayerCache> layers_;
   LayerActivations keep_;
   LayerScratch scratch_;
-  Tensor tokens_, past_, x_, y_, mean_, rstd_, logits_;
+  Tensor tokens_, past_, x_, y_, last_, mean_, rstd_, logits_;
   int64_t length_ = 0;
 };
 

@@ -79,10 +79,10 @@ void attention_backward(const Queue& queue, float* dqkv, const float* dout, cons
                         const float* out, const float* lse, int batch, int seq_len, int heads, int head_size,
                         const Dropout& dropout);
 
-/// Attention of `count` new tokens to the *past cached ones and to each other; appends their keys and values
-/// to the caches [capacity,E]. qkv [count,3E], out [count,E].
-void attention_cached(const Queue& queue, float* out, float* keys, float* values, const float* qkv, int count,
-                      int heads, int head_size, int capacity, const int32_t* past);
+/// Attention of `count` new tokens of each sequence to the *past cached ones and to each other; appends their
+/// keys and values to the caches [batch,capacity,E]. qkv [batch,count,3E], out [batch,count,E].
+void attention_cached(const Queue& queue, float* out, float* keys, float* values, const float* qkv, int batch,
+                      int count, int heads, int head_size, int capacity, const int32_t* past);
 
 // ---- dropout.cpp ----------------------------------------------------------------------------------------
 
@@ -114,9 +114,9 @@ void adamw(const Queue& queue, float* params, const float* grads, float* m, floa
 
 // ---- sampling.cpp ---------------------------------------------------------------------------------------
 
-/// token[0] = a draw from logits [vocab]; seen [vocab] and draw [1] as in device.h.
-void sample(const Queue& queue, int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int vocab,
-            const Sampling& options);
+/// token[b] = a draw from logits[b]; logits and seen [batch,vocab], draw [batch,2] as in device.h.
+void sample(const Queue& queue, int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int batch,
+            int vocab, const Sampling& options);
 
 /// counters[i] += 1.
 void increment(const Queue& queue, int32_t* counters, int count);

@@ -1,4 +1,4 @@
-// A whole generation run: from a prompt to text on standard output.
+// A whole run of generate: from prompts to text, or from a text to its perplexity, on standard output.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,19 @@
 namespace hipgpt {
 
 struct GenerationRun {
-  std::string prompt;
+  // What to do: one of these. Without any of them, standard input is the prompt.
+  std::optional<std::string> prompt;  ///< a text
+  std::string prompt_file;            ///< that holds one prompt; "-": standard input
+  std::string prompts_file;           ///< that holds a prompt in every line; "-": standard input
+  bool interactive = false;           ///< a prompt in every line that is typed
+  std::string perplexity_file;        ///< a text to score
+
   int64_t num_tokens = 50;
-  int64_t stop_token = -1;  ///< -1: <|endoftext|>, if the vocabulary has it
+  int64_t num_samples = 1;      ///< of each prompt
+  int64_t stop_token = -1;      ///< -1: <|endoftext|>, if the vocabulary has it
+  bool json = false;            ///< a JSON object in a line for each sample
+  int logprobs = -1;            ///< log-probabilities of tokens, and of so many of the likeliest; -1: none
+  int64_t stride = 0;           ///< tokens that a window of perplexity scores; 0: half of what the model sees
 
   Sampling sampling;             ///< its seed is replaced by `seed`
   std::optional<uint64_t> seed;  ///< none: a random one, which is reported
@@ -26,8 +36,7 @@ struct GenerationRun {
   int threads = 0;
 };
 
-/// Prints the prompt and its continuation as it comes, or exports the model; facts about the run go to
-/// standard error.
+/// Prints what was asked for as it comes, or exports the model; facts about the run go to standard error.
 void run_generation(const GenerationRun& run);
 
 }  // namespace hipgpt

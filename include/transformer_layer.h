@@ -49,7 +49,7 @@ struct ResidualNorm {
   Tensor weight, bias;   // [E]
 };
 
-/// Keys and values of one layer for the tokens seen so far, each [S,E].
+/// Keys and values of one layer for the tokens that B sequences have so far, each [B,S,E].
 struct LayerCache {
   Tensor keys, values;
 };
@@ -76,8 +76,8 @@ class TransformerLayer {
   void backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& keep,
                 const LayerScratch& scratch, const LayerTensors& grads, const Dropout& dropout) const;
 
-  /// The same as forward() for T new tokens of one sequence that follow `past` (int32 [1]) tokens in the
-  /// cache.
+  /// The same as forward() for T new tokens of each of the cache's sequences, x and y [B*T,E], that follow
+  /// `past` (int32 [1]) tokens in it.
   void forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache, Tensor past,
                       const LayerActivations& keep, const LayerScratch& scratch) const;
 

@@ -14,13 +14,21 @@ namespace hipgpt {
 
 namespace {
 
-/// Shows an option under its first spelling only.
+/// Shows an option under its first spelling only, with what it takes and its default. What excludes what is
+/// said when it happens.
 class Help : public CLI::Formatter {
  public:
   std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
     if (is_positional || option->get_lnames().empty())
       return Formatter::make_option_name(option, is_positional);
     return std::string("--").append(option->get_lnames().front());
+  }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_name(), preset = option->get_default_str();
+    if (type.empty()) return "";
+    if (option->get_expected_min() == 0) return " [" + type + "]";
+    return " " + type + (preset.empty() ? "" : "=" + preset);
   }
 };
 
@@ -34,17 +42,6 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
   app_.set_version_flag("--version", program + " " HIPGPT_VERSION);
   app_.set_config("--config", "", "Read flags from a file of lines 'name = value'; the command line wins");
   app_.allow_config_extras(CLI::config_extras_mode::error);
-}
-
-void CommandLine::require_one_of(const std::vector<CLI::Option*>& options) {
-  app_.final_callback([options] {
-    std::string names;
-    for (const CLI::Option* option : options) {
-      if (option->count() > 0) return;
-      names += fmt::format("{}--{}", names.empty() ? "" : " or ", option->get_lnames().front());
-    }
-    throw CLI::RequiredError(names);
-  });
 }
 
 void CommandLine::device(std::string& name, int& threads) {

@@ -42,9 +42,6 @@ class CommandLine {
     return app_.add_flag(spellings(name), value, help)->group(group_);
   }
 
-  /// At least one of these must be given.
-  void require_one_of(const std::vector<CLI::Option*>& options);
-
   /// --device, --threads and --list-devices.
   void device(std::string& name, int& threads);
 

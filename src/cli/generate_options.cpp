@@ -1,19 +1,53 @@
 #include "cli/generate_options.h"
 
+#include <vector>
+
 #include "cli/command_line.h"
 
 namespace hipgpt {
+
+namespace {
+
+/// What to do: one thing.
+void declare_task(CommandLine& line, GenerationRun& run) {
+  line.group("What to do, one of these (standard input is the prompt without any)");
+  std::vector<CLI::Option*> tasks = {
+      line.option("--prompt", run.prompt, "Continue this text"),
+      line.name("--prompt-file", run.prompt_file, "Continue the text of this file (-: standard input)"),
+      line.name("--prompts", run.prompts_file, "Continue every line of this file (-: standard input)"),
+      line.flag("--interactive", run.interactive, "Continue every line that is typed"),
+      line.name("--perplexity", run.perplexity_file, "Measure how well the model predicts this text"),
+      line.name("--export", run.export_folder, "Write the model here for Hugging Face's transformers")};
+  for (CLI::Option* task : tasks) {
+    for (CLI::Option* other : tasks) {
+      if (task != other) task->excludes(other);
+    }
+  }
+}
+
+}  // namespace
 
 bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit_status) {
   CommandLine line("generate", "Continues a prompt with a model that train_gpt has trained.");
   Sampling& s = run.sampling;
 
+  declare_task(line, run);
+
   line.group("Text");
-  CLI::Option* prompt = line.option("--prompt", run.prompt, "Text to continue");
   line.number("--num-tokens", run.num_tokens, 1, 1e9, "Tokens to generate")->capture_default_str();
   line.number("--eos-id", run.stop_token, -1, 1e9,
               "Stop at this token; -1: at <|endoftext|>, if there is one")
       ->capture_default_str();
+  line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations of each prompt")
+      ->capture_default_str();
+  line.flag("--json", run.json, "One JSON object in a line for each sample, or for --perplexity");
+  line.number("--logprobs", run.logprobs, 0, 1e9, "Log-probabilities of tokens, and of the N likeliest")
+      ->expected(0, 1)
+      ->default_str("0")
+      ->excludes("--perplexity");
+  line.number("--stride", run.stride, 1, 1 << 20,
+              "Tokens that a window of --perplexity scores (half of --seq)")
+      ->needs("--perplexity");
 
   line.group("Sampling");
   line.number("--top-k", s.top_k, 0, 1e9, "Only the k likeliest tokens; 0: all")->capture_default_str();
@@ -33,12 +67,6 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       ->excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
   line.device(run.device, run.threads);
-
-  line.group("Export");
-  CLI::Option* folder = line.name("--export", run.export_folder,
-                                  "Write the model into this folder for Hugging Face's transformers");
-  folder->excludes(prompt);
-  line.require_one_of({prompt, folder});
   return line.parse(argc, argv, exit_status);
 }
 

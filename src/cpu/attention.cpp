@@ -164,25 +164,30 @@ void CpuDevice::attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor 
 void CpuDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
                                  Tensor past_length) {
   const int64_t past = *past_length.i32();
-  const int64_t count = qkv.dim(0), width = qkv.dim(1) / 3, d = width / heads;
-  assert(past + count <= keys.dim(0));
-  for (int64_t i = 0; i < count; ++i) {
+  const int64_t batch = qkv.dim(0), count = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
+  const int64_t capacity = keys.dim(1);
+  assert(past + count <= capacity);
+  for (int64_t i = 0; i < batch * count; ++i) {
     const float* row = qkv.f32() + i * 3 * width;
-    std::copy_n(row + width, width, keys.f32() + (past + i) * width);
-    std::copy_n(row + 2 * width, width, values.f32() + (past + i) * width);
+    const int64_t at = (i / count * capacity + past + i % count) * width;
+    std::copy_n(row + width, width, keys.f32() + at);
+    std::copy_n(row + 2 * width, width, values.f32() + at);
   }
   const int64_t blocks = (count + kBlock - 1) / kBlock;
   const auto attend_head = [&](int64_t task) {
-    const int64_t h = task / blocks, first = task % blocks * kBlock, rows = std::min(kBlock, count - first);
-    const int64_t seen = past + first + rows;
-    attend({out.f32() + first * width + h * d, rows, d, width}, nullptr,
-           {qkv.f32() + first * 3 * width + h * d, rows, d, 3 * width}, {keys.f32() + h * d, seen, d, width},
-           {values.f32() + h * d, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)),
+    const int64_t b = task / blocks / heads, column = task / blocks % heads * d;
+    const int64_t first = task % blocks * kBlock, rows = std::min(kBlock, count - first);
+    const int64_t row = b * count + first, seen = past + first + rows;
+    const int64_t cached = b * capacity * width + column;
+    attend({out.f32() + row * width + column, rows, d, width}, nullptr,
+           {qkv.f32() + row * 3 * width + column, rows, d, 3 * width}, {keys.f32() + cached, seen, d, width},
+           {values.f32() + cached, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)),
            Dropout{}, 0);
   };
   // A single token's attention is too little work to share among threads until the context is long.
-  if (count * (past + count) * width > (1 << 18)) return threads_.run(heads * blocks, attend_head);
-  for (int64_t task = 0; task < heads * blocks; ++task) attend_head(task);
+  const int64_t tasks = batch * heads * blocks;
+  if (batch * count * (past + count) * width > (1 << 18)) return threads_.run(tasks, attend_head);
+  for (int64_t task = 0; task < tasks; ++task) attend_head(task);
 }
 
 }  // namespace hipgpt

@@ -22,12 +22,12 @@ bool likelier(const Candidate& a, const Candidate& b) {
 }
 
 /// Every token with its logit, lowered if the token was seen before. False if a logit is not finite.
-bool collect_candidates(std::vector<Candidate>& candidates, Tensor logits, Tensor seen, float penalty) {
-  candidates.resize(static_cast<size_t>(logits.size()));
+bool collect_candidates(std::vector<Candidate>& candidates, const float* logits, const int32_t* seen,
+                        float penalty) {
   for (size_t i = 0; i < candidates.size(); ++i) {
-    float logit = logits.f32()[i];
+    float logit = logits[i];
     if (!std::isfinite(logit)) return false;
-    if (penalty != 1.0f && seen.i32()[i] != 0) logit = logit > 0.0f ? logit / penalty : logit * penalty;
+    if (penalty != 1.0f && seen[i] != 0) logit = logit > 0.0f ? logit / penalty : logit * penalty;
     candidates[i] = {logit, static_cast<int32_t>(i)};
   }
   return true;
@@ -43,9 +43,10 @@ void sort_likeliest(std::vector<Candidate>& candidates, int top_k) {
   std::sort(candidates.begin(), candidates.end(), likelier);
 }
 
-/// In [0, 1), with the 53 bits of a double: draw `n` of a seed.
-double uniform_draw(uint64_t seed, int32_t n) {
-  const auto bits = philox4x32({static_cast<uint32_t>(n), 0, 0, static_cast<uint32_t>(RandomUse::kSampling)},
+/// In [0, 1), with the 53 bits of a double: draw `n` of a seed's stream.
+double uniform_draw(uint64_t seed, int32_t stream, int32_t n) {
+  const auto bits = philox4x32({static_cast<uint32_t>(n), static_cast<uint32_t>(stream), 0,
+                                static_cast<uint32_t>(RandomUse::kSampling)},
                                philox_key(seed));
   return static_cast<double>(join_bits(bits[0], bits[1]) >> 11) * 0x1p-53;
 }
@@ -75,19 +76,27 @@ int32_t pick(const std::vector<Candidate>& candidates, double temperature, doubl
 }  // namespace
 
 void CpuDevice::sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) {
-  assert(logits.size() > 0 && seen.size() == logits.size());
-  thread_local std::vector<Candidate> candidates;
-  int32_t& chosen = token.i32()[0];
-  chosen = -1;
-  if (!collect_candidates(candidates, logits, seen, static_cast<float>(options.repetition_penalty))) return;
-  if (options.temperature == 0.0) {
-    chosen = std::min_element(candidates.begin(), candidates.end(), likelier)->id;
-  } else {
-    sort_likeliest(candidates, options.top_k);
-    chosen = pick(candidates, options.temperature, options.top_p, uniform_draw(options.seed, draw.i32()[0]));
-  }
-  seen.i32()[chosen] = 1;
-  ++draw.i32()[0];
+  const int64_t batch = logits.dim(0), vocab = logits.dim(1);
+  assert(token.size() == batch && seen.size() == logits.size() && draw.size() == 2 * batch);
+  threads_.run(batch, [&](int64_t b) {
+    thread_local std::vector<Candidate> candidates;
+    candidates.resize(static_cast<size_t>(vocab));
+    int32_t &chosen = token.i32()[b], *marks = seen.i32() + b * vocab;
+    const int32_t stream = draw.i32()[2 * b];
+    int32_t& number = draw.i32()[2 * b + 1];
+    chosen = -1;
+    const auto penalty = static_cast<float>(options.repetition_penalty);
+    if (!collect_candidates(candidates, logits.f32() + b * vocab, marks, penalty)) return;
+    if (options.temperature == 0.0) {
+      chosen = std::min_element(candidates.begin(), candidates.end(), likelier)->id;
+    } else {
+      sort_likeliest(candidates, options.top_k);
+      const double uniform = uniform_draw(options.seed, stream, number);
+      chosen = pick(candidates, options.temperature, options.top_p, uniform);
+    }
+    marks[chosen] = 1;
+    ++number;
+  });
 }
 
 void CpuDevice::increment(Tensor counters) {

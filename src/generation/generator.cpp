@@ -7,32 +7,46 @@
 
 namespace hipgpt {
 
-Generator::Generator(const GPTModel& model, std::span<const int32_t> prompt, const Sampling& sampling)
+Generator::Generator(const GPTModel& model, const Sampling& sampling, int samples)
     : model_(model),
       device_(model.device()),
       sampling_(sampling),
-      cache_(model.make_cache()),
-      tokens_(prompt.begin(), prompt.end()) {
-  if (prompt.empty()) throw Error("the prompt has no tokens: give at least one character");
-  const int64_t V = model.config().vocab_size;
+      cache_(model.make_cache(samples)),
+      tokens_(static_cast<size_t>(samples)),
+      new_tokens_(static_cast<size_t>(samples)) {
   MemoryPlan plan;
-  plan.add(token_, {1, 1}, DType::kI32);
-  plan.add(draw_, {1}, DType::kI32);
-  plan.add(seen_, {V}, DType::kI32);
+  plan.add(token_, {samples, 1}, DType::kI32);
+  plan.add(draw_, {samples, 2}, DType::kI32);
+  plan.add(seen_, {samples, model.config().vocab_size}, DType::kI32);
   memory_ = plan.allocate(device_);
-
-  std::vector<int32_t> seen(static_cast<size_t>(V), 0);
-  for (const int32_t id : prompt) seen[static_cast<size_t>(id)] = 1;
-  device_.copy_to_device(seen_, seen.data());
-  device_.set_zero(draw_);
   append_and_sample_ = device_.record([this] { sample(model_.append(*cache_, token_)); });
+}
+
+Generator::Generator(const GPTModel& model, std::span<const int32_t> prompt, const Sampling& sampling)
+    : Generator(model, sampling, 1) {
+  start(prompt);
+}
+
+void Generator::start(std::span<const int32_t> prompt, int64_t first) {
+  if (prompt.empty()) throw Error("the prompt has no tokens: give at least one character");
+  std::vector<int32_t> seen(static_cast<size_t>(model_.config().vocab_size), 0);
+  for (const int32_t id : prompt) seen[static_cast<size_t>(id)] = 1;
+  std::vector<int32_t> draws;
+  for (int b = 0; b < samples(); ++b) {
+    tokens_[static_cast<size_t>(b)].assign(prompt.begin(), prompt.end());
+    draws.insert(draws.end(), {static_cast<int32_t>(first + b), 0});
+    device_.copy_to_device(seen_.rows(b, 1), seen.data());
+  }
+  device_.copy_to_device(draw_, draws.data());
+  cache_->clear();
 }
 
 int32_t Generator::next() {
   const auto context = static_cast<size_t>(model_.config().max_seq_len);
   const auto cached = static_cast<size_t>(cache_->length());
-  if (cached == 0) {
-    read_last(std::min(context, tokens_.size()));
+  if (cached == 0) {  // all samples have the prompt alone
+    const std::span<const int32_t> prompt = tokens_[0];
+    sample(model_.begin(*cache_, prompt.last(std::min(context, prompt.size()))));
   } else if (cached < context) {
     append_and_sample_->run();
     cache_->appended();
@@ -40,20 +54,30 @@ int32_t Generator::next() {
     cache_->clear();
     read_last(std::max<size_t>(1, context - context / 4));
   }
-  int32_t token = -1;
-  device_.copy_to_host(&token, token_);
-  if (token < 0) throw Error("the model's logits are not finite numbers: it is broken");
-  tokens_.push_back(token);
-  return token;
+  device_.copy_to_host(new_tokens_.data(), token_);
+  for (size_t b = 0; b < tokens_.size(); ++b) {
+    if (new_tokens_[b] < 0) throw Error("the model's logits are not finite numbers: it is broken");
+    tokens_[b].push_back(new_tokens_[b]);
+  }
+  return new_tokens_[0];
 }
 
-/// Extends the cache by the last `count` tokens, and samples.
+/// Reads the last `count` tokens of every sample into the empty cache, and draws.
 void Generator::read_last(size_t count) {
-  sample(model_.extend(*cache_, std::span(tokens_).last(count)));
+  std::vector<int32_t> last;
+  for (const auto& tokens : tokens_)
+    last.insert(last.end(), tokens.end() - static_cast<ptrdiff_t>(count), tokens.end());
+  sample(model_.extend(*cache_, last));
 }
 
 void Generator::sample(Tensor logits) {
-  device_.sample(token_.reshape({1}), logits, seen_, draw_, sampling_);
+  device_.sample(token_, logits, seen_, draw_, sampling_);
+}
+
+std::vector<float> Generator::logits() const {
+  std::vector<float> host(static_cast<size_t>(cache_->logits().size()));
+  device_.copy_to_host(host.data(), cache_->logits());
+  return host;
 }
 
 }  // namespace hipgpt

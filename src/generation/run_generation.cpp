@@ -3,17 +3,21 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "checkpoint.h"
 #include "error.h"
-#include "generation/utf8_stream.h"
-#include "generator.h"
+#include "generation/continuer.h"
+#include "generation/interactive.h"
+#include "generation/perplexity.h"
+#include "generation/prompts.h"
+#include "generation/standard_streams.h"
 #include "huggingface.h"
 #include "run_folder.h"
 #include "tokenizer.h"
+#include "util/mapped_file.h"
 
 namespace hipgpt {
 
@@ -57,17 +61,6 @@ FoundModel find_model(const GenerationRun& run) {
           fmt::format("{}: step {},", path, checkpoint.info().step)};
 }
 
-void write_out(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw Error("standard output cannot be written");
-  }
-}
-
-/// For whoever reads standard error, if anybody does.
-void remark(const std::string& text) {
-  std::fputs(text.c_str(), stderr);
-}
-
 /// The token to stop at, or -1.
 int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
   if (run.stop_token < 0) return tokenizer.special_token("<|endoftext|>").value_or(-1);
@@ -78,16 +71,59 @@ int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
   return run.stop_token;
 }
 
+void report_speed(int64_t tokens, std::chrono::steady_clock::time_point start) {
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  remark(fmt::format("{} tokens in {:.2f} s, {:.0f} tokens/s\n", tokens, seconds,
+                     static_cast<double>(tokens) / seconds));
+}
+
+void print_perplexity(const GenerationRun& run, const MappedFile& text, const Tokenizer& tokenizer,
+                      GPTModel& model, const std::string& facts) {
+  const auto start = std::chrono::steady_clock::now();
+  const Perplexity p =
+      measure_perplexity(model, tokenizer, text.text(), run.perplexity_file, run.stride, run.threads);
+  remark(facts + "\n");
+  if (run.json) {
+    const nlohmann::ordered_json json = {
+        {"file", run.perplexity_file},       {"tokens", p.tokens}, {"scored", p.scored},
+        {"bytes", text.text().size()},       {"loss", p.loss()},   {"perplexity", p.perplexity()},
+        {"bits_per_byte", p.bits_per_byte()}};
+    write_out(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  } else {
+    write_out(
+        fmt::format("tokens         {}, {} scored\n"
+                    "bytes          {}\n"
+                    "loss           {:.6f} nats per token\n"
+                    "perplexity     {:.6g}\n"
+                    "bits per byte  {:.6f}\n",
+                    p.tokens, p.scored, text.text().size(), p.loss(), p.perplexity(), p.bits_per_byte()));
+  }
+  report_speed(p.tokens, start);
+}
+
+void continue_prompts(const GenerationRun& run, const std::vector<std::string>& prompts,
+                      Continuer& continuer) {
+  const auto start = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < prompts.size(); ++i) continuer.continue_prompt(prompts[i], 0, i > 0);
+  if (run.interactive) run_interactive(continuer, run.num_samples);
+  report_speed(continuer.tokens_drawn(), start);
+}
+
 }  // namespace
 
 void run_generation(const GenerationRun& run) {
-  const bool generates = run.export_folder.empty();
-  if (generates && run.prompt.empty()) throw Error("--prompt is empty: it has no tokens to continue from");
+  std::optional<MappedFile> scored_text;
+  std::vector<std::string> prompts;
+  const bool exports = !run.export_folder.empty();
+  if (!run.perplexity_file.empty()) {
+    scored_text.emplace(run.perplexity_file, MappedFile::Access::kSequential);
+  } else if (!run.interactive && !exports) {
+    prompts = read_prompts(run);
+  }
   const auto [weights, tokenizer, description] = find_model(run);
-  if (!generates) {
+  if (exports) {
     export_to_huggingface(run.export_folder, weights, tokenizer);
-    remark(fmt::format("{} exported to {}\n", description, run.export_folder));
-    return;
+    return remark(fmt::format("{} exported to {}\n", description, run.export_folder));
   }
   const int64_t stop = stop_token(run, tokenizer);
 
@@ -95,26 +131,14 @@ void run_generation(const GenerationRun& run) {
   GPTModel model(*device, weights.config);
   weights.load_into(model);
 
+  const std::string facts = fmt::format("{} {} parameters; {}", description, model.layout().num_elements,
+                                        device->description());
+  if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts);
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();
-  remark(fmt::format("{} {} parameters; {}; seed {}\n", description, model.layout().num_elements,
-                     device->description(), sampling.seed));
-
-  Generator generator(model, tokenizer.encode(run.prompt), sampling);
-  write_out(run.prompt);
-  Utf8Stream stream;
-  const auto start = std::chrono::steady_clock::now();
-  int64_t count = 0;
-  while (count < run.num_tokens) {
-    const int32_t token = generator.next();
-    ++count;
-    if (token == stop) break;
-    write_out(stream.push(tokenizer.token_bytes(token)));
-  }
-  write_out(stream.finish() + "\n");
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  remark(fmt::format("{} tokens in {:.2f} s, {:.0f} tokens/s\n", count, seconds,
-                     static_cast<double>(count) / seconds));
+  remark(fmt::format("{}; seed {}\n", facts, sampling.seed));
+  Continuer continuer(run, sampling, stop, tokenizer, model);
+  continue_prompts(run, prompts, continuer);
 }
 
 }  // namespace hipgpt

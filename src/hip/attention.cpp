@@ -1,4 +1,4 @@
-// Causal attention of many queries, and of one new token to a cache, without a [T,T] matrix.
+// Causal attention of many queries, and of a new token to a cache, without a [T,T] matrix.
 //
 //   S = Q K^T / sqrt(D) for j <= i,   P = softmax(S),   O = dropout(P) V,   lse_i = log sum_j exp S_ij
 //
@@ -13,10 +13,11 @@
 //   multiply-adds for each. So arithmetic bounds it, and after that shared memory: a quad read for 8 to 11
 //   multiply-adds a thread.
 //
-// decode_kernel (one new token): a block takes a head, a group of lanes every n-th key, each with an online
-// softmax of its own; their results are combined in a fixed order. Operations: 4 D for each key; bytes: 8 D,
-// once. So memory bounds it, or rather how fast one compute unit can read: there are only as many blocks as
-// heads, but a second launch to combine parts of a head would cost what it saves until the past is long.
+// decode_kernel (one new token a sequence): a block takes a head, a group of lanes every n-th key, each with
+// an online softmax of its own; their results are combined in a fixed order. Operations: 4 D for each key;
+// bytes: 8 D, once. So memory bounds it, or rather how fast one compute unit can read: there are only as many
+// blocks as heads, but a second launch to combine parts of a head would cost what it saves until the past is
+// long.
 //
 // Measured on an H200: at B=64 T=256 H=6 D=64 0.139 ms with dropout and 0.130 without, 23 and 25 TFLOP/s; at
 // T=1024 28 to 32. Its fp32 peak is 67 TFLOP/s, cuBLAS's products reach 51. One new token of 12 heads: 3.6 us
@@ -41,6 +42,7 @@ struct AttentionWork {
   int query_stride, key_stride;  ///< from row to row
   const int32_t* past;           ///< keys before the first query; null: 0
   int sequence_heads, seq_len, heads, head_size;
+  int key_rows;  ///< from a sequence's keys to the next one's
   float scale;
   bool by_quads;
 };
@@ -54,9 +56,10 @@ struct Head {
   __device__ Head(const AttentionWork& w, int bh) : past(w.past == nullptr ? 0 : *w.past) {
     const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size, d = w.head_size;
     const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
+    const int64_t key_offset = static_cast<int64_t>(bh / w.heads) * w.key_rows * w.key_stride + column;
     q = {w.queries + row * w.query_stride + column, w.query_stride, w.seq_len, d, w.by_quads};
-    k = {w.keys + row * w.key_stride + column, w.key_stride, past + w.seq_len, d, w.by_quads};
-    v = {w.values + row * w.key_stride + column, w.key_stride, past + w.seq_len, d, w.by_quads};
+    k = {w.keys + key_offset, w.key_stride, past + w.seq_len, d, w.by_quads};
+    v = {w.values + key_offset, w.key_stride, past + w.seq_len, d, w.by_quads};
     out = {w.out + row * width + column, width, w.seq_len, d, w.by_quads};
   }
 };
@@ -242,14 +245,14 @@ void attend(const Queue& queue, const AttentionWork& work, const DropoutMask& ma
   }
 }
 
-// ---- One new token ------------------------------------------------------------------------------------
+// ---- One new token a sequence -------------------------------------------------------------------------
 
-/// One head of a new token and of the cache. `past` keys and values are in the cache, the new ones are not.
+/// New tokens and their caches. `past` keys and values are in a cache, the new ones are not.
 struct DecodeWork {
   float *out, *keys, *values;
   const float* qkv;
   const int32_t* past;
-  int heads, head_size;
+  int batch, heads, head_size, capacity;
   float scale;
   bool by_quads;
 };
@@ -284,12 +287,13 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   HIPGPT_SHARED(float, group_top, [kGroups]);
   HIPGPT_SHARED(float, group_total, [kGroups]);
   HIPGPT_SHARED(float4, group_out, [kGroups * kLanes * kQuads]);
-  const int h = blockIdx.x, d = work.head_size, past = *work.past;
-  const int width = work.heads * d, column = h * d;
+  const int sequence = blockIdx.x / work.heads, d = work.head_size, past = *work.past;
+  const int width = work.heads * d, column = blockIdx.x % work.heads * d;
+  const int64_t cached = static_cast<int64_t>(sequence) * work.capacity * width + column;
   const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
-  const Rows<const float> new_rows{work.qkv + column, width, 3, d, work.by_quads};
-  const Rows<float> keys{work.keys + column, width, past + 1, d, work.by_quads};
-  const Rows<float> values{work.values + column, width, past + 1, d, work.by_quads};
+  const Rows<const float> new_rows{work.qkv + sequence * 3 * width + column, width, 3, d, work.by_quads};
+  const Rows<float> keys{work.keys + cached, width, past + 1, d, work.by_quads};
+  const Rows<float> values{work.values + cached, width, past + 1, d, work.by_quads};
 
   float4 q[kQuads];
 #pragma unroll
@@ -341,41 +345,41 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
     total = fmaf(weight, group_total[g], total);
     out = fmaf(weight, reinterpret_cast<const float*>(group_out)[g * kHead + threadIdx.x], out);
   }
-  work.out[column + threadIdx.x] = out / total;
+  work.out[sequence * width + column + threadIdx.x] = out / total;
 }
 
 template <int kLanes, int kQuads>
-void launch_decode(const Queue& queue, const DecodeWork& work, int capacity) {
+void launch_decode(const Queue& queue, const DecodeWork& work) {
+  const dim3 grid(work.batch * work.heads);
   // A small cache has too few keys for many threads.
-  if (capacity <= 128) {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 256>), dim3(work.heads), dim3(256), 0, queue.stream,
-                       work);
+  if (work.capacity <= 128) {
+    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 256>), grid, dim3(256), 0, queue.stream, work);
   } else {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 512>), dim3(work.heads), dim3(512), 0, queue.stream,
-                       work);
+    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 512>), grid, dim3(512), 0, queue.stream, work);
   }
   HIP_CHECK_LAUNCH("decode");
 }
 
-void decode(const Queue& queue, const DecodeWork& work, int capacity) {
+void decode(const Queue& queue, const DecodeWork& work) {
   if (work.head_size <= 32) {
-    launch_decode<8, 1>(queue, work, capacity);
+    launch_decode<8, 1>(queue, work);
   } else if (work.head_size <= 64) {
-    launch_decode<16, 1>(queue, work, capacity);
+    launch_decode<16, 1>(queue, work);
   } else if (work.head_size <= 128) {
-    launch_decode<32, 1>(queue, work, capacity);
+    launch_decode<32, 1>(queue, work);
   } else {
-    launch_decode<32, 2>(queue, work, capacity);
+    launch_decode<32, 2>(queue, work);
   }
 }
 
-/// Copies the keys and values of `count` rows of qkv to the caches, from row *past on.
-__global__ void __launch_bounds__(256)
-    append_kernel(float* keys, float* values, const float* qkv, int count, int width, const int32_t* past) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+/// Copies the keys and values of `count` rows of qkv, for each sequence, to its caches, from row *past on.
+/// blockIdx.y is the sequence.
+__global__ void __launch_bounds__(256) append_kernel(float* keys, float* values, const float* qkv, int count,
+                                                     int width, int capacity, const int32_t* past) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, sequence = blockIdx.y;
   if (i >= static_cast<int64_t>(count) * width) return;
-  const float* row = qkv + i / width * 3 * width + i % width;
-  const int64_t at = static_cast<int64_t>(*past) * width + i;
+  const float* row = qkv + (sequence * count + i / width) * 3 * width + i % width;
+  const int64_t at = (sequence * capacity + *past) * width + i;
   keys[at] = row[width];
   values[at] = row[2 * width];
 }
@@ -398,26 +402,27 @@ void attention(const Queue& queue, float* out, float* lse, const float* qkv, int
                            seq_len,
                            heads,
                            head_size,
+                           seq_len,
                            1.0f / std::sqrt(static_cast<float>(head_size)),
                            all_by_quads(head_size, out, qkv)};
   attend(queue, work, DropoutMask(dropout));
 }
 
-void attention_cached(const Queue& queue, float* out, float* keys, float* values, const float* qkv, int count,
-                      int heads, int head_size, int capacity, const int32_t* past) {
+void attention_cached(const Queue& queue, float* out, float* keys, float* values, const float* qkv, int batch,
+                      int count, int heads, int head_size, int capacity, const int32_t* past) {
   check_head_size(head_size);
   const int width = heads * head_size;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
   const bool by_quads = all_by_quads(head_size, out, keys, values, qkv);
   if (count == 1) {
-    return decode(queue, {out, keys, values, qkv, past, heads, head_size, scale, by_quads}, capacity);
+    return decode(queue, {out, keys, values, qkv, past, batch, heads, head_size, capacity, scale, by_quads});
   }
   const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
-  hipLaunchKernelGGL(append_kernel, dim3(blocks), dim3(256), 0, queue.stream, keys, values, qkv, count, width,
-                     past);
+  hipLaunchKernelGGL(append_kernel, dim3(blocks, batch), dim3(256), 0, queue.stream, keys, values, qkv, count,
+                     width, capacity, past);
   HIP_CHECK_LAUNCH("append");
-  const AttentionWork work{out,  nullptr, qkv,   keys,  values,    3 * width, width,
-                           past, heads,   count, heads, head_size, scale,     by_quads};
+  const AttentionWork work{out,           nullptr, qkv,   keys,      values,   3 * width, width,   past,
+                           batch * heads, count,   heads, head_size, capacity, scale,     by_quads};
   attend(queue, work, DropoutMask(Dropout{}));
 }
 

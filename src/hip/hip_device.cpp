@@ -324,7 +324,8 @@ void HipDevice::attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor 
 
 void HipDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past) {
   hip::attention_cached(main_.queue, out.f32(), keys.f32(), values.f32(), qkv.f32(), as_int(qkv.dim(0)),
-                        heads, as_int(qkv.dim(1)) / 3 / heads, as_int(keys.dim(0)), past.i32());
+                        as_int(qkv.dim(1)), heads, as_int(qkv.dim(2)) / 3 / heads, as_int(keys.dim(1)),
+                        past.i32());
 }
 
 void HipDevice::add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
@@ -361,7 +362,8 @@ void HipDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor gr
 }
 
 void HipDevice::sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) {
-  hip::sample(main_.queue, token.i32(), logits.f32(), seen.i32(), draw.i32(), as_int(logits.size()), options);
+  hip::sample(main_.queue, token.i32(), logits.f32(), seen.i32(), draw.i32(), as_int(logits.dim(0)),
+              as_int(logits.dim(1)), options);
 }
 
 void HipDevice::increment(Tensor counters) {

@@ -1,4 +1,4 @@
-// The draw of a token from its logits [V], by one block: a step of generation has one row.
+// The draw of a token from its logits [V], by one block: a step of generation has a row for each sequence.
 //
 // Nothing is sorted. Let candidates be ordered by logit, of equal ones the smaller id first. Then top-k,
 // top-p and the draw itself all ask: at which candidate does a running sum reach a target? The sum counts
@@ -252,14 +252,16 @@ __device__ Candidate find(const Bins& bins, const Logits& logits, uint32_t high,
   return {high, nth_token(logits, high, each == 0 ? 1 : (rest + each - 1) / each)};
 }
 
-/// In [0, 1), with the 53 bits of a double.
-__device__ double uniform_draw(const Rules& rules, int32_t n) {
-  uint32_t x[4] = {static_cast<uint32_t>(n), 0, 0, static_cast<uint32_t>(RandomUse::kSampling)};
+/// In [0, 1), with the 53 bits of a double: draw `n` of a stream.
+__device__ double uniform_draw(const Rules& rules, int32_t stream, int32_t n) {
+  uint32_t x[4] = {static_cast<uint32_t>(n), static_cast<uint32_t>(stream), 0,
+                   static_cast<uint32_t>(RandomUse::kSampling)};
   philox4x32_10(x, rules.key0, rules.key1);
   return static_cast<double>(join_bits(x[0], x[1]) >> 11) * 0x1p-53;
 }
 
-__device__ int draw_token(const Logits& logits, const Rules& rules, const Survey& survey, int32_t n) {
+__device__ int draw_token(const Logits& logits, const Rules& rules, const Survey& survey, int32_t stream,
+                          int32_t n) {
   HIPGPT_SHARED(unsigned, halves, [2][kBins]);
   const Bins bins = {halves[0], halves[1]};
   const uint32_t high = survey.first.key;
@@ -280,23 +282,26 @@ __device__ int draw_token(const Logits& logits, const Rules& rules, const Survey
       return wanted < 1.0 ? Mass{1} : static_cast<Mass>(wanted);
     });
   }
-  const double u = uniform_draw(rules, n);
+  const double u = uniform_draw(rules, stream, n);
   const auto passes = [&](Mass total) { return static_cast<Mass>(u * static_cast<double>(total)) + 1; };
   return find(bins, logits, high, last.key, last, weight, passes).id;
 }
 
 __global__ void __launch_bounds__(kThreads)
     sample_kernel(int32_t* token, const float* values, int32_t* seen, int32_t* draw, int count, Rules rules) {
-  const Logits logits = {values, seen, count, rules.penalty};
-  const int32_t n = *draw;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * count;
+  const Logits logits = {values + row, seen + row, count, rules.penalty};
+  const int32_t stream = draw[2 * blockIdx.x], n = draw[2 * blockIdx.x + 1];
   const Survey all = survey(logits, rules.top_k);
   int id = -1;
-  if (!all.broken) id = rules.inverse_temperature == 0.0 ? all.first.id : draw_token(logits, rules, all, n);
+  if (!all.broken) {
+    id = rules.inverse_temperature == 0.0 ? all.first.id : draw_token(logits, rules, all, stream, n);
+  }
   if (threadIdx.x != 0) return;
-  *token = id;
+  token[blockIdx.x] = id;
   if (id < 0) return;
-  seen[id] = 1;
-  *draw = n + 1;
+  seen[row + id] = 1;
+  draw[2 * blockIdx.x + 1] = n + 1;
 }
 
 __global__ void __launch_bounds__(256) increment_kernel(int32_t* counters, int count) {
@@ -320,9 +325,9 @@ Rules make_rules(const Sampling& options, int vocab) {
 
 }  // namespace
 
-void sample(const Queue& queue, int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int vocab,
-            const Sampling& options) {
-  hipLaunchKernelGGL(sample_kernel, dim3(1), dim3(kThreads), 0, queue.stream, token, logits, seen, draw,
+void sample(const Queue& queue, int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int batch,
+            int vocab, const Sampling& options) {
+  hipLaunchKernelGGL(sample_kernel, dim3(batch), dim3(kThreads), 0, queue.stream, token, logits, seen, draw,
                      vocab, make_rules(options, vocab));
   HIP_CHECK_LAUNCH("sample");
 }

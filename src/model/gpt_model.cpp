@@ -217,6 +217,14 @@ double GPTModel::loss(const int32_t* inputs, const int32_t* targets, int batch) 
   return mean(head_loss(forward({}), nullptr, 0.0f));
 }
 
+std::vector<float> GPTModel::token_losses(const int32_t* inputs, const int32_t* targets, int batch) {
+  set_batch(inputs, targets, batch, 0);
+  head_loss(forward({}), nullptr, 0.0f);
+  std::vector<float> losses(static_cast<size_t>(workspace_->rows()));
+  device_.copy_to_host(losses.data(), workspace_->losses.rows(0, workspace_->rows()));
+  return losses;
+}
+
 double GPTModel::loss_and_gradients(const int32_t* inputs, const int32_t* targets, int batch,
                                     Parameters& grads, float scale, const Dropout& dropout, uint32_t pass) {
   set_batch(inputs, targets, batch, pass);
@@ -243,77 +251,127 @@ std::vector<float> GPTModel::logits(const int32_t* inputs, int batch) {
   return result;
 }
 
-GPTModel::Cache::Cache(Device& device, const ModelConfig& c) : layers_(static_cast<size_t>(c.num_layers)) {
-  const int64_t S = c.max_seq_len, E = c.embed_dim;
+GPTModel::Cache::Cache(Device& device, const ModelConfig& c, int64_t sequences)
+    : sequences_(sequences), layers_(static_cast<size_t>(c.num_layers)) {
+  const int64_t B = sequences, S = c.max_seq_len, E = c.embed_dim;
+  constexpr int64_t kManyRows = 1024;  // enough for efficient matrix products
+  rows_ = std::max({S, B, std::min(B * S, kManyRows)});
+
   MemoryPlan plan;
   for (LayerCache& layer : layers_) {
-    plan.add(layer.keys, {S, E});
-    plan.add(layer.values, {S, E});
+    plan.add(layer.keys, {B, S, E});
+    plan.add(layer.values, {B, S, E});
   }
-  plan_activations(plan, keep_, c, S);
-  plan_scratch(plan, scratch_, c, S, false);
-  plan.add(tokens_, {S}, DType::kI32);
+  plan_activations(plan, keep_, c, rows_);
+  plan_scratch(plan, scratch_, c, rows_, false);
+  plan.add(tokens_, {rows_}, DType::kI32);
   plan.add(past_, {1}, DType::kI32);
-  plan.add(x_, {S, E});
-  plan.add(y_, {S, E});
-  plan.add(mean_, {1});
-  plan.add(rstd_, {1});
-  plan.add(logits_, {1, c.vocab_size});
+  plan.add(x_, {rows_, E});
+  plan.add(y_, {rows_, E});
+  plan.add(last_, {B, E});
+  plan.add(mean_, {B});
+  plan.add(rstd_, {B});
+  plan.add(logits_, {B, c.vocab_size});
   memory_ = plan.allocate(device);
 }
 
-std::unique_ptr<GPTModel::Cache> GPTModel::make_cache() const {
-  return std::unique_ptr<Cache>(new Cache(device_, config_));
+LayerCache GPTModel::Cache::layer(size_t l, int64_t first, int64_t count) const {
+  return {layers_[l].keys.rows(first, count), layers_[l].values.rows(first, count)};
+}
+
+std::unique_ptr<GPTModel::Cache> GPTModel::make_cache(int sequences) const {
+  return std::unique_ptr<Cache>(new Cache(device_, config_, sequences));
+}
+
+void GPTModel::check_room(int64_t past, int64_t count) const {
+  if (count == 0 || past + count > config_.max_seq_len) {
+    throw Error(
+        fmt::format("{} tokens after {} do not fit a context of {}", count, past, config_.max_seq_len));
+  }
+}
+
+void GPTModel::set_length(Cache& cache, int64_t length) const {
+  const auto past = static_cast<int32_t>(length);
+  device_.copy_to_device(cache.past_, &past);
+  cache.length_ = length;
+}
+
+Tensor GPTModel::begin(Cache& cache, std::span<const int32_t> tokens) const {
+  const auto length = static_cast<int64_t>(tokens.size()), S = int64_t{config_.max_seq_len};
+  check_room(0, length);
+  set_length(cache, 0);
+  read(cache, 0, 1, tokens);
+  for (int64_t b = 1; b < cache.sequences_; ++b) {
+    for (const LayerCache& layer : cache.layers_) {
+      for (const Tensor& all : {layer.keys, layer.values}) {
+        const auto filled = [&](int64_t sequence) {
+          return all.rows(sequence, 1).reshape({S, config_.embed_dim}).rows(0, length);
+        };
+        device_.copy(filled(b), filled(0));
+      }
+    }
+    device_.copy(cache.logits_.rows(b, 1), cache.logits_.rows(0, 1));
+  }
+  set_length(cache, length);
+  return cache.logits_;
 }
 
 Tensor GPTModel::extend(Cache& cache, std::span<const int32_t> tokens) const {
-  const auto count = static_cast<int64_t>(tokens.size());
-  if (count == 0 || cache.length_ + count > config_.max_seq_len) {
-    throw Error(fmt::format("{} tokens after {} do not fit a context of {}", count, cache.length_,
-                            config_.max_seq_len));
+  const int64_t B = cache.sequences_, T = static_cast<int64_t>(tokens.size()) / B;
+  check_room(cache.length_, T);
+  set_length(cache, cache.length_);
+  const int64_t at_once = std::max<int64_t>(1, cache.rows_ / T);
+  for (int64_t first = 0; first < B; first += at_once) {
+    const int64_t count = std::min(at_once, B - first);
+    read(cache, first, count, tokens.subspan(first * T, count * T));
   }
-  const auto past = static_cast<int32_t>(cache.length_), length = static_cast<int32_t>(past + count);
-  const Tensor ids = cache.tokens_.rows(0, count);
-  device_.copy_to_device(ids, tokens.data());
-  device_.copy_to_device(cache.past_, &past);
-  const Tensor logits = forward_cached(cache, ids.reshape({1, count}));
-  device_.copy_to_device(cache.past_, &length);
-  cache.length_ = length;
-  return logits;
+  set_length(cache, cache.length_ + T);
+  return cache.logits_;
 }
 
-Tensor GPTModel::append(Cache& cache, Tensor token) const {
-  const Tensor logits = forward_cached(cache, token);
+Tensor GPTModel::append(Cache& cache, Tensor tokens) const {
+  forward_cached(cache, 0, tokens);
   device_.increment(cache.past_);
-  return logits;
+  return cache.logits_;
 }
 
-Tensor GPTModel::forward_cached(Cache& cache, Tensor tokens) const {
-  const int64_t count = tokens.size();
-  Tensor x = cache.x_.rows(0, count), y = cache.y_.rows(0, count);
+void GPTModel::read(Cache& cache, int64_t first, int64_t count, std::span<const int32_t> tokens) const {
+  const auto size = static_cast<int64_t>(tokens.size());
+  const Tensor ids = cache.tokens_.rows(0, size);
+  device_.copy_to_device(ids, tokens.data());
+  forward_cached(cache, first, ids.reshape({count, size / count}));
+}
+
+void GPTModel::forward_cached(Cache& cache, int64_t first, Tensor tokens) const {
+  const int64_t count = tokens.dim(0), T = tokens.dim(1), rows = count * T;
+  Tensor x = cache.x_.rows(0, rows), y = cache.y_.rows(0, rows);
   device_.embedding(x, tokens, weights_.tensor("transformer.wte.weight"),
                     weights_.tensor("transformer.wpe.weight"), cache.past_);
   // One set of activations serves all layers, and so one place for what they read.
   const auto norm_before = [&](size_t l) {
     return l < layers_.size() ? layers_[l].input_norm(cache.keep_) : ResidualNorm{};
   };
-  const ResidualNorm first = norm_before(0);
-  device_.layernorm(first.y.rows(0, count), first.mean, first.rstd, x, first.weight, first.bias);
+  const ResidualNorm first_norm = norm_before(0);
+  device_.layernorm(first_norm.y.rows(0, rows), first_norm.mean, first_norm.rstd, x, first_norm.weight,
+                    first_norm.bias);
   for (size_t l = 0; l < layers_.size(); ++l) {
-    layers_[l].forward_cached(y, norm_before(l + 1), x, cache.layers_[l], cache.past_, cache.keep_,
-                              cache.scratch_);
+    layers_[l].forward_cached(y, norm_before(l + 1), x, cache.layer(l, first, count), cache.past_,
+                              cache.keep_, cache.scratch_);
     std::swap(x, y);
   }
 
-  Tensor last = x.rows(count - 1, 1);
+  Tensor last = x;
+  if (T > 1) {
+    last = cache.last_.rows(0, count);
+    for (int64_t n = 0; n < count; ++n) device_.copy(last.rows(n, 1), x.rows((n + 1) * T - 1, 1));
+  }
   if (config_.final_layernorm) {
-    const Tensor normed = y.rows(0, 1);
+    const Tensor normed = y.rows(0, count);
     device_.layernorm(normed, cache.mean_, cache.rstd_, last, weights_.tensor("transformer.ln_f.weight"),
                       weights_.tensor("transformer.ln_f.bias"));
     last = normed;
   }
-  head(cache.logits_, last);
-  return cache.logits_;
+  head(cache.logits_.rows(first, count), last);
 }
 
 }  // namespace hipgpt

@@ -81,10 +81,12 @@ void TransformerLayer::forward(Tensor y, const ResidualNorm& next, Tensor x, int
 void TransformerLayer::forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache,
                                       Tensor past, const LayerActivations& plan,
                                       const LayerScratch& plan_scratch) const {
-  const LayerActivations keep = first_rows(plan, x.dim(0));
-  const LayerScratch scratch = first_rows(plan_scratch, x.dim(0));
+  const int64_t B = cache.keys.dim(0), T = x.dim(0) / B, E = x.dim(1);
+  const LayerActivations keep = first_rows(plan, B * T);
+  const LayerScratch scratch = first_rows(plan_scratch, B * T);
   before_attention(keep);
-  device_.attention_cached(keep.attention, cache.keys, cache.values, keep.qkv, heads_, past);
+  device_.attention_cached(keep.attention.reshape({B, T, E}), cache.keys, cache.values,
+                           keep.qkv.reshape({B, T, 3 * E}), heads_, past);
   after_attention(y, next, x, keep, scratch, Dropout{});
 }
 

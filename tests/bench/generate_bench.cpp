@@ -1,8 +1,9 @@
-// Tokens per second of greedy generation with a KV cache: the default model, one sequence.
+// Tokens per second of greedy generation with a KV cache: the default model, samples of one prompt.
 //
-//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET]
+//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET] [SAMPLES]
 //
-// Prints one JSON object: the median over RUNS sequences of TOKENS tokens after a prompt of one.
+// Prints one JSON object: the median over RUNS prompts of one token, each continued by TOKENS tokens in
+// SAMPLES samples at a time; the tokens of all of them count.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
   const auto argument = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
   const int S = argument(1, 32), tokens = argument(2, S - 1), threads = argument(3, 2),
             runs = argument(4, 21);
+  const int samples = argument(7, 1);
   const std::string device_name = argc > 5 ? argv[5] : "cpu";
   ModelConfig c = ModelConfig::preset(argc > 6 ? argv[6] : "default");
   c.max_seq_len = S;
@@ -28,15 +30,15 @@ int main(int argc, char** argv) {
   for (int run = 0; run < runs; ++run) {
     const std::vector<int32_t> prompt = {run};
     const auto start = std::chrono::steady_clock::now();
-    Generator generator(model, prompt, {.temperature = 0.0});
+    Generator generator(model, {.temperature = 0.0}, samples);
+    generator.start(prompt);
     for (int i = 0; i < tokens; ++i) generator.next();
-    speeds.push_back(tokens /
+    speeds.push_back(samples * tokens /
                      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   std::sort(speeds.begin(), speeds.end());
   std::printf(
       "{\"what\": \"hipgpt_generate\", \"device\": \"%s\", \"threads\": %d, \"S\": %d, \"tokens\": %d, "
-      "\"tok_s\": "
-      "%.0f}\n",
-      device_name.c_str(), threads, S, tokens, speeds[speeds.size() / 2]);
+      "\"samples\": %d, \"tok_s\": %.0f}\n",
+      device_name.c_str(), threads, S, tokens, samples, speeds[speeds.size() / 2]);
 }

@@ -46,6 +46,7 @@ const std::vector<NumberFlag> kTrainingNumbers = {{"--vocab-size", {"255", "0", 
                                                   {"--threads", {"-1", "4097"}, true}};
 
 const std::vector<NumberFlag> kGenerationNumbers = {{"--num-tokens", {"0", "-1", "1000000001"}, true},
+                                                    {"--num-samples", {"0", "-1", "1000001"}, true},
                                                     {"--eos-id", {"-2", "1000000001"}, true},
                                                     {"--top-k", {"-1", "1000000001"}, true},
                                                     {"--top-p", {"0", "-0.1", "1.1"}, false},
@@ -77,6 +78,13 @@ TEST_F(FlagsCliTest, GenerateRefusesEveryNumberOutOfRangeByTheNameOfItsFlag) {
       EXPECT_TRUE(refuses(generate({"--prompt", "a", flag.name, value}), flag.name)) << "value: " << value;
     }
   }
+}
+
+TEST_F(FlagsCliTest, NumbersOfScoresAreInRangeToo) {
+  for (const char* value : {"abc", "nan", "-1", "1000000001", "2.5"})
+    EXPECT_TRUE(refuses(generate({"--prompt", "a", "--logprobs", value}), "--logprobs: ")) << value;
+  for (const char* value : {"abc", "", "nan", "0", "-1", "2000000", "2.5"})
+    EXPECT_TRUE(refuses(generate({"--perplexity", "a", "--stride", value}), "--stride: ")) << value;
 }
 
 TEST_F(FlagsCliTest, NumbersAreWholeTexts) {
@@ -220,8 +228,9 @@ TEST_F(FlagsCliTest, HelpNamesWhatTheReadmePromises) {
        {"--steps", "--lr", "--config", "--version", "--ckpt", "--run-name", "--device", "--threads"}) {
     EXPECT_NE(training.find(flag), std::string::npos) << flag;
   }
-  for (const char* flag :
-       {"--prompt", "--num-tokens", "--top-k", "--temp", "--eos-id", "--run-name", "--step", "--config"}) {
+  for (const char* flag : {"--prompt", "--prompt-file", "--prompts", "--interactive", "--perplexity",
+                           "--stride", "--num-samples", "--json", "--logprobs", "--num-tokens", "--top-k",
+                           "--temp", "--eos-id", "--run-name", "--step", "--config"}) {
     EXPECT_NE(generation.find(flag), std::string::npos) << flag;
   }
 }

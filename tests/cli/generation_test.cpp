@@ -1,41 +1,10 @@
 // generate as a user runs it.
-#include <nlohmann/json.hpp>
-
-#include "cli/program.h"
+#include "cli/trained.h"
 
 namespace hipgpt {
 namespace {
 
-/// JSON can be written only of valid UTF-8.
-bool is_utf8(const std::string& text) {
-  try {
-    nlohmann::json(text).dump();
-    return true;
-  } catch (const nlohmann::json::exception&) {
-    return false;
-  }
-}
-
-class GenerationCliTest : public CliTest {
- protected:
-  GenerationCliTest() {
-    write_text();
-    // Hardly trained: it gives any byte, and every sampling flag makes a difference.
-    if (!succeeds(train({{"--run-name", "a"}, {"--ckpt-every", "2"}, {"--tied-head", "true"}})))
-      throw std::runtime_error("cannot train");
-    for (const char* name : {"tokenizer.json", "step_4.bin"})
-      fs::copy(path("checkpoints/a") / name, path(name));
-    fs::rename(path("step_4.bin"), path("gpt_checkpoint.bin"));
-  }
-
-  std::string text(const Flags& flags) const {
-    Flags all = flags;
-    all.merge(Flags{{"--prompt", "the king"}, {"--seed", "1"}, {"--top-k", "0"}});
-    const Result result = generate(to_arguments(all));
-    EXPECT_TRUE(succeeds(result));
-    return result.out;
-  }
-};
+class GenerationCliTest : public TrainedCliTest {};
 
 TEST_F(GenerationCliTest, BeginsWithThePromptAndEndsTheLine) {
   for (const char* prompt :

@@ -137,6 +137,15 @@ class CliTest : public ::testing::Test {
     return run(HIPGPT_GENERATE, arguments, out, err);
   }
 
+  /// generate with this text on its standard input.
+  Result generate_reading(std::string_view text, const Arguments& arguments) {
+    standard_input_ = root_ / "stdin";
+    write_file(standard_input_, text);
+    const Result result = generate(arguments);
+    standard_input_ = "/dev/null";
+    return result;
+  }
+
   /// The flags of a small and quick run on text.txt, with some changed or added.
   static Flags small(Flags changes = {}) {
     changes.merge(Flags{{"--data-path", "text.txt"},
@@ -183,11 +192,13 @@ class CliTest : public ::testing::Test {
   fs::path root_, folder_;
 
  private:
+  fs::path standard_input_ = "/dev/null";
+
   /// In the child: never returns.
   [[noreturn]] void become(const std::string& program, const Arguments& arguments, Stdout out,
                            Stderr err) const {
     if (::chdir(folder_.c_str()) != 0) ::_exit(126);
-    connect("/dev/null", O_RDONLY, STDIN_FILENO);
+    connect(standard_input_, O_RDONLY, STDIN_FILENO);
     if (err == Stderr::kFile) connect(root_ / "stderr", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
     if (err == Stderr::kClosed) ::close(STDERR_FILENO);
     connect_stdout(out);

@@ -1,10 +1,14 @@
-// Generation with a cache, sliding past the context, and whole characters in a stream.
+// Generation with a cache, sliding past the context, samples that are drawn together, losses by windows, and
+// whole characters in a stream.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <random>
 
+#include "generation/log_probabilities.h"
+#include "generation/sliding_windows.h"
 #include "generation/utf8_stream.h"
 #include "generator.h"
 #include "gpt_model.h"
@@ -23,13 +27,64 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
     model_.plan(1, kConfig.max_seq_len, false);
   }
 
-  /// The likeliest token after the last `count` tokens, by a full pass without a cache.
-  int32_t likeliest_after(const std::vector<int32_t>& tokens, size_t count) {
+  /// The logits after the last `count` tokens, by a full pass without a cache.
+  std::vector<float> logits_after(std::span<const int32_t> tokens, size_t count) {
     std::vector<int32_t> window(tokens.end() - static_cast<ptrdiff_t>(count), tokens.end());
     window.resize(static_cast<size_t>(kConfig.max_seq_len));
     const auto logits = model_.logits(window.data(), 1);
     const auto row = logits.begin() + static_cast<ptrdiff_t>((count - 1) * kConfig.vocab_size);
-    return static_cast<int32_t>(std::max_element(row, row + kConfig.vocab_size) - row);
+    return {row, row + kConfig.vocab_size};
+  }
+
+  int32_t likeliest_after(const std::vector<int32_t>& tokens, size_t count) {
+    const auto row = logits_after(tokens, count);
+    return static_cast<int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+  }
+
+  /// The loss of every token of a text that strided windows score, by its position: the recipe of
+  /// transformers' documentation as it stands there, on logits of full passes.
+  std::map<size_t, double> expected_losses(const std::vector<int32_t>& text, size_t stride) {
+    model_.plan(1, kConfig.max_seq_len, false);
+    std::map<size_t, double> losses;
+    size_t previous_end = 0;
+    for (size_t begin = 0; begin < text.size(); begin += stride) {
+      const size_t end = std::min(begin + static_cast<size_t>(kConfig.max_seq_len), text.size());
+      for (size_t i = std::max(previous_end, begin + 1); i < end; ++i) {
+        const auto row = logits_after(std::span(text).subspan(begin, i - begin), i - begin);
+        double sum = 0;
+        for (const float z : row) sum += std::exp(static_cast<double>(z));
+        losses[i] = std::log(sum) - row[static_cast<size_t>(text[i])];
+      }
+      previous_end = end;
+      if (end == text.size()) break;
+    }
+    return losses;
+  }
+
+  /// What SlidingWindows makes of a text that comes in pieces.
+  std::vector<std::pair<int32_t, float>> losses_by_windows(const std::vector<int32_t>& text, size_t stride,
+                                                           size_t piece) {
+    std::vector<std::pair<int32_t, float>> scored;
+    SlidingWindows windows(model_, static_cast<int64_t>(stride),
+                           [&](int32_t token, float loss) { scored.emplace_back(token, loss); });
+    for (size_t first = 0; first < text.size(); first += piece)
+      windows.push(std::span(text).subspan(first, std::min(piece, text.size() - first)));
+    windows.finish();
+    return scored;
+  }
+
+  void expect_same_losses(size_t length, size_t stride, size_t piece) {
+    std::vector<int32_t> text(length);
+    for (size_t i = 0; i < length; ++i) text[i] = static_cast<int32_t>(i * i % 13);
+    const auto expected = expected_losses(text, stride);
+    const auto scored = losses_by_windows(text, stride, piece);
+    ASSERT_EQ(scored.size(), expected.size()) << length << " tokens, stride " << stride;
+    size_t n = 0;
+    for (const auto& [i, loss] : expected) {
+      EXPECT_EQ(scored[n].first, text[i]);
+      EXPECT_NEAR(scored[n].second, loss, 1e-5 * (1 + loss)) << "token " << i << ", stride " << stride;
+      ++n;
+    }
   }
 
   static constexpr ModelConfig kConfig{.vocab_size = 13,
@@ -70,6 +125,70 @@ TEST_P(GeneratorTest, SameSeedSameTokens) {
   EXPECT_NE(tokens(1), tokens(2));
 }
 
+TEST_P(GeneratorTest, SamplesTogetherAreThoseDrawnAloneAlsoPastTheContext) {
+  const std::vector<int32_t> prompt = {1, 2, 3};
+  const Sampling sampling{.top_k = 0, .temperature = 1.5, .repetition_penalty = 1.2, .seed = 9};
+  Generator together(model_, sampling, 3), alone(model_, sampling, 1);
+  for (const int64_t first : {0, 5}) {
+    together.start(prompt, first);
+    for (int i = 0; i < 15; ++i) together.next();
+    for (int b = 0; b < 3; ++b) {
+      alone.start(prompt, first + b);
+      for (int i = 0; i < 15; ++i) alone.next();
+      EXPECT_EQ(together.tokens(b), alone.tokens()) << "sample " << first + b;
+    }
+    EXPECT_NE(together.tokens(0), together.tokens(1));
+  }
+  Generator usual(model_, prompt, sampling);
+  alone.start(prompt);
+  for (int i = 0; i < 15; ++i) EXPECT_EQ(alone.next(), usual.next());
+}
+
+TEST_P(GeneratorTest, LogitsAreThoseThatTheTokenWasDrawnFrom) {
+  const std::vector<int32_t> prompt = {4, 7};
+  Generator generator(model_, {.top_k = 0, .seed = 2}, 2);
+  generator.start(prompt);
+  for (int n = 0; n < 4; ++n) {
+    generator.next();
+    const std::vector<float> logits = generator.logits();
+    ASSERT_EQ(logits.size(), 2u * 13);
+    for (int b = 0; b < 2; ++b) {
+      const auto& tokens = generator.tokens(b);
+      const auto expected = logits_after(std::span(tokens).first(tokens.size() - 1), tokens.size() - 1);
+      for (size_t j = 0; j < 13; ++j) EXPECT_NEAR(logits[static_cast<size_t>(b) * 13 + j], expected[j], 2e-5);
+    }
+  }
+}
+
+TEST_P(GeneratorTest, WindowsScoreEveryTokenOnce) {
+  for (const size_t length : {0u, 1u, 2u, 7u, 8u, 9u, 21u}) {
+    for (const size_t stride : {1u, 3u, 4u, 8u}) expect_same_losses(length, stride, 5);
+  }
+}
+
+#ifndef HIPGPT_EMULATED  // where so many windows take long
+TEST_P(GeneratorTest, MoreWindowsThanABatchHas) {
+  expect_same_losses(700, 1, 1000);
+  expect_same_losses(700, 1, 1);
+}
+#endif
+
+TEST_P(GeneratorTest, WindowsOfAModelThatSeesOneToken) {
+  ModelConfig config = kConfig;
+  config.max_seq_len = 1;
+  GPTModel model(*device_, config);
+  device_->copy_to_device(model.weights().flat(),
+                          std::vector<float>(static_cast<size_t>(model.layout().num_elements), 0.1f).data());
+  int scored = 0;
+  SlidingWindows windows(model, 1, [&](int32_t, float loss) {
+    EXPECT_NEAR(loss, std::log(13.0), 1e-5);  // all tokens are equal to it
+    ++scored;
+  });
+  windows.push(std::vector<int32_t>{1, 2, 3, 4});
+  windows.finish();
+  EXPECT_EQ(scored, 3);
+}
+
 TEST_P(GeneratorTest, ABrokenModelIsAnError) {
   const std::vector<float> broken(static_cast<size_t>(model_.layout().num_elements), std::nanf(""));
   device_->copy_to_device(model_.weights().flat(), broken.data());
@@ -78,7 +197,23 @@ TEST_P(GeneratorTest, ABrokenModelIsAnError) {
 }
 
 TEST_P(GeneratorTest, EmptyPromptIsAnError) {
-  EXPECT_THROW(Generator(model_, {}, {}), std::runtime_error);
+  EXPECT_THROW(Generator(model_, std::span<const int32_t>(), {}), std::runtime_error);
+}
+
+TEST(LogProbabilitiesTest, AreThoseOfASoftmax) {
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.1f), std::log(0.4f)};
+  const DrawnToken drawn = score_token(logits, 2, 3);
+  EXPECT_EQ(drawn.chosen.id, 2);
+  EXPECT_NEAR(drawn.chosen.logprob, std::log(0.1), 1e-6);
+  ASSERT_EQ(drawn.likeliest.size(), 3u);
+  EXPECT_EQ(drawn.likeliest[0].id, 1);  // of equal ones the smaller id is first
+  EXPECT_EQ(drawn.likeliest[1].id, 3);
+  EXPECT_EQ(drawn.likeliest[2].id, 0);
+  EXPECT_NEAR(drawn.likeliest[0].logprob, std::log(0.4), 1e-6);
+  EXPECT_TRUE(score_token(logits, 0, 0).likeliest.empty());
+  EXPECT_EQ(score_token(logits, 0, 99).likeliest.size(), 4u);
+  const std::vector<float> large = {1000.0f, 1000.0f};
+  EXPECT_NEAR(score_token(large, 0, 0).chosen.logprob, std::log(0.5), 1e-6);
 }
 
 TEST(Utf8StreamTest, CharactersComeWhole) {

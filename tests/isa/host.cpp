@@ -208,10 +208,11 @@ int isa_attention_backward(float* dqkv, const float* dout, const float* qkv, con
   });
 }
 
-int isa_attention_cached(float* out, float* keys, float* values, const float* qkv, int count, int heads,
-                         int head_size, int capacity, const int32_t* past) {
-  return status_of(
-      [&] { hip::attention_cached(queue, out, keys, values, qkv, count, heads, head_size, capacity, past); });
+int isa_attention_cached(float* out, float* keys, float* values, const float* qkv, int batch, int count,
+                         int heads, int head_size, int capacity, const int32_t* past) {
+  return status_of([&] {
+    hip::attention_cached(queue, out, keys, values, qkv, batch, count, heads, head_size, capacity, past);
+  });
 }
 
 int isa_add_dropout(float* y, const float* x, const float* branch, int rows, int width) {
@@ -243,10 +244,10 @@ int isa_adamw(float* params, const float* grads, float* m, float* v, const float
   return status_of([&] { hip::adamw(queue, params, grads, m, v, grad_norm, rates, options, n); });
 }
 
-int isa_sample(int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int vocab, int top_k,
-               double top_p, double temperature, double penalty, uint64_t seed) {
+int isa_sample(int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int batch, int vocab,
+               int top_k, double top_p, double temperature, double penalty, uint64_t seed) {
   const Sampling options{top_k, top_p, temperature, penalty, seed};
-  return status_of([&] { hip::sample(queue, token, logits, seen, draw, vocab, options); });
+  return status_of([&] { hip::sample(queue, token, logits, seen, draw, batch, vocab, options); });
 }
 
 int isa_increment(int32_t* counters, int count) {

@@ -262,19 +262,19 @@ def attention_backward(batch, seq_len, heads, head_size, p=0.0, compute_units=CO
     return check
 
 
-def attention_cached(past, count, heads, head_size, capacity):
+def attention_cached(past, count, heads, head_size, capacity, batch=1):
     def check(gpu):
         scratch = Scratch(gpu)
         width = heads * head_size
-        qkv = random(1, past + count, 3 * width)
-        keys, values = unwritten(capacity, width), unwritten(capacity, width)
-        keys[:past], values[:past] = qkv[0, :past, width:2 * width], qkv[0, :past, 2 * width:]
-        out, new = unwritten(count, width), np.ascontiguousarray(qkv[0, past:])
-        gpu.call("attention_cached", out, keys, values, new, count, heads, head_size, capacity, np.array([past], np.int32))
+        qkv = random(batch, past + count, 3 * width)
+        keys, values = unwritten(batch, capacity, width), unwritten(batch, capacity, width)
+        keys[:, :past], values[:, :past] = qkv[:, :past, width:2 * width], qkv[:, :past, 2 * width:]
+        out, new = unwritten(batch, count, width), np.ascontiguousarray(qkv[:, past:])
+        gpu.call("attention_cached", out, keys, values, new, batch, count, heads, head_size, capacity, np.array([past], np.int32))
         expected, _ = attention_reference(qkv, heads, 0.0)
         del scratch
-        return error_of((out, expected[0, past:]), (keys[:past + count], qkv[0, :, width:2 * width].astype(np.float64)),
-                        (values[:past + count], qkv[0, :, 2 * width:].astype(np.float64))), FORWARD
+        return error_of((out, expected[:, past:]), (keys[:, :past + count], qkv[:, :, width:2 * width].astype(np.float64)),
+                        (values[:, :past + count], qkv[:, :, 2 * width:].astype(np.float64))), FORWARD
     return check
 
 
@@ -340,33 +340,39 @@ def adamw(n, offset=0, norm=2.0):
 
 # ---- Sampling -----------------------------------------------------------------------------------------------
 
-def sample(vocab, top_k, top_p, temperature, penalty=1.0, draws=3):
+def expected_draw(logits, seen, draw, top_k, top_p, temperature, penalty):
+    """The token that the rules of device.h give for one sequence."""
+    z, vocab = logits, len(logits)
+    if penalty != 1.0:
+        factor = np.float32(penalty)
+        z = np.where(seen != 0, np.where(z > 0, z / factor, z * factor), z)
+    order = np.lexsort((np.arange(vocab), -z))
+    if temperature == 0:
+        return order[0]
+    order = order[:top_k or vocab]
+    sums = np.cumsum(np.exp((z[order].astype(np.float64) - z[order[0]]) / temperature))
+    kept = int(np.searchsorted(sums, top_p * sums[-1])) + 1 if top_p < 1 else len(order)
+    stream, number = (int(word) for word in draw)
+    bits = philox((number, stream, 0, 3), (SEED & 0xffffffff, SEED >> 32))
+    uniform = ((bits[1] << 32 | bits[0]) >> 11) * 2.0 ** -53
+    return order[int(np.searchsorted(sums, uniform * sums[kept - 1], side="right"))]
+
+
+def sample(vocab, top_k, top_p, temperature, penalty=1.0, draws=3, batch=1):
     """Whether the very tokens are drawn that the rules of device.h give."""
     def check(gpu):
-        logits, seen, draw = 3 * random(vocab), _random.integers(0, 2, vocab, np.int32), np.array([5], np.int32)
-        token = np.array([-7], np.int32)
-        for n in range(5, 5 + draws):
-            z = logits.copy()
-            if penalty != 1.0:
-                factor = np.float32(penalty)
-                z = np.where(seen != 0, np.where(z > 0, z / factor, z * factor), z)
-            order = np.lexsort((np.arange(vocab), -z))
-            if temperature == 0:
-                expected = order[0]
-            else:
-                order = order[:top_k or vocab]
-                weights = np.exp((z[order].astype(np.float64) - z[order[0]]) / temperature)
-                sums = np.cumsum(weights)
-                kept = int(np.searchsorted(sums, top_p * sums[-1])) + 1 if top_p < 1 else len(order)
-                bits = philox((n, 0, 0, 3), (SEED & 0xffffffff, SEED >> 32))
-                uniform = ((bits[1] << 32 | bits[0]) >> 11) * 2.0 ** -53
-                expected = order[int(np.searchsorted(sums, uniform * sums[kept - 1], side="right"))]
-            seen_after = seen.copy()
-            seen_after[expected] = 1
-            gpu.call("sample", token, logits, seen, draw, vocab, top_k, np.float64(top_p), np.float64(temperature),
+        logits, seen = 3 * random(batch, vocab), _random.integers(0, 2, (batch, vocab), np.int32)
+        draw = np.array([[4 * b, 5 + b] for b in range(batch)], np.int32)
+        token = np.full(batch, -7, np.int32)
+        for _ in range(draws):
+            expected = np.array([expected_draw(logits[b], seen[b], draw[b], top_k, top_p, temperature, penalty)
+                                 for b in range(batch)])
+            seen_after, draw_after = seen.copy(), draw + np.array([0, 1], np.int32)
+            seen_after[np.arange(batch), expected] = 1
+            gpu.call("sample", token, logits, seen, draw, batch, vocab, top_k, np.float64(top_p), np.float64(temperature),
                      np.float64(penalty), np.uint64(SEED))
-            if token[0] != expected or draw[0] != n + 1 or np.any(seen != seen_after):
-                raise AssertionError(f"draw {n}: token {token[0]} instead of {expected}, next draw {draw[0]}")
+            if np.any(token != expected) or np.any(draw != draw_after) or np.any(seen != seen_after):
+                raise AssertionError(f"tokens {token} instead of {expected}, next draws {draw.tolist()}")
         return 0.0, FORWARD
     return check
 
@@ -434,6 +440,8 @@ def all_checks():
     add(attention_backward, 2, 35, 1, 7, p=0.25)
     add(attention_cached, 0, 5, 2, 20, 9)
     add(attention_cached, 4, 5, 2, 9, 9)
+    add(attention_cached, 4, 3, 1, 16, 9, batch=2)
+    add(attention_cached, 6, 1, 2, 16, 9, batch=3)
 
     for width in (8, 7):
         add(add_dropout, 3, width, 0.25)
@@ -452,5 +460,6 @@ def all_checks():
     add(sample, 301, 0, 0.7, 1.3, penalty=1.5)
     add(sample, 1031, 50, 0.9, 1.0)
     add(sample, 50, 0, 1.0, 0.0, penalty=1.2)
+    add(sample, 40, 0, 1.0, 1.0, draws=2, batch=3)
     add(increment, 5)
     return checks

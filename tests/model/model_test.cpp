@@ -198,6 +198,66 @@ TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
   }
 }
 
+/// Sequences of a cache that begin with the same tokens and go on with others.
+TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
+  const int B = 3, S = config().max_seq_len, V = config().vocab_size, shared = 2;
+  SmallModel small(config(), B, where());
+  for (int b = 1; b < B; ++b) std::copy_n(small.inputs.begin(), shared, small.inputs.begin() + b * S);
+  const auto full = small.model.logits(small.inputs.data(), B);
+  const auto cache = small.model.make_cache(B);
+  std::vector<float> last(static_cast<size_t>(B * V));
+  const auto expect_logits_after = [&](int t, Tensor logits) {
+    small.device->copy_to_host(last.data(), logits);
+    for (int b = 0; b < B; ++b)
+      for (int j = 0; j < V; ++j)
+        ASSERT_NEAR(last[b * V + j], full[(b * S + t) * V + j], 2e-5) << b << " " << t;
+  };
+  const auto tokens = [&](int first, int count) {
+    std::vector<int32_t> all;
+    for (int b = 0; b < B; ++b)
+      all.insert(all.end(), &small.inputs[b * S + first], &small.inputs[b * S + first] + count);
+    return all;
+  };
+  const int again = 2;  // a cache can be used for another start
+  for (int round = 0; round < again; ++round) {
+    expect_logits_after(shared - 1, small.model.begin(*cache, std::span(small.inputs).first(shared)));
+    expect_logits_after(shared + 1, small.model.extend(*cache, tokens(shared, 2)));
+    expect_logits_after(shared + 2, small.model.extend(*cache, tokens(shared + 2, 1)));
+    EXPECT_EQ(cache->length(), shared + 3);
+  }
+}
+
+#ifndef HIPGPT_EMULATED  // where so many sequences take long
+TEST_P(EveryModel, MoreSequencesThanAPassTakesAreReadInTurns) {
+  const int B = 300, S = config().max_seq_len, V = config().vocab_size;
+  SmallModel small(config(), B, where());
+  const auto full = small.model.logits(small.inputs.data(), B);
+  const auto cache = small.model.make_cache(B);
+  std::vector<float> last(static_cast<size_t>(B * V));
+  small.device->copy_to_host(last.data(), small.model.extend(*cache, small.inputs));
+  for (int b = 0; b < B; ++b)
+    for (int j = 0; j < V; ++j) ASSERT_NEAR(last[b * V + j], full[((b + 1) * S - 1) * V + j], 2e-5) << b;
+}
+#endif
+
+TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
+  SmallModel small(config(), 3, where());
+  const int V = config().vocab_size;
+  small.model.plan(3, config().max_seq_len, false);
+  const auto losses = small.model.token_losses(small.inputs.data(), small.targets.data(), 2);
+  const auto logits = small.model.logits(small.inputs.data(), 2);
+  ASSERT_EQ(losses.size(), static_cast<size_t>(2 * config().max_seq_len));
+  double total = 0;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    double sum = 0;
+    for (int j = 0; j < V; ++j) sum += std::exp(static_cast<double>(logits[i * V + j]));
+    EXPECT_NEAR(losses[i], std::log(sum) - logits[i * V + static_cast<size_t>(small.targets[i])], 1e-5) << i;
+    total += losses[i];
+  }
+  EXPECT_NEAR(small.model.loss(small.inputs.data(), small.targets.data(), 2),
+              total / static_cast<double>(losses.size()), 1e-5);
+}
+
 TEST_P(EveryModel, EvaluationWithoutGradientsGivesTheSameLoss) {
   SmallModel small(config(), 3, where());
   const double with = small.model.loss(small.inputs.data(), small.targets.data(), 3);

@@ -353,16 +353,48 @@ TEST_P(Operations, CachedAttentionEqualsAttention) {
   const int64_t T = 90, H = 2, D = 8, E = H * D;
   const Tensor qkv = random({1, T, 3 * E}), out = zeros({1, T, E}), lse = zeros({1, H, T});
   device_->attention(out, lse, qkv, static_cast<int>(H), {});
-  const Tensor keys = zeros({T + 3, E}), cache_values = zeros({T + 3, E}), cached = zeros({T, E});
+  const Tensor keys = zeros({1, T + 3, E}), cache_values = zeros({1, T + 3, E}), cached = zeros({T, E});
   const Tensor rows = qkv.reshape({T, 3 * E});
   int64_t past = 0;
   for (const int64_t count : {70, 1, 1, 17, 1}) {
-    device_->attention_cached(cached.rows(past, count), keys, cache_values, rows.rows(past, count),
-                              static_cast<int>(H), tensor(std::vector<int32_t>{static_cast<int32_t>(past)}));
+    device_->attention_cached(cached.rows(past, count).reshape({1, count, E}), keys, cache_values,
+                              rows.rows(past, count).reshape({1, count, 3 * E}), static_cast<int>(H),
+                              tensor(std::vector<int32_t>{static_cast<int32_t>(past)}));
     past += count;
   }
   ASSERT_EQ(past, T);
   expect_close(values(cached), values(out), 5e-6, "cached attention");
+}
+
+TEST_P(Operations, CachedAttentionOfSeveralSequences) {
+  const int64_t B = 3, T = 41, H = 2, S = T + 2;
+  for (const int64_t D : {5, 8, 40}) {
+    const int64_t E = H * D;
+    const Tensor qkv = random({B, T, 3 * E}), out = zeros({B, T, E}), lse = zeros({B, H, T});
+    device_->attention(out, lse, qkv, static_cast<int>(H), {});
+    const Tensor keys = zeros({B, S, E}), cache_values = zeros({B, S, E});
+    int64_t past = 0;
+    for (const int64_t count : {1, 38, 1, 1}) {
+      const Tensor rows = zeros({B, count, 3 * E}), result = zeros({B, count, E});
+      Values expected;
+      for (int64_t b = 0; b < B; ++b) {  // every sequence's tokens past ... past + count - 1
+        const auto part = [&](Tensor all, int64_t width) {
+          return all.rows(b, 1).reshape({T, width}).rows(past, count);
+        };
+        device_->copy(rows.rows(b, 1).reshape({count, 3 * E}), part(qkv, 3 * E));
+        const Values of_sequence = values(part(out, E));
+        expected.insert(expected.end(), of_sequence.begin(), of_sequence.end());
+      }
+      device_->attention_cached(result, keys, cache_values, rows, static_cast<int>(H),
+                                tensor(std::vector<int32_t>{static_cast<int32_t>(past)}));
+      expect_close(values(result), expected, 5e-6, fmt_size("sequences", D, past, count));
+      past += count;
+    }
+    for (const Tensor& cache : {keys, cache_values}) {  // and nothing behind the last row
+      for (int64_t b = 0; b < B; ++b)
+        EXPECT_EQ(values(cache.rows(b, 1).reshape({S, E}).rows(T, 2)), Values(static_cast<size_t>(2 * E)));
+    }
+  }
 }
 
 TEST_P(Operations, DropoutKeepsTheRightShareAndScalesIt) {
@@ -575,7 +607,7 @@ class SamplingTest : public DeviceTest {
   /// How often each token is drawn from these logits, by draws 0, 1, ...
   std::map<int32_t, int> counts(const std::vector<float>& logits, const Sampling& options, int draws,
                                 const std::vector<int32_t>& seen_tokens = {}) {
-    const Tensor z = tensor(logits), token = zeros({1}, DType::kI32), draw = zeros({1}, DType::kI32);
+    const Tensor z = row(logits), token = zeros({1}, DType::kI32), draw = zeros({1, 2}, DType::kI32);
     std::vector<int32_t> marks(logits.size(), 0);
     for (const int32_t id : seen_tokens) marks[static_cast<size_t>(id)] = 1;
     const Tensor seen = tensor(marks);
@@ -584,8 +616,13 @@ class SamplingTest : public DeviceTest {
       device_->sample(token, z, seen, draw, options);
       ++result[tokens(token)[0]];
     }
-    EXPECT_EQ(tokens(draw)[0], draws);
+    EXPECT_EQ(tokens(draw), (std::vector<int32_t>{0, draws}));
     return result;
+  }
+
+  /// Logits of one sequence, [1,V].
+  Tensor row(const std::vector<float>& logits) {
+    return tensor(logits).reshape({1, static_cast<int64_t>(logits.size())});
   }
 
   const std::vector<float> few_ = {1.0f, 3.0f, 2.0f, 3.0f, -1.0f};
@@ -641,16 +678,50 @@ TEST_P(SamplingTest, RepetitionPenaltyLowersBothSigns) {
 
 TEST_P(SamplingTest, MarksTheTokenAndRefusesWhatIsNotFinite) {
   const Tensor token = zeros({1}, DType::kI32), seen = zeros({5}, DType::kI32),
-               draw = zeros({1}, DType::kI32);
-  device_->sample(token, tensor(few_), seen, draw, {.top_k = 1});
+               draw = zeros({1, 2}, DType::kI32);
+  device_->sample(token, row(few_), seen, draw, {.top_k = 1});
   EXPECT_EQ(tokens(seen), (std::vector<int32_t>{0, 1, 0, 0, 0}));
   for (const float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
     std::vector<float> logits = few_;
     logits[4] = bad;
-    device_->sample(token, tensor(logits), seen, draw, {.top_k = 1});
+    device_->sample(token, row(logits), seen, draw, {.top_k = 1});
     EXPECT_EQ(tokens(token)[0], -1);
-    EXPECT_EQ(tokens(draw)[0], 1);
+    EXPECT_EQ(tokens(draw), (std::vector<int32_t>{0, 1}));
   }
+}
+
+/// Several sequences at a time are drawn as each of them alone, from its own stream and number.
+TEST_P(SamplingTest, SequencesAreDrawnEachOnItsOwn) {
+  const int64_t B = 4, V = 300;
+  const Sampling options{.top_k = 0, .top_p = 0.95, .repetition_penalty = 1.5, .seed = 11};
+  const std::vector<int32_t> draws = {0, 0, 1, 0, 7, 2, 2, 9};
+  const Tensor z = random({B, V}), seen = zeros({B, V}, DType::kI32), alone_seen = zeros({B, V}, DType::kI32);
+  const Tensor token = zeros({B}, DType::kI32), draw = tensor(draws).reshape({B, 2});
+  std::vector<float> broken(static_cast<size_t>(V), 0.0f);
+  broken.back() = std::nanf("");
+  device_->copy_to_device(z.rows(2, 1), broken.data());
+  const Tensor alone_token = zeros({B}, DType::kI32), alone_draw = tensor(draws).reshape({B, 2});
+  for (int step = 0; step < 3; ++step) {
+    device_->sample(token, z, seen, draw, options);
+    for (int64_t b = 0; b < B; ++b) {
+      device_->sample(alone_token.rows(b, 1), z.rows(b, 1), alone_seen.rows(b, 1), alone_draw.rows(b, 1),
+                      options);
+    }
+    ASSERT_EQ(tokens(token), tokens(alone_token)) << step;
+    EXPECT_EQ(tokens(token)[2], -1);
+  }
+  EXPECT_EQ(tokens(seen), tokens(alone_seen));
+  EXPECT_EQ(tokens(draw), (std::vector<int32_t>{0, 3, 1, 3, 7, 2, 2, 12}));
+}
+
+TEST_P(SamplingTest, StreamsAreDifferent) {
+  const int64_t B = 6, V = 500;
+  const Tensor z = zeros({B, V}), seen = zeros({B, V}, DType::kI32), token = zeros({B}, DType::kI32);
+  const Tensor draw = tensor(std::vector<int32_t>{0, 0, 1, 0, 2, 0, 3, 0, 0, 1, 1, 1}).reshape({B, 2});
+  device_->sample(token, z, seen, draw, {.top_k = 0, .seed = 1});
+  std::vector<int32_t> drawn = tokens(token);
+  std::sort(drawn.begin(), drawn.end());
+  EXPECT_EQ(std::unique(drawn.begin(), drawn.end()), drawn.end());
 }
 
 /// Every device draws the tokens that the CPU draws.
@@ -663,14 +734,15 @@ TEST_P(SamplingTest, DrawsAreTheCpus) {
           Sampling{.top_k = 300, .top_p = 0.7, .temperature = 1.5, .seed = 4}}) {
       std::vector<float> logits(static_cast<size_t>(vocab));
       std::vector<int32_t> cpu_seen(logits.size(), 0);
-      int32_t cpu_token = 0, cpu_draw = 0;
-      const Tensor seen = tensor(cpu_seen), token = zeros({1}, DType::kI32), draw = zeros({1}, DType::kI32);
+      int32_t cpu_token = 0, cpu_draw[2] = {3, 0};
+      const Tensor seen = tensor(cpu_seen), token = zeros({1}, DType::kI32);
+      const Tensor draw = tensor(std::vector<int32_t>{3, 0}).reshape({1, 2});
       for (int i = 0; i < 12; ++i) {
         for (float& z : logits) z = std::normal_distribution<float>(0, 2)(generator_);
-        cpu->sample(Tensor(&cpu_token, {1}, DType::kI32), Tensor(logits.data(), {vocab}),
-                    Tensor(cpu_seen.data(), {vocab}, DType::kI32), Tensor(&cpu_draw, {1}, DType::kI32),
+        cpu->sample(Tensor(&cpu_token, {1}, DType::kI32), Tensor(logits.data(), {1, vocab}),
+                    Tensor(cpu_seen.data(), {vocab}, DType::kI32), Tensor(cpu_draw, {1, 2}, DType::kI32),
                     options);
-        device_->sample(token, tensor(logits), seen, draw, options);
+        device_->sample(token, row(logits), seen, draw, options);
         ASSERT_EQ(tokens(token)[0], cpu_token) << "V=" << vocab << ", draw " << i;
       }
     }

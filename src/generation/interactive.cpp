@@ -1,0 +1,48 @@
+#include "generation/interactive.h"
+
+#include <csignal>
+#include <iostream>
+
+#include "generation/standard_streams.h"
+
+namespace hipgpt {
+
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// While it lives, SIGINT (Ctrl-C) sets `interrupted`, once; then and afterwards it does what it did before.
+class InterruptOnce {
+ public:
+  InterruptOnce() {
+    interrupted = 0;
+    struct sigaction action = {};
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    ::sigaction(SIGINT, &action, &before_);
+  }
+  ~InterruptOnce() { ::sigaction(SIGINT, &before_, nullptr); }
+  InterruptOnce(const InterruptOnce&) = delete;
+  InterruptOnce& operator=(const InterruptOnce&) = delete;
+
+ private:
+  struct sigaction before_ = {};
+};
+
+}  // namespace
+
+void run_interactive(Continuer& continuer, int64_t samples) {
+  const bool terminal = standard_input_is_a_terminal();
+  std::string line;
+  for (int64_t first = 0;;) {
+    if (terminal) remark("> ");
+    if (!std::getline(std::cin, line)) break;
+    if (line.empty()) continue;
+    const InterruptOnce guard;
+    continuer.continue_prompt(line, first, false, [] { return interrupted != 0; });
+    first += samples;
+  }
+  if (terminal) remark("\n");
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,56 @@
+#include "generation/perplexity.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "error.h"
+#include "generation/sliding_windows.h"
+
+namespace hipgpt {
+
+double Perplexity::loss() const {
+  return nats / static_cast<double>(scored);
+}
+
+double Perplexity::perplexity() const {
+  return std::exp(loss());
+}
+
+double Perplexity::bits_per_byte() const {
+  return nats / (std::numbers::ln2 * static_cast<double>(scored_bytes));
+}
+
+int64_t default_stride(const GPTModel& model) {
+  return SlidingWindows::window(model) / 2;
+}
+
+Perplexity measure_perplexity(GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
+                              const std::string& name, int64_t stride, int threads) {
+  const int64_t window = SlidingWindows::window(model);
+  if (stride > window) {
+    throw Error(
+        fmt::format("--stride {}: the model sees {} tokens at once; give 1 to {}", stride, window, window));
+  }
+  Perplexity result;
+  SlidingWindows windows(model, stride > 0 ? stride : default_stride(model), [&](int32_t token, float loss) {
+    ++result.scored;
+    result.scored_bytes += static_cast<int64_t>(tokenizer.token_bytes(token).size());
+    result.nats += loss;
+  });
+  tokenizer.encode(text, threads, [&](std::span<const int32_t> ids) {
+    result.tokens += static_cast<int64_t>(ids.size());
+    windows.push(ids);
+  });
+  windows.finish();
+  if (result.scored == 0) {
+    throw Error(
+        fmt::format("{}: has {} token{}; perplexity needs two or more, since the first has no context", name,
+                    result.tokens, result.tokens == 1 ? "" : "s"));
+  }
+  if (!std::isfinite(result.nats)) throw Error("the model's losses are not finite numbers: it is broken");
+  return result;
+}
+
+}  // namespace hipgpt

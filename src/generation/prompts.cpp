@@ -1,0 +1,73 @@
+#include "generation/prompts.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "error.h"
+#include "generation/standard_streams.h"
+#include "util/mapped_file.h"
+
+namespace hipgpt {
+
+namespace {
+
+constexpr const char* kSources =
+    "give --prompt TEXT, --prompt-file FILE, --prompts FILE, --interactive, --perplexity FILE or --export DIR";
+
+std::string read_source(const std::string& file) {
+  if (file == "-") return read_standard_input();
+  return std::string(MappedFile(file, MappedFile::Access::kSequential).text());
+}
+
+std::string name_of(const std::string& file) {
+  return file == "-" ? "standard input" : file;
+}
+
+void drop_newline(std::string& text) {
+  if (text.ends_with('\n')) text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+}
+
+std::string whole(const std::string& file) {
+  std::string text = read_source(file);
+  drop_newline(text);
+  if (text.empty())
+    throw Error(fmt::format("{} is empty: there is nothing to continue; {}", name_of(file), kSources));
+  return text;
+}
+
+std::vector<std::string> lines(const std::string& file) {
+  const std::string text = read_source(file);
+  std::vector<std::string> prompts;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    prompts.push_back(text.substr(begin, end - begin));
+    drop_newline(prompts.back());
+    begin = end + 1;
+    if (prompts.back().empty()) {
+      throw Error(
+          fmt::format("{}, line {}: is empty; every line of --prompts is a prompt (--prompt-file takes a "
+                      "file as one)",
+                      name_of(file), prompts.size()));
+    }
+  }
+  if (prompts.empty())
+    throw Error(fmt::format("{}: is empty; --prompts wants a prompt in every line", name_of(file)));
+  return prompts;
+}
+
+}  // namespace
+
+std::vector<std::string> read_prompts(const GenerationRun& run) {
+  if (run.prompt) {
+    if (run.prompt->empty()) throw Error("--prompt is empty: it has no tokens to continue from");
+    return {*run.prompt};
+  }
+  if (!run.prompt_file.empty()) return {whole(run.prompt_file)};
+  if (!run.prompts_file.empty()) return lines(run.prompts_file);
+  if (standard_input_is_a_terminal()) throw Error(fmt::format("nothing to continue: {}", kSources));
+  return {whole("-")};
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,65 @@
+#include "generation/sliding_windows.h"
+
+#include <algorithm>
+
+namespace hipgpt {
+
+int64_t SlidingWindows::window(const GPTModel& model) {
+  return std::max(model.config().max_seq_len, 2);
+}
+
+SlidingWindows::SlidingWindows(GPTModel& model, int64_t stride, Sink sink)
+    : model_(model), window_(window(model)), stride_(stride), sink_(std::move(sink)) {
+  constexpr int64_t kRows = 4096;  // enough to keep a device busy
+  batch_ = std::max<int64_t>(1, kRows / window_);
+  model_.plan(static_cast<int>(batch_), static_cast<int>(window_ - 1), false);
+}
+
+void SlidingWindows::push(std::span<const int32_t> tokens) {
+  pending_.insert(pending_.end(), tokens.begin(), tokens.end());
+  const std::span<const int32_t> all = pending_;
+  size_t begin = 0;
+  for (; all.size() - begin >= static_cast<size_t>(window_); begin += static_cast<size_t>(stride_)) {
+    add_window(all.subspan(begin, static_cast<size_t>(window_)));
+  }
+  pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(begin));
+}
+
+void SlidingWindows::finish() {
+  add_window(pending_);
+  score_batch();
+  pending_.clear();
+  first_window_ = true;
+}
+
+void SlidingWindows::add_window(std::span<const int32_t> tokens) {
+  const int64_t first_scored = first_window_ ? 1 : std::max<int64_t>(1, window_ - stride_);
+  const auto length = static_cast<int64_t>(tokens.size());
+  if (first_scored >= length) return;  // the rest of a text whose last token the window before has scored
+  first_window_ = false;
+  windows_.push_back({first_scored, length});
+  // A short window is filled up: what follows a token does not change its loss.
+  const size_t end = windows_.size() * static_cast<size_t>(window_ - 1);
+  inputs_.insert(inputs_.end(), tokens.begin(), tokens.end() - 1);
+  targets_.insert(targets_.end(), tokens.begin() + 1, tokens.end());
+  inputs_.resize(end, 0);
+  targets_.resize(end, 0);
+  if (static_cast<int64_t>(windows_.size()) == batch_) score_batch();
+}
+
+void SlidingWindows::score_batch() {
+  if (windows_.empty()) return;
+  const auto losses = model_.token_losses(inputs_.data(), targets_.data(), static_cast<int>(windows_.size()));
+  for (size_t w = 0; w < windows_.size(); ++w) {
+    const size_t row = w * static_cast<size_t>(window_ - 1);
+    for (int64_t i = windows_[w].first_scored; i < windows_[w].length; ++i) {
+      const size_t at = row + static_cast<size_t>(i - 1);  // token i is predicted from input i-1
+      sink_(targets_[at], losses[at]);
+    }
+  }
+  windows_.clear();
+  inputs_.clear();
+  targets_.clear();
+}
+
+}  // namespace hipgpt
