@@ -4,7 +4,7 @@
 #include "run_generation.h"
 
 int main(int argc, char** argv) {
-  hipgpt::hold_standard_streams();
+  hipgpt::prepare_process("generate");
   hipgpt::GenerationRun run;
   int exit_status = 0;
   if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;

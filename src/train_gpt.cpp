@@ -4,7 +4,7 @@
 #include "run_training.h"
 
 int main(int argc, char** argv) {
-  hipgpt::hold_standard_streams();
+  hipgpt::prepare_process("train_gpt");
   hipgpt::TrainingRun run;
   int exit_status = 0;
   if (!hipgpt::parse_train_options(argc, argv, run, exit_status)) return exit_status;
