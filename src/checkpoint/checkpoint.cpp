@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <cstring>
 #include <vector>
 
 #include "error.h"
@@ -80,9 +81,10 @@ void check_tensor(const SafetensorsFile& file, const std::string& name, const st
     throw Error(fmt::format("{}: {} has shape {}, and its model needs {}", file.path(), name,
                             shape_text(tensor.shape), shape_text(shape)));
   }
-  const auto* values = reinterpret_cast<const float*>(tensor.bytes.data());
   for (size_t i = 0; i < tensor.bytes.size() / sizeof(float); ++i) {
-    if (!std::isfinite(values[i])) {
+    float value;  // copied, for other programs put tensors at any address
+    std::memcpy(&value, tensor.bytes.data() + i * sizeof(float), sizeof(float));
+    if (!std::isfinite(value)) {
       throw Error(
           fmt::format("{}: {} holds a value that is not finite, at element {}", file.path(), name, i));
     }
