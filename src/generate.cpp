@@ -5,10 +5,10 @@
 
 int main(int argc, char** argv) {
   hipgpt::prepare_process("generate");
-  hipgpt::GenerationRun run;
-  int exit_status = 0;
-  if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;
   return hipgpt::report_errors("generate", [&] {
+    hipgpt::GenerationRun run;
+    int exit_status = 0;
+    if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;
     hipgpt::run_generation(run);
     return 0;
   });

@@ -5,8 +5,10 @@
 
 int main(int argc, char** argv) {
   hipgpt::prepare_process("train_gpt");
-  hipgpt::TrainingRun run;
-  int exit_status = 0;
-  if (!hipgpt::parse_train_options(argc, argv, run, exit_status)) return exit_status;
-  return hipgpt::report_errors("train_gpt", [&] { return hipgpt::run_training(run); });
+  return hipgpt::report_errors("train_gpt", [&] {
+    hipgpt::TrainingRun run;
+    int exit_status = 0;
+    if (!hipgpt::parse_train_options(argc, argv, run, exit_status)) return exit_status;
+    return hipgpt::run_training(run);
+  });
 }

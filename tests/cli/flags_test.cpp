@@ -130,6 +130,11 @@ TEST_F(FlagsCliTest, ARunNameIsTheNameOfOneFolder) {
   }
 }
 
+TEST_F(FlagsCliTest, ARunToResumeHasTheNameOfOneFolderToo) {
+  // The flags of that run are read before anything else is done.
+  EXPECT_REFUSED(train_gpt({"--resume", "--run-name", "a/b"}), "--run-name");
+}
+
 TEST_F(FlagsCliTest, AnEmptyRunNameIsNotTheWorkingFolder) {
   write_text();
   EXPECT_REFUSED(train({{"--run-name", ""}}), "--run-name");
