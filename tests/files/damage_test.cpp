@@ -6,6 +6,7 @@
 #include "test_files.h"
 #include "token_file.h"
 #include "tokenizer.h"
+#include "util/atomic_file.h"
 
 namespace hipgpt {
 namespace {
@@ -21,9 +22,7 @@ class DamageTest : public FilesTest {
     config_.num_heads = config_.num_layers = config_.ff_hidden_dim = 1;
     GPTModel model(*device_, config_);
     initialize(model.weights(), config_, *device_, 1);
-    save_checkpoint(path("checkpoint"), model, {config_, tokenizer_.hash(), 7});
-    OptimizerState state(*device_, model.layout());
-    save_optimizer(path("optimizer"), state, *device_);
+    save_checkpoint(model);
     TokenFileWriter tokens(path("tokens"), static_cast<uint64_t>(config_.vocab_size), tokenizer_.hash(), 1,
                            2);
     tokens.append(tokenizer_.encode(kText));
@@ -71,6 +70,15 @@ class DamageTest : public FilesTest {
     EXPECT_EQ(error_of(open), "");
   }
 
+  void save_checkpoint(const GPTModel& model) const {
+    AtomicFile weights(path("checkpoint")), optimizer(path("optimizer"));
+    const HostParameters on_host(*device_, model.weights());
+    const std::string checksum = write_checkpoint(weights, on_host, {config_, tokenizer_.hash(), 7});
+    write_optimizer(optimizer, on_host, on_host, {7, checksum, 1, {"--steps=7"}});
+    weights.commit();
+    optimizer.commit();
+  }
+
   static constexpr const char* kText = "to be or not to be, that is the question <|endoftext|>";
 
   std::unique_ptr<Device> device_;
@@ -86,7 +94,8 @@ TEST_F(DamageTest, OfACheckpointIsAlwaysNoticed) {
 TEST_F(DamageTest, OfAnOptimizerFileIsAlwaysNoticed) {
   const ParameterLayout layout(config_);
   OptimizerState state(*device_, layout);
-  expect_all_damage_noticed("optimizer", [&] { load_optimizer(path("optimizer"), state, *device_); });
+  expect_all_damage_noticed("optimizer",
+                            [&] { OptimizerFile::open(path("optimizer")).load_into(state, *device_); });
 }
 
 TEST_F(DamageTest, OfATokenFileIsAlwaysNoticed) {

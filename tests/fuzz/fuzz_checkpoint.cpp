@@ -83,8 +83,10 @@ ModelConfig seed_config() {
 
 void check_optimizer(const std::string& path) {
   static const ParameterLayout layout(seed_config());
+  const OptimizerFile file = OptimizerFile::open(path);
+  require(file.info().flags == read_flags(path), "the flags can be read without the rest");
   OptimizerState state(device(), layout);
-  load_optimizer(path, state, device());
+  file.load_into(state, device());
   require(state.step >= 0, "steps count up from 0");
 }
 
