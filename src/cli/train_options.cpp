@@ -34,7 +34,8 @@ struct ModelFlags {
   void declare(CommandLine& line) {
     line.group("Model");
     line.option("--preset", preset, "Sizes to start from: default or gpt2 (124M)")
-        ->check(CLI::IsMember({"default", "gpt2"}));
+        ->check(CLI::IsMember({"default", "gpt2"}))
+        ->capture_default_str();
     line.number("--dim", dim, 1, 65536, "E, embedding dimension (128)");
     line.number("--heads", heads, 1, 4096, "H, attention heads; divides E (4)");
     line.number("--layers", layers, 1, 1024, "L, transformer layers (2)");

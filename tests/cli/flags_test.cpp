@@ -219,18 +219,6 @@ TEST_F(FlagsCliTest, HelpListsFlagsThatExistInBothSpellings) {
   }
 }
 
-TEST_F(FlagsCliTest, HelpNamesWhatTheReadmePromises) {
-  const std::string training = train_gpt({"--help"}).out, generation = generate({"--help"}).out;
-  for (const char* flag :
-       {"--steps", "--lr", "--config", "--version", "--ckpt", "--run-name", "--device", "--threads"}) {
-    EXPECT_NE(training.find(flag), std::string::npos) << flag;
-  }
-  for (const char* flag :
-       {"--prompt", "--num-tokens", "--top-k", "--temp", "--eos-id", "--run-name", "--step", "--config"}) {
-    EXPECT_NE(generation.find(flag), std::string::npos) << flag;
-  }
-}
-
 TEST_F(FlagsCliTest, DevicesAreListed) {
   for (const char* program : {HIPGPT_TRAIN_GPT, HIPGPT_GENERATE}) {
     const Result list = run(program, {"--list-devices"});
