@@ -4,11 +4,11 @@
 #include "run_generation.h"
 
 int main(int argc, char** argv) {
-  hipgpt::hold_standard_streams();
-  hipgpt::GenerationRun run;
-  int exit_status = 0;
-  if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;
+  hipgpt::prepare_process("generate");
   return hipgpt::report_errors("generate", [&] {
+    hipgpt::GenerationRun run;
+    int exit_status = 0;
+    if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;
     hipgpt::run_generation(run);
     return 0;
   });

@@ -4,9 +4,11 @@
 #include "run_training.h"
 
 int main(int argc, char** argv) {
-  hipgpt::hold_standard_streams();
-  hipgpt::TrainingRun run;
-  int exit_status = 0;
-  if (!hipgpt::parse_train_options(argc, argv, run, exit_status)) return exit_status;
-  return hipgpt::report_errors("train_gpt", [&] { return hipgpt::run_training(run); });
+  hipgpt::prepare_process("train_gpt");
+  return hipgpt::report_errors("train_gpt", [&] {
+    hipgpt::TrainingRun run;
+    int exit_status = 0;
+    if (!hipgpt::parse_train_options(argc, argv, run, exit_status)) return exit_status;
+    return hipgpt::run_training(run);
+  });
 }

@@ -7,10 +7,13 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
+
+#include "util/mapping_faults.h"
 
 namespace hipgpt {
 
@@ -22,6 +25,14 @@ inline void hold_standard_streams() {
       [[maybe_unused]] const int opened = ::open("/dev/null", stream == 0 ? O_WRONLY : O_RDONLY);
     }
   }
+}
+
+/// What both mains do first.
+inline void prepare_process(const char* program) {
+  hold_standard_streams();
+  // A file beyond the limit of ulimit -f is then an error of write(), which is said as any other.
+  std::signal(SIGXFSZ, SIG_IGN);
+  report_mapping_faults(program);
 }
 
 /// One line on standard error, if it is there: whatever a file name holds, and without failing itself.

@@ -26,7 +26,7 @@ std::string name_of(const std::string& flag) {
 
 void declare_model(CommandLine& line, ModelChoices& model) {
   line.group("Model");
-  line.option("--preset", model.preset, "Sizes to start from: default or gpt2 (124M)")
+  line.option("--preset", model.preset, "Sizes to start from: default, or gpt2 for 124M (default)")
       ->check(CLI::IsMember({"default", "gpt2"}));
   line.number("--dim", model.dim, 1, 65536, "E, embedding dimension (128)");
   line.number("--heads", model.heads, 1, 4096, "H, attention heads; divides E (4)");

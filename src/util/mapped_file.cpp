@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "error.h"
+#include "util/mapping_faults.h"
 
 namespace hipgpt {
 namespace {
@@ -51,11 +52,14 @@ MappedFile::MappedFile(const std::string& path, Access access) {
   void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (data == MAP_FAILED) fail_to_open(path, errno);
   data_ = data;
+  remember_mapping(data_, size_, path);
   advise(access);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(data_, size_);
+  if (data_ == nullptr) return;
+  forget_mapping(data_);
+  ::munmap(data_, size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

@@ -11,7 +11,8 @@ namespace hipgpt {
 /// A read-only view of a whole regular file. The bytes live as long as this object.
 ///
 /// HipGPT replaces files by renaming a new one over them, which leaves a mapping of the old one intact.
-/// Should some other program shorten the file in place, touching the lost pages ends the process (SIGBUS).
+/// Should some other program shorten the file in place, touching the lost pages ends the process, by SIGBUS
+/// or as report_mapping_faults() says. What is left of the last page reads as zeros.
 class MappedFile {
  public:
   /// Tells the kernel whether to read ahead.

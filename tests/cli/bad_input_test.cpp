@@ -5,6 +5,7 @@
 
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "cli/checkpoint_editor.h"
 #include "cli/program.h"
@@ -341,6 +342,35 @@ TEST_F(BadInputCliTest, AnOptimizerFileOfAnotherStepOrModelIsRefused) {
   fs::copy_file(path("checkpoints/wider/step_4.optimizer.bin"), path("gpt_checkpoint.optimizer.bin"),
                 fs::copy_options::overwrite_existing);
   EXPECT_REFUSED(go_on(), "gpt_checkpoint.optimizer.bin");
+}
+
+// ---- A flipped bit in any file (files/damage_test.cpp tries thousands)
+
+TEST_F(BadInputCliTest, AFlippedBitIsRefusedOrDoesNoHarm) {
+  const std::string text = generate({"--prompt", "the king", "--temp", "0"}).out;
+  const auto good = snapshot();
+  std::mt19937 random(3);
+  for (const std::string name :
+       {"gpt_checkpoint.bin", "gpt_checkpoint.optimizer.bin", "tokenizer.json", "tokens.bin"}) {
+    for (int i = 0; i < 8; ++i) {
+      const size_t bit = random() % (8 * good.at(name).size());
+      SCOPED_TRACE(name + ", bit " + std::to_string(bit));
+      std::string bad = good.at(name);
+      bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
+      write(name, bad);
+      if (name == "tokens.bin") {
+        EXPECT_TRUE(succeeds(go_on()));  // makes it again
+        EXPECT_TRUE(read(name) == good.at(name));
+      } else if (name == "gpt_checkpoint.optimizer.bin") {
+        EXPECT_REFUSED(go_on(), name);
+      } else {
+        const Result result = generate({"--prompt", "the king", "--temp", "0"});
+        EXPECT_TRUE(refuses(result, name) || (name == "tokenizer.json" && result.out == text)) << result;
+      }
+      for (const auto& [file, bytes] : good) write(file, bytes);
+    }
+  }
+  EXPECT_TRUE(succeeds(go_on()));
 }
 
 // ---- Flags that do not go with the checkpoint

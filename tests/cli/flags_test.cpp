@@ -138,6 +138,11 @@ TEST_F(FlagsCliTest, ARunNameIsTheNameOfOneFolder) {
   }
 }
 
+TEST_F(FlagsCliTest, ARunToResumeHasTheNameOfOneFolderToo) {
+  // The flags of that run are read before anything else is done.
+  EXPECT_REFUSED(train_gpt({"--resume", "--run-name", "a/b"}), "--run-name");
+}
+
 TEST_F(FlagsCliTest, AnEmptyRunNameIsNotTheWorkingFolder) {
   write_text();
   EXPECT_REFUSED(train({{"--run-name", ""}}), "--run-name");
@@ -219,19 +224,6 @@ TEST_F(FlagsCliTest, HelpListsFlagsThatExistInBothSpellings) {
       EXPECT_TRUE(is_known(flag)) << flag;
       EXPECT_TRUE(is_known(underscored(flag))) << flag;
     }
-  }
-}
-
-TEST_F(FlagsCliTest, HelpNamesWhatTheReadmePromises) {
-  const std::string training = train_gpt({"--help"}).out, generation = generate({"--help"}).out;
-  for (const char* flag :
-       {"--steps", "--lr", "--config", "--version", "--ckpt", "--run-name", "--device", "--threads"}) {
-    EXPECT_NE(training.find(flag), std::string::npos) << flag;
-  }
-  for (const char* flag : {"--prompt", "--prompt-file", "--prompts", "--interactive", "--perplexity",
-                           "--stride", "--num-samples", "--json", "--logprobs", "--num-tokens", "--top-k",
-                           "--temp", "--eos-id", "--run-name", "--step", "--config"}) {
-    EXPECT_NE(generation.find(flag), std::string::npos) << flag;
   }
 }
 

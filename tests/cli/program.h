@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -190,6 +191,7 @@ class CliTest : public ::testing::Test {
   }
 
   fs::path root_, folder_;
+  rlim_t largest_file_ = RLIM_INFINITY;  ///< bytes that the programs may write into one file
 
  private:
   fs::path standard_input_ = "/dev/null";
@@ -198,6 +200,8 @@ class CliTest : public ::testing::Test {
   [[noreturn]] void become(const std::string& program, const Arguments& arguments, Stdout out,
                            Stderr err) const {
     if (::chdir(folder_.c_str()) != 0) ::_exit(126);
+    const rlimit limit = {largest_file_, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(126);
     connect(standard_input_, O_RDONLY, STDIN_FILENO);
     if (err == Stderr::kFile) connect(root_ / "stderr", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
     if (err == Stderr::kClosed) ::close(STDERR_FILENO);

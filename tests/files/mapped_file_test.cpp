@@ -1,8 +1,18 @@
 #include "util/mapped_file.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+#include <thread>
 
 #include "test_files.h"
+#include "util/mapping_faults.h"
 
 namespace hipgpt {
 namespace {
@@ -60,6 +70,87 @@ TEST_F(MappedFileTest, SaysWhenAFileIsNotReadable) {
   write_all(path("secret"), "x");
   std::filesystem::permissions(path("secret"), std::filesystem::perms::none);
   EXPECT_TRUE(says(error_of([&] { MappedFile(path("secret"), Access::kRandom); }), "not readable"));
+}
+
+// ---- Files that lose their pages
+
+struct End {
+  int status;  // as waitpid() gives it
+  std::string err;
+};
+
+/// How a child ends that reports mapping faults as "test" and then does this.
+End end_of(const std::string& err_file, const std::function<void()>& action) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (std::freopen(err_file.c_str(), "w", stderr) == nullptr) ::_exit(126);
+    report_mapping_faults("test");
+    action();
+    ::_exit(0);
+  }
+  End end{};
+  ::waitpid(child, &end.status, 0);
+  end.err = read_all(err_file);
+  return end;
+}
+
+bool exited_with(const End& end, int status) {
+  return WIFEXITED(end.status) && WEXITSTATUS(end.status) == status;
+}
+
+int touch(const std::byte& byte) {
+  return static_cast<int>(*const_cast<const volatile std::byte*>(&byte));
+}
+
+TEST_F(MappedFileTest, AFileThatBecomesShorterIsNamedInOneLineByWhicheverThreadSeesIt) {
+  for (const bool in_thread : {false, true}) {
+    write_all(path("other"), std::string(10'000, 'x'));
+    write_all(path("a\nb"), std::string(100'000, 'x'));
+    const End end = end_of(path("err"), [&] {
+      const MappedFile before(path("other"), Access::kSequential);
+      const MappedFile file(path("a\nb"), Access::kRandom);
+      const MappedFile after(path("other"), Access::kSequential);
+      std::filesystem::resize_file(path("a\nb"), 10);
+      const auto read = [&] { touch(file.bytes()[99'999]); };
+      if (in_thread) std::thread(read).join();
+      read();
+    });
+    EXPECT_TRUE(exited_with(end, 1)) << end.status;
+    EXPECT_TRUE(end.err.starts_with("test: " + path("a b") + ": became shorter")) << end.err;
+    EXPECT_EQ(std::count(end.err.begin(), end.err.end(), '\n'), 1) << end.err;
+  }
+}
+
+TEST_F(MappedFileTest, AMovedMappingIsStillKnownAndOneThatEndedIsNot) {
+  write_all(path("a"), std::string(100'000, 'x'));
+  const End end = end_of(path("err"), [&] {
+    { const MappedFile gone(path("a"), Access::kRandom); }
+    MappedFile first(path("a"), Access::kRandom);
+    const MappedFile moved(std::move(first));
+    std::filesystem::resize_file(path("a"), 0);
+    touch(moved.bytes()[50'000]);
+  });
+  EXPECT_TRUE(exited_with(end, 1)) << end.status;
+}
+
+TEST_F(MappedFileTest, OtherBusErrorsEndTheProcessAsEver) {
+  write_all(path("a"), std::string(100'000, 'x'));
+  const auto expect_killed = [](const End& end) {
+    // A sanitizer's handler comes after ours and exits by itself.
+    const bool by_signal = WIFSIGNALED(end.status) && WTERMSIG(end.status) == SIGBUS;
+    EXPECT_TRUE(by_signal || end.err.find("Sanitizer") != std::string::npos) << end.status << end.err;
+  };
+  expect_killed(end_of(path("err"), [&] {
+    const MappedFile file(path("a"), Access::kRandom);
+    ::raise(SIGBUS);
+  }));
+  expect_killed(end_of(path("err"), [&] {
+    const MappedFile file(path("a"), Access::kRandom);
+    const int fd = ::open(path("a").c_str(), O_RDONLY);
+    auto* mapping = static_cast<std::byte*>(::mmap(nullptr, 100'000, PROT_READ, MAP_PRIVATE, fd, 0));
+    std::filesystem::resize_file(path("a"), 0);
+    touch(mapping[50'000]);
+  }));
 }
 
 }  // namespace

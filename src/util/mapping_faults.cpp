@@ -1,0 +1,90 @@
+#include "util/mapping_faults.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <csignal>
+#include <cstdint>
+#include <mutex>
+
+namespace hipgpt {
+namespace {
+
+/// One mapping, and the line to end with if it is lost: a signal handler can put no text together. Any thread
+/// may be in the handler while another adds a mapping, so these stay where they are, and are used again.
+struct Mapping {
+  std::atomic<uintptr_t> begin{0};  // 0: not in use, and then the rest may change
+  size_t size = 0;
+  std::string line;
+  Mapping* next = nullptr;
+};
+
+std::atomic<Mapping*> mappings{nullptr};
+std::mutex changes;
+std::string program_name;
+struct sigaction previous;
+
+std::string line_for(const std::string& path) {
+  std::string line = fmt::format(
+      "{}: {}: became shorter or unreadable while it was in use; run again when it is whole, and change no "
+      "file in place that is in use",
+      program_name, path);
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c); }, ' ');
+  return line + '\n';
+}
+
+/// Only what a signal handler may do. What is not ours meets the previous handler: a fault when the
+/// instruction is tried again, a signal that was sent when it is sent again.
+void on_bus_error(int, siginfo_t* info, void*) {
+  const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
+  const bool is_fault = info->si_code > 0;  // else somebody sent the signal, and there is no address
+  for (const Mapping* m = mappings.load(); is_fault && m != nullptr; m = m->next) {
+    const uintptr_t begin = m->begin.load();
+    if (begin == 0 || address < begin || address - begin >= m->size) continue;
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, m->line.data(), m->line.size());
+    ::_exit(1);
+  }
+  ::sigaction(SIGBUS, &previous, nullptr);
+  if (!is_fault) ::raise(SIGBUS);
+}
+
+Mapping& unused_mapping() {
+  for (Mapping* m = mappings.load(); m != nullptr; m = m->next) {
+    if (m->begin.load() == 0) return *m;
+  }
+  auto* added = new Mapping;
+  added->next = mappings.load();
+  mappings.store(added);
+  return *added;
+}
+
+}  // namespace
+
+void report_mapping_faults(const std::string& program) {
+  program_name = program;
+  struct sigaction action = {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGBUS, &action, &previous);
+}
+
+void remember_mapping(const void* begin, size_t size, const std::string& path) {
+  const std::lock_guard lock(changes);
+  Mapping& mapping = unused_mapping();
+  mapping.size = size;
+  mapping.line = line_for(path);
+  mapping.begin.store(reinterpret_cast<uintptr_t>(begin));
+}
+
+void forget_mapping(const void* begin) {
+  const std::lock_guard lock(changes);
+  for (Mapping* m = mappings.load(); m != nullptr; m = m->next) {
+    if (m->begin.load() == reinterpret_cast<uintptr_t>(begin)) m->begin.store(0);
+  }
+}
+
+}  // namespace hipgpt

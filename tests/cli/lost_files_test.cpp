@@ -1,0 +1,213 @@
+// Files, folders and disks that are taken away from under a running program: one line that names what is
+// missing, exit status 1, and the last checkpoint as good as before.
+#include <fmt/format.h>
+#include <sys/mount.h>
+
+#include "checkpoint.h"
+#include "cli/program.h"
+
+namespace hipgpt {
+namespace {
+
+/// A folder with a small trained model in it.
+class LostFilesCliTest : public CliTest {
+ protected:
+  LostFilesCliTest() {
+    write_text();
+    if (!succeeds(train())) throw std::runtime_error("cannot train");
+  }
+
+  static constexpr size_t kManyBytes = size_t{16} << 20;  // take longer to read than to be caught at it
+
+  Result generate_text() const { return generate({"--prompt", "the king", "--threads", "1"}); }
+
+  /// A run that does not end by itself.
+  static Flags endless(Flags changes = {}) {
+    changes.merge(Flags{{"--steps", "1000000000"}});
+    return small(changes);
+  }
+
+  template <typename Condition>
+  static bool wait_until(const Condition& holds) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!holds()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
+    }
+    return true;
+  }
+
+  bool trains(const std::string& metrics = "metrics.jsonl") const {
+    return read(metrics).find("\"loss\"") != std::string::npos;
+  }
+
+  /// Starts a program and empties a file as soon as the program has mapped it.
+  Result run_and_empty(const std::string& program, const Arguments& arguments, const std::string& name) {
+    const pid_t child = start(program, arguments);
+    const std::string maps = fmt::format("/proc/{}/maps", child);
+    EXPECT_TRUE(wait_until([&] { return read_file(maps).find("/" + name + "\n") != std::string::npos; }));
+    ::kill(child, SIGSTOP);
+    fs::resize_file(path(name), 0);
+    ::kill(child, SIGCONT);
+    return finish(child);
+  }
+
+  /// Of an endless run whose checkpoints have no folder any more: it goes on until it is stopped.
+  void expect_failed_saves(pid_t child, const std::string& file) {
+    EXPECT_TRUE(wait_until(
+        [&] { return read_file(root_ / "stderr").find("without this checkpoint\n") != std::string::npos; }));
+    ::kill(child, SIGTERM);
+    const Result result = finish(child);
+    EXPECT_EQ(result.status, 1) << result;
+    EXPECT_TRUE(last_line(result.err).starts_with("train_gpt: " + file)) << result;
+    EXPECT_TRUE(last_line(result.err).ends_with("its folder does not exist; create it first")) << result;
+  }
+
+  /// The model from before is as good as it was.
+  void expect_usable() {
+    EXPECT_TRUE(succeeds(generate_text()));
+    EXPECT_TRUE(succeeds(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}})));
+  }
+};
+
+/// A checkpoint without checksums, of weights that are all zero and take no room on the disk.
+void write_zero_checkpoint(const fs::path& path, const ModelConfig& config) {
+  uint64_t bytes = 0;
+  auto metadata = config.to_metadata();
+  metadata.insert({{"hipgpt_format", "checkpoint-1"}, {"step", "4"}, {"tokenizer_hash", "1"}});
+  std::string header = "{\"__metadata__\":{";
+  for (const auto& [key, value] : metadata)
+    header += fmt::format("{}\"{}\":\"{}\"", header.ends_with('{') ? "" : ",", key, value);
+  header += "}";
+  for (const ParameterInfo& info : ParameterLayout(config).tensors) {
+    const uint64_t end = bytes + static_cast<uint64_t>(info.size) * sizeof(float);
+    header += fmt::format(",\"{}\":{{\"dtype\":\"F32\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", info.name,
+                          fmt::join(info.shape, ","), bytes, end);
+    bytes = end;
+  }
+  header += "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const uint64_t length = header.size();
+  write_file(path, std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + header);
+  fs::resize_file(path, sizeof(length) + length + bytes);
+}
+
+// ---- Files that become shorter while they are mapped
+
+TEST_F(LostFilesCliTest, ATextThatBecomesShorterIsSaid) {
+  std::string text = sample_text(10'000);
+  while (text.size() < kManyBytes) text += text;
+  write("long.txt", text);
+  const auto before = snapshot();
+  const Result result =
+      run_and_empty(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--data-path", "long.txt"}})), "long.txt");
+  EXPECT_TRUE(refuses(result, "long.txt: became shorter"));
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(read("gpt_checkpoint.bin") == before.at("gpt_checkpoint.bin"));
+  EXPECT_TRUE(read("tokenizer.json") == before.at("tokenizer.json"));
+  expect_usable();
+}
+
+TEST_F(LostFilesCliTest, TokensThatBecomeShorterInTrainingAreSaid) {
+  fs::remove(path("metrics.jsonl"));
+  const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless()));
+  EXPECT_TRUE(wait_until([&] { return trains(); }));
+  fs::resize_file(path("tokens.bin"), 0);
+  const Result result = finish(child);
+  EXPECT_TRUE(refuses(result, "tokens.bin: became shorter"));
+  EXPECT_EQ(result.status, 1);
+  expect_usable();
+}
+
+TEST_F(LostFilesCliTest, ACheckpointThatBecomesShorterIsSaidByBothPrograms) {
+  ModelConfig config;
+  config.embed_dim = 2048;
+  for (const std::string program : {HIPGPT_GENERATE, HIPGPT_TRAIN_GPT}) {
+    write_zero_checkpoint(path("zeros.bin"), config);
+    Arguments arguments = {"--ckpt", "zeros.bin"};
+    const Arguments more =
+        program == HIPGPT_GENERATE ? Arguments{"--prompt", "a"} : Arguments{"--data-path", "text.txt"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Result result = run_and_empty(program, arguments, "zeros.bin");
+    EXPECT_TRUE(refuses(result, "zeros.bin: became shorter"));
+    EXPECT_EQ(result.status, 1);
+  }
+  expect_usable();
+}
+
+// ---- Places that take no more files
+
+TEST_F(LostFilesCliTest, AFileBeyondTheLimitIsSaidAndWhatWasThereStays) {
+  const auto before = snapshot();
+  const size_t checkpoint_bytes = read("gpt_checkpoint.bin").size();
+  for (const size_t limit : {size_t{0}, size_t{1000}, checkpoint_bytes - 1}) {
+    SCOPED_TRACE(limit);
+    largest_file_ = limit;
+    const Result result = train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}});
+    EXPECT_EQ(result.signal, 0) << result;
+    EXPECT_EQ(result.status, 1) << result;
+    largest_file_ = RLIM_INFINITY;
+    auto after = snapshot();
+    after["metrics.jsonl"] = before.at("metrics.jsonl");  // appended to as far as there was room
+    EXPECT_TRUE(same_files(before, after));
+  }
+  expect_usable();
+}
+
+TEST_F(LostFilesCliTest, AMetricsFileBeyondTheLimitEndsTheRunWithItsLastCheckpoint) {
+  const size_t room = size_t{120} << 10;  // for everything but endless metrics
+  largest_file_ = room;
+  const Result result =
+      train({{"--run-name", "a"}, {"--steps", "1000000"}, {"--log-every", "1"}, {"--ckpt-every", "100"}});
+  EXPECT_EQ(result.status, 1) << result;
+  EXPECT_NE(result.err.find("metrics.jsonl"), std::string::npos) << result;
+  EXPECT_EQ(lines_of(result.err).size(), 1u) << result;
+  largest_file_ = RLIM_INFINITY;
+  EXPECT_TRUE(succeeds(generate({"--prompt", "the king", "--run-name", "a"})));
+}
+
+TEST_F(LostFilesCliTest, StandardOutputBeyondTheLimitIsSaid) {
+  largest_file_ = 200;
+  const Result result = generate({"--prompt", "the king", "--num-tokens", "2000"});
+  EXPECT_EQ(result.status, 1) << result;
+  EXPECT_TRUE(result.out.starts_with("the king")) << result;
+}
+
+TEST_F(LostFilesCliTest, AReadOnlyFileSystemIsRefused) {
+  if (::mount(folder_.c_str(), folder_.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    GTEST_SKIP() << "mounting is not permitted here";
+  struct Unmount {
+    std::string at;
+    ~Unmount() { ::umount2(at.c_str(), MNT_DETACH); }
+  } const unmount{folder_};
+  ASSERT_EQ(::mount(nullptr, folder_.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  EXPECT_REFUSED(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}}), "write-protected");
+  EXPECT_REFUSED(train({{"--vocab-size", "290"}}), "write-protected");
+  EXPECT_REFUSED(train({{"--run-name", "a"}}), "checkpoints");
+  EXPECT_TRUE(succeeds(generate_text()));
+}
+
+/// A save that fails does not end a run, but the last one must not. So it is said, and said again at the end.
+TEST_F(LostFilesCliTest, AFolderThatIsRemovedDuringTheRunIsSaid) {
+  const pid_t child =
+      start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--run-name", "a"}, {"--ckpt-every", "500"}})));
+  EXPECT_TRUE(wait_until([&] { return trains("checkpoints/a/metrics.jsonl"); }));
+  fs::remove_all(path("checkpoints/a"));
+  expect_failed_saves(child, "checkpoints/a/step_");
+  expect_usable();
+}
+
+TEST_F(LostFilesCliTest, AWorkingFolderThatIsRemovedDuringTheRunIsSaid) {
+  fs::rename(folder_, root_ / "kept");
+  fs::create_directory(folder_);
+  write_text();
+  const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--ckpt-every", "500"}})));
+  EXPECT_TRUE(wait_until([&] { return trains(); }));
+  fs::remove_all(folder_);
+  expect_failed_saves(child, "gpt_checkpoint.bin");
+  fs::rename(root_ / "kept", folder_);
+  expect_usable();
+}
+
+}  // namespace
+}  // namespace hipgpt

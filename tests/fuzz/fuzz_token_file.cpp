@@ -1,0 +1,63 @@
+// tokens.bin: an Error, or tokens of its vocabulary, in batches too. Each input is read as it is and with its
+// checksums put right, for they would keep everything behind them from being reached.
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "data_loader.h"
+#include "fuzz_target.h"
+#include "token_file.h"
+
+namespace hipgpt::fuzz {
+namespace {
+
+constexpr size_t kHeaderBytes = 72, kTokenChecksumAt = 56, kHeaderChecksumAt = 64;  // src/data/README.md
+
+std::string with_checksums(std::string bytes) {
+  if (bytes.size() < kHeaderBytes) return bytes;
+  const auto put = [&](size_t at, uint64_t value) { std::memcpy(bytes.data() + at, &value, sizeof(value)); };
+  put(kTokenChecksumAt, XXH3_64bits(bytes.data() + kHeaderBytes, bytes.size() - kHeaderBytes));
+  put(kHeaderChecksumAt, XXH3_64bits(bytes.data(), kHeaderChecksumAt));
+  return bytes;
+}
+
+void check_batches(const TokenFile& tokens) {
+  constexpr int kRows = 2, kSeqLen = 3;
+  const DataSplit split = split_tokens(tokens.size(), 0.25, kSeqLen);
+  std::vector<int32_t> inputs(kRows * kSeqLen), targets(kRows * kSeqLen);
+  const DataLoader training(tokens, split.train_begin, split.train_end, kRows, kSeqLen, 1);
+  training.random_batch(7, inputs.data(), targets.data());
+  for (int i = 0; i + 1 < kSeqLen; ++i) require(inputs[i + 1] == targets[i], "targets follow their inputs");
+  const DataLoader validation(tokens, split.val_begin, split.val_end, kRows, kSeqLen, 1);
+  for (size_t i = 0; i < validation.num_sequential_batches(); ++i) {
+    const int rows = validation.sequential_batch(i, inputs.data(), targets.data());
+    require(rows >= 1 && rows <= kRows, "a batch has rows");
+  }
+}
+
+void check(const std::string& bytes) {
+  const MemoryFile file(bytes);
+  std::optional<TokenFile> tokens;
+  if (!succeeds([&] { tokens = TokenFile::open(file.path()); })) return;
+  std::vector<int32_t> all(tokens->size());
+  tokens->copy(0, all.size(), all.data());
+  for (size_t i = 0; i < all.size(); ++i) {
+    require(all[i] == (*tokens)[i], "one token and a row of them are the same");
+    require(all[i] >= 0 && static_cast<uint64_t>(all[i]) < tokens->vocab_size(),
+            "tokens are in the vocabulary");
+  }
+  succeeds([&] { check_batches(*tokens); });  // or there are too few
+}
+
+}  // namespace
+}  // namespace hipgpt::fuzz
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string bytes(hipgpt::fuzz::as_text(data, size));
+  hipgpt::fuzz::check(bytes);
+  hipgpt::fuzz::check(hipgpt::fuzz::with_checksums(bytes));
+  return 0;
+}
