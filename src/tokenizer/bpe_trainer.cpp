@@ -313,7 +313,7 @@ LearnedBpe learn_merges(std::vector<WordTable> words, Vocabulary vocabulary, uin
 
 }  // namespace
 
-LearnedBpe learn_bpe(std::string_view text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
+LearnedBpe learn_bpe(const Text& text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
                      const std::function<void(std::string_view stage, double fraction)>& progress) {
   const auto stage = [&progress](std::string_view name) {
     return [&progress, name](double fraction) {

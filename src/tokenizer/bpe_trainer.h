@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text.h"
 #include "tokenizer/merge.h"
 #include "tokenizer/special_tokens.h"
 
@@ -18,7 +19,7 @@ struct LearnedBpe {
 };
 
 /// `specials` have the ids 0, 1, ... in order. vocab_size counts them and the 256 bytes.
-LearnedBpe learn_bpe(std::string_view text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
+LearnedBpe learn_bpe(const Text& text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
                      const std::function<void(std::string_view stage, double fraction)>& progress);
 
 }  // namespace hipgpt

@@ -19,11 +19,11 @@ std::vector<Extent> lay_out(const std::vector<WordTable>& tables) {
   std::vector<Extent> begins(tables.size() + 1);
   for (size_t i = 0; i < tables.size(); ++i) {
     begins[i + 1] = begins[i];
-    for (const CountedWord& word : tables[i].words()) {
-      if (word.size < 2) continue;
+    tables[i].for_each([&](std::string_view word, uint64_t) {
+      if (word.size() < 2) return;
       begins[i + 1].words += 1;
-      begins[i + 1].symbols += word.size;
-    }
+      begins[i + 1].symbols += word.size();
+    });
   }
   if (begins.back().symbols > std::numeric_limits<uint32_t>::max()) {
     throw Error(
@@ -37,11 +37,10 @@ struct BytePairTallies {
   std::vector<uint64_t> counts = std::vector<uint64_t>(kBytePairs);
   std::vector<uint32_t> places = std::vector<uint32_t>(kBytePairs);
 
-  void add(const CountedWord& word) {
-    for (uint32_t i = 1; i < word.size; ++i) {
-      const size_t pair =
-          byte_pair(static_cast<uint8_t>(word.data[i - 1]), static_cast<uint8_t>(word.data[i]));
-      counts[pair] += word.count;
+  void add(std::string_view word, uint64_t count) {
+    for (size_t i = 1; i < word.size(); ++i) {
+      const size_t pair = byte_pair(static_cast<uint8_t>(word[i - 1]), static_cast<uint8_t>(word[i]));
+      counts[pair] += count;
       ++places[pair];
     }
   }
@@ -65,13 +64,12 @@ TrainingCorpus<Symbol>::TrainingCorpus(std::vector<WordTable> tables,
   parallel_for(tables.size(), threads, [&](size_t table, int thread) {
     Word* out = words.data() + begins[table].words;
     size_t at = begins[table].symbols;
-    for (const CountedWord& word : tables[table].words()) {
-      if (word.size < 2) continue;
-      *out++ = {static_cast<uint32_t>(at), word.size, word.count};
-      for (const char byte : word.bytes())
-        symbols[at++] = static_cast<Symbol>(byte_ids[static_cast<uint8_t>(byte)]);
-      tallies[thread].add(word);
-    }
+    tables[table].for_each([&](std::string_view word, uint64_t count) {
+      if (word.size() < 2) return;
+      *out++ = {static_cast<uint32_t>(at), static_cast<uint32_t>(word.size()), count};
+      for (const char byte : word) symbols[at++] = static_cast<Symbol>(byte_ids[static_cast<uint8_t>(byte)]);
+      tallies[thread].add(word, count);
+    });
     tables[table] = WordTable();
   });
   for (const BytePairTallies& tally : tallies) {

@@ -15,7 +15,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kDefaultVocabSize = 5000;
-constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 using Clock = std::chrono::steady_clock;
 
