@@ -15,8 +15,8 @@ class MappedFile;
 /// What stands between two documents, as a special token.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
-/// Documents in a fixed order. Those in files are mapped only while they are read, so a text may be larger than
-/// memory, and have more files than a process may map.
+/// Documents in a fixed order. Those in files are mapped only while they are read, so a text may be larger
+/// than memory, and have more files than a process may map.
 class Text {
  public:
   struct Document {

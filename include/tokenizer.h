@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -52,9 +53,9 @@ class Tokenizer {
   /// The ids of any bytes. Without allow_special, a special token in the text is text like any other.
   std::vector<int32_t> encode(std::string_view text, bool allow_special = true) const;
 
-  /// The same ids, in order and in pieces: for a text that is larger than the memory its ids would take. Between
-  /// two documents comes <|endoftext|>; a vocabulary that lacks it is an Error. `sink` and `progress` are called
-  /// by one thread at a time, not always the same. threads = 0: all.
+  /// The same ids, in order and in pieces: for a text that is larger than the memory its ids would take.
+  /// Between two documents comes <|endoftext|>; a vocabulary that lacks it is an Error. `sink` and `progress`
+  /// are called by one thread at a time, not always the same. threads = 0: all.
   void encode(const Text& text, int threads, const IdSink& sink, const Progress& progress = {}) const;
   void encode(std::string_view text, int threads, const IdSink& sink, const Progress& progress = {}) const {
     encode(Text(text), threads, sink, progress);
@@ -75,6 +76,7 @@ class Tokenizer {
   struct Tables;  // src/tokenizer/tables.h
 
   explicit Tokenizer(std::shared_ptr<const Tables> tables);
+  static Tokenizer load_folder(const std::filesystem::path& folder);
 
   std::shared_ptr<const Tables> tables_;
 };

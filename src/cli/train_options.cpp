@@ -69,9 +69,12 @@ struct ModelFlags {
 
 void declare_data(CommandLine& line, TrainingRun& run) {
   line.group("Data");
-  line.name("--data-path", run.data_path, "Text to train on")->capture_default_str();
+  line.name("--data-path", run.data_paths, "Texts to train on: files, folders or patterns")
+      ->default_str(run.data_paths.front());
+  line.name("--val-data-path", run.val_data_paths, "The same for validation, in place of --val-fraction");
+  line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json, or the tokenizer in this folder");
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
-  line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the text, kept for validation")
+  line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
       ->capture_default_str();
   line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
 }
@@ -115,7 +118,8 @@ void declare_run(CommandLine& line, TrainingRun& run) {
 
 /// What a run that goes on does not take over from the one before: where that came from, and where it was.
 bool is_of_one_start(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--resume", "--ckpt", "--reset", "--run-name", "--threads"};
+  static const std::set<std::string> kNames = {"--resume", "--ckpt",     "--reset",
+                                               "--run-name", "--tokenizer", "--threads"};
   return kNames.contains(name_of(flag));
 }
 

@@ -45,10 +45,10 @@ void parallel_for(size_t jobs, int threads, Body&& body) {
   if (failure) std::rethrow_exception(failure);
 }
 
-/// A stream of jobs: take(job) makes the next one, or says by false that there is none, work(job, thread) does
-/// it, and finish(job) ends it. take() and finish() are called by one thread at a time, finish() in the order in
-/// which the jobs were taken. A thread holds one job, so memory does not grow with their number. An exception
-/// stops all, and is rethrown here.
+/// A stream of jobs: take(job) makes the next one, or says by false that there is none, work(job, thread)
+/// does it, and finish(job) ends it. take() and finish() are called by one thread at a time, finish() in the
+/// order in which the jobs were taken. A thread holds one job, so memory does not grow with their number. An
+/// exception stops all, and is rethrown here.
 template <typename Job, typename Take, typename Work, typename Finish>
 void parallel_in_order(int threads, Take&& take, Work&& work, Finish&& finish) {
   std::mutex mutex;

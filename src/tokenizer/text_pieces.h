@@ -21,8 +21,8 @@ struct TextPiece {
   }
 };
 
-/// Takes pieces off the front of a text, one document after the other. `cut(bytes)` says how many of a document's
-/// remaining bytes the next piece has; an empty document has no piece.
+/// Takes pieces off the front of a text, one document after the other. `cut(bytes)` says how many of a
+/// document's remaining bytes the next piece has; an empty document has no piece.
 template <typename Cut>
 class TextPieces {
  public:

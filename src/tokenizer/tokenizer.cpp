@@ -77,8 +77,8 @@ void Tokenizer::encode(const Text& text, int threads, const IdSink& sink, const 
   const SpecialTokens& specials = tables_->specials;
   const auto end_of_text = specials.id_of(kEndOfText);
   if (text.num_documents() > 1 && !end_of_text) {
-    throw Error(fmt::format("the tokenizer has no {}, which separates the {} documents of the text", kEndOfText,
-                            text.num_documents()));
+    throw Error(fmt::format("the tokenizer has no {}, which separates the {} documents of the text",
+                            kEndOfText, text.num_documents()));
   }
   threads = thread_count(threads);
   std::vector<WordEncoder> encoders(threads, {tables_->merge_table, tables_->byte_ids, text.bytes()});

@@ -98,7 +98,8 @@ class LocalCounter {
     WordTable& table = shared_.tables[index];
     const std::lock_guard lock(shared_.locks[index]);
     for (size_t i = 0; i < batch.size; ++i) table.prefetch(batch.hashes[i]);
-    for (size_t i = 0; i < batch.size; ++i) table.add(batch.words[i].word, batch.hashes[i], batch.words[i].count);
+    for (size_t i = 0; i < batch.size; ++i)
+      table.add(batch.words[i].word, batch.hashes[i], batch.words[i].count);
     batch.size = 0;
   }
 
@@ -221,7 +222,8 @@ std::vector<WordTable> count_words(const Text& text, const SpecialTokens& specia
     done += piece.bytes.size();
     if (progress) progress(static_cast<double>(done) / static_cast<double>(text.bytes()));
   };
-  parallel_in_order<TextPiece>(threads, [&](TextPiece& piece) { return pieces.next(piece); }, count, finish);
+  parallel_in_order<TextPiece>(
+      threads, [&](TextPiece& piece) { return pieces.next(piece); }, count, finish);
   for (LocalCounter& counter : counters) counter.flush();
   return std::move(shared.tables);
 }

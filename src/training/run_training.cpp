@@ -63,7 +63,7 @@ std::string describe(const GPTModel& model) {
 }
 
 /// That the saved run, its text and this one can be one run.
-void check_continuation(const TrainingRun& run, const SavedTraining& saved, uint64_t data_hash,
+void check_continuation(const TrainingRun& run, const SavedTraining& saved, PreparedData& data,
                         ProgressLine& progress) {
   if (!saved.optimizer) {
     progress.print(fmt::format("continues from the weights of {}, with a new optimizer (there is no {})",
@@ -75,11 +75,11 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, uint
     throw Error(fmt::format("{} has {} steps behind it already: --steps must be larger",
                             saved.checkpoint.path(), info.step));
   }
-  const bool same_text = info.data_hash == data_hash;
+  const bool same_text = info.data_hash == data.data_hash();
   if (run.resume && !same_text) {
     throw Error(
         fmt::format("--resume: {} was trained on another text than {}: --ckpt {} goes on with a new text",
-                    saved.checkpoint.path(), run.data_path, saved.checkpoint.path()));
+                    saved.checkpoint.path(), data.data_name(), saved.checkpoint.path()));
   }
   progress.print(fmt::format("continues from {} after step {}{}", saved.checkpoint.path(), info.step,
                              same_text ? "" : ", on another text"));
@@ -115,9 +115,9 @@ int run_training(const TrainingRun& run) {
   // All that can be wrong is found before anything is written.
   PreparedData data(run, saved, folder, progress);
   const auto model = make_model(run, saved, data.tokenizer().vocab_size(), *device);
-  if (saved) check_continuation(run, *saved, data.data_hash(), progress);
+  if (saved) check_continuation(run, *saved, data, progress);
   folder.create();
-  const TokenFile tokens = data.tokens(model->config().max_seq_len);
+  const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
   progress.print("device     " + device->description());
   if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);

@@ -146,11 +146,6 @@ TEST_F(TokenFileTest, KnowsWhereItCameFrom) {
   EXPECT_FALSE(file.matches(0x1111, 0x2223));
 }
 
-TEST_F(TokenFileTest, TextHashIsXxh3) {
-  EXPECT_EQ(text_hash(""), 0x2d06800538d394c2u);  // published with XXH3
-  EXPECT_NE(text_hash("To be"), text_hash("To bf"));
-}
-
 TEST_F(TokenFileTest, CopyStaysWithinTheFile) {
   write_tokens(path("t"), 300, std::vector<int32_t>{10, 11, 12});
   const TokenFile file = TokenFile::open(path("t"));
