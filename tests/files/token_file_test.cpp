@@ -193,6 +193,27 @@ TEST_F(DamagedTokenFileTest, EveryFlippedBitIsNoticed) {
   }
 }
 
+/// A file that was checked before is opened without a look at its tokens: the ids are checked as they are
+/// read.
+TEST_F(DamagedTokenFileTest, WithoutTheCheckNoIdOutsideTheVocabularyComesThrough) {
+  int refused = 0;
+  for (size_t bit = 8 * kHeaderBytes; bit < 8 * good_.size(); ++bit) {
+    std::string bytes = good_;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    write_all(path("bad"), bytes);
+    const TokenFile file = TokenFile::open(path("bad"), TokenFile::Check::kHeader);
+    std::vector<int32_t> tokens(file.size());
+    const std::string error = error_of([&] { file.copy(0, tokens.size(), tokens.data()); });
+    if (error.empty()) {
+      for (const int32_t token : tokens) EXPECT_LT(token, 300);
+    } else {
+      EXPECT_TRUE(says(error, "outside the vocabulary of 300"));
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0);
+}
+
 TEST_F(DamagedTokenFileTest, EveryTruncationIsNoticed) {
   for (size_t length = 0; length < good_.size(); ++length) {
     const char* expected = length == 0             ? "empty file"
