@@ -118,7 +118,7 @@ void declare_run(CommandLine& line, TrainingRun& run) {
 
 /// What a run that goes on does not take over from the one before: where that came from, and where it was.
 bool is_of_one_start(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--resume", "--ckpt",     "--reset",
+  static const std::set<std::string> kNames = {"--resume",   "--ckpt",      "--reset",
                                                "--run-name", "--tokenizer", "--threads"};
   return kNames.contains(name_of(flag));
 }

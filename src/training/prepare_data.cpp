@@ -53,9 +53,10 @@ PreparedData::PreparedData(const TrainingRun& run, const std::optional<SavedTrai
   } else if (given) {
     take_tokenizer(*given, run.tokenizer);
   } else if (!train_.is_text()) {
-    throw Error(fmt::format("--data-path: {} is a token file of llm.c, which does not hold its vocabulary; "
-                            "name the tokenizer that made it with --tokenizer",
-                            train_.name()));
+    throw Error(
+        fmt::format("--data-path: {} is a token file of llm.c, which does not hold its vocabulary; "
+                    "name the tokenizer that made it with --tokenizer",
+                    train_.name()));
   } else if (!keep_existing_tokenizer()) {
     train_tokenizer();
   }
@@ -68,9 +69,10 @@ void PreparedData::take_tokenizer(Tokenizer tokenizer, const std::string& path) 
   tokenizer_path_ = path;
   tokenizer_ = std::move(tokenizer);
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
-    throw Error(fmt::format("--vocab-size {}: the run takes the tokenizer of {}, which has {} tokens; leave the "
-                            "flag away",
-                            *run_.vocab_size, path, tokenizer_->vocab_size()));
+    throw Error(
+        fmt::format("--vocab-size {}: the run takes the tokenizer of {}, which has {} tokens; leave the "
+                    "flag away",
+                    *run_.vocab_size, path, tokenizer_->vocab_size()));
   }
   std::error_code ignored;
   unsaved_ = !fs::equivalent(path, folder_.tokenizer(), ignored);

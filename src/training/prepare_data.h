@@ -30,11 +30,12 @@ struct TrainingTokens {
 
 /// Makes what is missing or stale of tokenizer.json and tokens.bin, and says what it does.
 ///
-/// A run that goes on takes the tokenizer of the saved one, and one that was given a tokenizer (--tokenizer) takes
-/// that. Another run keeps the tokenizer.json of its folder if that belongs to the text, which tokens.bin
-/// remembers, or if there is no tokens.bin (then somebody put it there); otherwise, with --reset, or when
-/// another vocabulary size is asked for, it learns a new one. A tokenizer that is not the one in the folder
-/// replaces it only with the first checkpoint: until then an older checkpoint stays usable, whatever happens.
+/// A run that goes on takes the tokenizer of the saved one, and one that was given a tokenizer (--tokenizer)
+/// takes that. Another run keeps the tokenizer.json of its folder if that belongs to the text, which
+/// tokens.bin remembers, or if there is no tokens.bin (then somebody put it there); otherwise, with --reset,
+/// or when another vocabulary size is asked for, it learns a new one. A tokenizer that is not the one in the
+/// folder replaces it only with the first checkpoint: until then an older checkpoint stays usable, whatever
+/// happens.
 class PreparedData {
  public:
   /// Reads the data and chooses or trains the tokenizer. Writes nothing.

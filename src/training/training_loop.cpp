@@ -54,7 +54,8 @@ bool stop_asked() {
 }  // namespace
 
 TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model,
-                           const TrainingTokens& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress)
+                           const TrainingTokens& tokens, CheckpointWriter::Run saved_with,
+                           ProgressLine& progress)
     : run_(run),
       folder_(folder),
       model_(model),
@@ -66,7 +67,7 @@ TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTM
 }
 
 DataLoader TrainingLoop::loader(const TokenPart& part) const {
-  return {part.tokens,        part.begin, part.end, run_.training.batch, model_.config().max_seq_len,
+  return {part.tokens,       part.begin, part.end, run_.training.batch, model_.config().max_seq_len,
           run_.training.seed};
 }
 

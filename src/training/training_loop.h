@@ -20,8 +20,8 @@ namespace hipgpt {
 /// Trains, evaluates, saves and reports.
 class TrainingLoop {
  public:
-  TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model,
-               const TrainingTokens& tokens,               CheckpointWriter::Run saved_with, ProgressLine& progress);
+  TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const TrainingTokens& tokens,
+               CheckpointWriter::Run saved_with, ProgressLine& progress);
 
   /// Takes over moments and step.
   void resume(const OptimizerFile& optimizer);
