@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 #include "error.h"
 #include "fixtures.h"
@@ -205,8 +209,7 @@ std::string joined(const std::vector<std::string>& documents) {
 TEST(Documents, AreEncodedAsOneTextWithEndOfTextBetweenThem) {
   const auto documents = some_documents();
   const DocumentFiles files(documents);
-  const auto tokenizer =
-      Tokenizer::train(streaming_text(), {.vocab_size = 400, .special_tokens = {std::string(kEndOfText)}});
+  const auto tokenizer = Tokenizer::train(streaming_text(), {400, {std::string(kEndOfText)}, 0, {}});
   const Ids expected = tokenizer.encode(joined(documents));
   for (const int threads : {1, 2, 5}) {
     Ids ids;
@@ -219,7 +222,7 @@ TEST(Documents, AreEncodedAsOneTextWithEndOfTextBetweenThem) {
 TEST(Documents, AreLearnedFromAsOneTextWithEndOfTextBetweenThem) {
   const auto documents = some_documents();
   const DocumentFiles files(documents);
-  Tokenizer::TrainOptions options{.vocab_size = 700, .special_tokens = {std::string(kEndOfText)}};
+  Tokenizer::TrainOptions options{700, {std::string(kEndOfText)}, 0, {}};
   const std::string expected = Tokenizer::train(joined(documents), options).to_json();
   for (options.threads = 1; options.threads < 6; options.threads += 2) {
     EXPECT_TRUE(Tokenizer::train(Text(files.paths), options).to_json() == expected) << options.threads;
@@ -228,11 +231,11 @@ TEST(Documents, AreLearnedFromAsOneTextWithEndOfTextBetweenThem) {
 
 TEST(Documents, NeedEndOfText) {
   const DocumentFiles files({"one", "two"});
-  EXPECT_THROW(byte_tokenizer().encode(Text(files.paths), 1, [](auto) {}), Error);
+  EXPECT_THROW(multiscript_tokenizer().encode(Text(files.paths), 1, [](auto) {}), Error);
   Ids ids;
-  byte_tokenizer().encode(Text({files.paths[0]}), 1,
-                          [&](auto piece) { ids.assign(piece.begin(), piece.end()); });
-  EXPECT_EQ(byte_tokenizer().decode(ids), "one");
+  multiscript_tokenizer().encode(Text(std::vector{files.paths[0]}), 1,
+                                 [&](auto piece) { ids.assign(piece.begin(), piece.end()); });
+  EXPECT_EQ(multiscript_tokenizer().decode(ids), "one");
 }
 
 /// A quadratic encoder would take hours.
