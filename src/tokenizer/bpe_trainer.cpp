@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <queue>
+#include <span>
 #include <utility>
 
 #include "tokenizer/byte_alphabet.h"
@@ -127,6 +128,7 @@ class MergeLearner {
   std::vector<CountedPair> pairs_by_turn() const;
   void list_words();
   std::optional<Candidate> most_frequent();
+  void merge_in_words(std::span<const uint32_t> list, const Merge& merge);
   void merge_in_word(uint32_t index, const Merge& merge);
   void note_neighbour(uint32_t index, uint32_t word);
   void lower_counts(const Merge& merge);
@@ -159,7 +161,7 @@ bool MergeLearner<Symbol>::step() {
   merges_.push_back(merge);
   neighbours_.resize(size_t{2} * vocabulary_.size());
   const Followed pair = *followed_.find(best->pair);
-  for (uint32_t i = 0; i < pair.num_words; ++i) merge_in_word(pair.words[i], merge);
+  merge_in_words({pair.words, pair.num_words}, merge);
   lower_counts(merge);
   follow_new_pairs(merge);
   for (const uint32_t neighbour : touched_) neighbours_[neighbour] = {};
@@ -236,6 +238,18 @@ std::optional<Candidate> MergeLearner<Symbol>::most_frequent() {
     if (!(top < last_)) queue_.push(top);
   }
   return std::nullopt;
+}
+
+/// The words are all over the memory, and the list tells early which come next: the time goes into waiting
+/// for them, unless they are loaded ahead.
+template <typename Symbol>
+void MergeLearner<Symbol>::merge_in_words(std::span<const uint32_t> list, const Merge& merge) {
+  constexpr size_t kAhead = 16;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i + 2 * kAhead < list.size()) __builtin_prefetch(&corpus_.words[list[i + 2 * kAhead]]);
+    if (i + kAhead < list.size()) __builtin_prefetch(&corpus_.symbols[corpus_.words[list[i + kAhead]].begin]);
+    merge_in_word(list[i], merge);
+  }
 }
 
 /// Replaces the pair in one word, from left to right, and takes note of the symbols beside it.
