@@ -1,10 +1,10 @@
-// Batches of token sequences, out of a token file.
+// Batches of token sequences, out of token files.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-#include "token_file.h"
+#include "token_shards.h"
 
 namespace hipgpt {
 
@@ -26,7 +26,7 @@ DataSplit split_tokens(size_t token_count, double val_fraction, int seq_len);
 /// place is the token that follows the input there.
 class DataLoader {
  public:
-  DataLoader(const TokenFile& tokens, size_t begin, size_t end, int batch_size, int seq_len, uint64_t seed);
+  DataLoader(const TokenShards& tokens, size_t begin, size_t end, int batch_size, int seq_len, uint64_t seed);
 
   /// Batch k of training: each row starts anywhere, every place as likely as any other. It depends on k and
   /// the seed alone, so a run that resumes at step k sees what an uninterrupted one would have seen.
@@ -44,7 +44,7 @@ class DataLoader {
   void fill_row(size_t start, int row, int32_t* inputs, int32_t* targets) const;
   size_t num_windows() const;
 
-  TokenFile tokens_;  // shares the mapping
+  TokenShards tokens_;  // shares the mappings
   size_t begin_;
   size_t end_;
   size_t batch_size_;

@@ -29,6 +29,8 @@ class RunFolder {
 
   std::string tokenizer() const { return folder_ + "tokenizer.json"; }
   std::string tokens() const { return folder_ + "tokens.bin"; }
+  std::string val_tokens() const { return folder_ + "val_tokens.bin"; }
+  std::string file_memory() const { return folder_ + "known_files.json"; }
   std::string metrics() const { return folder_ + "metrics.jsonl"; }
 
   /// Where the checkpoint of this step is written.

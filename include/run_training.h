@@ -1,4 +1,4 @@
-// A whole training run: from a text file to a checkpoint, with everything a person wants to see on the way.
+// A whole training run: from texts to a checkpoint, with everything a person wants to see on the way.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,12 @@
 namespace hipgpt {
 
 struct TrainingRun {
-  std::string data_path = "data/data.txt";
+  std::vector<std::string> data_paths = {"data/data.txt"};  ///< files, folders, patterns: find_files()
+  std::vector<std::string> val_data_paths;                  ///< the same; empty: the last part of the data
+  std::string tokenizer;          ///< one to use, a file or a folder; empty: learn it, or keep the run's
   std::optional<int> vocab_size;  ///< asked for; without it 5000, or what an existing tokenizer.json has
   bool reset = false;             ///< train the tokenizer and encode the text anew
-  double val_fraction = 0.1;
+  double val_fraction = 0.1;      ///< the last part of the data, where val_data_paths is empty
 
   ModelChoices model;  ///< asked for; a checkpoint or init_from must have them
   TrainerOptions training;

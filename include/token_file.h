@@ -1,5 +1,5 @@
-// tokens.bin: a text as token ids, on disk, and mapped into memory to be read. src/data/README.md has the
-// layout.
+// Files of token ids, mapped into memory to be read: our tokens.bin and the shards of llm.c.
+// src/data/README.md has the layouts.
 #pragma once
 
 #include <cstddef>
@@ -7,21 +7,29 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 
 namespace hipgpt {
 
 class MappedFile;
 
-/// Names a text by 64 bits (XXH3), so that a token file knows which text it was made from.
-uint64_t text_hash(std::string_view text);
-
 /// A token file opened for reading. A text of any size is fine: what is in use is in memory, the rest on
 /// disk.
 class TokenFile {
  public:
-  /// Checks the whole file (header, size, checksum, every id below the vocabulary size), which reads it once.
-  static TokenFile open(const std::string& path);
+  /// How much of a file is looked at when it is opened.
+  enum class Check {
+    kAll,    ///< header, size, checksum, every id below the vocabulary size: reads the file once
+    kHeader  ///< header and size alone, for a file that was checked before
+  };
+
+  /// Opens a tokens.bin.
+  static TokenFile open(const std::string& path, Check check = Check::kAll);
+
+  /// Whether this is a token file as llm.c's scripts write them. An Error if it cannot be read.
+  static bool is_llmc(const std::string& path);
+
+  /// Opens such a file. It has no checksum and does not say its vocabulary; header and size are checked here.
+  static TokenFile open_llmc(const std::string& path, uint64_t vocab_size);
 
   size_t size() const { return count_; }
   uint64_t vocab_size() const { return vocab_size_; }
@@ -39,8 +47,16 @@ class TokenFile {
                              : static_cast<int32_t>(static_cast<const uint32_t*>(tokens_)[i]);
   }
 
-  /// out[0 .. count) = tokens first .. first + count, which must all exist.
+  /// out[0 .. count) = tokens first .. first + count, which must all exist. An id outside the vocabulary, as
+  /// a damaged file may have, is an Error.
   void copy(size_t first, size_t count, int32_t* out) const;
+
+  /// 64 bits that name the tokens: XXH3 of their number and of up to 64 pieces of 4 KiB, evenly spaced. It
+  /// tells other files from these in no time, but not every flipped bit.
+  uint64_t sample_hash() const;
+
+  /// The checksum of a tokens.bin's header, which covers that of the tokens.
+  uint64_t header_checksum() const { return header_checksum_; }
 
  private:
   TokenFile() = default;
@@ -54,6 +70,7 @@ class TokenFile {
   uint64_t tokenizer_hash_ = 0;
   uint64_t text_hash_ = 0;
   uint64_t text_bytes_ = 0;
+  uint64_t header_checksum_ = 0;
 };
 
 /// Writes a token file piece by piece, in little memory. Until commit() returns, an older file of that name

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -10,6 +11,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "text.h"
 
 namespace hipgpt {
 
@@ -25,11 +28,15 @@ class Tokenizer {
   using IdSink = std::function<void(std::span<const int32_t>)>;
   using Progress = std::function<void(double fraction)>;
 
-  /// Learns the merges that Hugging Face's BpeTrainer learns from a file with this text. The text may be any
-  /// bytes. One that has too few different pairs gives a smaller vocabulary.
-  static Tokenizer train(std::string_view text, const TrainOptions& options);
+  /// Learns the merges that Hugging Face's BpeTrainer learns from files with these documents. They may be any
+  /// bytes. A text that has too few different pairs gives a smaller vocabulary.
+  static Tokenizer train(const Text& text, const TrainOptions& options);
+  static Tokenizer train(std::string_view text, const TrainOptions& options) {
+    return train(Text(text), options);
+  }
 
-  /// Reads a tokenizer.json, ours or Hugging Face's. Anything in it that is not supported is an Error.
+  /// Reads a tokenizer.json, ours or Hugging Face's, or a folder with one or with the two files of GPT-2.
+  /// Anything in it that is not supported is an Error.
   static Tokenizer load(const std::string& path);
   static Tokenizer from_json(std::string_view json, const std::string& name_for_errors);
 
@@ -53,8 +60,12 @@ class Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool allow_special = true) const;
 
   /// The same ids, in order and in pieces: for a text that is larger than the memory its ids would take.
-  /// `sink` is called on this thread only. threads = 0: all.
-  void encode(std::string_view text, int threads, const IdSink& sink, const Progress& progress = {}) const;
+  /// Between two documents comes <|endoftext|>; a vocabulary that lacks it is an Error. `sink` and `progress`
+  /// are called by one thread at a time, not always the same. threads = 0: all.
+  void encode(const Text& text, int threads, const IdSink& sink, const Progress& progress = {}) const;
+  void encode(std::string_view text, int threads, const IdSink& sink, const Progress& progress = {}) const {
+    encode(Text(text), threads, sink, progress);
+  }
 
   /// The very bytes that were encoded. A special token gives its text. An id out of range is an Error.
   std::string decode(std::span<const int32_t> ids) const;
@@ -71,6 +82,7 @@ class Tokenizer {
   struct Tables;  // src/tokenizer/tables.h
 
   explicit Tokenizer(std::shared_ptr<const Tables> tables);
+  static Tokenizer load_folder(const std::filesystem::path& folder);
 
   std::shared_ptr<const Tables> tables_;
 };

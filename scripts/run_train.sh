@@ -19,18 +19,26 @@ TEXT
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 caller=$PWD
 
+# train_gpt runs from the root of the project, so a path or pattern from the caller's folder is made absolute.
+from_caller() {
+  if [[ $1 != /* ]] && { [[ -e $caller/$1 ]] || compgen -G "$caller/$1" >/dev/null; }; then
+    printf '%s' "$caller/$1"
+  else
+    printf '%s' "$1"
+  fi
+}
+
 data=""
 for_generate=() # the arguments that name the model and the device, which generate must hear of too
 arguments=("$@")
+name="" # of the flag that a value belongs to: of some there may be several
 for ((i = 0; i < ${#arguments[@]}; i++)); do
-  name=${arguments[i]%%=*}
-  name=${name//_/-}
-  if [[ ${arguments[i]} == *=* ]]; then
-    value_at=$i
-    value=${arguments[i]#*=}
-  else
-    value_at=$((i + 1))
-    value=${arguments[i + 1]:-}
+  prefix=""
+  value=${arguments[i]}
+  if [[ $value == --* || $value == -h ]]; then
+    name=${value%%=*}
+    if [[ $value == *=* ]]; then prefix=$name= && value=${value#*=}; else value=""; fi
+    name=${name//_/-}
   fi
   case $name in
     --help | -h)
@@ -41,15 +49,15 @@ for ((i = 0; i < ${#arguments[@]}; i++)); do
       printf '\nThe arguments of train_gpt are printed here once it is built (./scripts/build.sh).\n'
       exit 0
       ;;
-    --data-path)
-      # train_gpt runs from the root of the project, so a path from the caller's folder is made absolute.
-      if [[ $value != /* && -e $caller/$value ]]; then
-        value=$caller/$value
-        if ((value_at == i)); then arguments[i]=$name=$value; else arguments[value_at]=$value; fi
-      fi
-      data=$value
+    --data-path | --val-data-path | --tokenizer)
+      if [[ -z $value ]]; then continue; fi
+      value=$(from_caller "$value")
+      arguments[i]=$prefix$value
+      if [[ $name == --data-path && -z $data ]]; then data=$value; fi
       ;;
-    --run-name | --device) for_generate+=("$name" "$value") ;;
+    --run-name | --device)
+      if [[ -n $value ]]; then for_generate+=("$name" "$value"); fi
+      ;;
   esac
 done
 
@@ -65,10 +73,14 @@ status=0
 ./build/train_gpt "${arguments[@]+"${arguments[@]}"}" || status=$?
 if ((status == 0)); then
   # The first words of the text itself are a prompt that any model of it can go on from.
-  prompt=$(head -c 4096 "$data" | awk 'NF { print $1, $2, $3; exit }' || true)
-  prompt=${prompt%"${prompt##*[![:space:]]}"}
+  prompt=""
+  if grep -Iqm1 . "$data" 2>/dev/null; then # a text, neither a folder nor token files
+    prompt=$(head -c 4096 "$data" | awk 'NF { print $1, $2, $3; exit }' || true)
+    prompt=${prompt%"${prompt##*[![:space:]]}"}
+  fi
+  prompt=${prompt:-The}
   printf '\nSample (./build/generate --prompt "%s"):\n' "$prompt"
-  ./build/generate --prompt "${prompt:-The}" --num_tokens 100 "${for_generate[@]+"${for_generate[@]}"}" ||
+  ./build/generate --prompt "$prompt" --num_tokens 100 "${for_generate[@]+"${for_generate[@]}"}" ||
     echo "run_train.sh: training ended well, but the sample did not" >&2
 fi
 exit "$status"

@@ -43,9 +43,12 @@ void declare_model(CommandLine& line, ModelChoices& model) {
 
 void declare_data(CommandLine& line, TrainingRun& run) {
   line.group("Data");
-  line.name("--data-path", run.data_path, "Text to train on")->capture_default_str();
+  line.name("--data-path", run.data_paths, "Texts to train on: files, folders or patterns")
+      ->default_str(run.data_paths.front());
+  line.name("--val-data-path", run.val_data_paths, "The same for validation, in place of --val-fraction");
+  line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json, or the tokenizer in this folder");
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
-  line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the text, kept for validation")
+  line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
       ->capture_default_str();
   line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
 }
@@ -100,8 +103,8 @@ float default_learning_rate(const TrainingRun& run) {
 
 /// What a run that goes on does not take over from the one before: where that came from, and where it was.
 bool is_of_one_start(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--resume",    "--ckpt",     "--reset",
-                                               "--init-from", "--run-name", "--threads"};
+  static const std::set<std::string> kNames = {"--resume",   "--ckpt",      "--reset",  "--init-from",
+                                               "--run-name", "--tokenizer", "--threads"};
   return kNames.contains(name_of(flag));
 }
 
@@ -121,6 +124,7 @@ bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exi
   std::erase_if(run.flags, is_of_one_start);
   // A run that goes on does not start from that model again, but has the rate that comes with it.
   if (!run.init_from.empty() && !lr) run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));
+  std::ranges::stable_sort(run.flags, {}, name_of);
   return true;
 }
 

@@ -33,7 +33,7 @@ DataSplit split_tokens(size_t token_count, double val_fraction, int seq_len) {
   return {0, train_count, train_count, token_count};
 }
 
-DataLoader::DataLoader(const TokenFile& tokens, size_t begin, size_t end, int batch_size, int seq_len,
+DataLoader::DataLoader(const TokenShards& tokens, size_t begin, size_t end, int batch_size, int seq_len,
                        uint64_t seed)
     : tokens_(tokens),
       begin_(begin),
@@ -44,14 +44,14 @@ DataLoader::DataLoader(const TokenFile& tokens, size_t begin, size_t end, int ba
   if (batch_size < 1) throw Error(fmt::format("--batch {}: must be at least 1", batch_size));
   if (seq_len < 1) throw Error(fmt::format("--seq {}: must be at least 1", seq_len));
   if (begin > end || end > tokens.size()) {
-    throw Error(fmt::format("{}: has {} tokens, so tokens {} to {} are no part of it", tokens.path(),
+    throw Error(fmt::format("{}: has {} tokens, so tokens {} to {} are no part of it", tokens.name(),
                             tokens.size(), begin, end));
   }
   if (end - begin < seq_len_ + 1) {
     throw Error(
         fmt::format("{}: {} tokens are too few for --seq {}, which needs at least {}; use a longer text or a "
                     "smaller --seq",
-                    tokens.path(), end - begin, seq_len, seq_len_ + 1));
+                    tokens.name(), end - begin, seq_len, seq_len_ + 1));
   }
 }
 
@@ -77,7 +77,7 @@ size_t DataLoader::num_sequential_batches() const {
 
 int DataLoader::sequential_batch(size_t i, int32_t* inputs, int32_t* targets) const {
   if (i >= num_sequential_batches()) {
-    throw Error(fmt::format("{}: batch {} does not exist, there are {}", tokens_.path(), i,
+    throw Error(fmt::format("{}: batch {} does not exist, there are {}", tokens_.name(), i,
                             num_sequential_batches()));
   }
   const size_t first_window = i * batch_size_;

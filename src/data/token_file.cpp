@@ -97,6 +97,17 @@ uint64_t largest(const void* tokens, size_t count) {
   return result;
 }
 
+/// Copies tokens as int32, and returns the largest.
+template <typename Token>
+uint64_t copy_tokens(const Token* tokens, size_t count, int32_t* out) {
+  Token result = 0;
+  for (size_t i = 0; i < count; ++i) {
+    result = std::max(result, tokens[i]);
+    out[i] = static_cast<int32_t>(tokens[i]);
+  }
+  return result;
+}
+
 /// The checksum and the range of the tokens, a piece at a time so that the second look finds it in the cache.
 void check_tokens(const std::string& path, const Header& header, const std::byte* tokens) {
   constexpr size_t kPieceTokens = size_t{1} << 17;
@@ -120,16 +131,12 @@ void check_tokens(const std::string& path, const Header& header, const std::byte
 
 }  // namespace
 
-uint64_t text_hash(std::string_view text) {
-  return XXH3_64bits(text.data(), text.size());
-}
-
-TokenFile TokenFile::open(const std::string& path) {
+TokenFile TokenFile::open(const std::string& path, Check check) {
   const auto file = std::make_shared<MappedFile>(path, MappedFile::Access::kSequential);
   const Header header = read_header(path, file->bytes());
   check_fields(path, header, file->bytes().size());
   const std::byte* tokens = file->bytes().data() + sizeof(Header);
-  check_tokens(path, header, tokens);
+  if (check == Check::kAll) check_tokens(path, header, tokens);
   file->advise(MappedFile::Access::kRandom);
 
   TokenFile result;
@@ -142,6 +149,7 @@ TokenFile TokenFile::open(const std::string& path) {
   result.tokenizer_hash_ = header.tokenizer_hash;
   result.text_hash_ = header.text_hash;
   result.text_bytes_ = header.text_bytes;
+  result.header_checksum_ = header.header_checksum;
   return result;
 }
 
@@ -150,11 +158,30 @@ void TokenFile::copy(size_t first, size_t count, int32_t* out) const {
     throw Error(
         fmt::format("{}: {} tokens from token {} on do not exist; it has {}", path_, count, first, count_));
   }
-  if (token_bytes_ == 2) {
-    std::copy_n(static_cast<const uint16_t*>(tokens_) + first, count, out);
-  } else {
-    std::copy_n(static_cast<const uint32_t*>(tokens_) + first, count, out);
+  const uint64_t largest = token_bytes_ == 2
+                               ? copy_tokens(static_cast<const uint16_t*>(tokens_) + first, count, out)
+                               : copy_tokens(static_cast<const uint32_t*>(tokens_) + first, count, out);
+  if (count > 0 && largest >= vocab_size_) {
+    throw Error(
+        fmt::format("{}: has token {} between places {} and {}, outside the vocabulary of {}; it is damaged "
+                    "or belongs to another tokenizer",
+                    path_, largest, first, first + count, vocab_size_));
   }
+}
+
+uint64_t TokenFile::sample_hash() const {
+  constexpr size_t kPieces = 64, kPieceBytes = 4096;
+  const std::string_view bytes(static_cast<const char*>(tokens_), count_ * token_bytes_);
+  XXH3_state_t hash;
+  XXH3_64bits_reset(&hash);
+  const uint64_t facts[] = {count_, token_bytes_};
+  XXH3_64bits_update(&hash, facts, sizeof facts);
+  const size_t step = std::max(kPieceBytes, bytes.size() / kPieces / kPieceBytes * kPieceBytes);
+  for (size_t begin = 0; begin < bytes.size(); begin += step) {
+    const std::string_view piece = bytes.substr(begin, kPieceBytes);
+    XXH3_64bits_update(&hash, piece.data(), piece.size());
+  }
+  return XXH3_64bits_digest(&hash);
 }
 
 struct TokenFileWriter::State {

@@ -126,11 +126,7 @@ Tokenizer load_huggingface_tokenizer(const std::string& folder) {
     require_unset(read_json_object(settings), {"add_prefix_space", "add_bos_token", "add_eos_token"},
                   settings);
   }
-  if (fs::exists(in(folder, "tokenizer.json"))) return Tokenizer::load(in(folder, "tokenizer.json"));
-  if (!fs::exists(in(folder, "vocab.json")) || !fs::exists(in(folder, "merges.txt"))) {
-    throw Error(fmt::format("{}: has neither tokenizer.json nor vocab.json and merges.txt", folder));
-  }
-  return Tokenizer::from_gpt2_files(in(folder, "vocab.json"), in(folder, "merges.txt"));
+  return Tokenizer::load(folder);
 }
 
 HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::string& tokenizer_path) {

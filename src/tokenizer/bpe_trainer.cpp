@@ -1,15 +1,16 @@
 #include "tokenizer/bpe_trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <queue>
 #include <span>
-#include <unordered_map>
 #include <utility>
 
 #include "tokenizer/byte_alphabet.h"
-#include "tokenizer/pair_counts.h"
+#include "tokenizer/pair_table.h"
+#include "tokenizer/parallel.h"
 #include "tokenizer/training_corpus.h"
 
 namespace hipgpt {
@@ -59,24 +60,24 @@ class WordListArena {
       next_ = blocks_.back().get();
     }
     left_ -= size;
+    allocated_ += size;
     return std::exchange(next_, next_ + size);
   }
+
+  size_t allocated() const { return allocated_; }
 
  private:
   static constexpr size_t kBlock = size_t{1} << 18;
 
   std::vector<std::unique_ptr<uint32_t[]>> blocks_;
   uint32_t* next_ = nullptr;
-  size_t left_ = 0;
+  size_t left_ = 0, allocated_ = 0;
 };
 
-/// A pair that may be merged, with the words it was in when it was queued. Pairs of bytes have no
-/// list at first.
+/// A pair that may be merged, with its count when it was queued.
 struct Candidate {
   uint64_t count;
   Pair pair;
-  const uint32_t* list;
-  uint32_t list_size;
 
   /// The most frequent pair comes first, and of those the one with the smaller ids.
   bool operator<(const Candidate& other) const {
@@ -84,10 +85,16 @@ struct Candidate {
   }
 };
 
+/// Merges in rounds. A round begins by counting all pairs anew, and follows those that are frequent: it knows
+/// their counts and lists the words they are in. Rarer pairs, most of all pairs by far, wait for a later
+/// round without taking any memory. That changes no merge: a pair only ever becomes rarer, so one that is not
+/// followed does not come before the last that is. A round ends when it has no pair left, or when its lists
+/// have grown too long.
 template <typename Symbol>
 class MergeLearner {
  public:
-  MergeLearner(TrainingCorpus<Symbol> corpus, Vocabulary& vocabulary);
+  MergeLearner(TrainingCorpus<Symbol> corpus, Vocabulary& vocabulary, size_t list_budget, int threads)
+      : corpus_(std::move(corpus)), vocabulary_(vocabulary), list_budget_(list_budget), threads_(threads) {}
 
   /// Learns one merge more; false when no pair is left.
   bool step();
@@ -97,6 +104,15 @@ class MergeLearner {
  private:
   using Word = typename TrainingCorpus<Symbol>::Word;
 
+  /// A round follows pairs down to this fraction of the most frequent one.
+  static constexpr uint64_t kRange = 4096;
+
+  /// A pair that the round follows.
+  struct Followed {
+    int64_t count = 0;          // in the text, now
+    uint32_t* words = nullptr;  // indices of the words it was in when it was listed
+    uint32_t num_words = 0;
+  };
   /// A symbol on one side of the pair that is being merged.
   struct Neighbour {
     int64_t occurrences = 0;   // in the text
@@ -108,27 +124,25 @@ class MergeLearner {
     uint32_t neighbour, word;
   };
 
-  static constexpr size_t kListBudget = size_t{1} << 26;  // 256 MiB
-
+  bool begin_round();
+  std::vector<CountedPair> pairs_by_turn() const;
+  void list_words();
   std::optional<Candidate> most_frequent();
-  std::span<const uint32_t> words_with(const Candidate& candidate);
-  size_t byte_pair_of(uint32_t left, uint32_t right) const;
-  void list_byte_pairs();
-  std::vector<size_t> byte_pairs_by_turn();
+  void merge_in_words(std::span<const uint32_t> list, const Merge& merge);
   void merge_in_word(uint32_t index, const Merge& merge);
   void note_neighbour(uint32_t index, uint32_t word);
-  void update_counts(const Merge& merge);
-  void queue_new_pairs(const Merge& merge);
+  void lower_counts(const Merge& merge);
+  void follow_new_pairs(const Merge& merge);
 
   TrainingCorpus<Symbol> corpus_;
   Vocabulary& vocabulary_;
+  const size_t list_budget_;
+  const int threads_;
   std::vector<Merge> merges_;
-  PairCounts counts_;
+  Candidate last_{~uint64_t{0}, 0};  // of the round: pairs that come after it are not followed
+  PairTable<Followed> followed_;
   std::priority_queue<Candidate> queue_;
   WordListArena arena_;
-  std::vector<int> byte_of_;  // by id, for the special tokens and the bytes
-  std::vector<bool> byte_pair_done_ = std::vector<bool>(kBytePairs);
-  std::unordered_map<size_t, std::vector<uint32_t>> byte_pair_lists_;
   std::vector<Neighbour>
       neighbours_;  // [2 * symbol] to the left of the merged pair, [2 * symbol + 1] to its right
   std::vector<uint32_t> touched_;  // those of neighbours_ that the merge has met
@@ -136,114 +150,113 @@ class MergeLearner {
 };
 
 template <typename Symbol>
-MergeLearner<Symbol>::MergeLearner(TrainingCorpus<Symbol> corpus, Vocabulary& vocabulary)
-    : corpus_(std::move(corpus)), vocabulary_(vocabulary), byte_of_(vocabulary.size(), -1) {
-  const auto& ids = vocabulary.byte_ids();
-  for (int byte = 0; byte < 256; ++byte) byte_of_[ids[byte]] = byte;
-  std::vector<Candidate> candidates;
-  for (size_t i = 0; i < kBytePairs; ++i) {
-    if (corpus_.byte_pair_counts[i] == 0) continue;
-    const Pair pair = pair_of(ids[i / 256], ids[i % 256]);
-    counts_[pair] = static_cast<int64_t>(corpus_.byte_pair_counts[i]);
-    candidates.push_back({corpus_.byte_pair_counts[i], pair, nullptr, 0});
-  }
-  queue_ = std::priority_queue<Candidate>({}, std::move(candidates));
-}
-
-template <typename Symbol>
 bool MergeLearner<Symbol>::step() {
-  const auto best = most_frequent();
-  if (!best) return false;
+  auto best = arena_.allocated() > list_budget_ ? std::nullopt : most_frequent();
+  if (!best) {
+    if (!begin_round()) return false;
+    best = most_frequent();
+  }
   const uint32_t left = left_of(best->pair), right = right_of(best->pair);
   const Merge merge{left, right, vocabulary_.add_merged(left, right)};
   merges_.push_back(merge);
   neighbours_.resize(size_t{2} * vocabulary_.size());
-  for (const uint32_t word : words_with(*best)) merge_in_word(word, merge);
-  update_counts(merge);
-  queue_new_pairs(merge);
+  const Followed pair = *followed_.find(best->pair);
+  merge_in_words({pair.words, pair.num_words}, merge);
+  lower_counts(merge);
+  follow_new_pairs(merge);
   for (const uint32_t neighbour : touched_) neighbours_[neighbour] = {};
   touched_.clear();
   new_places_.clear();
   return true;
 }
 
-/// A queued count may be out of date. That is looked at only when it comes to the top:
-/// then it is queued again.
+/// False when no pair is left. The lists get half of the budget, and the pairs that merges make the other
+/// half; the first pair is followed in any case.
+template <typename Symbol>
+bool MergeLearner<Symbol>::begin_round() {
+  followed_ = {};
+  queue_ = {};
+  arena_ = {};
+  const auto pairs = pairs_by_turn();
+  if (pairs.empty()) return false;
+  const uint64_t least = std::max<uint64_t>(pairs.front().count / kRange, 1);
+  last_ = {least, ~Pair{0}};
+  for (const CountedPair& pair : pairs) {
+    if (pair.count < least) break;
+    if (arena_.allocated() > 0 && arena_.allocated() + pair.places > list_budget_ / 2) break;
+    followed_[pair.pair] = {static_cast<int64_t>(pair.count), arena_.allocate(pair.places), 0};
+    queue_.push({pair.count, pair.pair});
+    last_ = {pair.count, pair.pair};
+  }
+  if (queue_.size() == pairs.size() || pairs[queue_.size()].count < least) last_ = {least, ~Pair{0}};
+  list_words();
+  return true;
+}
+
+/// The pairs as they stand, in the order of the queue. Those much rarer than the last round's are left out,
+/// as long as there are others.
+template <typename Symbol>
+std::vector<CountedPair> MergeLearner<Symbol>::pairs_by_turn() const {
+  const bool first_round = merges_.empty();
+  const size_t parts = first_round ? static_cast<size_t>(threads_) : std::max(8, threads_);
+  std::vector<CountedPair> pairs;
+  for (uint64_t least = first_round ? 1 : last_.count;;) {
+    least = std::max<uint64_t>(least / kRange, 1);
+    pairs = corpus_.count_pairs(least, parts, threads_);
+    if (!pairs.empty() || least == 1) break;
+  }
+  std::ranges::sort(pairs, [](const CountedPair& a, const CountedPair& b) {
+    return Candidate{b.count, b.pair} < Candidate{a.count, a.pair};
+  });
+  return pairs;
+}
+
+/// Fills the lists of the pairs that are followed, in one pass over all words.
+template <typename Symbol>
+void MergeLearner<Symbol>::list_words() {
+  const auto parts = static_cast<size_t>(threads_);
+  parallel_for(parts, threads_, [&](size_t part, int) {
+    corpus_.for_each_pair(part, parts, [&](Pair pair, uint32_t word) {
+      Followed* followed = followed_.find(pair);
+      if (!followed) return;
+      const bool known = followed->num_words > 0 && followed->words[followed->num_words - 1] == word;
+      if (!known) followed->words[followed->num_words++] = word;
+    });
+  });
+}
+
+/// A queued count may be out of date. That is looked at only when it comes to the top: then it is queued
+/// again, if its turn is still in this round.
 template <typename Symbol>
 std::optional<Candidate> MergeLearner<Symbol>::most_frequent() {
   while (!queue_.empty()) {
     Candidate top = queue_.top();
     queue_.pop();
-    const auto count = static_cast<uint64_t>(counts_[top.pair]);
+    const auto count = static_cast<uint64_t>(followed_.find(top.pair)->count);
     if (top.count == count) return top;
     top.count = count;
-    if (count > 0) queue_.push(top);
+    if (!(top < last_)) queue_.push(top);
   }
   return std::nullopt;
 }
 
+/// The words are all over the memory, and the list tells early which come next: the time goes into waiting
+/// for them, unless they are loaded ahead.
 template <typename Symbol>
-std::span<const uint32_t> MergeLearner<Symbol>::words_with(const Candidate& candidate) {
-  if (candidate.list) return {candidate.list, candidate.list_size};
-  const size_t pair = byte_pair_of(left_of(candidate.pair), right_of(candidate.pair));
-  if (!byte_pair_lists_.contains(pair)) list_byte_pairs();
-  byte_pair_done_[pair] = true;
-  return byte_pair_lists_.at(pair);
-}
-
-/// kBytePairs for symbols that are more than bytes.
-template <typename Symbol>
-size_t MergeLearner<Symbol>::byte_pair_of(uint32_t left, uint32_t right) const {
-  if (left >= byte_of_.size() || right >= byte_of_.size()) return kBytePairs;
-  return byte_pair(static_cast<uint8_t>(byte_of_[left]), static_cast<uint8_t>(byte_of_[right]));
-}
-
-/// Lists the words of as many pairs of bytes as the budget has room for, in one pass over all words. For most
-/// texts that is all pairs, once. For a large one it saves memory: the many pairs of bytes whose turn never
-/// comes, or comes when they have become rare, hold no list. Only pairs of bytes can wait like that, because
-/// no later merge makes more of them: the list made now has the words that the list made at the beginning
-/// would still lead to.
-template <typename Symbol>
-void MergeLearner<Symbol>::list_byte_pairs() {
-  byte_pair_lists_.clear();
-  std::vector<std::vector<uint32_t>*> list_of(kBytePairs + 1);  // null at kBytePairs
-  size_t total = 0;
-  for (const size_t pair : byte_pairs_by_turn()) {
-    const size_t places = corpus_.byte_pair_places[pair];
-    if (total > 0 && total + places > kListBudget) break;
-    total += places;
-    list_of[pair] = &byte_pair_lists_[pair];
-    list_of[pair]->reserve(places);
+void MergeLearner<Symbol>::merge_in_words(std::span<const uint32_t> list, const Merge& merge) {
+  constexpr size_t kAhead = 16;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i + 2 * kAhead < list.size()) __builtin_prefetch(&corpus_.words[list[i + 2 * kAhead]]);
+    if (i + kAhead < list.size()) __builtin_prefetch(&corpus_.symbols[corpus_.words[list[i + kAhead]].begin]);
+    merge_in_word(list[i], merge);
   }
-  for (uint32_t w = 0; w < corpus_.words.size(); ++w) {
-    const Symbol* symbols = corpus_.symbols.data() + corpus_.words[w].begin;
-    for (uint32_t i = 1; i < corpus_.words[w].size; ++i) {
-      auto* list = list_of[byte_pair_of(symbols[i - 1], symbols[i])];
-      if (list && (list->empty() || list->back() != w)) list->push_back(w);
-    }
-  }
-}
-
-/// The pairs of bytes not merged yet, the most frequent first, as in the queue.
-template <typename Symbol>
-std::vector<size_t> MergeLearner<Symbol>::byte_pairs_by_turn() {
-  std::vector<std::pair<int64_t, Pair>> order;  // minus the count, so that pairs of equal count are ascending
-  for (size_t i = 0; i < kBytePairs; ++i) {
-    if (corpus_.byte_pair_counts[i] == 0 || byte_pair_done_[i]) continue;
-    const Pair pair = pair_of(vocabulary_.byte_ids()[i / 256], vocabulary_.byte_ids()[i % 256]);
-    order.emplace_back(-counts_[pair], pair);
-  }
-  std::ranges::sort(order);
-  std::vector<size_t> pairs;
-  for (const auto& [count, pair] : order) pairs.push_back(byte_pair_of(left_of(pair), right_of(pair)));
-  return pairs;
 }
 
 /// Replaces the pair in one word, from left to right, and takes note of the symbols beside it.
 template <typename Symbol>
 void MergeLearner<Symbol>::merge_in_word(uint32_t index, const Merge& merge) {
   Word& word = corpus_.words[index];
-  Symbol* symbols = corpus_.symbols.data() + word.begin;
+  Symbol* symbols = corpus_.symbols.get() + word.begin;
   uint32_t kept = 0;
   for (uint32_t i = 0; i < word.size; ++kept) {
     const bool is_pair = symbols[i] == merge.left && i + 1 < word.size && symbols[i + 1] == merge.right;
@@ -272,26 +285,30 @@ void MergeLearner<Symbol>::note_neighbour(uint32_t index, uint32_t word) {
 
 /// Beside the merged pair, (x, left) has become (x, result), and (right, x) has become (result, x).
 template <typename Symbol>
-void MergeLearner<Symbol>::update_counts(const Merge& merge) {
+void MergeLearner<Symbol>::lower_counts(const Merge& merge) {
   for (const uint32_t index : touched_) {
     const uint32_t symbol = index / 2;
-    const bool before = index % 2 == 0;
-    const int64_t occurrences = neighbours_[index].occurrences;
-    counts_[before ? pair_of(symbol, merge.left) : pair_of(merge.right, symbol)] -= occurrences;
-    counts_[before ? pair_of(symbol, merge.result) : pair_of(merge.result, symbol)] += occurrences;
+    const Pair pair = index % 2 == 0 ? pair_of(symbol, merge.left) : pair_of(merge.right, symbol);
+    if (Followed* followed = followed_.find(pair)) followed->count -= neighbours_[index].occurrences;
   }
 }
 
 template <typename Symbol>
-void MergeLearner<Symbol>::queue_new_pairs(const Merge& merge) {
+void MergeLearner<Symbol>::follow_new_pairs(const Merge& merge) {
   for (const uint32_t index : touched_) {
-    const uint32_t symbol = index / 2;
-    const Pair pair = index % 2 == 0 ? pair_of(symbol, merge.result) : pair_of(merge.result, symbol);
-    const auto count = static_cast<uint64_t>(counts_[pair]);
-    if (count == 0) continue;  // the next merge to the right took them all
     Neighbour& neighbour = neighbours_[index];
+    const uint32_t symbol = index / 2;
+    const bool before = index % 2 == 0;
+    const Pair pair = before ? pair_of(symbol, merge.result) : pair_of(merge.result, symbol);
+    int64_t count = neighbour.occurrences;
+    // A (result, left) is gone again where the next merge to the right took its left: there, result came
+    // before.
+    if (!before && symbol == merge.left) count -= neighbours_[2 * merge.result].occurrences;
+    const Candidate candidate{static_cast<uint64_t>(count), pair};
+    if (count == 0 || candidate < last_) continue;
     neighbour.list = arena_.allocate(neighbour.words);
-    queue_.push({count, pair, neighbour.list, neighbour.words});
+    followed_[pair] = {count, neighbour.list, neighbour.words};
+    queue_.push(candidate);
   }
   for (const auto& [index, word] : new_places_) {
     Neighbour& neighbour = neighbours_[index];
@@ -300,10 +317,8 @@ void MergeLearner<Symbol>::queue_new_pairs(const Merge& merge) {
 }
 
 template <typename Symbol>
-LearnedBpe learn_merges(std::vector<WordTable> words, Vocabulary vocabulary, uint32_t vocab_size, int threads,
+LearnedBpe learn_merges(MergeLearner<Symbol> learner, Vocabulary& vocabulary, uint32_t vocab_size,
                         const std::function<void(double fraction)>& progress) {
-  MergeLearner<Symbol> learner(TrainingCorpus<Symbol>(std::move(words), vocabulary.byte_ids(), threads),
-                               vocabulary);
   const uint32_t first = vocabulary.size();
   while (vocabulary.size() < vocab_size && learner.step()) {
     progress(static_cast<double>(vocabulary.size() - first) / (vocab_size - first));
@@ -313,8 +328,9 @@ LearnedBpe learn_merges(std::vector<WordTable> words, Vocabulary vocabulary, uin
 
 }  // namespace
 
-LearnedBpe learn_bpe(std::string_view text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
-                     const std::function<void(std::string_view stage, double fraction)>& progress) {
+LearnedBpe learn_bpe(const Text& text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
+                     const std::function<void(std::string_view stage, double fraction)>& progress,
+                     size_t list_budget) {
   const auto stage = [&progress](std::string_view name) {
     return [&progress, name](double fraction) {
       if (progress) progress(name, fraction);
@@ -322,11 +338,12 @@ LearnedBpe learn_bpe(std::string_view text, const SpecialTokens& specials, uint3
   };
   Vocabulary vocabulary(specials);
   auto words = count_words(text, specials, threads, stage("counting words"));
-  const bool fits = vocab_size <= 1 << 16;
-  return fits ? learn_merges<uint16_t>(std::move(words), std::move(vocabulary), vocab_size, threads,
-                                       stage("merging"))
-              : learn_merges<uint32_t>(std::move(words), std::move(vocabulary), vocab_size, threads,
-                                       stage("merging"));
+  const auto learn = [&]<typename Symbol>(Symbol) {
+    TrainingCorpus<Symbol> corpus(std::move(words), vocabulary.byte_ids(), threads);
+    return learn_merges(MergeLearner<Symbol>(std::move(corpus), vocabulary, list_budget, threads), vocabulary,
+                        vocab_size, stage("merging"));
+  };
+  return vocab_size <= 1 << 16 ? learn(uint16_t{}) : learn(uint32_t{});
 }
 
 }  // namespace hipgpt

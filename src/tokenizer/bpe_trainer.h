@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text.h"
 #include "tokenizer/merge.h"
 #include "tokenizer/special_tokens.h"
 
@@ -17,8 +18,13 @@ struct LearnedBpe {
   std::vector<Merge> merges;           // in the order of their rank
 };
 
-/// `specials` have the ids 0, 1, ... in order. vocab_size counts them and the 256 bytes.
-LearnedBpe learn_bpe(std::string_view text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
-                     const std::function<void(std::string_view stage, double fraction)>& progress);
+/// Word indices that the lists of pairs hold at a time: 512 MiB.
+constexpr size_t kListBudget = size_t{1} << 27;
+
+/// `specials` have the ids 0, 1, ... in order. vocab_size counts them and the 256 bytes. What is learned does
+/// not depend on list_budget, which is memory against time.
+LearnedBpe learn_bpe(const Text& text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
+                     const std::function<void(std::string_view stage, double fraction)>& progress,
+                     size_t list_budget = kListBudget);
 
 }  // namespace hipgpt

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <exception>
 #include <mutex>
@@ -40,6 +41,46 @@ void parallel_for(size_t jobs, int threads, Body&& body) {
     const int needed = static_cast<int>(std::min(jobs, static_cast<size_t>(threads)));
     for (int thread = 1; thread < needed; ++thread) others.emplace_back(work, thread);
     work(0);
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+/// A stream of jobs: take(job) makes the next one, or says by false that there is none, work(job, thread)
+/// does it, and finish(job) ends it. take() and finish() are called by one thread at a time, finish() in the
+/// order in which the jobs were taken. A thread holds one job, so memory does not grow with their number. An
+/// exception stops all, and is rethrown here.
+template <typename Job, typename Take, typename Work, typename Finish>
+void parallel_in_order(int threads, Take&& take, Work&& work, Finish&& finish) {
+  std::mutex mutex;
+  std::condition_variable finished_one;
+  size_t taken = 0, finished = 0;
+  std::exception_ptr failure;
+  const auto run = [&](int thread) {
+    try {
+      Job job;
+      while (true) {
+        std::unique_lock lock(mutex);
+        if (failure || !take(job)) return;
+        const size_t number = taken++;
+        lock.unlock();
+        work(job, thread);
+        lock.lock();
+        finished_one.wait(lock, [&] { return failure || finished == number; });
+        if (failure) return;
+        finish(job);
+        ++finished;
+        finished_one.notify_all();
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+      finished_one.notify_all();
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (int thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
+    run(0);
   }
   if (failure) std::rethrow_exception(failure);
 }

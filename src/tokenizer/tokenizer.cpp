@@ -7,15 +7,14 @@
 #include "tokenizer/parallel.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tables.h"
+#include "tokenizer/text_pieces.h"
 #include "tokenizer/word_encoder.h"
 
 namespace hipgpt {
 namespace {
 
-/// A piece for one thread: long enough to fill a word cache, short enough that all pieces in
-/// flight stay small.
+/// Long enough to fill a word cache, short enough that all pieces in flight stay small.
 constexpr size_t kPieceBytes = size_t{1} << 19;
-constexpr size_t kPiecesPerThread = 4;
 
 SpecialTokens number_specials(const std::vector<std::string>& texts) {
   std::vector<SpecialTokens::Token> tokens;
@@ -30,21 +29,24 @@ void encode_with_specials(std::string_view text, const SpecialTokens& specials, 
       [&](int32_t id) { ids.push_back(id); });
 }
 
-/// Takes a piece off the front of `text`, cut where the whole text's ids are those of its pieces. A text
+/// The size of a piece at the front of `text`, cut where the whole text's ids are those of its pieces. A text
 /// without such places, say one long word, comes in one piece.
-std::string_view take_piece(std::string_view& text, const SpecialTokens& specials) {
+size_t cut_safely(std::string_view text, const SpecialTokens& specials) {
   size_t end = next_safe_cut(text, kPieceBytes);
   while (end < text.size() && specials.straddles(text, end)) end = next_safe_cut(text, end);
-  const std::string_view piece = text.substr(0, end);
-  text.remove_prefix(end);
-  return piece;
+  return end;
 }
+
+struct EncodingJob {
+  TextPiece piece;
+  std::vector<int32_t> ids;
+};
 
 }  // namespace
 
 Tokenizer::Tokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
 
-Tokenizer Tokenizer::train(std::string_view text, const TrainOptions& options) {
+Tokenizer Tokenizer::train(const Text& text, const TrainOptions& options) {
   const auto specials = number_specials(options.special_tokens);
   const size_t least = 256 + specials.tokens().size();
   if (options.vocab_size < 0 || static_cast<size_t>(options.vocab_size) < least) {
@@ -71,23 +73,30 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool allow_special
   return ids;
 }
 
-void Tokenizer::encode(std::string_view text, int threads, const IdSink& sink,
-                       const Progress& progress) const {
-  threads = thread_count(threads);
-  const auto total = static_cast<double>(text.size());
-  std::vector<WordEncoder> encoders(threads, {tables_->merge_table, tables_->byte_ids, text.size()});
-  std::vector<std::vector<int32_t>> ids(kPiecesPerThread * threads);
-  std::vector<std::string_view> pieces;
-  while (!text.empty()) {
-    pieces.clear();
-    while (pieces.size() < ids.size() && !text.empty()) pieces.push_back(take_piece(text, tables_->specials));
-    parallel_for(pieces.size(), threads, [&](size_t piece, int thread) {
-      ids[piece].clear();
-      encode_with_specials(pieces[piece], tables_->specials, encoders[thread], ids[piece]);
-    });
-    for (size_t piece = 0; piece < pieces.size(); ++piece) sink(ids[piece]);
-    if (progress) progress(1 - static_cast<double>(text.size()) / total);
+void Tokenizer::encode(const Text& text, int threads, const IdSink& sink, const Progress& progress) const {
+  const SpecialTokens& specials = tables_->specials;
+  const auto end_of_text = specials.id_of(kEndOfText);
+  if (text.num_documents() > 1 && !end_of_text) {
+    throw Error(fmt::format("the tokenizer has no {}, which separates the {} documents of the text",
+                            kEndOfText, text.num_documents()));
   }
+  threads = thread_count(threads);
+  std::vector<WordEncoder> encoders(threads, {tables_->merge_table, tables_->byte_ids, text.bytes()});
+  TextPieces pieces(text, [&](std::string_view bytes) { return cut_safely(bytes, specials); });
+  const auto encode_piece = [&](EncodingJob& job, int thread) {
+    job.ids.clear();
+    if (job.piece.after_document) job.ids.push_back(*end_of_text);
+    encode_with_specials(job.piece.bytes, specials, encoders[thread], job.ids);
+  };
+  uint64_t done = 0;
+  const auto finish = [&](const EncodingJob& job) {
+    sink(job.ids);
+    job.piece.forget();
+    done += job.piece.bytes.size();
+    if (progress) progress(static_cast<double>(done) / static_cast<double>(text.bytes()));
+  };
+  parallel_in_order<EncodingJob>(
+      threads, [&](EncodingJob& job) { return pieces.next(job.piece); }, encode_piece, finish);
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {

@@ -12,6 +12,9 @@
 #include "util/mapped_file.h"
 
 namespace hipgpt {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 using Json = nlohmann::json;
@@ -252,8 +255,19 @@ constexpr const char* kByteLevel =
 }  // namespace
 
 Tokenizer Tokenizer::load(const std::string& path) {
+  if (fs::is_directory(path)) return load_folder(path);
   const MappedFile file(path, MappedFile::Access::kSequential);
   return from_json(file.text(), path);
+}
+
+Tokenizer Tokenizer::load_folder(const fs::path& folder) {
+  if (fs::exists(folder / "tokenizer.json")) return load((folder / "tokenizer.json").string());
+  for (const auto& [vocab, merges] : {std::pair{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}}) {
+    if (fs::exists(folder / vocab))
+      return from_gpt2_files((folder / vocab).string(), (folder / merges).string());
+  }
+  throw Error(fmt::format("{}: is a folder without a tokenizer.json, or a vocab.json and merges.txt",
+                          folder.string()));
 }
 
 Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_for_errors) {

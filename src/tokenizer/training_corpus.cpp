@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <mutex>
 
 #include "error.h"
 #include "tokenizer/parallel.h"
@@ -19,11 +20,11 @@ std::vector<Extent> lay_out(const std::vector<WordTable>& tables) {
   std::vector<Extent> begins(tables.size() + 1);
   for (size_t i = 0; i < tables.size(); ++i) {
     begins[i + 1] = begins[i];
-    for (const CountedWord& word : tables[i].words()) {
-      if (word.size < 2) continue;
+    tables[i].for_each([&](std::string_view word, uint64_t) {
+      if (word.size() < 2) return;
       begins[i + 1].words += 1;
-      begins[i + 1].symbols += word.size;
-    }
+      begins[i + 1].symbols += word.size();
+    });
   }
   if (begins.back().symbols > std::numeric_limits<uint32_t>::max()) {
     throw Error(
@@ -33,51 +34,49 @@ std::vector<Extent> lay_out(const std::vector<WordTable>& tables) {
   return begins;
 }
 
-struct BytePairTallies {
-  std::vector<uint64_t> counts = std::vector<uint64_t>(kBytePairs);
-  std::vector<uint32_t> places = std::vector<uint32_t>(kBytePairs);
-
-  void add(const CountedWord& word) {
-    for (uint32_t i = 1; i < word.size; ++i) {
-      const size_t pair =
-          byte_pair(static_cast<uint8_t>(word.data[i - 1]), static_cast<uint8_t>(word.data[i]));
-      counts[pair] += word.count;
-      ++places[pair];
-    }
-  }
-};
-
-template <typename T>
-void add_to(std::vector<T>& sum, const std::vector<T>& terms) {
-  for (size_t i = 0; i < sum.size(); ++i) sum[i] += terms[i];
-}
-
 }  // namespace
 
+/// The arrays are not filled with zeros, so that they take memory only as the tables give it back.
 template <typename Symbol>
 TrainingCorpus<Symbol>::TrainingCorpus(std::vector<WordTable> tables,
-                                       const std::array<uint32_t, 256>& byte_ids, int threads)
-    : byte_pair_counts(kBytePairs), byte_pair_places(kBytePairs) {
+                                       const std::array<uint32_t, 256>& byte_ids, int threads) {
   const auto begins = lay_out(tables);
-  words.resize(begins.back().words);
-  symbols.resize(begins.back().symbols);
-  std::vector<BytePairTallies> tallies(threads);
-  parallel_for(tables.size(), threads, [&](size_t table, int thread) {
+  symbols = std::make_unique_for_overwrite<Symbol[]>(begins.back().symbols);
+  word_memory_ = std::make_unique_for_overwrite<Word[]>(begins.back().words);
+  words = {word_memory_.get(), begins.back().words};
+  parallel_for(tables.size(), threads, [&](size_t table, int) {
     Word* out = words.data() + begins[table].words;
     size_t at = begins[table].symbols;
-    for (const CountedWord& word : tables[table].words()) {
-      if (word.size < 2) continue;
-      *out++ = {static_cast<uint32_t>(at), word.size, word.count};
-      for (const char byte : word.bytes())
-        symbols[at++] = static_cast<Symbol>(byte_ids[static_cast<uint8_t>(byte)]);
-      tallies[thread].add(word);
-    }
+    tables[table].for_each([&](std::string_view word, uint64_t count) {
+      if (word.size() < 2) return;
+      *out++ = {static_cast<uint32_t>(at), static_cast<uint32_t>(word.size()), count};
+      for (const char byte : word) symbols[at++] = static_cast<Symbol>(byte_ids[static_cast<uint8_t>(byte)]);
+    });
     tables[table] = WordTable();
   });
-  for (const BytePairTallies& tally : tallies) {
-    add_to(byte_pair_counts, tally.counts);
-    add_to(byte_pair_places, tally.places);
-  }
+}
+
+template <typename Symbol>
+std::vector<CountedPair> TrainingCorpus<Symbol>::count_pairs(uint64_t least, size_t parts,
+                                                             int threads) const {
+  struct Tally {
+    uint64_t count, places;
+  };
+  std::vector<CountedPair> pairs;
+  std::mutex lock;
+  parallel_for(parts, threads, [&](size_t part, int) {
+    PairTable<Tally> tallies;
+    for_each_pair(part, parts, [&](Pair pair, uint32_t word) {
+      Tally& tally = tallies[pair];
+      tally.count += words[word].count;
+      ++tally.places;
+    });
+    const std::lock_guard guard(lock);
+    tallies.for_each([&](Pair pair, const Tally& tally) {
+      if (tally.count >= least) pairs.push_back({pair, tally.count, tally.places});
+    });
+  });
+  return pairs;
 }
 
 template struct TrainingCorpus<uint16_t>;

@@ -49,14 +49,14 @@ void WordEncoder::encode(std::string_view text, std::vector<int32_t>& ids) {
     const size_t end = word_end(text, begin);
     const std::string_view word = text.substr(begin, end - begin);
     begin = end;
-    if (word.size() > WordCache::kMaxWord) {
+    if (word.size() > ShortWord::kMaxBytes) {
       batch.flush();
       encode_word(word, ids);
       continue;
     }
-    const auto key = WordCache::key_of(word, text_end);
+    const auto key = ShortWord::of(word, text_end);
     auto& cached = cache_.slot_of(key);
-    if (cached.key == key) {
+    if (cached.word == key) {
       batch.append(cached);
     } else {
       batch.flush();
@@ -66,13 +66,13 @@ void WordEncoder::encode(std::string_view text, std::vector<int32_t>& ids) {
   batch.flush();
 }
 
-void WordEncoder::encode_new_word(std::string_view word, const WordCache::Key& key, WordCache::Entry& slot,
+void WordEncoder::encode_new_word(std::string_view word, const ShortWord& key, WordCache::Entry& slot,
                                   std::vector<int32_t>& ids) {
   const size_t first = ids.size();
   encode_word(word, ids);
   const size_t count = ids.size() - first;
   if (count > slot.ids.size()) return;
-  slot.key = key;
+  slot.word = key;
   slot.id_count = static_cast<uint32_t>(count);
   std::copy(ids.begin() + static_cast<ptrdiff_t>(first), ids.end(), slot.ids.begin());
 }

@@ -26,7 +26,7 @@ class WordEncoder {
     uint32_t id, previous, next;
   };
 
-  void encode_new_word(std::string_view word, const WordCache::Key& key, WordCache::Entry& slot,
+  void encode_new_word(std::string_view word, const ShortWord& key, WordCache::Entry& slot,
                        std::vector<int32_t>& ids);
   void encode_word(std::string_view word, std::vector<int32_t>& ids);
   void merge_short(std::string_view word, std::vector<int32_t>& ids);

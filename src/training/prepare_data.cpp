@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <chrono>
 #include <filesystem>
+#include <memory>
 
-#include "data_loader.h"
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "error.h"
 
 namespace hipgpt {
@@ -15,7 +19,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kDefaultVocabSize = 5000;
-constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 using Clock = std::chrono::steady_clock;
 
@@ -23,31 +26,37 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-MappedFile open_text(const std::string& path) {
-  if (!fs::exists(path)) {
-    throw Error(fmt::format("--data-path {}: no such file (./scripts/download_data.sh gets a text)", path));
-  }
-  MappedFile file(path, MappedFile::Access::kSequential);
-  if (file.text().empty()) throw Error(fmt::format("--data-path {}: is empty; training needs text", path));
-  return file;
-}
-
 }  // namespace
+
+struct PreparedData::Encoded {
+  TokenShards ready;
+  std::unique_ptr<TokenFileWriter> writer;  // null: `ready` is what is wanted
+  std::string path;
+  size_t count = 0;
+};
 
 PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenTokenizer>& given,
                            const RunFolder& folder, ProgressLine& progress)
     : run_(run),
       folder_(folder),
       progress_(progress),
-      text_(open_text(run.data_path)),
-      text_hash_(text_hash(text_.text())),
-      tokenizer_path_(folder.tokenizer()),
-      existing_tokens_(open_tokens()) {
+      memory_(folder.file_memory()),
+      train_("--data-path", run.data_paths),
+      tokenizer_path_(folder.tokenizer()) {
+  if (!run.val_data_paths.empty()) val_.emplace("--val-data-path", run.val_data_paths);
+  if (train_.is_text()) existing_tokens_ = open_tokens(folder.tokens());
   if (given) {
     take(*given);
+  } else if (!train_.is_text()) {
+    throw Error(
+        fmt::format("--data-path: {} is a token file of llm.c, which does not hold its vocabulary; "
+                    "name the tokenizer that made it with --tokenizer",
+                    train_.name()));
   } else if (!keep_existing_tokenizer()) {
     train_tokenizer();
   }
+  check_end_of_text(train_);
+  if (val_) check_end_of_text(*val_);
 }
 
 void PreparedData::take(const GivenTokenizer& given) {
@@ -55,13 +64,13 @@ void PreparedData::take(const GivenTokenizer& given) {
   tokenizer_ = given.tokenizer;
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
     throw Error(
-        fmt::format("--vocab-size {}: the model goes with {}, which has {} tokens; leave the flag away",
-                    *run_.vocab_size, tokenizer_path_, tokenizer_->vocab_size()));
+        fmt::format("--vocab-size {}: the run takes the tokenizer of {}, which has {} tokens; leave the "
+                    "flag away",
+                    *run_.vocab_size, given.path, tokenizer_->vocab_size()));
   }
   std::error_code ignored;
-  unsaved_ = !fs::equivalent(tokenizer_path_, folder_.tokenizer(), ignored);
-  progress_.print(
-      fmt::format("tokenizer  {}: {} tokens", tokenizer_path_, grouped(tokenizer_->vocab_size())));
+  unsaved_ = !fs::equivalent(given.path, folder_.tokenizer(), ignored);
+  progress_.print(fmt::format("tokenizer  {}: {} tokens", given.path, grouped(tokenizer_->vocab_size())));
 }
 
 bool PreparedData::keep_existing_tokenizer() {
@@ -72,7 +81,7 @@ bool PreparedData::keep_existing_tokenizer() {
     throw Error(fmt::format("{} (--reset trains a new one)", error.what()));
   }
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) return false;
-  if (existing_tokens_ && !existing_tokens_->matches(tokenizer_->hash(), text_hash_)) return false;
+  if (existing_tokens_ && !existing_tokens_->matches(tokenizer_->hash(), train_.hash(memory_))) return false;
   progress_.print(fmt::format("tokenizer  {}: {} tokens (kept; --reset trains a new one)", tokenizer_path_,
                               grouped(tokenizer_->vocab_size())));
   return true;
@@ -83,8 +92,8 @@ void PreparedData::train_tokenizer() {
   Tokenizer::TrainOptions options;
   options.vocab_size = run_.vocab_size.value_or(kDefaultVocabSize);
   options.threads = run_.threads;
-  // The separator of documents becomes a token of its own where a text uses it.
-  if (text_.text().find(kEndOfText) != std::string_view::npos) {
+  train_.hash(memory_);  // reads the text, which tells the next line too
+  if (train_.needs_end_of_text()) {
     options.special_tokens = {std::string(kEndOfText)};
     if (options.vocab_size < 257) {
       throw Error(fmt::format("--vocab-size {}: the text has {}, so at least 257 are needed",
@@ -94,51 +103,105 @@ void PreparedData::train_tokenizer() {
   options.progress = [&](std::string_view stage, double fraction) {
     progress_.show(fmt::format("tokenizer: {} {:3.0f} %", stage, 100.0 * fraction));
   };
-  tokenizer_ = Tokenizer::train(text_.text(), options);
+  tokenizer_ = Tokenizer::train(train_.text(), options);
   unsaved_ = true;
   progress_.print(fmt::format("tokenizer  {} tokens learned from {} in {:.1f} s",
-                              grouped(tokenizer_->vocab_size()), run_.data_path, seconds_since(start)));
+                              grouped(tokenizer_->vocab_size()), train_.name(), seconds_since(start)));
 }
 
-/// tokens.bin if it is there and sound; a damaged one is said and made again, for it can be.
-std::optional<TokenFile> PreparedData::open_tokens() const {
-  if (run_.reset || !fs::exists(folder_.tokens())) return std::nullopt;
+void PreparedData::check_end_of_text(DataSource& source) const {
+  if (!source.is_text() || source.text().num_documents() == 1 || tokenizer_->special_token(kEndOfText))
+    return;
+  throw Error(fmt::format(
+      "{}: has no {} to stand between the documents of {}; use another --tokenizer, or --reset to "
+      "train one",
+      tokenizer_path_, kEndOfText, source.name()));
+}
+
+/// A file of tokens if it is there and sound; a damaged one is said and made again, for it can be. A large
+/// one is checked from end to end once, and then only if somebody has touched it.
+std::optional<TokenFile> PreparedData::open_tokens(const std::string& path) {
+  if (run_.reset || !fs::exists(path)) return std::nullopt;
   try {
-    return TokenFile::open(folder_.tokens());
+    const FileStamp stamp({path});
+    if (const auto checksum = memory_.recall(stamp)) {
+      TokenFile file = TokenFile::open(path, TokenFile::Check::kHeader);
+      if (file.header_checksum() == *checksum) return file;
+    }
+    TokenFile file = TokenFile::open(path);
+    memory_.remember(stamp, file.header_checksum());
+    return file;
   } catch (const Error& error) {
     progress_.print(fmt::format("{}: making it again", error.what()));
     return std::nullopt;
   }
 }
 
-TokenFile PreparedData::tokens(int seq_len) {
-  if (!existing_tokens_ || !existing_tokens_->matches(tokenizer_->hash(), text_hash_)) {
-    write_tokens(seq_len);
-    return TokenFile::open(folder_.tokens());
+TrainingTokens PreparedData::tokens(int seq_len) {
+  Encoded train = encode(train_, folder_.tokens(), existing_tokens_);
+  const DataSplit split = split_tokens(train.count, val_ ? 0.0 : run_.val_fraction, seq_len);
+  TrainingTokens result;
+  if (val_) {
+    Encoded val = encode(*val_, folder_.val_tokens(),
+                         val_->is_text() ? open_tokens(folder_.val_tokens()) : std::nullopt);
+    const size_t count = val.count;
+    if (count <= static_cast<size_t>(seq_len)) {
+      throw Error(
+          fmt::format("--val-data-path has {} tokens; --seq {} needs at least {}: use a longer text or a "
+                      "smaller --seq",
+                      count, seq_len, seq_len + 1));
+    }
+    result.val = {put_in_place(std::move(val)), 0, count};
   }
-  progress_.print(fmt::format("tokens     {}: {} tokens", folder_.tokens(),
-                              grouped(static_cast<long long>(existing_tokens_->size()))));
-  return *existing_tokens_;
+  result.train = {put_in_place(std::move(train)), split.train_begin, split.train_end};
+  if (!val_ && run_.val_fraction > 0.0) result.val = {result.train.tokens, split.val_begin, split.val_end};
+  memory_.save();
+  return result;
 }
 
-void PreparedData::write_tokens(int seq_len) {
+PreparedData::Encoded PreparedData::encode(DataSource& source, const std::string& path,
+                                           std::optional<TokenFile> existing) {
+  const auto vocab_size = static_cast<uint64_t>(tokenizer_->vocab_size());
+  Encoded result;
+  result.path = path;
+  if (!source.is_text()) result.ready = source.shards(vocab_size);
+  if (existing && existing->matches(tokenizer_->hash(), source.hash(memory_)))
+    result.ready = std::move(*existing);
+  result.count = result.ready.size();
+  if (!source.is_text() || result.count > 0) {
+    progress_.print(fmt::format("tokens     {}: {} tokens", source.is_text() ? path : source.name(),
+                                grouped(static_cast<long long>(result.count))));
+    return result;
+  }
   const auto start = Clock::now();
-  const size_t bytes = text_.text().size();
-  TokenFileWriter writer(folder_.tokens(), static_cast<uint64_t>(tokenizer_->vocab_size()),
-                         tokenizer_->hash(), text_hash_, bytes);
-  size_t count = 0;
+  const uint64_t bytes = source.text().bytes();
+  result.writer =
+      std::make_unique<TokenFileWriter>(path, vocab_size, tokenizer_->hash(), source.hash(memory_), bytes);
   tokenizer_->encode(
-      text_.text(), run_.threads,
+      source.text(), run_.threads,
       [&](std::span<const int32_t> ids) {
-        writer.append(ids);
-        count += ids.size();
+        result.writer->append(ids);
+        result.count += ids.size();
       },
       [&](double fraction) { progress_.show(fmt::format("tokens: {:3.0f} %", 100.0 * fraction)); });
-  split_tokens(count, run_.val_fraction, seq_len);  // an Error if there are too few
-  writer.commit();
-  progress_.print(fmt::format("tokens     {}: {} tokens, {:.2f} bytes each, in {:.1f} s", folder_.tokens(),
-                              grouped(static_cast<long long>(count)),
-                              static_cast<double>(bytes) / static_cast<double>(count), seconds_since(start)));
+  progress_.print(fmt::format("tokens     {}: {} tokens, {:.2f} bytes each, in {:.1f} s", path,
+                              grouped(static_cast<long long>(result.count)),
+                              static_cast<double>(bytes) / static_cast<double>(result.count),
+                              seconds_since(start)));
+  return result;
+}
+
+TokenShards PreparedData::put_in_place(Encoded encoded) const {
+  if (!encoded.writer) return encoded.ready;
+  encoded.writer->commit();
+  // It was checked as it was written.
+  return TokenFile::open(encoded.path, TokenFile::Check::kHeader);
+}
+
+uint64_t PreparedData::data_hash() {
+  const uint64_t parts[] = {train_.hash(memory_), val_ ? val_->hash(memory_) : 0,
+                            val_ ? 0 : std::bit_cast<uint64_t>(run_.val_fraction)};
+  return XXH3_64bits(parts, sizeof parts);
 }
 
 }  // namespace hipgpt

@@ -36,13 +36,26 @@ struct Start {
 };
 
 std::optional<Start> find_start(const TrainingRun& run, const std::optional<SavedTraining>& saved) {
-  if (saved) return Start{saved->checkpoint.weights(), {saved->tokenizer, saved->tokenizer_path}};
+  if (saved) {
+    if (!run.tokenizer.empty()) {
+      saved->checkpoint.check_tokenizer(Tokenizer::load(run.tokenizer).hash(), run.tokenizer);
+    }
+    return Start{saved->checkpoint.weights(), {saved->tokenizer, saved->tokenizer_path}};
+  }
   if (run.init_from.empty()) {
     run.model.over(ModelConfig{}).validate();  // before a tokenizer is learned
     return std::nullopt;
   }
-  HuggingFaceModel model = HuggingFaceModel::open(run.init_from);
-  return Start{std::move(model.weights), {std::move(model.tokenizer), run.init_from}};
+  HuggingFaceModel model = HuggingFaceModel::open(run.init_from, run.tokenizer);
+  return Start{std::move(model.weights),
+               {std::move(model.tokenizer), run.tokenizer.empty() ? run.init_from : run.tokenizer}};
+}
+
+std::optional<PreparedData::GivenTokenizer> given_tokenizer(const TrainingRun& run,
+                                                            const std::optional<Start>& start) {
+  if (start) return start->tokenizer;
+  if (run.tokenizer.empty()) return std::nullopt;
+  return PreparedData::GivenTokenizer{Tokenizer::load(run.tokenizer), run.tokenizer};
 }
 
 std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional<Start>& start,
@@ -77,7 +90,7 @@ std::string describe(const GPTModel& model) {
 }
 
 /// That the saved run, its text and this one can be one run.
-void check_continuation(const TrainingRun& run, const SavedTraining& saved, uint64_t data_hash,
+void check_continuation(const TrainingRun& run, const SavedTraining& saved, PreparedData& data,
                         ProgressLine& progress) {
   if (!saved.optimizer) {
     progress.print(fmt::format("continues from the weights of {}, with a new optimizer (there is no {})",
@@ -89,11 +102,11 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, uint
     throw Error(fmt::format("{} has {} steps behind it already: --steps must be larger",
                             saved.checkpoint.path(), info.step));
   }
-  const bool same_text = info.data_hash == data_hash;
+  const bool same_text = info.data_hash == data.data_hash();
   if (run.resume && !same_text) {
     throw Error(
         fmt::format("--resume: {} was trained on another text than {}: --ckpt {} goes on with a new text",
-                    saved.checkpoint.path(), run.data_path, saved.checkpoint.path()));
+                    saved.checkpoint.path(), data.data_name(), saved.checkpoint.path()));
   }
   progress.print(fmt::format("continues from {} after step {}{}", saved.checkpoint.path(), info.step,
                              same_text ? "" : ", on another text"));
@@ -128,11 +141,11 @@ int run_training(const TrainingRun& run) {
 
   // All that can be wrong is found before anything is written.
   const std::optional<Start> start = find_start(run, saved);
-  PreparedData data(run, start ? std::optional(start->tokenizer) : std::nullopt, folder, progress);
+  PreparedData data(run, given_tokenizer(run, start), folder, progress);
   const auto model = make_model(run, start, data.tokenizer().vocab_size(), *device);
-  if (saved) check_continuation(run, *saved, data.data_hash(), progress);
+  if (saved) check_continuation(run, *saved, data, progress);
   folder.create();
-  const TokenFile tokens = data.tokens(model->config().max_seq_len);
+  const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
   progress.print("device     " + device->description());
   if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);

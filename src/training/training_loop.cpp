@@ -19,7 +19,7 @@ nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model,
   return {{"run",
            {{"version", HIPGPT_VERSION},
             {"device", device.description()},
-            {"data", run.data_path},
+            {"data", run.data_paths},
             {"parameters", model.layout().num_elements},
             {"vocab_size", c.vocab_size},
             {"seq", c.max_seq_len},
@@ -54,20 +54,21 @@ bool stop_asked() {
 }  // namespace
 
 TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model,
-                           const TokenFile& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress)
+                           const TrainingTokens& tokens, CheckpointWriter::Run saved_with,
+                           ProgressLine& progress)
     : run_(run),
       folder_(folder),
       model_(model),
       progress_(progress),
-      split_(split_tokens(tokens.size(), run.val_fraction, model.config().max_seq_len)),
-      train_data_(tokens, split_.train_begin, split_.train_end, run.training.batch,
-                  model.config().max_seq_len, run.training.seed),
+      train_data_(loader(tokens.train)),
       trainer_(model, train_data_, run.training),
       writer_(folder, model.device(), model.layout(), std::move(saved_with)) {
-  if (run.val_fraction > 0.0) {
-    val_data_.emplace(tokens, split_.val_begin, split_.val_end, run.training.batch,
-                      model.config().max_seq_len, run.training.seed);
-  }
+  if (tokens.val) val_data_ = loader(*tokens.val);
+}
+
+DataLoader TrainingLoop::loader(const TokenPart& part) const {
+  return {part.tokens,       part.begin, part.end, run_.training.batch, model_.config().max_seq_len,
+          run_.training.seed};
 }
 
 void TrainingLoop::resume(const OptimizerFile& optimizer) {

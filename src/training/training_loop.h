@@ -12,6 +12,7 @@
 #include "trainer.h"
 #include "training/checkpoint_writer.h"
 #include "training/metrics_file.h"
+#include "training/prepare_data.h"
 #include "training/progress_line.h"
 
 namespace hipgpt {
@@ -19,7 +20,7 @@ namespace hipgpt {
 /// Trains, evaluates, saves and reports.
 class TrainingLoop {
  public:
-  TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const TokenFile& tokens,
+  TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const TrainingTokens& tokens,
                CheckpointWriter::Run saved_with, ProgressLine& progress);
 
   /// Takes over moments and step.
@@ -33,6 +34,7 @@ class TrainingLoop {
  private:
   using Clock = std::chrono::steady_clock;
 
+  DataLoader loader(const TokenPart& part) const;
   void check_that_checkpoints_can_be_written() const;
   template <typename F>
   void unless_not_finite(const F& f);
@@ -50,7 +52,6 @@ class TrainingLoop {
   const RunFolder& folder_;
   GPTModel& model_;
   ProgressLine& progress_;
-  DataSplit split_;
   DataLoader train_data_;
   std::optional<DataLoader> val_data_;
   Trainer trainer_;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 #include <utility>
 
@@ -74,6 +75,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 void MappedFile::advise(Access access) const {
   // Advice may be ignored, so a failure is none of ours.
   if (data_ != nullptr) ::madvise(data_, size_, access == Access::kRandom ? MADV_RANDOM : MADV_SEQUENTIAL);
+}
+
+void MappedFile::forget(std::string_view part) const {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  // The page that the part begins on goes with it, as what lies before was read earlier; its last does not.
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 }  // namespace hipgpt

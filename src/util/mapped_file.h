@@ -27,6 +27,9 @@ class MappedFile {
 
   void advise(Access access) const;
 
+  /// Lets go of the memory of a part that was read: it is in use no longer, and is read again when touched.
+  void forget(std::string_view part) const;
+
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
   std::string_view text() const { return {static_cast<const char*>(data_), size_}; }
 

@@ -146,11 +146,6 @@ TEST_F(TokenFileTest, KnowsWhereItCameFrom) {
   EXPECT_FALSE(file.matches(0x1111, 0x2223));
 }
 
-TEST_F(TokenFileTest, TextHashIsXxh3) {
-  EXPECT_EQ(text_hash(""), 0x2d06800538d394c2u);  // published with XXH3
-  EXPECT_NE(text_hash("To be"), text_hash("To bf"));
-}
-
 TEST_F(TokenFileTest, CopyStaysWithinTheFile) {
   write_tokens(path("t"), 300, std::vector<int32_t>{10, 11, 12});
   const TokenFile file = TokenFile::open(path("t"));
@@ -196,6 +191,27 @@ TEST_F(DamagedTokenFileTest, EveryFlippedBitIsNoticed) {
                                                 : "checksum of the tokens";
     EXPECT_TRUE(says(error_with(bytes), expected)) << "bit " << bit % 8 << " of byte " << at;
   }
+}
+
+/// A file that was checked before is opened without a look at its tokens: the ids are checked as they are
+/// read.
+TEST_F(DamagedTokenFileTest, WithoutTheCheckNoIdOutsideTheVocabularyComesThrough) {
+  int refused = 0;
+  for (size_t bit = 8 * kHeaderBytes; bit < 8 * good_.size(); ++bit) {
+    std::string bytes = good_;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    write_all(path("bad"), bytes);
+    const TokenFile file = TokenFile::open(path("bad"), TokenFile::Check::kHeader);
+    std::vector<int32_t> tokens(file.size());
+    const std::string error = error_of([&] { file.copy(0, tokens.size(), tokens.data()); });
+    if (error.empty()) {
+      for (const int32_t token : tokens) EXPECT_LT(token, 300);
+    } else {
+      EXPECT_TRUE(says(error, "outside the vocabulary of 300"));
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0);
 }
 
 TEST_F(DamagedTokenFileTest, EveryTruncationIsNoticed) {

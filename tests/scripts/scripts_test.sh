@@ -70,6 +70,13 @@ for form in "--data-path=my book.txt" "--data-path|my book.txt"; do
 done
 ok "run_train.sh --data-path from another folder"
 
+mkdir "$work/elsewhere/books" && cp "$work/elsewhere/my book.txt" "$work/elsewhere/books/1.txt"
+run env -C "$work/elsewhere" "$PWD/scripts/run_train.sh" --data-path books "my b*" --val_data_path='*.txt' --steps 3
+expect_status 0
+expect_output "<--data-path> <$work/elsewhere/books> <$work/elsewhere/my b*> <--val_data_path=$work/elsewhere/*.txt> <--steps> <3>"
+expect_output "generate: <--prompt> <The>"
+ok "run_train.sh with folders and patterns from another folder"
+
 TRAIN_STATUS=7 run scripts/run_train.sh
 expect_status 7 && reject_output "generate:"
 ok "the exit status of train_gpt"

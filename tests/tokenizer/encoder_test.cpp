@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 #include "error.h"
 #include "fixtures.h"
@@ -160,6 +164,78 @@ TEST(Encoder, StreamsInPiecesAndTellsHowFarItIs) {
 
 TEST(Encoder, ASinkMayThrow) {
   EXPECT_THROW(multiscript_tokenizer().encode("text", 2, [](auto) { throw Error("full"); }), Error);
+}
+
+/// Files of documents, removed at the end.
+class DocumentFiles {
+ public:
+  explicit DocumentFiles(const std::vector<std::string>& documents) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "hipgpt-test-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw Error("no temporary folder");
+    folder_ = pattern;
+    for (const std::string& document : documents) {
+      paths.push_back((folder_ / std::to_string(paths.size())).string());
+      std::ofstream(paths.back(), std::ios::binary) << document;
+    }
+  }
+  ~DocumentFiles() { std::filesystem::remove_all(folder_); }
+
+  std::vector<std::string> paths;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+/// Short and long ones, which begin and end in odd places.
+std::vector<std::string> some_documents() {
+  std::mt19937 rng(6);
+  std::vector<std::string> documents = {"one",    " ", "\n", streaming_text(), "'s", std::string(kEndOfText),
+                                        "<|endof"};
+  for (int i = 0; i < 100; ++i) documents.push_back(random_text(rng, 1 + rng() % 50));
+  documents.push_back("text|>");
+  std::erase(documents, "");
+  return documents;
+}
+
+std::string joined(const std::vector<std::string>& documents) {
+  std::string text;
+  for (const std::string& document : documents) {
+    if (&document != &documents.front()) text += kEndOfText;
+    text += document;
+  }
+  return text;
+}
+
+TEST(Documents, AreEncodedAsOneTextWithEndOfTextBetweenThem) {
+  const auto documents = some_documents();
+  const DocumentFiles files(documents);
+  const auto tokenizer = Tokenizer::train(streaming_text(), {400, {std::string(kEndOfText)}, 0, {}});
+  const Ids expected = tokenizer.encode(joined(documents));
+  for (const int threads : {1, 2, 5}) {
+    Ids ids;
+    tokenizer.encode(Text(files.paths), threads,
+                     [&](auto piece) { ids.insert(ids.end(), piece.begin(), piece.end()); });
+    EXPECT_TRUE(ids == expected) << threads;
+  }
+}
+
+TEST(Documents, AreLearnedFromAsOneTextWithEndOfTextBetweenThem) {
+  const auto documents = some_documents();
+  const DocumentFiles files(documents);
+  Tokenizer::TrainOptions options{700, {std::string(kEndOfText)}, 0, {}};
+  const std::string expected = Tokenizer::train(joined(documents), options).to_json();
+  for (options.threads = 1; options.threads < 6; options.threads += 2) {
+    EXPECT_TRUE(Tokenizer::train(Text(files.paths), options).to_json() == expected) << options.threads;
+  }
+}
+
+TEST(Documents, NeedEndOfText) {
+  const DocumentFiles files({"one", "two"});
+  EXPECT_THROW(multiscript_tokenizer().encode(Text(files.paths), 1, [](auto) {}), Error);
+  Ids ids;
+  multiscript_tokenizer().encode(Text(std::vector{files.paths[0]}), 1,
+                                 [&](auto piece) { ids.assign(piece.begin(), piece.end()); });
+  EXPECT_EQ(multiscript_tokenizer().decode(ids), "one");
 }
 
 /// A quadratic encoder would take hours.

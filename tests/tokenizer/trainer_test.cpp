@@ -4,6 +4,9 @@
 
 #include "error.h"
 #include "fixtures.h"
+#include "tokenizer/bpe_trainer.h"
+#include "tokenizer/pretokenizer.h"
+#include "tokenizer/word_counter.h"
 
 namespace hipgpt {
 namespace {
@@ -74,6 +77,51 @@ TEST(Trainer, IsTheSameForAnyNumberOfThreads) {
   const std::string text = generated_text() + read_fixture("multiscript.txt");
   const auto one = train(text, 700, {}, 1);
   for (const int threads : {2, 3, 8}) EXPECT_EQ(train(text, 700, {}, threads).to_json(), one.to_json());
+}
+
+/// With little room for lists, training goes in many rounds, up to one for each merge.
+TEST(Trainer, IsTheSameInAnyNumberOfRounds) {
+  const std::string text = generated_text().substr(0, 60'000) + read_fixture("multiscript.txt");
+  const auto learn = [&](size_t list_budget, int threads) {
+    return learn_bpe(Text(text), SpecialTokens(), 600, threads, {}, list_budget);
+  };
+  const LearnedBpe whole = learn(kListBudget, 1);
+  EXPECT_EQ(whole.merges.size(), 600u - 256u);
+  for (const size_t list_budget : {size_t{0}, size_t{1000}, size_t{30'000}}) {
+    for (const int threads : {1, 3}) {
+      const LearnedBpe learned = learn(list_budget, threads);
+      EXPECT_EQ(learned.merges, whole.merges) << list_budget;
+      EXPECT_EQ(learned.spellings, whole.spellings) << list_budget;
+    }
+  }
+}
+
+TEST(Trainer, CountsWordsOfAnyLengthAndBytes) {
+  std::mt19937 rng(3);
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) {
+    // Few different letters, so that words come again, and zeros, which are no padding.
+    for (size_t size = rng() % (i % 10 == 0 ? 40 : 4); size > 0; --size) text += "ab\0"[rng() % 3];
+    text += i % 7 == 0 ? '\n' : ' ';
+  }
+  std::map<std::string, uint64_t, std::less<>> expected;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t line_end = std::min(text.find('\n', begin), text.size() - 1) + 1;
+    const std::string_view line = std::string_view(text).substr(0, line_end);
+    for (size_t end; begin < line_end; begin = end) {
+      end = word_end(line, begin);
+      ++expected[std::string(line.substr(begin, end - begin))];
+    }
+  }
+  for (const int threads : {1, 4}) {
+    std::map<std::string, uint64_t, std::less<>> counted;
+    for (const WordTable& table : count_words(Text(text), SpecialTokens(), threads, {})) {
+      table.for_each([&](std::string_view word, uint64_t count) {
+        EXPECT_TRUE(counted.emplace(word, count).second) << "a word is in two places";
+      });
+    }
+    EXPECT_TRUE(counted == expected);
+  }
 }
 
 TEST(Trainer, EqualCountsGoToTheSmallerIds) {

@@ -1,4 +1,4 @@
-// How often each pair of neighbouring tokens occurs: a hash table from pairs to counts.
+// A hash table whose keys are pairs of neighbouring tokens.
 #pragma once
 
 #include <cstddef>
@@ -19,20 +19,40 @@ constexpr uint32_t right_of(Pair pair) {
   return static_cast<uint32_t>(pair);
 }
 
-/// Open addressing with linear probing. Pairs are never removed: a count may go down to zero and stay.
-class PairCounts {
- public:
-  PairCounts() : slots_(kFirstSize) {}
+constexpr uint64_t hash_of(Pair pair) {
+  const uint64_t hash = pair * 0x9E3779B97F4A7C15u;
+  return hash ^ hash >> 32;
+}
 
-  /// The count of a pair, 0 for a new one. Valid until the next call.
-  int64_t& operator[](Pair pair) {
+/// Open addressing with linear probing. Pairs are never removed.
+template <typename Value>
+class PairTable {
+ public:
+  PairTable() : slots_(kFirstSize) {}
+
+  /// The value of a pair, Value() for a new one. Valid until the next call.
+  Value& operator[](Pair pair) {
     if (used_ >= slots_.size() / 3 * 2) grow();
-    Slot& slot = slots_[find(pair)];
+    Slot& slot = slots_[slot_of(pair)];
     if (slot.pair == kFree) {
       slot.pair = pair;
       ++used_;
     }
-    return slot.count;
+    return slot.value;
+  }
+
+  /// Null for a pair that is not there.
+  Value* find(Pair pair) {
+    Slot& slot = slots_[slot_of(pair)];
+    return slot.pair == kFree ? nullptr : &slot.value;
+  }
+
+  /// Calls f(pair, value) for each pair.
+  template <typename F>
+  void for_each(F&& f) const {
+    for (const Slot& slot : slots_) {
+      if (slot.pair != kFree) f(slot.pair, slot.value);
+    }
   }
 
  private:
@@ -41,14 +61,12 @@ class PairCounts {
 
   struct Slot {
     Pair pair = kFree;
-    int64_t count = 0;
+    Value value{};
   };
 
-  size_t find(Pair pair) const {
+  size_t slot_of(Pair pair) const {
     const size_t mask = slots_.size() - 1;
-    uint64_t hash = pair * 0x9E3779B97F4A7C15u;
-    hash ^= hash >> 32;
-    size_t slot = hash & mask;
+    size_t slot = hash_of(pair) & mask;
     while (slots_[slot].pair != pair && slots_[slot].pair != kFree) slot = (slot + 1) & mask;
     return slot;
   }
@@ -57,7 +75,7 @@ class PairCounts {
     std::vector<Slot> old(slots_.size() * 2);
     old.swap(slots_);
     for (const Slot& slot : old) {
-      if (slot.pair != kFree) slots_[find(slot.pair)] = slot;
+      if (slot.pair != kFree) slots_[slot_of(slot.pair)] = slot;
     }
   }
 

@@ -1,0 +1,70 @@
+#include "data/find_files.h"
+
+#include <fmt/format.h>
+#include <glob.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "error.h"
+
+namespace hipgpt {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder's files and its subfolders', in one order for all. A link to a folder is not followed.
+std::vector<std::string> files_below(const std::string& flag, const std::string& folder) {
+  std::vector<std::string> files;
+  try {
+    for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::end(entry); ++entry) {
+      const bool hidden = entry->path().filename().string().starts_with('.');
+      if (hidden && entry->is_directory()) entry.disable_recursion_pending();
+      if (!hidden && entry->is_regular_file()) files.push_back(entry->path().string());
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw Error(fmt::format("{} {}: cannot be read ({}): {}", flag, folder, error.path1().string(),
+                            error.code().message()));
+  }
+  if (files.empty()) throw Error(fmt::format("{} {}: there is no file in this folder", flag, folder));
+  std::ranges::sort(files);
+  return files;
+}
+
+/// The matches in the order of their bytes; none for a name without a pattern.
+std::vector<std::string> matches_of(const std::string& pattern) {
+  glob_t found{};
+  std::vector<std::string> matches;
+  if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) {
+    matches.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  }
+  ::globfree(&found);
+  std::ranges::sort(matches);
+  return matches;
+}
+
+}  // namespace
+
+std::vector<std::string> find_files(const std::string& flag, const std::vector<std::string>& values) {
+  std::vector<std::string> files;
+  for (const std::string& value : values) {
+    // What exists under this very name is meant, whatever characters the name has.
+    std::error_code ignored;
+    const auto names = fs::exists(value, ignored) ? std::vector{value} : matches_of(value);
+    if (names.empty()) {
+      const bool pattern = value.find_first_of("*?[") != std::string::npos;
+      throw Error(fmt::format("{} {}: {} (./scripts/download_data.sh gets a text)", flag, value,
+                              pattern ? "matches no file" : "no such file"));
+    }
+    for (const std::string& name : names) {
+      if (fs::is_directory(name)) {
+        std::ranges::move(files_below(flag, name), std::back_inserter(files));
+      } else {
+        files.push_back(name);
+      }
+    }
+  }
+  return files;
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,74 @@
+// The token files of llm.c, as its scripts in dev/data write them: 256 int32 of header (magic, version,
+// number of tokens, zeros), then the tokens.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "error.h"
+#include "token_file.h"
+#include "util/mapped_file.h"
+
+namespace hipgpt {
+namespace {
+
+using Header = std::array<int32_t, 256>;
+
+struct Kind {
+  int32_t magic, version;
+  uint32_t token_bytes;
+};
+constexpr Kind kKinds[] = {{20240520, 1, 2},   // GPT-2
+                           {20240801, 7, 4}};  // Llama 3
+
+const Kind* kind_of(std::span<const std::byte> bytes) {
+  int32_t magic = 0;
+  if (bytes.size() >= sizeof magic) std::memcpy(&magic, bytes.data(), sizeof magic);
+  const auto* kind = std::ranges::find(kKinds, magic, &Kind::magic);
+  return kind == std::end(kKinds) ? nullptr : kind;
+}
+
+[[noreturn]] void fail(const std::string& path, const std::string& fault) {
+  throw Error(fmt::format("{}: looks like a token file of llm.c, but {}; write it again", path, fault));
+}
+
+/// The number of tokens, which the size of the file must agree with.
+size_t read_count(const std::string& path, std::span<const std::byte> bytes, const Kind& kind) {
+  Header header;
+  if (bytes.size() < sizeof header) fail(path, "ends within its header of 1024 bytes");
+  std::memcpy(header.data(), bytes.data(), sizeof header);
+  if (header[1] != kind.version) {
+    fail(path, fmt::format("its version is {} instead of {}", header[1], kind.version));
+  }
+  if (header[2] < 0) fail(path, fmt::format("its number of tokens is {}", header[2]));
+  const auto count = static_cast<size_t>(header[2]);
+  const size_t present = bytes.size() - sizeof header;
+  if (present != count * kind.token_bytes) {
+    fail(path, fmt::format("it has {} bytes of tokens, where {} tokens take {}", present, count,
+                           count * kind.token_bytes));
+  }
+  return count;
+}
+
+}  // namespace
+
+bool TokenFile::is_llmc(const std::string& path) {
+  return kind_of(MappedFile(path, MappedFile::Access::kRandom).bytes()) != nullptr;
+}
+
+TokenFile TokenFile::open_llmc(const std::string& path, uint64_t vocab_size) {
+  const auto file = std::make_shared<MappedFile>(path, MappedFile::Access::kRandom);
+  const Kind* kind = kind_of(file->bytes());
+  if (kind == nullptr) throw Error(fmt::format("{}: is no token file of llm.c", path));
+  TokenFile result;
+  result.path_ = path;
+  result.file_ = file;
+  result.count_ = read_count(path, file->bytes(), *kind);
+  result.tokens_ = file->bytes().data() + sizeof(Header);
+  result.token_bytes_ = kind->token_bytes;
+  result.vocab_size_ = vocab_size;
+  return result;
+}
+
+}  // namespace hipgpt

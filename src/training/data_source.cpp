@@ -1,0 +1,58 @@
+#include "training/data_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "data/find_files.h"
+#include "error.h"
+#include "training/progress_line.h"
+
+namespace hipgpt {
+
+DataSource::DataSource(std::string flag, const std::vector<std::string>& values)
+    : flag_(std::move(flag)), files_(find_files(flag_, values)) {
+  const auto first_text = std::ranges::find_if_not(files_, TokenFile::is_llmc);
+  if (first_text == files_.end()) return;
+  if (first_text != files_.begin() || std::ranges::any_of(files_, TokenFile::is_llmc)) {
+    throw Error(fmt::format("{} {}: is a text, but other files are token files of llm.c; name one kind",
+                            flag_, *first_text));
+  }
+  try {
+    text_.emplace(files_);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{} {}", flag_, error.what()));
+  }
+}
+
+std::string DataSource::name() const {
+  if (files_.size() == 1) return files_.front();
+  return fmt::format("{} files of {}", grouped(static_cast<long long>(files_.size())), flag_);
+}
+
+bool DataSource::needs_end_of_text() {
+  if (text_->num_documents() > 1) return true;
+  if (!facts_) facts_ = text_->read();
+  return facts_->has_end_of_text;
+}
+
+uint64_t DataSource::hash(FileMemory& memory) {
+  if (hash_) return *hash_;
+  if (!is_text()) return *(hash_ = shards(0).sample_hash());
+  const FileStamp stamp(files_);
+  hash_ = memory.recall(stamp);
+  if (!hash_) {
+    facts_ = text_->read();
+    hash_ = facts_->hash;
+    memory.remember(stamp, *hash_);
+  }
+  return *hash_;
+}
+
+TokenShards DataSource::shards(uint64_t vocab_size) const {
+  std::vector<TokenFile> files;
+  for (const std::string& path : files_) files.push_back(TokenFile::open_llmc(path, vocab_size));
+  return TokenShards(std::move(files));
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,44 @@
+// Where tokens come from: a text that is to be encoded, or token files of llm.c.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "text.h"
+#include "token_shards.h"
+#include "training/file_memory.h"
+
+namespace hipgpt {
+
+/// What the values of --data-path or --val-data-path name.
+class DataSource {
+ public:
+  /// An Error, beginning with `flag`, for files that are missing, empty, unreadable or of both kinds.
+  DataSource(std::string flag, const std::vector<std::string>& values);
+
+  /// For messages: the file, or "7 files of --data-path".
+  std::string name() const;
+
+  bool is_text() const { return text_.has_value(); }
+  const Text& text() const { return *text_; }
+
+  /// Whether <|endoftext|> has to be a token: there is more than one document, or one has it in its text.
+  bool needs_end_of_text();
+
+  /// Names the text or the tokens by 64 bits. Reads a whole text, unless `memory` knows it.
+  uint64_t hash(FileMemory& memory);
+
+  /// The token files, which have no vocabulary of their own.
+  TokenShards shards(uint64_t vocab_size) const;
+
+ private:
+  std::string flag_;
+  std::vector<std::string> files_;
+  std::optional<Text> text_;
+  std::optional<uint64_t> hash_;
+  std::optional<Text::Facts> facts_;  // of the text, once it was read
+};
+
+}  // namespace hipgpt

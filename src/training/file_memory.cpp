@@ -1,0 +1,76 @@
+#include "training/file_memory.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "error.h"
+#include "util/atomic_file.h"
+
+namespace hipgpt {
+
+namespace {
+
+int64_t nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace
+
+FileStamp::FileStamp(const std::vector<std::string>& paths) {
+  // Some file systems know times to two seconds only.
+  constexpr int64_t kCoarsestClock = 2'000'000'000;
+  timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  XXH3_state_t hash;
+  XXH3_64bits_reset(&hash);
+  settled = true;
+  for (const std::string& path : paths) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) settled = false;
+    const int64_t facts[] = {static_cast<int64_t>(status.st_dev), static_cast<int64_t>(status.st_ino),
+                             status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
+    XXH3_64bits_update(&hash, facts, sizeof facts);
+    bytes += static_cast<uint64_t>(status.st_size);
+    settled = settled && nanoseconds(now) - nanoseconds(status.st_ctim) > kCoarsestClock;
+  }
+  text = fmt::format("{:016x}", XXH3_64bits_digest(&hash));
+}
+
+FileMemory::FileMemory(std::string path) : path_(std::move(path)) {
+  std::ifstream file(path_);
+  const auto json = nlohmann::json::parse(file, nullptr, false);
+  if (!json.is_object()) return;  // not there, or damaged: nothing is known
+  for (const auto& [stamp, value] : json.items()) {
+    if (value.is_number_unsigned()) known_[stamp] = value.get<uint64_t>();
+  }
+}
+
+std::optional<uint64_t> FileMemory::recall(const FileStamp& stamp) const {
+  const auto known = known_.find(stamp.text);
+  return known == known_.end() ? std::nullopt : std::optional(known->second);
+}
+
+void FileMemory::remember(const FileStamp& stamp, uint64_t value) {
+  if (stamp.bytes < kWorthIt || !stamp.settled) return;
+  changed_ = changed_ || recall(stamp) != value;
+  known_[stamp.text] = value;
+}
+
+void FileMemory::save() {
+  if (!changed_) return;
+  try {
+    write_file_atomically(path_, nlohmann::json(known_).dump(2) + "\n");
+    changed_ = false;
+  } catch (const Error&) {
+    // A run that can write its checkpoints need not fail for this.
+  }
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,45 @@
+// Remembers from run to run what reading large files told, so that they are not read again at each start.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hipgpt {
+
+/// What the file system says of some files: device, inode, size and times of change of each. Whoever replaces
+/// a file, or writes to it, changes that.
+struct FileStamp {
+  std::string text;      // 16 hexadecimal digits
+  uint64_t bytes = 0;    // of all files together
+  bool settled = false;  // false while a file is so new that a change might still have the same time
+
+  explicit FileStamp(const std::vector<std::string>& paths);
+};
+
+/// A number for each stamp, kept in a small JSON file. Small files are not worth remembering: below kWorthIt
+/// they are read each time, and no file is written.
+class FileMemory {
+ public:
+  static constexpr uint64_t kWorthIt = uint64_t{1} << 28;
+
+  /// Reads what an earlier run has left at `path`, if anything.
+  explicit FileMemory(std::string path);
+
+  std::optional<uint64_t> recall(const FileStamp& stamp) const;
+
+  /// `stamp` must have been taken before the files were read.
+  void remember(const FileStamp& stamp, uint64_t value);
+
+  /// Writes what is new. Where it cannot, files are merely read again next time.
+  void save();
+
+ private:
+  std::string path_;
+  std::map<std::string, uint64_t> known_;  // by stamp
+  bool changed_ = false;
+};
+
+}  // namespace hipgpt
