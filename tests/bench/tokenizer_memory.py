@@ -56,8 +56,8 @@ def measure(name, command, text_bytes):
             try:
                 status = open(f"/proc/{process.pid}/status").read()
                 peak[0] = max(peak[0], int(status.split("RssAnon:")[1].split()[0]))
-            except (OSError, IndexError):
-                return
+            except (OSError, IndexError):  # while it starts or ends
+                continue
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -60,7 +60,7 @@ void check_tensors(const SafetensorsFile& file) {
 void check_model(const std::string& path) {
   const Checkpoint checkpoint = Checkpoint::open(path);
   GPTModel model(device(), checkpoint.info().config);
-  checkpoint.load_into(model);
+  checkpoint.weights().load_into(model);
   const std::array<int32_t, 1> prompt = {0};
   Generator generator(model, prompt, {});
   const int32_t token = generator.next();  // or an Error, where the logits are not finite

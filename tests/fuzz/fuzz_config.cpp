@@ -15,7 +15,7 @@ bool within(double value, double lowest, double highest) {
 
 void check(const TrainingRun& run) {
   const TrainerOptions& t = run.training;
-  require(!run.data_path.empty(), "--data-path is a name");
+  require(!run.data_paths.empty() && !run.data_paths.front().empty(), "--data-path is a name");
   require(!run.vocab_size || within(*run.vocab_size, 256, 1 << 24), "--vocab-size");
   require(within(run.val_fraction, 0.0, 0.9), "--val-fraction");
   require(t.steps >= 1 && t.batch >= 1 && t.grad_accum >= 1, "there is something to train on");
@@ -23,7 +23,8 @@ void check(const TrainingRun& run) {
   require(within(t.beta1, 0.0, 1.0) && within(t.beta2, 0.0, 1.0), "AdamW's decays");
   require(within(t.dropout, 0.0, 0.95), "--dropout");
   require(within(t.grad_clip, 0.0, 1e9) && within(t.weight_decay, 0.0, 100.0), "--grad-clip, --weight-decay");
-  require(run.model.max_seq_len >= 1 && run.model.embed_dim >= 1 && run.model.num_heads >= 1, "sizes");
+  const ModelConfig model = run.model.over(ModelConfig{});
+  require(model.max_seq_len >= 1 && model.embed_dim >= 1 && model.num_heads >= 1, "sizes");
   require(run.keep_last >= 1 && run.log_every >= 1 && run.threads >= 0, "counts of the run");
 }
 
