@@ -174,8 +174,7 @@ void TrainingLoop::settle_save() {
   try {
     writer_.wait();
   } catch (const Error& failure) {
-    progress_.warn(
-        fmt::format("train_gpt: {}; the training goes on without this checkpoint", failure.what()));
+    progress_.warn(fmt::format("{}; the training goes on without this checkpoint", failure.what()));
   }
 }
 
