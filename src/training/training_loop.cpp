@@ -78,7 +78,8 @@ void TrainingLoop::resume(const OptimizerFile& optimizer) {
 int TrainingLoop::run() {
   const StopSignal stop_signal;
   check_that_checkpoints_can_be_written();
-  metrics_.emplace(folder_.metrics(), trainer_.step() > 0);
+  const int64_t before = trainer_.step();
+  metrics_.emplace(folder_.metrics(), before > 0 ? std::optional(before) : std::nullopt);
   metrics_->write(run_record(run_, model_, model_.device()));
   start_ = last_report_ = Clock::now();
   first_step_ = reported_step_ = trainer_.step();
