@@ -26,9 +26,15 @@ constexpr std::string_view kMark = "<!-- Made by train_gpt at the end of a run, 
 
 constexpr size_t kMostSamples = 6;
 
-/// A text without its quotes, and a float without the digits that it has as a double.
+/// A text without its quotes, the parts of a list with commas between them, and a float without the digits
+/// that it has as a double.
 std::string plain(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
+  if (value.is_array()) {
+    std::string all;
+    for (const Json& part : value) all += (all.empty() ? "" : ", ") + plain(part);
+    return all;
+  }
   return value.is_number_float() ? fmt::format("{:g}", value.get<double>()) : value.dump();
 }
 
@@ -52,7 +58,7 @@ std::string rows(const Json& run, const std::vector<Field>& fields,
                  std::string (*text)(const Json&) = plain) {
   std::string out;
   for (const auto& [name, label] : fields) {
-    if (run.contains(name)) out += markdown::table_row(label, text(run[name]));
+    if (run.contains(name) && !run[name].empty()) out += markdown::table_row(label, text(run[name]));
   }
   return out;
 }
@@ -149,10 +155,12 @@ std::string description_markdown(const Json& run) {
                {"activation", "activation"}},
               count);
   out += "\n## Data\n" + markdown::table_head("text", "");
-  out += rows(
-      run,
-      {{"data", "file"}, {"train_tokens", "tokens to train on"}, {"val_tokens", "tokens to validate on"}},
-      count);
+  out += rows(run,
+              {{"data", "data"},
+               {"val_data", "data to validate on"},
+               {"train_tokens", "tokens to train on"},
+               {"val_tokens", "tokens to validate on"}},
+              count);
   out += "\n## Settings\n" + markdown::table_head("setting", "value");
   for (const char* name : {"steps", "batch", "grad_accum", "lr", "min_lr", "warmup_steps", "beta1", "beta2",
                            "weight_decay", "grad_clip", "dropout", "seed"}) {

@@ -150,7 +150,7 @@ int run_training(const TrainingRun& run) {
   progress.print("device     " + device->description());
   if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);
 
-  TrainingLoop loop(run, folder, *model, tokens,
+  TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,
                      .keep_previous = !run.resume || !saved || is_newest(*saved, folder),
                      .tokenizer_json = data.unsaved_tokenizer(),

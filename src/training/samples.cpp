@@ -33,7 +33,7 @@ std::string Samples::continuation() {
   return valid_utf8(text);
 }
 
-std::vector<int32_t> first_tokens(const TokenFile& text, const Tokenizer& tokenizer) {
+std::vector<int32_t> first_tokens(const TokenShards& text, const Tokenizer& tokenizer) {
   std::vector<int32_t> tokens(std::min(kFirstTokens, text.size()));
   text.copy(0, tokens.size(), tokens.data());
   const auto ends_line = [&](int32_t token) {

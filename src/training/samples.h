@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "generator.h"
-#include "token_file.h"
+#include "token_shards.h"
 #include "tokenizer.h"
 
 namespace hipgpt {
@@ -34,6 +34,6 @@ class Samples {
 
 /// A prompt that any model of the text can go on from: its own first tokens, at most eight and not beyond its
 /// first line.
-std::vector<int32_t> first_tokens(const TokenFile& text, const Tokenizer& tokenizer);
+std::vector<int32_t> first_tokens(const TokenShards& text, const Tokenizer& tokenizer);
 
 }  // namespace hipgpt

@@ -45,6 +45,7 @@ TEST_F(MetricsFileTest, ARunThatGoesOnForgetsLaterStepsAndHalfALine) {
   EXPECT_EQ(resumed(kept + step(3) + kRun + step(2), 2), kept);
   EXPECT_EQ(resumed(kept + "{\"step\":2,\"lo", 2), kept);
   EXPECT_EQ(resumed(kept + "{\"st", 5), kept);
+  EXPECT_EQ(resumed(kept + "{\"step\":2}", 5), kept);  // what is written next must not follow it on its line
   EXPECT_EQ(resumed(kept + std::string(100, '\0'), 2), kept);
   EXPECT_EQ(resumed(kept, 1), kRun + step(1));
   EXPECT_EQ(files_in_folder(), 1u);  // and no temporary file

@@ -123,11 +123,20 @@ TEST(MarkdownTest, ATextCannotBreakOutOfItsPlace) {
 
 TEST(ReportTest, SaysHowTheRunWent) {
   RunHistory history = falling(400);
-  history.run = {
-      {"name", "a_b"}, {"steps", 1000},         {"batch", 4},       {"grad_accum", 2},
-      {"seq", 8},      {"train_tokens", 12800}, {"version", "7.8"}, {"compiler", "GNU 1.2"},
-      {"lr", 0.003f},  {"parameters", 1554056}, {"data", "my.txt"}, {"command", "train_gpt --seed 1"},
-      {"seed", 1337},  {"device", "cpu, a|b"}};
+  history.run = {{"name", "a_b"},
+                 {"steps", 1000},
+                 {"batch", 4},
+                 {"grad_accum", 2},
+                 {"seq", 8},
+                 {"train_tokens", 12800},
+                 {"version", "7.8"},
+                 {"compiler", "GNU 1.2"},
+                 {"lr", 0.003f},
+                 {"parameters", 1554056},
+                 {"data", {"my.txt", "b.txt"}},
+                 {"command", "train_gpt --seed 1"},
+                 {"seed", 1337},
+                 {"device", "cpu, a|b"}};
   for (int i = 1; i <= 3; ++i) history.tokens_per_second.push_back({i, i * 1000.0});
   history.elapsed_seconds = 65;
   const std::string page = report_markdown(history);
@@ -136,7 +145,7 @@ TEST(ReportTest, SaysHowTheRunWent) {
         "| tokens | 25,600, 2.00 times the training text |", "| validation loss | 4.5099 (perplexity 90.9) |",
         "| best validation loss | 4.5099 (perplexity 90.9) at step 400 |", "| time | 1:05 |",
         "| speed | 2,000 tokens/s (median) |", "| parameters | 1,554,056 |", "| seed | 1337 |",
-        "| lr | 0.003 |", "| HipGPT | 7.8 |", "| compiler | GNU 1.2 |", "| file | my.txt |",
+        "| lr | 0.003 |", "| HipGPT | 7.8 |", "| compiler | GNU 1.2 |", "| data | my.txt, b.txt |",
         "\ntrain_gpt --seed 1\n", "| device | cpu, a\\|b |"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part << "\n" << page;
   }
