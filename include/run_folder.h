@@ -8,9 +8,9 @@
 
 namespace hipgpt {
 
-/// Without a name: tokenizer.json, tokens.bin, gpt_checkpoint.bin and metrics.jsonl in the working folder,
-/// and the checkpoint before the last one as gpt_checkpoint.previous.bin. With one: the same in
-/// checkpoints/NAME/, where checkpoints are step_N.bin, and latest.bin links to the newest.
+/// Without a name: tokenizer.json, tokens.bin, gpt_checkpoint.bin, metrics.jsonl and the report in the
+/// working folder, and the checkpoint before the last one as gpt_checkpoint.previous.bin. With one: the same
+/// in checkpoints/NAME/, where checkpoints are step_N.bin, and latest.bin links to the newest.
 class RunFolder {
  public:
   /// Error for a name that is not one folder's.
@@ -32,6 +32,8 @@ class RunFolder {
   std::string val_tokens() const { return folder_ + "val_tokens.bin"; }
   std::string file_memory() const { return folder_ + "known_files.json"; }
   std::string metrics() const { return folder_ + "metrics.jsonl"; }
+  std::string report() const { return folder_ + "report.md"; }
+  std::string loss_curve() const { return folder_ + "loss.svg"; }
 
   /// Where the checkpoint of this step is written.
   std::string checkpoint(int64_t step) const;

@@ -30,11 +30,17 @@ struct TrainingRun {
   std::vector<std::string> flags;  ///< all of the above as "--name=value", kept with the checkpoints
   std::string inherited_flags;     ///< those of them that come from the run that is continued, to be shown
 
+  std::string command;  ///< what was typed to start it, for the report; or empty
+
+  std::string tensorboard;  ///< folder for TensorBoard's event files, or empty
   int64_t log_every = 20;
   int64_t eval_every = 200;
   int64_t eval_batches = 100;
   int64_t checkpoint_every = 0;
   int keep_last = 5;
+  int64_t sample_every = 0;
+  int64_t sample_tokens = 50;
+  std::string sample_prompt;  ///< empty: the beginning of the text
 
   std::string device = "auto";
   int threads = 0;

@@ -1,26 +1,41 @@
 #!/usr/bin/env python3
-"""Draws a training run from its metrics.jsonl: loss, validation loss, learning rate, gradient norm and speed, in one PNG."""
+"""Draws one or several training runs from their metrics.jsonl into one PNG: losses, learning rate, gradient norm and speed."""
 import argparse
 import json
 import math
 import sys
+from collections import namedtuple
 from pathlib import Path
+
+Run = namedtuple("Run", "name train evaluation")  # records by step
 
 
 def fail(message):
     sys.exit(f"plot_training.py: {message}")
 
 
-def read_metrics(path):
-    """The training records, the evaluation records, and what the run says of itself.
+def metrics_file(argument):
+    """A file as it is; of a folder, or of the name of a run, the file in it."""
+    path = Path(argument)
+    if not path.exists() and (Path("checkpoints") / path).is_dir():
+        path = Path("checkpoints") / path
+    return path / "metrics.jsonl" if path.is_dir() else path
 
-    A line that is no JSON object is skipped with a word about it: a run that was killed may leave half a line at the end.
-    """
+
+def add(records, record):
+    """A run that went on from a checkpoint repeats steps: what an earlier one said of them and of later ones is void."""
+    while records and records[-1]["step"] >= record["step"]:
+        records.pop()
+    records.append(record)
+
+
+def read_run(path):
+    """A line that is no JSON object is skipped with a word about it: a run that was killed may leave half a line at the end."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         fail(f"cannot read {path}: {error.strerror}")
-    train, evaluation, run = {}, {}, {}
+    train, evaluation, name = [], [], None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -32,17 +47,15 @@ def read_metrics(path):
             print(f"plot_training.py: {path}, line {number}: not a JSON object, skipped", file=sys.stderr)
             continue
         if isinstance(record.get("run"), dict):
-            run = record["run"]
-        step = record.get("step")
-        # A run that was resumed repeats steps: the later record holds.
-        if isinstance(step, int):
+            name = record["run"].get("name") or name
+        if isinstance(record.get("step"), int):
             if "loss" in record:
-                train[step] = record
+                add(train, record)
             if "val_loss" in record:
-                evaluation[step] = record
+                add(evaluation, record)
     if not train and not evaluation:
         fail(f"no records with a step and a loss in {path}")
-    return [train[s] for s in sorted(train)], [evaluation[s] for s in sorted(evaluation)], run
+    return Run(name or (path.parent.name if path.name == "metrics.jsonl" else path.stem) or "Training run", train, evaluation)
 
 
 def column(records, name):
@@ -66,16 +79,21 @@ def smoothed(values, window):
 
 
 BLUE, RED, GREEN, PURPLE, ORANGE = "#2f6db5", "#c8443c", "#3d8f5f", "#7a57a8", "#c77f1f"
+RUN_COLORS = [BLUE, ORANGE, GREEN, PURPLE, RED, "#3a9fa8", "#a8527a", "#6b6b6b"]
 
 
-def draw_noisy(axis, records, name, color, window):
+def window_of(run):
+    """Records to average over."""
+    return max(1, min(50, len(run.train) // 20))
+
+
+def draw_noisy(axis, run, name, color, pale=True, label=None):
     """A field that jumps from step to step: the records pale, their moving average on top of them."""
-    steps, values = column(records, name)
-    if not values:
-        axis.text(0.5, 0.5, "no records", transform=axis.transAxes, ha="center", color="0.5")
-        return
-    axis.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
-    axis.plot(steps, smoothed(values, window), color=color, linewidth=1.6)
+    steps, values = column(run.train, name)
+    if pale:
+        axis.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
+    if values:
+        axis.plot(steps, smoothed(values, window_of(run)), color=color, linewidth=1.6, label=label)
 
 
 def two_digits(value):
@@ -84,19 +102,26 @@ def two_digits(value):
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
 
-def draw_loss(axis, train, evaluation, window):
-    steps, values = column(train, "loss")
-    if values:
-        axis.plot(steps, values, color=BLUE, alpha=0.25, linewidth=0.8)
-        axis.plot(steps, smoothed(values, window), color=BLUE, linewidth=1.8,
-                  label=f"training (mean of about {window} records)" if window > 1 else "training")
-    steps, values = column(evaluation, "val_loss")
-    if values:
-        axis.plot(steps, values, color=RED, linewidth=1.6, marker="o", markersize=3.5, label="validation")
-        best = min(range(len(values)), key=values.__getitem__)
-        axis.annotate(f"best {values[best]:.3f}\nat step {steps[best]:,}", (steps[best], values[best]), xytext=(0, 26),
-                      textcoords="offset points", ha="right", color=RED, fontsize=8.5,
-                      arrowprops={"arrowstyle": "-", "color": RED, "linewidth": 0.8})
+def draw_best(axis, steps, values):
+    best = min(range(len(values)), key=values.__getitem__)
+    axis.annotate(f"best {values[best]:.3f}\nat step {steps[best]:,}", (steps[best], values[best]), xytext=(0, 26),
+                  textcoords="offset points", ha="right", color=RED, fontsize=8.5,
+                  arrowprops={"arrowstyle": "-", "color": RED, "linewidth": 0.8})
+
+
+def draw_loss(axis, runs):
+    """One run in two colours; several in one each, with dashes for the validation."""
+    for run, color in zip(runs, RUN_COLORS):
+        alone, window = len(runs) == 1, window_of(run)
+        mean = f" (mean of about {window} records)" if window > 1 else ""
+        draw_noisy(axis, run, "loss", color, alone, f"training{mean}" if alone else run.name)
+        steps, values = column(run.evaluation, "val_loss")
+        if values:
+            axis.plot(steps, values, color=RED if alone else color, linewidth=1.6, marker="o", markersize=3.5,
+                      linestyle="-" if alone else "--",
+                      label="validation" if alone else f"{run.name}, validation (best {min(values):.3f})")
+            if alone:
+                draw_best(axis, steps, values)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(loc="upper right", frameon=False)
     axis.set_title("Loss")
@@ -107,7 +132,19 @@ def draw_loss(axis, train, evaluation, window):
     perplexity.set_ylabel("perplexity")
 
 
-def draw(train, evaluation, run, title, log_steps, output):
+def subtitle(run):
+    """How far the run came, and in what time."""
+    last = (run.train or run.evaluation)[-1]
+    parts = [f"{last['step']:,} steps"]
+    elapsed = last.get("elapsed_s")
+    if isinstance(elapsed, (int, float)) and math.isfinite(elapsed):
+        minutes, seconds = divmod(int(elapsed), 60)
+        hours, minutes = divmod(minutes, 60)
+        parts.append(f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s")
+    return f"   ({', '.join(parts)})"
+
+
+def draw(runs, title, log_steps, output):
     try:
         import matplotlib
     except ImportError:
@@ -121,29 +158,30 @@ def draw(train, evaluation, run, title, log_steps, output):
         "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "0.4", "axes.grid": True,
         "grid.color": "0.9", "axes.axisbelow": True,
     })
-    window = max(1, min(50, len(train) // 20))
     figure = plt.figure(figsize=(11, 8.5), dpi=130, layout="constrained")
     grid = figure.add_gridspec(2, 3, height_ratios=[1.55, 1])
     loss = figure.add_subplot(grid[0, :])
     rate, norm, speed = (figure.add_subplot(grid[1, i]) for i in range(3))
 
-    draw_loss(loss, train, evaluation, window)
+    draw_loss(loss, runs)
+    for run, color in zip(runs, RUN_COLORS):
+        alone = len(runs) == 1
+        rate.plot(*column(run.train, "lr"), color=GREEN if alone else color, linewidth=1.6)
+        draw_noisy(norm, run, "grad_norm", PURPLE if alone else color, alone)
+        draw_noisy(speed, run, "tokens_per_s", ORANGE if alone else color, alone)
 
-    rate.plot(*column(train, "lr"), color=GREEN, linewidth=1.6)
     rate.set_title("Learning rate")
     rate.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     rate.set_ylim(bottom=0)
 
-    draw_noisy(norm, train, "grad_norm", PURPLE, window)
     norm.set_title("Gradient norm")
     norm.set_ylabel("L2 norm")
-    if column(train, "grad_norm")[1]:
+    if any(len(line.get_ydata()) for line in norm.lines):
         norm.set_yscale("log")
         norm.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
         norm.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         norm.yaxis.set_minor_locator(NullLocator())
 
-    draw_noisy(speed, train, "tokens_per_s", ORANGE, window)
     speed.set_title("Speed")
     speed.set_ylabel("tokens per second")
     speed.yaxis.set_major_formatter(EngFormatter(sep=""))
@@ -157,14 +195,8 @@ def draw(train, evaluation, run, title, log_steps, output):
             axis.xaxis.set_major_locator(MaxNLocator(8 if axis is loss else 4, integer=True))
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
 
-    last = (train or evaluation)[-1]
-    parts = [f"{last['step']:,} steps"]
-    elapsed = last.get("elapsed_s")
-    if isinstance(elapsed, (int, float)) and math.isfinite(elapsed):
-        minutes, seconds = divmod(int(elapsed), 60)
-        hours, minutes = divmod(minutes, 60)
-        parts.append(f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s")
-    figure.suptitle(f"{title or run.get('name') or 'Training run'}   ({', '.join(parts)})", fontsize=13, x=0.01, ha="left")
+    title = title or " and ".join(run.name for run in runs)
+    figure.suptitle(title + (subtitle(runs[0]) if len(runs) == 1 else ""), fontsize=13, x=0.01, ha="left")
     try:
         figure.savefig(output, format="png")
     except OSError as error:
@@ -172,18 +204,23 @@ def draw(train, evaluation, run, title, log_steps, output):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Draws a training run from its metrics.jsonl into one PNG.")
-    parser.add_argument("metrics", nargs="?", type=Path, default=Path("metrics.jsonl"),
-                        help="the file that train_gpt writes (default: metrics.jsonl)")
-    parser.add_argument("-o", "--output", type=Path, help="the picture (default: the metrics file's name with .png)")
-    parser.add_argument("--title", help="what to write above it (default: the name of the run)")
+    parser = argparse.ArgumentParser(description="Draws one or several training runs into one PNG.")
+    parser.add_argument("runs", nargs="*", default=["metrics.jsonl"],
+                        help="names of runs, or files that train_gpt writes (default: metrics.jsonl)")
+    parser.add_argument("-o", "--output", type=Path,
+                        help="the picture (default: the metrics file's name with .png; of several runs, runs.png)")
+    parser.add_argument("--title", help="what to write above it (default: the names of the runs)")
     parser.add_argument("--log-steps", action="store_true", help="a logarithmic step axis, to see the first steps")
     arguments = parser.parse_args()
+    if len(arguments.runs) > len(RUN_COLORS):
+        fail(f"{len(arguments.runs)} runs are too many to tell apart; {len(RUN_COLORS)} at most")
 
-    output = arguments.output or arguments.metrics.with_suffix(".png")
-    train, evaluation, run = read_metrics(arguments.metrics)
-    draw(train, evaluation, run, arguments.title, arguments.log_steps, output)
-    print(f"{output}: {len(train)} training and {len(evaluation)} evaluation records")
+    paths = [metrics_file(run) for run in arguments.runs]
+    output = arguments.output or (paths[0].with_suffix(".png") if len(paths) == 1 else Path("runs.png"))
+    runs = [read_run(path) for path in paths]
+    draw(runs, arguments.title, arguments.log_steps, output)
+    train, evaluation = (sum(len(records) for records in kind) for kind in zip(*((r.train, r.evaluation) for r in runs)))
+    print(f"{output}: {train} training and {evaluation} evaluation records")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,12 @@ int64_t step_field(const SafetensorsFile& file) {
   return step;
 }
 
+/// A JSON list. The name of a file may hold any bytes, and JSON may not: those that are not UTF-8 are lost, and
+/// whoever resumes has to give such a flag again.
+std::string flags_text(const std::vector<std::string>& flags) {
+  return nlohmann::json(flags).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::vector<std::string> flags_in(const std::string& path,
                                   const std::map<std::string, std::string>& metadata) {
   try {
@@ -157,7 +163,7 @@ void write_optimizer(AtomicFile& file, const HostParameters& first_moment,
                      {"step", std::to_string(info.step)},
                      {"weights_checksum", info.weights_checksum},
                      {"data_hash", fmt::format("{:016x}", info.data_hash)},
-                     {"flags", nlohmann::json(info.flags).dump()}});
+                     {"flags", flags_text(info.flags)}});
 }
 
 OptimizerFile OptimizerFile::open(const std::string& path) {

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <memory>
 
-#include "cli/run_main.h"
 #include "device.h"
+#include "util/print_error.h"
 
 namespace hipgpt {
 

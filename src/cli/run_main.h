@@ -2,18 +2,14 @@
 #pragma once
 
 #include <fcntl.h>
-#include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <exception>
 #include <new>
-#include <string>
 
 #include "util/mapping_faults.h"
+#include "util/print_error.h"
 
 namespace hipgpt {
 
@@ -33,13 +29,6 @@ inline void prepare_process(const char* program) {
   // A file beyond the limit of ulimit -f is then an error of write(), which is said as any other.
   std::signal(SIGXFSZ, SIG_IGN);
   report_mapping_faults(program);
-}
-
-/// One line on standard error, if it is there: whatever a file name holds, and without failing itself.
-inline void print_error(const std::string& program, std::string message) {
-  std::replace_if(
-      message.begin(), message.end(), [](unsigned char c) { return std::iscntrl(c); }, ' ');
-  std::fputs(fmt::format("{}: {}\n", program, message).c_str(), stderr);
 }
 
 /// Calls f and returns its exit status, or 1 after one line on standard error.

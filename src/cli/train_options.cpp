@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cstring>
 #include <optional>
 #include <set>
 #include <string>
@@ -91,6 +93,12 @@ void declare_run(CommandLine& line, TrainingRun& run) {
       ->capture_default_str();
   line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps")
       ->capture_default_str();
+  line.number("--sample-every", run.sample_every, 0, kMany,
+              "Steps between samples of what it writes; 0: none")
+      ->capture_default_str();
+  line.name("--sample-prompt", run.sample_prompt, "What a sample continues (the beginning of the text)");
+  line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens of a sample")->capture_default_str();
+  line.name("--tensorboard", run.tensorboard, "Write TensorBoard's event files into this folder");
   line.device(run.device, run.threads);
 }
 
@@ -106,6 +114,24 @@ bool is_of_one_start(const std::string& flag) {
   static const std::set<std::string> kNames = {"--resume",   "--ckpt",      "--reset",  "--init-from",
                                                "--run-name", "--tokenizer", "--threads"};
   return kNames.contains(name_of(flag));
+}
+
+/// The arguments as one would type them: what a shell would not leave alone is put between quotes.
+std::string shell_command(int argc, char** argv) {
+  std::string command;
+  for (int i = 0; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (i > 0) command += ' ';
+    const auto harmless = [](unsigned char c) { return std::isalnum(c) || std::strchr("-_./=:,+%@", c); };
+    if (!argument.empty() && std::all_of(argument.begin(), argument.end(), harmless)) {
+      command += argument;
+      continue;
+    }
+    command += '\'';
+    for (const char c : argument) command += c == '\'' ? "'\\''" : std::string(1, c);
+    command += '\'';
+  }
+  return command;
 }
 
 bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exit_status) {
@@ -149,6 +175,7 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
   const auto inherited = inherited_flags(as_given);
   arguments.insert(arguments.begin(), inherited.begin(), inherited.end());
   if (!parse(arguments, run, exit_status)) return false;
+  run.command = shell_command(argc, argv);
   run.inherited_flags = fmt::format("{}", fmt::join(inherited, " "));
   return true;
 }

@@ -25,7 +25,10 @@ CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_c
 }
 
 std::string CpuDevice::description() const {
-  return fmt::format("cpu, {} thread{}, OpenBLAS for {}", threads_.size(), threads_.size() == 1 ? "" : "s",
+  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...": the name and the version.
+  const std::string config = openblas_get_config();
+  const std::string library = config.substr(0, config.find(' ', config.find(' ') + 1));
+  return fmt::format("cpu, {} thread{}, {} for {}", threads_.size(), threads_.size() == 1 ? "" : "s", library,
                      openblas_get_corename());
 }
 

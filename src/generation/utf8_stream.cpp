@@ -57,4 +57,10 @@ std::string Utf8Stream::finish() {
   return std::string(cut_short ? kReplacement : "");
 }
 
+std::string valid_utf8(std::string_view bytes) {
+  Utf8Stream stream;
+  const std::string text = stream.push(bytes);
+  return text + stream.finish();
+}
+
 }  // namespace hipgpt

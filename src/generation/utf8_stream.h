@@ -21,4 +21,7 @@ class Utf8Stream {
   std::string pending_;
 };
 
+/// The whole of a text, in the same way.
+std::string valid_utf8(std::string_view bytes);
+
 }  // namespace hipgpt

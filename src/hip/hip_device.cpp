@@ -43,6 +43,14 @@ std::string describe(const hipDeviceProp_t& p) {
                      p.multiProcessorCount, p.warpSize, gib(p.totalGlobalMem));
 }
 
+/// AMD's runtime counts 10,000,000 for a major version and 100,000 for a minor one, NVIDIA's 1,000 and 10.
+std::string runtime_version() {
+  int version = 0;
+  HIP_CHECK(hipRuntimeGetVersion(&version));
+  return version >= 10'000'000 ? fmt::format("{}.{}", version / 10'000'000, version / 100'000 % 100)
+                               : fmt::format("{}.{}", version / 1'000, version / 10 % 100);
+}
+
 /// GPUs that the runtime sees; 0 also where there is no driver.
 int device_count() {
   int count = 0;
@@ -134,7 +142,7 @@ void HipDevice::make_lane(Lane& lane) {
 }
 
 std::string HipDevice::description() const {
-  return "hip, " + describe(properties_);
+  return fmt::format("hip, {}, runtime {}", describe(properties_), runtime_version());
 }
 
 void* HipDevice::allocate(size_t bytes) {

@@ -1,31 +1,53 @@
 // metrics.jsonl: one JSON object a line, for plots and for programs.
 #pragma once
 
+#include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
-
-#include "error.h"
+#include <vector>
 
 namespace hipgpt {
 
-/// The first line describes the run, {"run": {...}}; training steps are {"step", "loss", "lr", "grad_norm",
-/// "tokens_per_s", "elapsed_s"} and evaluations {"step", "val_loss", "elapsed_s"}. Every line is flushed.
+/// Every start of a run writes a line that describes it, {"run": {...}}. Training steps are {"step", "loss",
+/// "lr", "grad_norm", "tokens_per_s", "elapsed_s"}, evaluations {"step", "val_loss", "elapsed_s"} and samples
+/// {"step", "prompt", "sample", "elapsed_s"}. Every line is flushed.
 class MetricsFile {
  public:
-  MetricsFile(const std::string& path, bool append)
-      : path_(path), out_(path, append ? std::ios::app : std::ios::trunc) {
-    if (!out_) throw Error(path + ": cannot be opened for writing");
-  }
+  /// Begins an empty file; or, for a run that goes on after `resumed_step`, keeps what the file says up to
+  /// that step. What follows there is of a run that died: later steps, and perhaps half a line.
+  MetricsFile(const std::string& path, std::optional<int64_t> resumed_step);
 
-  void write(const nlohmann::ordered_json& record) {
-    out_ << record.dump() << std::endl;
-    if (!out_) throw Error(path_ + ": cannot be written (is the disk full?)");
-  }
+  void write(const nlohmann::ordered_json& record);
 
  private:
   std::string path_;
   std::ofstream out_;
 };
+
+/// What a metrics file tells of a run. Where it tells a step twice, the later line holds.
+struct RunHistory {
+  struct Point {
+    int64_t step;
+    double value;
+  };
+  struct Sample {
+    int64_t step;
+    std::string prompt, continuation;
+  };
+
+  nlohmann::ordered_json run = nlohmann::ordered_json::object();  ///< the newest description
+  std::vector<Point> loss, val_loss;                              ///< by step, as all below
+  std::vector<Point> tokens_per_second;                           ///< of the steps since the record before
+  std::vector<Sample> samples;
+  double elapsed_seconds = 0.0;  ///< of the newest record
+
+  /// The lowest validation loss, if there is any.
+  std::optional<Point> best_validation() const;
+};
+
+/// A file that does not exist has no history; a line that is no record is passed over.
+RunHistory read_history(const std::string& path);
 
 }  // namespace hipgpt

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "util/print_error.h"
+
 namespace hipgpt {
 
 namespace {
@@ -53,7 +55,7 @@ void ProgressLine::print(const std::string& text) {
 
 void ProgressLine::warn(const std::string& text) {
   erase();
-  std::fputs((text + "\n").c_str(), stderr);
+  print_error("train_gpt", text);
 }
 
 void ProgressLine::erase() {

@@ -22,7 +22,7 @@ class ProgressLine {
   /// Prints a line that stays.
   void print(const std::string& text);
 
-  /// Says on standard error what went wrong though the run goes on.
+  /// Says on standard error, in one line, what went wrong though the run goes on.
   void warn(const std::string& text);
 
   bool is_terminal() const { return terminal_; }

@@ -66,9 +66,9 @@ void keep_as(const std::string& file, const std::string& kept) {
 
 /// Names of files that a training writes, of any run.
 bool is_artifact(const std::string& name) {
-  static const std::set<std::string> kNames = {"tokenizer.json", "tokens.bin",       "metrics.jsonl",
-                                               kLatest,          kPreviousTokenizer, kPreviousCheckpoint,
-                                               kCheckpoint};
+  static const std::set<std::string> kNames = {"tokenizer.json",   "tokens.bin",        "metrics.jsonl",
+                                               "report.md",        "loss.svg",          kLatest,
+                                               kPreviousTokenizer, kPreviousCheckpoint, kCheckpoint};
   const size_t optimizer = name.rfind(".optimizer.bin");
   const std::string plain = optimizer == std::string::npos ? name : name.substr(0, optimizer) + ".bin";
   return kNames.contains(plain) || step_of(plain) >= 0;

@@ -123,7 +123,7 @@ std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder&
   if (!run.checkpoint.empty()) return open_saved_training(run.checkpoint);
   if (!run.resume) return std::nullopt;
   auto saved = newest_saved_training(folder, [&](const std::string& why) {
-    progress.warn(fmt::format("train_gpt: {}; an earlier checkpoint is looked for", why));
+    progress.warn(fmt::format("{}; an earlier checkpoint is looked for", why));
   });
   if (!saved) progress.print("resume     there is no checkpoint yet: starts from the beginning");
   return saved;
@@ -150,7 +150,7 @@ int run_training(const TrainingRun& run) {
   progress.print("device     " + device->description());
   if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);
 
-  TrainingLoop loop(run, folder, *model, tokens,
+  TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,
                      .keep_previous = !run.resume || !saved || is_newest(*saved, folder),
                      .tokenizer_json = data.unsaved_tokenizer(),

@@ -4,8 +4,11 @@
 
 #include <cmath>
 #include <csignal>
+#include <filesystem>
 
 #include "error.h"
+#include "generation/utf8_stream.h"
+#include "training/report.h"
 #include "training/stop_signal.h"
 #include "util/atomic_file.h"
 
@@ -13,13 +16,26 @@ namespace hipgpt {
 
 namespace {
 
-nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model, const Device& device) {
+/// Names of files may be any bytes.
+std::vector<std::string> all_valid_utf8(std::vector<std::string> texts) {
+  for (std::string& text : texts) text = valid_utf8(text);
+  return texts;
+}
+
+nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model,
+                                  const TrainingTokens& tokens) {
   const ModelConfig& c = model.config();
   const TrainerOptions& t = run.training;
   return {{"run",
-           {{"version", HIPGPT_VERSION},
-            {"device", device.description()},
-            {"data", run.data_paths},
+           {{"name", valid_utf8(run.run_name)},
+            {"command", valid_utf8(run.command)},
+            {"version", HIPGPT_VERSION},
+            {"compiler", HIPGPT_COMPILER},
+            {"device", model.device().description()},
+            {"data", all_valid_utf8(run.data_paths)},
+            {"val_data", all_valid_utf8(run.val_data_paths)},
+            {"train_tokens", tokens.train.end - tokens.train.begin},
+            {"val_tokens", tokens.val ? tokens.val->end - tokens.val->begin : 0},
             {"parameters", model.layout().num_elements},
             {"vocab_size", c.vocab_size},
             {"seq", c.max_seq_len},
@@ -47,6 +63,13 @@ std::string number(double x) {
   return std::isnan(x) ? "nan" : fmt::format("{:g}", x);
 }
 
+/// A text of several lines in the column of what the other lines say.
+std::string indented(const std::string& text) {
+  std::string out;
+  for (const char c : text) out += c == '\n' ? "\n           " : std::string(1, c);
+  return out;
+}
+
 bool stop_asked() {
   return StopSignal::received() != 0;
 }
@@ -54,11 +77,13 @@ bool stop_asked() {
 }  // namespace
 
 TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model,
-                           const TrainingTokens& tokens, CheckpointWriter::Run saved_with,
-                           ProgressLine& progress)
+                           const Tokenizer& tokenizer, const TrainingTokens& tokens,
+                           CheckpointWriter::Run saved_with, ProgressLine& progress)
     : run_(run),
       folder_(folder),
       model_(model),
+      tokenizer_(tokenizer),
+      tokens_(tokens),
       progress_(progress),
       train_data_(loader(tokens.train)),
       trainer_(model, train_data_, run.training),
@@ -78,10 +103,9 @@ void TrainingLoop::resume(const OptimizerFile& optimizer) {
 int TrainingLoop::run() {
   const StopSignal stop_signal;
   check_that_checkpoints_can_be_written();
-  metrics_.emplace(folder_.metrics(), trainer_.step() > 0);
-  metrics_->write(run_record(run_, model_, model_.device()));
-  start_ = last_report_ = Clock::now();
   first_step_ = reported_step_ = trainer_.step();
+  begin_records();
+  start_ = last_report_ = Clock::now();
   for (bool ended = false; !ended;) {
     unless_not_finite([&] { trainer_.train_step(); });
     const int64_t n = trainer_.step();
@@ -89,9 +113,10 @@ int TrainingLoop::run() {
     ended = last || stop_asked();
     const bool logged = ended || n == first_step_ + 1 || n % run_.log_every == 0;
     bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
+    const bool sampled = samples_ && (last || n % run_.sample_every == 0);
     const bool saved = run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0;
     // A GPU is not waited for unless somebody wants to know.
-    if (!logged && !evaluated && !saved && !progress_.due()) continue;
+    if (!logged && !evaluated && !sampled && !saved && !progress_.due()) continue;
     StepResult result{};
     unless_not_finite([&] { result = trainer_.last_step(); });
     if (logged) log(n, result);
@@ -99,11 +124,13 @@ int TrainingLoop::run() {
     if (evaluated || (logged && !progress_.is_terminal())) progress_.print(line(n, result, evaluated));
     progress_.show(line(n, result, val_loss_.has_value()));
     ended = ended || stop_asked();
+    if (sampled && !stop_asked()) sample(n);
     if (saved || ended) save();
   }
   writer_.wait();
   const int signal = trainer_.step() < run_.training.steps ? StopSignal::received() : 0;
   summary(signal);
+  report();
   return signal == 0 ? 0 : 128 + signal;
 }
 
@@ -131,6 +158,28 @@ void TrainingLoop::stop(int64_t step, const std::string& why) {
                                 : "No checkpoint was written or changed."));
 }
 
+/// Opens what the run is recorded in. A run that goes on takes over what was recorded before.
+void TrainingLoop::begin_records() {
+  if (!run_.tensorboard.empty()) {
+    const auto folder = std::filesystem::path(run_.tensorboard) / run_.run_name;
+    tensorboard_.emplace(folder.string(), first_step_ + 1, progress_);
+  }
+  metrics_.emplace(folder_.metrics(), first_step_ > 0 ? std::optional(first_step_) : std::nullopt);
+  const RunHistory before = read_history(folder_.metrics());
+  earlier_seconds_ = before.elapsed_seconds;
+  if (const auto best = before.best_validation()) best_val_loss_ = best->value;
+  record(run_record(run_, model_, tokens_));
+  if (run_.sample_every == 0) return;
+  auto prompt = run_.sample_prompt.empty() ? first_tokens(tokens_.train.tokens, tokenizer_)
+                                           : tokenizer_.encode(run_.sample_prompt);
+  samples_.emplace(model_, tokenizer_, std::move(prompt), run_.sample_tokens, run_.training.seed);
+}
+
+void TrainingLoop::record(const nlohmann::ordered_json& record) {
+  metrics_->write(record);
+  if (tensorboard_) tensorboard_->write(record);
+}
+
 void TrainingLoop::log(int64_t n, const StepResult& result) {
   const auto now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - last_report_ - paused_).count();
@@ -138,12 +187,12 @@ void TrainingLoop::log(int64_t n, const StepResult& result) {
   last_report_ = now;
   reported_step_ = n;
   paused_ = {};
-  metrics_->write({{"step", n},
-                   {"loss", result.loss},
-                   {"lr", result.learning_rate},
-                   {"grad_norm", result.grad_norm},
-                   {"tokens_per_s", speed_},
-                   {"elapsed_s", elapsed()}});
+  record({{"step", n},
+          {"loss", result.loss},
+          {"lr", result.learning_rate},
+          {"grad_norm", result.grad_norm},
+          {"tokens_per_s", speed_},
+          {"elapsed_s", earlier_seconds_ + elapsed()}});
 }
 
 /// False if it was cut short by a wish to stop.
@@ -156,8 +205,19 @@ bool TrainingLoop::validate(int64_t n) {
   if (!std::isfinite(loss)) stop(n, "the validation loss is " + number(loss));
   val_loss_ = loss;
   if (!best_val_loss_ || loss < *best_val_loss_) best_val_loss_ = loss;
-  metrics_->write({{"step", n}, {"val_loss", loss}, {"elapsed_s", elapsed()}});
+  record({{"step", n}, {"val_loss", loss}, {"elapsed_s", earlier_seconds_ + elapsed()}});
   return true;
+}
+
+void TrainingLoop::sample(int64_t n) {
+  const auto before = Clock::now();
+  const std::string text = samples_->continuation();
+  paused_ += Clock::now() - before;
+  progress_.print("sample     " + indented(samples_->prompt() + text));
+  record({{"step", n},
+          {"prompt", samples_->prompt()},
+          {"sample", text},
+          {"elapsed_s", earlier_seconds_ + elapsed()}});
 }
 
 /// The files are written while the training goes on.
@@ -174,8 +234,7 @@ void TrainingLoop::settle_save() {
   try {
     writer_.wait();
   } catch (const Error& failure) {
-    progress_.warn(
-        fmt::format("train_gpt: {}; the training goes on without this checkpoint", failure.what()));
+    progress_.warn(fmt::format("{}; the training goes on without this checkpoint", failure.what()));
   }
 }
 
@@ -199,6 +258,15 @@ void TrainingLoop::summary(int signal) const {
   progress_.print(
       fmt::format("saved      {}{}", folder_.checkpoint(trainer_.step()),
                   signal == 0 ? "" : fmt::format(" of step {}; --resume goes on", trainer_.step())));
+}
+
+/// The training is done and saved, whatever becomes of its report.
+void TrainingLoop::report() {
+  try {
+    write_report(folder_);
+  } catch (const Error& error) {
+    progress_.warn(error.what());
+  }
 }
 
 int64_t TrainingLoop::tokens_per_step() const {

@@ -14,14 +14,16 @@
 #include "training/metrics_file.h"
 #include "training/prepare_data.h"
 #include "training/progress_line.h"
+#include "training/samples.h"
+#include "training/tensorboard.h"
 
 namespace hipgpt {
 
 /// Trains, evaluates, saves and reports.
 class TrainingLoop {
  public:
-  TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const TrainingTokens& tokens,
-               CheckpointWriter::Run saved_with, ProgressLine& progress);
+  TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const Tokenizer& tokenizer,
+               const TrainingTokens& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress);
 
   /// Takes over moments and step.
   void resume(const OptimizerFile& optimizer);
@@ -39,27 +41,36 @@ class TrainingLoop {
   template <typename F>
   void unless_not_finite(const F& f);
   [[noreturn]] void stop(int64_t step, const std::string& why);
+  void begin_records();
+  void record(const nlohmann::ordered_json& record);
   void log(int64_t n, const StepResult& result);
   bool validate(int64_t n);
+  void sample(int64_t n);
   void save();
   void settle_save();
   std::string line(int64_t n, const StepResult& result, bool with_validation) const;
   void summary(int signal) const;
+  void report();
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
   int64_t tokens_per_step() const;
 
   const TrainingRun& run_;
   const RunFolder& folder_;
   GPTModel& model_;
+  const Tokenizer& tokenizer_;
+  const TrainingTokens& tokens_;
   ProgressLine& progress_;
   DataLoader train_data_;
   std::optional<DataLoader> val_data_;
   Trainer trainer_;
   CheckpointWriter writer_;
   std::optional<MetricsFile> metrics_;
+  std::optional<TensorBoard> tensorboard_;
+  std::optional<Samples> samples_;
 
   Clock::time_point start_{}, last_report_{};
-  Clock::duration paused_{};  // evaluating and saving since the last report
+  Clock::duration paused_{};    // evaluating, sampling and saving since the last report
+  double earlier_seconds_ = 0;  // of the run before it was continued
   int64_t first_step_ = 0, reported_step_ = 0;
   double speed_ = 0.0;
   std::optional<double> val_loss_, best_val_loss_;

@@ -42,6 +42,8 @@ const std::vector<NumberFlag> kTrainingNumbers = {{"--vocab-size", {"255", "0", 
                                                   {"--eval-every", {"-1"}, true},
                                                   {"--eval-batches", {"-1"}, true},
                                                   {"--ckpt-every", {"-1"}, true},
+                                                  {"--sample-every", {"-1", "1000000001"}, true},
+                                                  {"--sample-tokens", {"0", "-1"}, true},
                                                   {"--keep-last", {"0", "-1"}, true},
                                                   {"--threads", {"-1", "4097"}, true}};
 
@@ -147,6 +149,7 @@ TEST_F(FlagsCliTest, AnEmptyRunNameIsNotTheWorkingFolder) {
   write_text();
   EXPECT_REFUSED(train({{"--run-name", ""}}), "--run-name");
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", ""}), "--run-name");
+  for (const char* flag : {"--tensorboard", "--sample-prompt"}) EXPECT_REFUSED(train({{flag, ""}}), flag);
 }
 
 TEST_F(FlagsCliTest, AMessageIsOneLineWhateverANameHolds) {

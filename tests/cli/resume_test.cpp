@@ -196,6 +196,7 @@ TEST_F(ResumeCliTest, ASignalEndsTheStepSavesAndSaysSo) {
     EXPECT_EQ(result.status, status) << result;
     EXPECT_EQ(result.err, "");
     EXPECT_NE(last_line(result.out).find("--resume goes on"), std::string::npos) << result.out;
+    EXPECT_NE(read("report.md").find(" of 100,000,000: stopped early |"), std::string::npos);
     EXPECT_FALSE(anything_half_written());
     EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
     const Result more = train_gpt({"--resume", "--steps", "1"});

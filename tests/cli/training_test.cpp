@@ -47,8 +47,8 @@ Strings keys_of(const Json& object) {
 TEST_F(TrainingCliTest, WritesItsArtifactsIntoTheWorkingFolderAndNothingElse) {
   ASSERT_TRUE(succeeds(train()));
   const Strings expected = {
-      "text.txt",     "tokenizer.json", "tokens.bin", "gpt_checkpoint.bin", "gpt_checkpoint.optimizer.bin",
-      "metrics.jsonl"};
+      "text.txt",      "tokenizer.json", "tokens.bin", "gpt_checkpoint.bin", "gpt_checkpoint.optimizer.bin",
+      "metrics.jsonl", "report.md",      "loss.svg"};
   EXPECT_EQ(names_in("."), expected);
 }
 
@@ -57,7 +57,7 @@ TEST_F(TrainingCliTest, ANamedRunKeepsItsNewestCheckpointsAndLinksToTheLatest) {
       train({{"--run-name", "first"}, {"--steps", "7"}, {"--ckpt-every", "2"}, {"--keep-last", "3"}})));
   const Strings expected = {"tokenizer.json", "tokens.bin",           "metrics.jsonl", "latest.bin",
                             "step_4.bin",     "step_4.optimizer.bin", "step_6.bin",    "step_6.optimizer.bin",
-                            "step_7.bin",     "step_7.optimizer.bin"};
+                            "step_7.bin",     "step_7.optimizer.bin", "report.md",     "loss.svg"};
   EXPECT_EQ(names_in("checkpoints/first"), expected);
   EXPECT_EQ(names_in("."), (Strings{"text.txt", "checkpoints"}));
   EXPECT_EQ(fs::read_symlink(path("checkpoints/first/latest.bin")), "step_7.bin");

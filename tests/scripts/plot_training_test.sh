@@ -45,6 +45,25 @@ expect_status 0
 is_png one.png
 ok "one evaluation record only"
 
+mkdir -p checkpoints/first
+{
+  echo '{"run": {"name": "first"}}'
+  for step in 1 2 3 4 2 3; do
+    echo "{\"step\": $step, \"loss\": $((9 - step)).5, \"lr\": 0.001, \"grad_norm\": 1, \"tokens_per_s\": 100}"
+  done
+  echo '{"step": 3, "prompt": "To be", "sample": ", or", "elapsed_s": 1.0}'
+} >checkpoints/first/metrics.jsonl
+run "${plot[@]}" first
+expect_status 0 && expect_output "checkpoints/first/metrics.png: 3 training and 0 evaluation records"
+ok "a named run, which went on from step 1 and did not come to step 4 again"
+
+run "${plot[@]}" first metrics.jsonl checkpoints/first
+expect_status 0 && expect_output "runs.png: 15 training and 1 evaluation records"
+is_png runs.png
+run "${plot[@]}" first first first first first first first first first
+expect_status 1 && expect_output "9 runs are too many" && reject_output Traceback
+ok "several runs in one picture"
+
 run "${plot[@]}" nothing.jsonl
 expect_status 1 && expect_output "cannot read nothing.jsonl" && reject_output Traceback
 : >empty.jsonl

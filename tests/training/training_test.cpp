@@ -10,6 +10,7 @@
 
 #include "checkpoint.h"
 #include "error.h"
+#include "generator.h"
 #include "operations/device_fixture.h"
 #include "run_folder.h"
 #include "trainer.h"
@@ -165,6 +166,31 @@ TEST_P(TrainerTest, ContinuesExactly) {
   optimizer.load_into(second.trainer.optimizer(), *second.device);
   for (int i = 8; i < 20; ++i) second.trainer.train_step();
   EXPECT_EQ(whole.weights(), second.weights());
+}
+
+TEST_P(TrainerTest, ASampleNowAndThenChangesNothing) {
+  TrainerOptions with_dropout = options();
+  with_dropout.dropout = 0.1f;
+  Run watched(data_, with_dropout), alone(data_, with_dropout);
+  const std::vector<int32_t> prompt = {1, 2};
+  Generator generator(watched.model, prompt, {});
+  std::vector<int32_t> sample;
+  for (int i = 0; i < 12; ++i) {
+    watched.trainer.train_step();
+    alone.trainer.train_step();
+    if (i % 3 > 0) continue;
+    generator.start(prompt);
+    for (int n = 0; n < 10; ++n) generator.next();  // more than the model sees
+    sample = generator.tokens();
+  }
+  EXPECT_EQ(watched.weights(), alone.weights());
+  EXPECT_EQ(watched.trainer.last_step().loss, alone.trainer.last_step().loss);
+  // Of the weights as they were at the time, not of those at the start.
+  Run later(data_, with_dropout);
+  for (int i = 0; i < 10; ++i) later.trainer.train_step();
+  Generator fresh(later.model, prompt, {});
+  for (int n = 0; n < 10; ++n) fresh.next();
+  EXPECT_EQ(sample, fresh.tokens());
 }
 
 TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {

@@ -1,0 +1,46 @@
+// EventFile: numbers and texts of a run, in a file that TensorBoard reads.
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace hipgpt {
+
+/// Events are protocol buffers (tensorflow/core/util/event.proto) in TFRecord frames:
+///
+///   length (u64), masked CRC-32C of it (u32), the event, masked CRC-32C of that (u32), all little-endian;
+///   masked(c) = rotate_right(c, 15) + 0xa282ead8.
+///
+/// Every event is flushed, so that a run that is killed loses none. A file that is cut short is read up to
+/// its last whole event.
+class EventFile {
+ public:
+  /// Begins a new file in `folder`, which is made if it is missing. It takes back what older files of the
+  /// folder say of `first_step` and later steps: TensorBoard shows every step once. Error if it can't be
+  /// written.
+  EventFile(const std::string& folder, int64_t first_step);
+
+  struct Scalar {
+    std::string_view tag;
+    double value;  ///< the file has single precision
+  };
+
+  /// Error if it can't be written, here and below.
+  void scalars(int64_t step, std::span<const Scalar> scalars);
+
+  /// `markdown` must be UTF-8.
+  void text(int64_t step, std::string_view tag, std::string_view markdown);
+
+  const std::string& path() const { return path_; }
+
+ private:
+  void add(std::string_view event);
+
+  std::string path_;
+  std::ofstream out_;
+};
+
+}  // namespace hipgpt

@@ -1,0 +1,121 @@
+#include "training/metrics_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "error.h"
+#include "util/atomic_file.h"
+#include "util/mapped_file.h"
+
+namespace hipgpt {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// The first line of `rest`, which it takes away, with its line end if it has one.
+std::string_view take_line(std::string_view& rest) {
+  const std::string_view line = rest.substr(0, rest.find('\n') + 1);  // npos + 1 is 0
+  const std::string_view whole = line.empty() ? rest : line;
+  rest.remove_prefix(whole.size());
+  return whole;
+}
+
+/// The record of a line, or null.
+Json parse(std::string_view line) {
+  Json record = Json::parse(line, nullptr, false);
+  return record.is_object() ? record : Json();
+}
+
+std::optional<int64_t> step_of(const Json& record) {
+  const auto step = record.find("step");
+  if (step == record.end() || !step->is_number_integer()) return std::nullopt;
+  return step->get<int64_t>();
+}
+
+/// How much of the text is of the run up to `last_step`: all lines before the first of a later step, and of
+/// those none after the last that has a step, for they belong to a continuation that did not come far.
+std::string_view up_to(std::string_view text, int64_t last_step) {
+  size_t keep = 0;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = take_line(rest);
+    const auto step = step_of(parse(line));
+    if (!line.ends_with('\n') || (step && *step > last_step)) break;
+    if (step) keep = text.size() - rest.size();
+  }
+  return text.substr(0, keep);
+}
+
+/// Returns normally if the file says nothing of later steps, whatever it takes.
+void forget_later_steps(const std::string& path, int64_t last_step) {
+  if (!std::filesystem::exists(path)) return;
+  const MappedFile file(path, MappedFile::Access::kSequential);
+  const std::string_view kept = up_to(file.text(), last_step);
+  if (kept.size() < file.text().size()) write_file_atomically(path, kept);
+}
+
+/// Adds an item after those of earlier steps; others were of a run that did not go on.
+template <typename Item>
+void add(std::vector<Item>& items, Item item) {
+  while (!items.empty() && items.back().step >= item.step) items.pop_back();
+  items.push_back(std::move(item));
+}
+
+/// A number that a run can have written: its losses are made of floats.
+std::optional<double> number(const Json& record, const char* name) {
+  const auto field = record.find(name);
+  if (field == record.end() || !field->is_number()) return std::nullopt;
+  const auto value = field->get<double>();
+  return std::abs(value) <= std::numeric_limits<float>::max() ? std::optional(value) : std::nullopt;
+}
+
+std::optional<std::string> text(const Json& record, const char* name) {
+  const auto value = record.find(name);
+  return value != record.end() && value->is_string() ? std::optional(value->get<std::string>())
+                                                     : std::nullopt;
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step) : path_(path) {
+  if (resumed_step) forget_later_steps(path, *resumed_step);
+  out_.open(path, resumed_step ? std::ios::app : std::ios::trunc);
+  if (!out_) throw Error(path + ": cannot be opened for writing");
+}
+
+void MetricsFile::write(const Json& record) {
+  out_ << record.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n' << std::flush;
+  if (!out_) throw Error(path_ + ": cannot be written (is the disk full?)");
+}
+
+std::optional<RunHistory::Point> RunHistory::best_validation() const {
+  const auto best = std::min_element(val_loss.begin(), val_loss.end(),
+                                     [](const Point& a, const Point& b) { return a.value < b.value; });
+  return best == val_loss.end() ? std::nullopt : std::optional(*best);
+}
+
+RunHistory read_history(const std::string& path) {
+  RunHistory history;
+  if (!std::filesystem::exists(path)) return history;
+  const MappedFile file(path, MappedFile::Access::kSequential);
+  for (std::string_view rest = file.text(); !rest.empty();) {
+    const Json record = parse(take_line(rest));
+    if (record.contains("run") && record["run"].is_object()) history.run = record["run"];
+    const auto step = step_of(record);
+    if (!step) continue;
+    if (const auto loss = number(record, "loss")) add(history.loss, {*step, *loss});
+    if (const auto loss = number(record, "val_loss")) add(history.val_loss, {*step, *loss});
+    if (const auto speed = number(record, "tokens_per_s")) add(history.tokens_per_second, {*step, *speed});
+    if (const auto sample = text(record, "sample")) {
+      add(history.samples, {*step, text(record, "prompt").value_or(""), *sample});
+    }
+    history.elapsed_seconds = number(record, "elapsed_s").value_or(history.elapsed_seconds);
+  }
+  return history;
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,20 @@
+// What goes wrong, on standard error.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <string>
+
+namespace hipgpt {
+
+/// One line on standard error, if it is there: whatever a file name holds, and without failing itself.
+inline void print_error(const std::string& program, std::string message) {
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return std::iscntrl(c); }, ' ');
+  std::fputs(fmt::format("{}: {}\n", program, message).c_str(), stderr);
+}
+
+}  // namespace hipgpt
