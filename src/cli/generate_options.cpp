@@ -45,8 +45,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       ->expected(0, 1)
       ->default_str("0")
       ->excludes("--perplexity");
-  line.number("--stride", run.stride, 1, 1 << 20,
-              "Tokens that a window of --perplexity scores (half of --seq)")
+  line.number("--stride", run.stride, 1, 1 << 20, "Tokens that a window of --perplexity scores (half of S)")
       ->needs("--perplexity");
 
   line.group("Sampling");

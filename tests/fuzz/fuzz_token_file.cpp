@@ -1,5 +1,6 @@
-// tokens.bin: an Error, or tokens of its vocabulary, in batches too. Each input is read as it is and with its
-// checksums put right, for they would keep everything behind them from being reached.
+// tokens.bin, or a token file of llm.c: an Error, or tokens of its vocabulary, in batches too. Each input is
+// read as it is and with its checksums put right, for they would keep everything behind them from being
+// reached.
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -41,9 +42,14 @@ void check_batches(const TokenFile& tokens) {
 void check(const std::string& bytes) {
   const MemoryFile file(bytes);
   std::optional<TokenFile> tokens;
-  if (!succeeds([&] { tokens = TokenFile::open(file.path()); })) return;
-  std::vector<int32_t> all(tokens->size());
-  tokens->copy(0, all.size(), all.data());
+  std::vector<int32_t> all;
+  const auto read = [&] {
+    const bool is_llmc = TokenFile::is_llmc(file.path());
+    tokens = is_llmc ? TokenFile::open_llmc(file.path(), 50257) : TokenFile::open(file.path());
+    all.resize(tokens->size());
+    tokens->copy(0, all.size(), all.data());
+  };
+  if (!succeeds(read)) return;
   for (size_t i = 0; i < all.size(); ++i) {
     require(all[i] == (*tokens)[i], "one token and a row of them are the same");
     require(all[i] >= 0 && static_cast<uint64_t>(all[i]) < tokens->vocab_size(),

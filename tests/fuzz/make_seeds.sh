@@ -30,6 +30,9 @@ keep token_file u16 <tokens.bin
   printf 'HIPGPTOK\x01\0\0\0\x04\0\0\0\x04\0\0\0\0\0\0\0\x70\x11\x01\0\0\0\0\0' && head -c 40 /dev/zero
   printf '\x01\0\0\0\x02\0\0\0\x6f\x11\x01\0\x03\0\0\0'
 } | keep token_file u32
+{ # llm.c: magic 20240520, version 1, two tokens, and zeros up to byte 1024
+  printf '\x88\xd8\x34\x01\x01\0\0\0\x02\0\0\0' && head -c 1012 /dev/zero && printf '\x01\0\x02\0'
+} | keep token_file llmc
 sed 's/<|endoftext|>//g' text.txt >plain.txt
 "${train[@]}" --data-path plain.txt --vocab-size 256 --reset >log
 keep checkpoint weights <gpt_checkpoint.bin
@@ -45,6 +48,9 @@ for seed in weights:gpt_checkpoint.bin moments:gpt_checkpoint.optimizer.bin; do
   } | LC_ALL=C sed 's/checksum/checksun/g' | keep checkpoint "foreign-${seed%%:*}"
 done
 
+"${train[@]}" --data-path plain.txt --vocab-size 256 --reset --preset gpt2 --run-name exported >log
+"$build/generate" --run-name exported --export exported >log
+keep config_json exported <exported/config.json
 keep config train <<'TEXT'
 data-path = "text.txt"
 steps = 100
