@@ -124,7 +124,7 @@ TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAProgramThatWaitsForALine) {
 TEST_F(InteractiveCliTest, ATerminalWithoutAPromptIsToldTheChoices) {
   Terminal terminal(folder_, {});
   if (!terminal.there()) GTEST_SKIP() << "no terminals here";
-  EXPECT_NE(terminal.wait_for("--interactive\r\n"), "");
+  EXPECT_NE(terminal.wait_for("--export DIR\r\n"), "");
   const int state = terminal.wait_for_end();
   EXPECT_TRUE(WIFEXITED(state) && WEXITSTATUS(state) == 1) << state;
 }

@@ -11,6 +11,7 @@ unset CMAKE_GENERATOR
 cp -R "$repository"/{CMakeLists.txt,README.md,LICENSE,include,src,tests} .
 mkdir data
 cat src/*/*.cpp | tee data/data.txt >my.txt
+printf 'To be\nMy kingdom\n' >lines.txt
 
 # What stands in for a build.
 cat >"$work/install_programs" <<TEXT
