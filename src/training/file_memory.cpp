@@ -28,19 +28,17 @@ FileStamp::FileStamp(const std::vector<std::string>& paths) {
   constexpr int64_t kCoarsestClock = 2'000'000'000;
   timespec now;
   ::clock_gettime(CLOCK_REALTIME, &now);
-  XXH3_state_t hash;
-  XXH3_64bits_reset(&hash);
+  std::string facts;
   settled = true;
   for (const std::string& path : paths) {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) settled = false;
-    const int64_t facts[] = {static_cast<int64_t>(status.st_dev), static_cast<int64_t>(status.st_ino),
-                             status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
-    XXH3_64bits_update(&hash, facts, sizeof facts);
+    facts += fmt::format("{} {} {} {} {}\n", status.st_dev, status.st_ino, status.st_size,
+                         nanoseconds(status.st_mtim), nanoseconds(status.st_ctim));
     bytes += static_cast<uint64_t>(status.st_size);
     settled = settled && nanoseconds(now) - nanoseconds(status.st_ctim) > kCoarsestClock;
   }
-  text = fmt::format("{:016x}", XXH3_64bits_digest(&hash));
+  text = fmt::format("{:016x}", XXH3_64bits(facts.data(), facts.size()));
 }
 
 FileMemory::FileMemory(std::string path) : path_(std::move(path)) {
