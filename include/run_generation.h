@@ -18,11 +18,11 @@ struct GenerationRun {
   std::string perplexity_file;        ///< a text to score
 
   int64_t num_tokens = 50;
-  int64_t num_samples = 1;      ///< of each prompt
-  int64_t stop_token = -1;      ///< -1: <|endoftext|>, if the vocabulary has it
-  bool json = false;            ///< a JSON object in a line for each sample
-  int logprobs = -1;            ///< log-probabilities of tokens, and of so many of the likeliest; -1: none
-  int64_t stride = 0;           ///< tokens that a window of perplexity scores; 0: half of what the model sees
+  int64_t num_samples = 1;  ///< of each prompt
+  int64_t stop_token = -1;  ///< -1: <|endoftext|>, if the vocabulary has it
+  bool json = false;        ///< a JSON object in a line for each sample
+  int logprobs = -1;        ///< log-probabilities of tokens, and of so many of the likeliest; -1: none
+  int64_t stride = 0;       ///< tokens that a window of perplexity scores; 0: half of what the model sees
 
   Sampling sampling;             ///< its seed is replaced by `seed`
   std::optional<uint64_t> seed;  ///< none: a random one, which is reported

@@ -44,8 +44,8 @@ int64_t step_field(const SafetensorsFile& file) {
   return step;
 }
 
-/// A JSON list. The name of a file may hold any bytes, and JSON may not: those that are not UTF-8 are lost, and
-/// whoever resumes has to give such a flag again.
+/// A JSON list. The name of a file may hold any bytes, and JSON may not: those that are not UTF-8 are lost,
+/// and whoever resumes has to give such a flag again.
 std::string flags_text(const std::vector<std::string>& flags) {
   return nlohmann::json(flags).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -13,7 +13,8 @@ namespace hipgpt {
 namespace {
 
 constexpr const char* kSources =
-    "give --prompt TEXT, --prompt-file FILE, --prompts FILE, --interactive, --perplexity FILE or --export DIR";
+    "give --prompt TEXT, --prompt-file FILE, --prompts FILE, --interactive, --perplexity FILE or --export "
+    "DIR";
 
 std::string read_source(const std::string& file) {
   if (file == "-") return read_standard_input();

@@ -131,8 +131,8 @@ void run_generation(const GenerationRun& run) {
   GPTModel model(*device, weights.config);
   weights.load_into(model);
 
-  const std::string facts = fmt::format("{} {} parameters; {}", description, model.layout().num_elements,
-                                        device->description());
+  const std::string facts =
+      fmt::format("{} {} parameters; {}", description, model.layout().num_elements, device->description());
   if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts);
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();
