@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -110,6 +109,10 @@ class OptimizerFile {
   SafetensorsFile file_;
   OptimizerInfo info_;
 };
+
+/// Whether an optimizer file was saved with a checkpoint, as OptimizerFile::belongs_to() says, by their
+/// headers alone.
+bool headers_belong_together(const std::string& optimizer_path, const std::string& checkpoint_path);
 
 /// The flags in an optimizer file, of which only the header is read.
 std::vector<std::string> read_flags(const std::string& optimizer_path);

@@ -35,6 +35,9 @@ class RunFolder {
   std::string report() const { return folder_ + "report.md"; }
   std::string loss_curve() const { return folder_ + "loss.svg"; }
 
+  /// Whether a file lies in this folder.
+  bool holds(const std::string& file) const;
+
   /// Where the checkpoint of this step is written.
   std::string checkpoint(int64_t step) const;
 
@@ -46,7 +49,8 @@ class RunFolder {
 
   /// Before an unnamed run replaces its checkpoint: the old one gets the name of the previous one, and keeps
   /// its own until the new one takes it. So at every moment there is a checkpoint with the optimizer file
-  /// that belongs to it. If the run brings another tokenizer, the old one is kept as tokenizer.previous.json.
+  /// that belongs to it. If the run brings another tokenizer, the old one is kept as tokenizer.previous.json,
+  /// in a named run too.
   void keep_previous(bool tokenizer_changes) const;
 
   /// After the checkpoint of this step is written: lets the `latest` link point to it, and of the checkpoints

@@ -27,8 +27,9 @@ struct TrainingRun {
   std::string init_from;   ///< a Hugging Face folder with the model and tokenizer to start from, or empty
   bool resume = false;     ///< continue exactly from the newest checkpoint of the run, if there is one
 
-  std::vector<std::string> flags;  ///< all of the above as "--name=value", kept with the checkpoints
-  std::string inherited_flags;     ///< those of them that come from the run that is continued, to be shown
+  std::vector<std::string> flags;        ///< all of the above as "--name=value", kept with the checkpoints
+  std::vector<std::string> saved_flags;  ///< those of the run that is continued
+  std::string inherited_flags;  ///< those of them that come from the run that is continued, to be shown
 
   std::string command;  ///< what was typed to start it, for the report; or empty
 

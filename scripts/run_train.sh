@@ -49,7 +49,7 @@ for ((i = 0; i < ${#arguments[@]}; i++)); do
       printf '\nThe arguments of train_gpt are printed here once it is built (./scripts/build.sh).\n'
       exit 0
       ;;
-    --data-path | --val-data-path | --tokenizer)
+    --data-path | --val-data-path | --tokenizer | --init-from | --ckpt | --config)
       if [[ -z $value ]]; then continue; fi
       value=$(from_caller "$value")
       arguments[i]=$prefix$value

@@ -194,6 +194,14 @@ void OptimizerFile::load_into(OptimizerState& state, Device& device) const {
   state.step = info_.step;
 }
 
+bool headers_belong_together(const std::string& optimizer_path, const std::string& checkpoint_path) {
+  auto optimizer = read_safetensors_metadata(optimizer_path);
+  auto checkpoint = read_safetensors_metadata(checkpoint_path);
+  const std::string checksum = checkpoint["checksum"];
+  return optimizer["step"] == checkpoint["step"] &&
+         (checksum.empty() || checksum == optimizer["weights_checksum"]);
+}
+
 std::vector<std::string> read_flags(const std::string& optimizer_path) {
   return flags_in(optimizer_path, read_safetensors_metadata(optimizer_path));
 }

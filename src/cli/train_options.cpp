@@ -13,6 +13,7 @@
 
 #include "cli/command_line.h"
 #include "run_folder.h"
+#include "training/metrics_file.h"
 #include "training/saved_training.h"
 
 namespace hipgpt {
@@ -110,9 +111,10 @@ float default_learning_rate(const TrainingRun& run) {
 }
 
 /// What a run that goes on does not take over from the one before: where that came from, and where it was.
+/// Its vocabulary comes with its tokenizer, which may have fewer tokens than were asked for.
 bool is_of_one_start(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--resume",   "--ckpt",      "--reset",  "--init-from",
-                                               "--run-name", "--tokenizer", "--threads"};
+  static const std::set<std::string> kNames = {"--resume",   "--ckpt",      "--reset",      "--init-from",
+                                               "--run-name", "--tokenizer", "--vocab-size", "--threads"};
   return kNames.contains(name_of(flag));
 }
 
@@ -148,22 +150,26 @@ bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exi
   run.training.min_learning_rate = min_lr.value_or(0.1f * run.training.learning_rate);
   run.flags = line.given();
   std::erase_if(run.flags, is_of_one_start);
-  // A run that goes on does not start from that model again, but has the rate that comes with it.
-  if (!run.init_from.empty() && !lr) run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));
-  std::ranges::stable_sort(run.flags, {}, name_of);
   return true;
 }
 
-/// The flags of the run that `run` goes on from, but for those that were given anew.
-std::vector<std::string> inherited_flags(const TrainingRun& run) {
-  const bool given_checkpoint = !run.checkpoint.empty();
-  if (!given_checkpoint && !run.resume) return {};
-  auto flags =
-      saved_flags(given_checkpoint ? std::vector{run.checkpoint} : RunFolder(run.run_name).checkpoints());
-  std::set<std::string> given;
-  for (const std::string& flag : run.flags) given.insert(name_of(flag));
-  std::erase_if(flags, [&](const std::string& flag) { return given.contains(name_of(flag)); });
-  return flags;
+/// The flags of the run that `run` goes on from.
+std::vector<std::string> flags_before(const TrainingRun& run) {
+  if (!run.checkpoint.empty()) return saved_flags({run.checkpoint});
+  if (!run.resume) return {};
+  const RunFolder folder(run.run_name);
+  const auto flags = saved_flags(folder.checkpoints());
+  // A run that was ended before its first checkpoint has at least said how it began.
+  return flags.empty() ? read_history(folder.metrics()).flags() : flags;
+}
+
+/// Those that were not given anew.
+std::vector<std::string> inherited_flags(std::vector<std::string> before,
+                                         const std::vector<std::string>& given) {
+  std::set<std::string> names;
+  for (const std::string& flag : given) names.insert(name_of(flag));
+  std::erase_if(before, [&](const std::string& flag) { return names.contains(name_of(flag)); });
+  return before;
 }
 
 }  // namespace
@@ -172,10 +178,18 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
   std::vector<std::string> arguments(argv + 1, argv + argc);
   TrainingRun as_given;
   if (!parse(arguments, as_given, exit_status)) return false;
-  const auto inherited = inherited_flags(as_given);
+  const auto before = flags_before(as_given);
+  const auto inherited = inherited_flags(before, as_given.flags);
   arguments.insert(arguments.begin(), inherited.begin(), inherited.end());
   if (!parse(arguments, run, exit_status)) return false;
   run.command = shell_command(argc, argv);
+  // A run that goes on does not start from that model again, but has the rate that comes with it.
+  const bool has_rate = std::ranges::any_of(run.flags, [](const auto& f) { return name_of(f) == "--lr"; });
+  if (!run.init_from.empty() && !has_rate) {
+    run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));
+  }
+  std::ranges::stable_sort(run.flags, {}, name_of);
+  run.saved_flags = before;
   run.inherited_flags = fmt::format("{}", fmt::join(inherited, " "));
   return true;
 }

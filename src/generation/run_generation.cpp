@@ -63,7 +63,7 @@ FoundModel find_model(const GenerationRun& run) {
 
 /// The token to stop at, or -1.
 int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
-  if (run.stop_token < 0) return tokenizer.special_token("<|endoftext|>").value_or(-1);
+  if (run.stop_token < 0) return tokenizer.special_token(kEndOfText).value_or(-1);
   if (run.stop_token >= tokenizer.vocab_size()) {
     throw Error(fmt::format("--eos-id {}: the vocabulary has the tokens 0 to {}", run.stop_token,
                             tokenizer.vocab_size() - 1));

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "generation/standard_streams.h"
-#include "generation/utf8_stream.h"
+#include "util/utf8_stream.h"
 
 namespace hipgpt {
 

@@ -17,8 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kEndOfText = "<|endoftext|>";
-
 /// The weights as a file holds them: fp32, without rows beyond the vocabulary. They come straight from where
 /// they are stored unless they have to be converted.
 class ExportedTensors {

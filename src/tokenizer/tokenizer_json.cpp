@@ -290,7 +290,7 @@ Tokenizer Tokenizer::from_gpt2_files(const std::string& vocab_path, const std::s
   const Ids vocab = with_name(vocab_path, [&] { return read_vocab(parse(vocab_file.text())); });
   auto merges = with_name(merges_path, [&] { return read_merges_file(merges_file.text(), vocab); });
   Specials specials;
-  if (const auto end = vocab.find("<|endoftext|>"); end != vocab.end()) {
+  if (const auto end = vocab.find(std::string(kEndOfText)); end != vocab.end()) {
     specials.push_back({end->first, static_cast<int32_t>(end->second)});
   }
   return with_name(vocab_path, [&] {

@@ -8,7 +8,9 @@ namespace hipgpt {
 
 CheckpointWriter::CheckpointWriter(const RunFolder& folder, Device& device, const ParameterLayout& layout,
                                    Run run)
-    : folder_(folder), device_(device), layout_(layout), run_(std::move(run)) {}
+    : folder_(folder),
+      run_(std::move(run)),
+      snapshot_{{device, layout}, {device, layout}, {device, layout}, {}} {}
 
 CheckpointWriter::~CheckpointWriter() {
   if (writing_.valid()) writing_.wait();
@@ -16,34 +18,31 @@ CheckpointWriter::~CheckpointWriter() {
 
 void CheckpointWriter::save(const GPTModel& model, const OptimizerState& optimizer) {
   wait();
-  if (!snapshot_) {
-    const auto on_host = [&] { return HostParameters(device_, layout_); };
-    snapshot_.emplace(Snapshot{on_host(), on_host(), on_host(), {}});
-  }
-  snapshot_->weights.copy_from(model.weights());
-  snapshot_->first_moment.copy_from(optimizer.first_moment);
-  snapshot_->second_moment.copy_from(optimizer.second_moment);
-  snapshot_->info = {model.config(), run_.tokenizer_hash, optimizer.step};
+  snapshot_.weights.copy_from(model.weights());
+  snapshot_.first_moment.copy_from(optimizer.first_moment);
+  snapshot_.second_moment.copy_from(optimizer.second_moment);
+  snapshot_.info = {model.config(), run_.tokenizer_hash, optimizer.step};
   writing_ = std::async(std::launch::async, [this] { write(); });
 }
 
 void CheckpointWriter::wait() {
   if (!writing_.valid()) return;
   writing_.get();
-  saved_step_ = snapshot_->info.step;
+  saved_step_ = snapshot_.info.step;
 }
 
 void CheckpointWriter::write() {
-  const int64_t step = snapshot_->info.step;
+  const int64_t step = snapshot_.info.step;
   AtomicFile weights(folder_.checkpoint(step)), optimizer(optimizer_path(folder_.checkpoint(step)));
-  const std::string checksum = write_checkpoint(weights, snapshot_->weights, snapshot_->info);
-  write_optimizer(optimizer, snapshot_->first_moment, snapshot_->second_moment,
+  const std::string checksum = write_checkpoint(weights, snapshot_.weights, snapshot_.info);
+  write_optimizer(optimizer, snapshot_.first_moment, snapshot_.second_moment,
                   {step, checksum, run_.data_hash, run_.flags});
   for (AtomicFile* file : {&weights, &optimizer}) {
     file->finish();
     SafetensorsFile::open(file->temporary());  // an Error if what is on the disk is not what was written
   }
   if (run_.keep_previous) folder_.keep_previous(!run_.tokenizer_json.empty());
+  run_.keep_previous = false;  // until what comes next is whole
   optimizer.commit();
   if (!run_.tokenizer_json.empty()) write_file_atomically(folder_.tokenizer(), run_.tokenizer_json);
   weights.commit();

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <future>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "checkpoint.h"
 #include "run_folder.h"
@@ -55,10 +55,8 @@ class CheckpointWriter {
   void write();
 
   const RunFolder& folder_;
-  Device& device_;
-  const ParameterLayout& layout_;
   Run run_;
-  std::optional<Snapshot> snapshot_;  // made by the first save
+  Snapshot snapshot_;
   std::future<void> writing_;
   std::optional<int64_t> saved_step_;
 };

@@ -92,6 +92,16 @@ void MetricsFile::write(const Json& record) {
   if (!out_) throw Error(path_ + ": cannot be written (is the disk full?)");
 }
 
+std::vector<std::string> RunHistory::flags() const {
+  std::vector<std::string> flags;
+  const auto all = run.find("flags");
+  if (all == run.end() || !all->is_array()) return flags;
+  for (const Json& flag : *all) {
+    if (flag.is_string()) flags.push_back(flag.get<std::string>());
+  }
+  return flags;
+}
+
 std::optional<RunHistory::Point> RunHistory::best_validation() const {
   const auto best = std::min_element(val_loss.begin(), val_loss.end(),
                                      [](const Point& a, const Point& b) { return a.value < b.value; });

@@ -43,6 +43,9 @@ struct RunHistory {
   std::vector<Sample> samples;
   double elapsed_seconds = 0.0;  ///< of the newest record
 
+  /// Those of the newest start, "--name=value".
+  std::vector<std::string> flags() const;
+
   /// The lowest validation loss, if there is any.
   std::optional<Point> best_validation() const;
 };

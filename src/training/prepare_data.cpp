@@ -47,11 +47,11 @@ PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenToke
   if (train_.is_text()) existing_tokens_ = open_tokens(folder.tokens());
   if (given) {
     take(*given);
-  } else if (!train_.is_text()) {
-    throw Error(
-        fmt::format("--data-path: {} is a token file of llm.c, which does not hold its vocabulary; "
-                    "name the tokenizer that made it with --tokenizer",
-                    train_.name()));
+  } else if (!train_.is_text() || (val_ && !val_->is_text())) {
+    throw Error(fmt::format(
+        "{}: {} is a token file of llm.c, which does not hold its vocabulary; "
+        "name the tokenizer that made it with --tokenizer",
+        train_.is_text() ? "--val-data-path" : "--data-path", (train_.is_text() ? *val_ : train_).name()));
   } else if (!keep_existing_tokenizer()) {
     train_tokenizer();
   }

@@ -22,7 +22,7 @@ size_t terminal_width() {
 
 /// A run goes on when nobody can watch it: failures are ignored, and so is SIGPIPE.
 void write_out(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
+  std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }
 

@@ -98,6 +98,12 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, Prep
     return;
   }
   const OptimizerInfo& info = saved.optimizer->info();
+  if (run.resume && !run.saved_flags.empty() && run.saved_flags != info.flags) {
+    throw Error(
+        fmt::format("--resume: {} is sound, but of another run than the newest checkpoint; --ckpt {} goes on "
+                    "with it",
+                    saved.checkpoint.path(), saved.checkpoint.path()));
+  }
   if (info.step > run.training.steps || (info.step == run.training.steps && !run.resume)) {
     throw Error(fmt::format("{} has {} steps behind it already: --steps must be larger",
                             saved.checkpoint.path(), info.step));
@@ -105,7 +111,8 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, Prep
   const bool same_text = info.data_hash == data.data_hash();
   if (run.resume && !same_text) {
     throw Error(
-        fmt::format("--resume: {} was trained on another text than {}: --ckpt {} goes on with a new text",
+        fmt::format("--resume: {} was trained on another text, or another part of it for training, than {}: "
+                    "--ckpt {} goes on with a new text",
                     saved.checkpoint.path(), data.data_name(), saved.checkpoint.path()));
   }
   progress.print(fmt::format("continues from {} after step {}{}", saved.checkpoint.path(), info.step,

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "generation/utf8_stream.h"
+#include "util/utf8_stream.h"
 
 namespace hipgpt {
 
@@ -22,7 +22,7 @@ Samples::Samples(const GPTModel& model, const Tokenizer& tokenizer, std::vector<
       generator_(model, prompt_, {.seed = seed}) {}
 
 std::string Samples::continuation() {
-  const auto stop = tokenizer_.special_token("<|endoftext|>");
+  const auto stop = tokenizer_.special_token(kEndOfText);
   std::string text;
   generator_.start(prompt_);
   for (int64_t i = 0; i < num_tokens_; ++i) {

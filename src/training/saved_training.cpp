@@ -54,7 +54,7 @@ std::vector<std::string> saved_flags(const std::vector<std::string>& checkpoints
   for (const std::string& checkpoint : checkpoints) {
     for (const std::string& path : optimizer_candidates(checkpoint)) {
       try {
-        return read_flags(path);
+        if (headers_belong_together(path, checkpoint)) return read_flags(path);
       } catch (const Error&) {  // whoever opens the whole of it will say what is wrong
       }
     }

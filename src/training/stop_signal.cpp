@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 #include <initializer_list>
 
 namespace hipgpt {
@@ -10,10 +11,23 @@ namespace hipgpt {
 namespace {
 
 volatile std::sig_atomic_t received_signal = 0;
+timespec received_at;  // written by the first signal, read by later ones
+
+double seconds_since(const timespec& then) {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec - then.tv_sec) +
+         1e-9 * static_cast<double>(now.tv_nsec - then.tv_nsec);
+}
 
 extern "C" void on_stop_signal(int signal) {
-  if (received_signal != 0) _exit(128 + signal);
-  received_signal = signal;
+  constexpr double kEcho = 0.1;  // seconds
+  if (received_signal == 0) {
+    ::clock_gettime(CLOCK_MONOTONIC, &received_at);
+    received_signal = signal;
+  } else if (seconds_since(received_at) > kEcho) {
+    _exit(128 + signal);
+  }
 }
 
 void handle(void (*handler)(int)) {

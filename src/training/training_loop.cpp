@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 
 #include "error.h"
-#include "generation/utf8_stream.h"
 #include "training/report.h"
 #include "training/stop_signal.h"
 #include "util/atomic_file.h"
+#include "util/utf8_stream.h"
 
 namespace hipgpt {
 
@@ -29,6 +28,7 @@ nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model,
   return {{"run",
            {{"name", valid_utf8(run.run_name)},
             {"command", valid_utf8(run.command)},
+            {"flags", all_valid_utf8(run.flags)},
             {"version", HIPGPT_VERSION},
             {"compiler", HIPGPT_COMPILER},
             {"device", model.device().description()},
@@ -97,6 +97,7 @@ DataLoader TrainingLoop::loader(const TokenPart& part) const {
 }
 
 void TrainingLoop::resume(const OptimizerFile& optimizer) {
+  goes_on_here_ = folder_.holds(optimizer.path());
   optimizer.load_into(trainer_.optimizer(), model_.device());
 }
 
@@ -164,11 +165,13 @@ void TrainingLoop::begin_records() {
     const auto folder = std::filesystem::path(run_.tensorboard) / run_.run_name;
     tensorboard_.emplace(folder.string(), first_step_ + 1, progress_);
   }
-  metrics_.emplace(folder_.metrics(), first_step_ > 0 ? std::optional(first_step_) : std::nullopt);
+  metrics_.emplace(folder_.metrics(), goes_on_here_ ? std::optional(first_step_) : std::nullopt);
   const RunHistory before = read_history(folder_.metrics());
   earlier_seconds_ = before.elapsed_seconds;
   if (const auto best = before.best_validation()) best_val_loss_ = best->value;
-  record(run_record(run_, model_, tokens_));
+  const auto description = run_record(run_, model_, tokens_);
+  metrics_->write(description);  // where not even that can be written, the run had better not begin
+  if (tensorboard_) tensorboard_->write(description);
   if (run_.sample_every == 0) return;
   auto prompt = run_.sample_prompt.empty() ? first_tokens(tokens_.train.tokens, tokenizer_)
                                            : tokenizer_.encode(run_.sample_prompt);
@@ -176,7 +179,12 @@ void TrainingLoop::begin_records() {
 }
 
 void TrainingLoop::record(const nlohmann::ordered_json& record) {
-  metrics_->write(record);
+  try {
+    if (metrics_) metrics_->write(record);
+  } catch (const Error& error) {
+    metrics_.reset();
+    progress_.warn(fmt::format("{}; the training goes on without it", error.what()));
+  }
   if (tensorboard_) tensorboard_->write(record);
 }
 
@@ -233,7 +241,7 @@ void TrainingLoop::save() {
 void TrainingLoop::settle_save() {
   try {
     writer_.wait();
-  } catch (const Error& failure) {
+  } catch (const std::exception& failure) {
     progress_.warn(fmt::format("{}; the training goes on without this checkpoint", failure.what()));
   }
 }
@@ -264,7 +272,7 @@ void TrainingLoop::summary(int signal) const {
 void TrainingLoop::report() {
   try {
     write_report(folder_);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     progress_.warn(error.what());
   }
 }

@@ -211,7 +211,9 @@ TEST_F(ResumeCliTest, ASecondSignalLeavesAtOnce) {
   wait_for("metrics.jsonl");
   const auto before = std::chrono::steady_clock::now();
   ::kill(child, SIGINT);
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ::kill(child, SIGINT);  // no second wish, so soon
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), 0);
   ::kill(child, SIGINT);
   const Result result = finish(child);
   EXPECT_EQ(result.status, 130) << result;

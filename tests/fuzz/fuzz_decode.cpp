@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "fuzz_target.h"
-#include "generation/utf8_stream.h"
 #include "tokenizer.h"
 #include "tokenizer/pretokenizer.h"
+#include "util/utf8_stream.h"
 
 namespace hipgpt::fuzz {
 namespace {

@@ -9,10 +9,10 @@
 
 #include "generation/log_probabilities.h"
 #include "generation/sliding_windows.h"
-#include "generation/utf8_stream.h"
 #include "generator.h"
 #include "gpt_model.h"
 #include "operations/device_fixture.h"
+#include "util/utf8_stream.h"
 
 namespace hipgpt {
 namespace {

@@ -161,6 +161,9 @@ TEST_P(TrainerTest, ContinuesExactly) {
   const OptimizerFile optimizer = OptimizerFile::open("c.optimizer.bin");
   EXPECT_TRUE(optimizer.belongs_to(checkpoint));
   EXPECT_EQ(optimizer.info().data_hash, 7u);
+  EXPECT_TRUE(headers_belong_together("c.optimizer.bin", "c.bin"));
+  save(whole.model, {kSmall, 1, 8}, "other.bin");
+  EXPECT_FALSE(headers_belong_together("c.optimizer.bin", "other.bin"));
   EXPECT_EQ(read_flags("c.optimizer.bin"), std::vector<std::string>{"--seed=1"});
   checkpoint.weights().load_into(second.model);
   optimizer.load_into(second.trainer.optimizer(), *second.device);

@@ -1,4 +1,4 @@
-#include "generation/utf8_stream.h"
+#include "util/utf8_stream.h"
 
 #include <cstddef>
 

@@ -66,9 +66,10 @@ void keep_as(const std::string& file, const std::string& kept) {
 
 /// Names of files that a training writes, of any run.
 bool is_artifact(const std::string& name) {
-  static const std::set<std::string> kNames = {"tokenizer.json",   "tokens.bin",        "metrics.jsonl",
-                                               "report.md",        "loss.svg",          kLatest,
-                                               kPreviousTokenizer, kPreviousCheckpoint, kCheckpoint};
+  static const std::set<std::string> kNames = {
+      "tokenizer.json",   "tokens.bin",        "val_tokens.bin", "known_files.json", "report.md",
+      "loss.svg",         "metrics.jsonl",     "report.md",      "loss.svg",         kLatest,
+      kPreviousTokenizer, kPreviousCheckpoint, kCheckpoint};
   const size_t optimizer = name.rfind(".optimizer.bin");
   const std::string plain = optimizer == std::string::npos ? name : name.substr(0, optimizer) + ".bin";
   return kNames.contains(plain) || step_of(plain) >= 0;
@@ -119,6 +120,12 @@ void RunFolder::create() {
   if (lock_ >= 0) remove_leftovers(folder_, is_artifact);
 }
 
+bool RunFolder::holds(const std::string& file) const {
+  const auto or_here = [](const fs::path& folder) { return folder.empty() ? fs::path(".") : folder; };
+  std::error_code none;
+  return fs::equivalent(or_here(fs::path(file).parent_path()), or_here(folder_), none);
+}
+
 std::string RunFolder::checkpoint(int64_t step) const {
   return named_ ? fmt::format("{}step_{}.bin", folder_, step) : kCheckpoint;
 }
@@ -156,13 +163,15 @@ std::vector<std::string> RunFolder::checkpoints() const {
 }
 
 void RunFolder::keep_previous(bool tokenizer_changes) const {
-  if (named_) return;
-  keep_as(optimizer_path(kCheckpoint), optimizer_path(kPreviousCheckpoint));
-  keep_as(kCheckpoint, kPreviousCheckpoint);
+  if (!named_) {
+    keep_as(optimizer_path(kCheckpoint), optimizer_path(kPreviousCheckpoint));
+    keep_as(kCheckpoint, kPreviousCheckpoint);
+  }
+  const std::string previous = folder_ + kPreviousTokenizer;
   if (tokenizer_changes) {
-    keep_as(tokenizer(), kPreviousTokenizer);
-  } else {
-    fs::remove(kPreviousTokenizer);
+    keep_as(tokenizer(), previous);
+  } else if (!named_) {
+    fs::remove(previous);
   }
 }
 
