@@ -27,7 +27,9 @@ struct TrainingRun {
   std::string init_from;   ///< a Hugging Face folder with the model and tokenizer to start from, or empty
   bool resume = false;     ///< continue exactly from the newest checkpoint of the run, if there is one
 
-  std::vector<std::string> flags;        ///< all of the above as "--name=value", kept with the checkpoints
+  /// All of the above as "--name=value": kept in metrics.jsonl, for a run that has no checkpoint yet, and,
+  /// but for what a checkpoint replaces, with the checkpoints.
+  std::vector<std::string> first_flags, flags;
   std::vector<std::string> saved_flags;  ///< those of the run that is continued
   std::string inherited_flags;  ///< those of them that come from the run that is continued, to be shown
 

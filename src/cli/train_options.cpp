@@ -110,11 +110,15 @@ float default_learning_rate(const TrainingRun& run) {
   return run.model.preset == "gpt2" ? 6e-4f : TrainerOptions{}.learning_rate;
 }
 
-/// What a run that goes on does not take over from the one before: where that came from, and where it was.
-/// Its vocabulary comes with its tokenizer, which may have fewer tokens than were asked for.
+/// How a run is started, which says nothing of what it is.
 bool is_of_one_start(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--resume",   "--ckpt",      "--reset",      "--init-from",
-                                               "--run-name", "--tokenizer", "--vocab-size", "--threads"};
+  static const std::set<std::string> kNames = {"--resume", "--ckpt", "--reset", "--run-name", "--threads"};
+  return kNames.contains(name_of(flag));
+}
+
+/// Where the model and the tokenizer of a run come from that has no checkpoint yet; afterwards from there.
+bool is_of_the_beginning(const std::string& flag) {
+  static const std::set<std::string> kNames = {"--init-from", "--tokenizer", "--vocab-size"};
   return kNames.contains(name_of(flag));
 }
 
@@ -189,6 +193,8 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
     run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));
   }
   std::ranges::stable_sort(run.flags, {}, name_of);
+  run.first_flags = run.flags;
+  std::erase_if(run.flags, is_of_the_beginning);
   run.saved_flags = before;
   run.inherited_flags = fmt::format("{}", fmt::join(inherited, " "));
   return true;

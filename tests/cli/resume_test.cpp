@@ -108,6 +108,45 @@ TEST_F(ResumeCliTest, WithoutACheckpointItBegins) {
   EXPECT_TRUE(trained() == straight);
 }
 
+TEST_F(ResumeCliTest, ARunThatWasKilledBeforeItsFirstCheckpointBeginsAgainWithItsFlags) {
+  const Trained straight = never_stopped(ten_steps({{"--ckpt-every", "0"}}));
+  const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--ckpt-every", "0"}})));
+  wait_for("metrics.jsonl");
+  ::kill(child, SIGKILL);
+  finish(child);
+  const Flags rest = {{"--steps", "10"},
+                      {"--warmup-steps", "3"},
+                      {"--dropout", "0.1"},
+                      {"--grad-accum", "2"},
+                      {"--eval-every", "4"}};
+  ASSERT_TRUE(succeeds(train_gpt(resuming(rest))));
+  EXPECT_TRUE(trained().weights == straight.weights);
+}
+
+TEST_F(ResumeCliTest, AVocabularySmallerThanAskedForIsNoContradiction) {
+  write("text.txt", "a small text that has only a few words, a few words and a small text, a few words");
+  ASSERT_TRUE(succeeds(train({{"--vocab-size", "5000"}, {"--val-fraction", "0"}})));
+  EXPECT_TRUE(succeeds(train_gpt({"--resume", "--steps", "6"})));
+}
+
+TEST_F(ResumeCliTest, AnOlderRunIsNotContinuedWithTheFlagsOfANewerOne) {
+  ASSERT_TRUE(succeeds(train({{"--seed", "1"}})));
+  ASSERT_TRUE(succeeds(train({{"--seed", "2"}})));
+  flip_a_bit("gpt_checkpoint.bin");
+  const auto before = snapshot();
+  const Result result = train_gpt({"--resume", "--steps", "6"});
+  EXPECT_EQ(result.status, 1) << result;
+  EXPECT_NE(last_line(result.err).find("of another run"), std::string::npos) << result.err;
+  EXPECT_TRUE(same_files(before, snapshot()));
+}
+
+TEST_F(ResumeCliTest, RecordsOfAnotherRunInTheFolderAreNotTakenOver) {
+  ASSERT_TRUE(succeeds(train({{"--run-name", "a"}})));
+  ASSERT_TRUE(succeeds(train({{"--log-every", "1"}})));
+  ASSERT_TRUE(succeeds(train({{"--ckpt", "checkpoints/a/latest.bin"}, {"--steps", "6"}})));
+  EXPECT_EQ(read("metrics.jsonl").find("\"step\":2,"), std::string::npos) << read("metrics.jsonl");
+}
+
 TEST_F(ResumeCliTest, ARunThatIsDoneStaysAsItIs) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   const auto before = snapshot();
