@@ -21,9 +21,6 @@ struct HuggingFaceModel {
   static HuggingFaceModel open(const std::string& folder, const std::string& tokenizer_path = "");
 };
 
-/// The tokenizer of a folder: tokenizer.json, or vocab.json and merges.txt.
-Tokenizer load_huggingface_tokenizer(const std::string& folder);
-
 /// Writes a folder that AutoModelForCausalLM and AutoTokenizer load by its name alone, with weights in fp32.
 /// Error, before anything is written, if the model is not one that GPT2LMHeadModel can be, or the folder has
 /// a model already. Other files in it stay.

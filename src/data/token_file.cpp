@@ -176,7 +176,7 @@ uint64_t TokenFile::sample_hash() const {
   XXH3_64bits_reset(&hash);
   const uint64_t facts[] = {count_, token_bytes_};
   XXH3_64bits_update(&hash, facts, sizeof facts);
-  const size_t step = std::max(kPieceBytes, bytes.size() / kPieces / kPieceBytes * kPieceBytes);
+  const size_t step = std::max(kPieceBytes, (bytes.size() / kPieces / kPieceBytes + 1) * kPieceBytes);
   for (size_t begin = 0; begin < bytes.size(); begin += step) {
     const std::string_view piece = bytes.substr(begin, kPieceBytes);
     XXH3_64bits_update(&hash, piece.data(), piece.size());

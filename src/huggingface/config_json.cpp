@@ -125,12 +125,6 @@ ModelConfig read_model_config(const std::string& path) {
   return with_name(path, [&] { return to_model_config(json); });
 }
 
-void require_unset(const Json& object, std::initializer_list<const char*> keys, const std::string& path) {
-  with_name(path, [&] {
-    for (const char* key : keys) require(object, key, false);
-  });
-}
-
 void check_exportable(const ModelConfig& config, const std::string& path) {
   std::string flags;
   if (!config.final_layernorm) flags += " --final-layernorm true";

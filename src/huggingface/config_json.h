@@ -16,10 +16,6 @@ nlohmann::json read_json_object(const std::string& path);
 /// Error for what is missing, and for everything that would make the model compute something else here.
 ModelConfig read_model_config(const std::string& path);
 
-/// Error if keys of this object are anything else than false or null, or missing.
-void require_unset(const nlohmann::json& object, std::initializer_list<const char*> keys,
-                   const std::string& path);
-
 /// Error, with the flags that would have helped, unless GPT2LMHeadModel can be this model.
 void check_exportable(const ModelConfig& config, const std::string& path);
 

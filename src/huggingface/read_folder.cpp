@@ -120,21 +120,11 @@ std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFi
 
 }  // namespace
 
-Tokenizer load_huggingface_tokenizer(const std::string& folder) {
-  const std::string settings = in(folder, "tokenizer_config.json");
-  if (fs::exists(settings)) {
-    require_unset(read_json_object(settings), {"add_prefix_space", "add_bos_token", "add_eos_token"},
-                  settings);
-  }
-  return Tokenizer::load(folder);
-}
-
 HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::string& tokenizer_path) {
   require_files(folder, {"config.json"});
   const std::string config_path = in(folder, "config.json");
   ModelConfig config = read_model_config(config_path);
-  Tokenizer tokenizer =
-      tokenizer_path.empty() ? load_huggingface_tokenizer(folder) : Tokenizer::load(tokenizer_path);
+  Tokenizer tokenizer = Tokenizer::load(tokenizer_path.empty() ? folder : tokenizer_path);
   if (tokenizer.vocab_size() > config.vocab_size) {
     throw Error(fmt::format("{}: \"vocab_size\" is {}, and {} has {} tokens: they do not belong together",
                             config_path, config.vocab_size,

@@ -96,6 +96,17 @@ void require_byte_level(const Json& document, const char* key) {
   }
 }
 
+/// What Hugging Face keeps beside a tokenizer.json, and lets change what that does.
+void check_settings(const fs::path& path) {
+  if (!fs::exists(path)) return;
+  with_name(path.string(), [&] {
+    const MappedFile file(path.string(), MappedFile::Access::kSequential);
+    const Json settings = parse(file.text());
+    if (!settings.is_object()) throw Error("should be a JSON object");
+    require_off(settings, {"add_prefix_space", "add_bos_token", "add_eos_token"});
+  });
+}
+
 /// A template that puts nothing before or after the text, as transformers 5 writes it, is as good as none.
 void check_post_processor(const Json& document) {
   const Json& part = optional_member(document, "post_processor");
@@ -261,6 +272,7 @@ Tokenizer Tokenizer::load(const std::string& path) {
 }
 
 Tokenizer Tokenizer::load_folder(const fs::path& folder) {
+  check_settings(folder / "tokenizer_config.json");
   if (fs::exists(folder / "tokenizer.json")) return load((folder / "tokenizer.json").string());
   for (const auto& [vocab, merges] : {std::pair{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}}) {
     if (fs::exists(folder / vocab))

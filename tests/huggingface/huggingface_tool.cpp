@@ -36,7 +36,7 @@ void logits(const std::string& folder, const std::string& ids_path, const std::s
 
 /// A JSON list of lists of ids for a JSON list of texts, which must come back from the ids.
 void encode(const std::string& folder, const std::string& texts_path, const std::string& ids_path) {
-  const hipgpt::Tokenizer tokenizer = hipgpt::load_huggingface_tokenizer(folder);
+  const hipgpt::Tokenizer tokenizer = hipgpt::Tokenizer::load(folder);
   json all = json::array();
   for (const json& text : read_json(texts_path)) {
     const auto ids = tokenizer.encode(text.get<std::string>());
