@@ -40,6 +40,17 @@ std::string tokenizer_file(const GenerationRun& run, const std::string& checkpoi
   return run.tokenizer.empty() ? tokenizer_beside(checkpoint) : run.tokenizer;
 }
 
+/// Where the newest checkpoint is damaged, the one before it is worth a word.
+Checkpoint open_checkpoint(const GenerationRun& run, const std::string& path) {
+  try {
+    return Checkpoint::open(path);
+  } catch (const Error& error) {
+    const auto checkpoints = RunFolder(run.run_name).checkpoints();
+    if (!run.checkpoint.empty() || run.step || checkpoints.size() < 2) throw;
+    throw Error(fmt::format("{}; the one before it: --ckpt {}", error.what(), checkpoints[1]));
+  }
+}
+
 /// A trained model, and how remarks on it begin.
 struct FoundModel {
   StoredWeights weights;
@@ -53,7 +64,7 @@ FoundModel find_model(const GenerationRun& run) {
     HuggingFaceModel model = HuggingFaceModel::open(path, run.tokenizer);
     return {std::move(model.weights), std::move(model.tokenizer), path + ":"};
   }
-  const Checkpoint checkpoint = Checkpoint::open(path);
+  const Checkpoint checkpoint = open_checkpoint(run, path);
   const std::string tokenizer_path = tokenizer_file(run, path);
   Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
   checkpoint.check_tokenizer(tokenizer.hash(), tokenizer_path);
