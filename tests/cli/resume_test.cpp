@@ -112,6 +112,7 @@ TEST_F(ResumeCliTest, ARunThatWasKilledBeforeItsFirstCheckpointBeginsAgainWithIt
   const Trained straight = never_stopped(ten_steps({{"--ckpt-every", "0"}}));
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--ckpt-every", "0"}})));
   wait_for("metrics.jsonl");
+  while (read("metrics.jsonl").find('\n') == std::string::npos) std::this_thread::yield();
   ::kill(child, SIGKILL);
   finish(child);
   const Flags rest = {{"--steps", "10"},
