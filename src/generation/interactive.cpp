@@ -11,7 +11,8 @@ namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-/// While it lives, SIGINT (Ctrl-C) sets `interrupted`, once; then and afterwards it does what it did before.
+/// While it lives, the first SIGINT (Ctrl-C) sets `interrupted`, and a second one ends the program.
+/// Afterwards it does what it did before.
 class InterruptOnce {
  public:
   InterruptOnce() {
