@@ -4,8 +4,6 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <functional>
-#include <set>
 
 #include "error.h"
 #include "tokenizer/byte_alphabet.h"
@@ -42,26 +40,21 @@ void check_text(const std::string& text) {
 
 SpecialTokens::SpecialTokens(std::vector<Token> tokens) : tokens_(std::move(tokens)) {
   std::ranges::sort(tokens_, {}, &Token::id);
-  std::set<std::string_view> seen;
+  std::vector<std::string> texts;
+  for (const Token& token : tokens_) texts.push_back(token.text);
+  texts_ = SortedTexts(std::move(texts));
   for (uint32_t i = 0; i < tokens_.size(); ++i) {
     const std::string& text = tokens_[i].text;
     check_text(text);
-    if (!seen.insert(text).second) throw Error(fmt::format("special token \"{}\" is listed twice", text));
-    auto& bucket = by_first_byte_[static_cast<uint8_t>(text[0])];
-    if (bucket.empty()) first_bytes_ += text[0];
-    bucket.push_back(i);
+    if (texts_.find(text) != i) throw Error(fmt::format("special token \"{}\" is listed twice", text));
+    if (first_bytes_.find(text[0]) == first_bytes_.npos) first_bytes_ += text[0];
     longest_ = std::max(longest_, text.size());
-  }
-  for (auto& bucket : by_first_byte_) {
-    std::ranges::sort(bucket, std::greater{}, [this](uint32_t i) { return tokens_[i].text.size(); });
   }
 }
 
 std::optional<int32_t> SpecialTokens::id_of(std::string_view text) const {
-  for (const Token& token : tokens_) {
-    if (token.text == text) return token.id;
-  }
-  return std::nullopt;
+  const auto found = texts_.find(text);
+  return found ? std::optional(tokens_[*found].id) : std::nullopt;
 }
 
 size_t SpecialTokens::next_candidate(std::string_view text, size_t from) const {
@@ -72,10 +65,8 @@ size_t SpecialTokens::next_candidate(std::string_view text, size_t from) const {
 }
 
 const SpecialTokens::Token* SpecialTokens::match_at(std::string_view text, size_t position) const {
-  for (const uint32_t i : by_first_byte_[static_cast<uint8_t>(text[position])]) {
-    if (text.substr(position).starts_with(tokens_[i].text)) return &tokens_[i];
-  }
-  return nullptr;
+  const auto found = texts_.longest_prefix(text.substr(position));
+  return found ? &tokens_[*found] : nullptr;
 }
 
 SpecialTokens::Match SpecialTokens::find(std::string_view text, size_t from) const {

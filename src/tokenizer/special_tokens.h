@@ -1,13 +1,14 @@
 // Tokens such as <|endoftext|> that stand for themselves: found before anything else, never merged.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "tokenizer/sorted_texts.h"
 
 namespace hipgpt {
 
@@ -52,8 +53,8 @@ class SpecialTokens {
   size_t next_candidate(std::string_view text, size_t from) const;
   const Token* match_at(std::string_view text, size_t position) const;
 
-  std::vector<Token> tokens_;                             // in order of id
-  std::array<std::vector<uint32_t>, 256> by_first_byte_;  // indices into tokens_, longest text first
+  std::vector<Token> tokens_;  // in order of id
+  SortedTexts texts_;          // of tokens_, with their indices
   std::string first_bytes_;
   size_t longest_ = 0;
 };

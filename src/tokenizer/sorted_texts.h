@@ -1,0 +1,59 @@
+// Texts in the order of their bytes, among which one is found without looking at them all.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hipgpt {
+
+/// A dictionary may come from a stranger and have any number of texts, so a search takes O(length log n)
+/// steps.
+class SortedTexts {
+ public:
+  SortedTexts() = default;
+
+  /// Texts are numbered from 0 in the order given. Of equal ones the first is found.
+  explicit SortedTexts(std::vector<std::string> texts) : texts_(std::move(texts)), order_(texts_.size()) {
+    for (uint32_t i = 0; i < order_.size(); ++i) order_[i] = i;
+    std::ranges::stable_sort(order_, {}, [this](uint32_t i) { return std::string_view(texts_[i]); });
+  }
+
+  /// The number of the longest text that `s` begins with. `looks`, if given, counts the bytes of texts looked
+  /// at.
+  std::optional<uint32_t> longest_prefix(std::string_view s, size_t* looks = nullptr) const {
+    std::optional<uint32_t> found;
+    auto first = order_.begin(), last = order_.end();  // the texts that agree with s so far
+    for (size_t depth = 0; first != last; ++depth) {
+      // Those that end here come first.
+      if (texts_[*first].size() == depth) found = *first;
+      if (depth == s.size()) break;
+      const auto byte_at = [&](uint32_t i) {
+        if (looks != nullptr) ++*looks;
+        return texts_[i].size() == depth ? -1 : static_cast<unsigned char>(texts_[i][depth]);
+      };
+      const auto same =
+          std::ranges::equal_range(first, last, static_cast<unsigned char>(s[depth]), {}, byte_at);
+      first = same.begin();
+      last = same.end();
+    }
+    return found;
+  }
+
+  /// The number of this very text.
+  std::optional<uint32_t> find(std::string_view text, size_t* looks = nullptr) const {
+    const auto found = longest_prefix(text, looks);
+    return found && texts_[*found].size() == text.size() ? found : std::nullopt;
+  }
+
+ private:
+  std::vector<std::string> texts_;
+  std::vector<uint32_t> order_;  // numbers of texts
+};
+
+}  // namespace hipgpt
