@@ -15,6 +15,7 @@
 
 #include "error.h"
 #include "util/atomic_file.h"
+#include "util/json.h"
 #include "util/mapped_file.h"
 
 namespace hipgpt {
@@ -127,28 +128,13 @@ uint64_t read_header_length(const std::string& path, std::span<const std::byte> 
   return length;
 }
 
-/// Parses the header. The JSON library keeps the last of two equal keys and ignores what follows a zero byte;
-/// both would let two readers see two different files, so both are refused, and nesting deeper than the
-/// format's with them.
+/// Parses the header, which must mean the same to every reader: so no key may come twice.
 nlohmann::json parse_header(const std::string& path, std::string_view header) {
   if (header.front() != '{') fail(path, "not a safetensors file (its header is not a JSON object)");
-  if (header.find('\0') != std::string_view::npos) fail(path, "damaged (a zero byte in its header)");
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    using Event = nlohmann::json::parse_event_t;
-    if (depth > 3) fail(path, "damaged (its header is nested too deeply)");
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      fail(path,
-           fmt::format("damaged ({} stands twice in its header)", in_quotes(parsed.get<std::string>())));
-    }
-    return true;
-  };
   try {
-    return nlohmann::json::parse(header, check);
-  } catch (const nlohmann::json::exception&) {
-    fail(path, "damaged, or not a safetensors file (its header is not valid JSON)");
+    return parse_json_with_unique_keys(header);
+  } catch (const Error& error) {
+    fail(path, fmt::format("damaged, or not a safetensors file (its header {})", error.what()));
   }
 }
 

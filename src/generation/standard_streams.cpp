@@ -6,17 +6,16 @@
 #include <cstdio>
 
 #include "error.h"
+#include "util/terminal.h"
 
 namespace hipgpt {
 
 void write_out(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    throw Error("standard output cannot be written");
-  }
+  if (!print_to(stdout, text)) throw Error("standard output cannot be written");
 }
 
 void remark(const std::string& text) {
-  std::fputs(text.c_str(), stderr);
+  print_to(stderr, text);
 }
 
 std::string read_standard_input() {

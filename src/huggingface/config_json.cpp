@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "error.h"
+#include "util/json.h"
 #include "util/mapped_file.h"
+#include "util/name_errors.h"
 
 namespace hipgpt {
 
@@ -15,7 +17,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kLargestSize = 1 << 24;  // of any dimension; four times it fits an int
-constexpr int kDeepest = 32;           // nesting of JSON; these files have 3 levels or so
 
 /// GPT2Config's names of the activations that HipGPT has. Of those with the same formula the first is
 /// written.
@@ -97,32 +98,18 @@ ModelConfig to_model_config(const Json& json) {
   return config;
 }
 
-template <typename Read>
-auto with_name(const std::string& path, const Read& read) {
-  try {
-    return read();
-  } catch (const Error& error) {
-    throw Error(fmt::format("{}: {}", path, error.what()));
-  }
-}
-
 }  // namespace
 
 Json read_json_object(const std::string& path) {
   const MappedFile file(path, MappedFile::Access::kSequential);
-  // To print or compare a value takes as much stack as it is deep.
-  const auto is_shallow = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > kDeepest) throw Error(path + ": is nested too deeply; use an intact copy of it");
-    return true;
-  };
-  const Json json = Json::parse(file.text(), is_shallow, false);
+  Json json = name_errors(path, [&] { return parse_json(file.text()); });
   if (!json.is_object()) throw Error(path + ": is not a JSON object; use an intact copy of it");
   return json;
 }
 
 ModelConfig read_model_config(const std::string& path) {
   const Json json = read_json_object(path);
-  return with_name(path, [&] { return to_model_config(json); });
+  return name_errors(path, [&] { return to_model_config(json); });
 }
 
 void check_exportable(const ModelConfig& config, const std::string& path) {

@@ -10,6 +10,7 @@
 #include "error.h"
 #include "huggingface.h"
 #include "huggingface/config_json.h"
+#include "util/files.h"
 
 namespace hipgpt {
 
@@ -25,9 +26,9 @@ std::string in(const std::string& folder, const std::string& name) {
 }
 
 void require_files(const std::string& folder, std::initializer_list<const char*> names) {
-  if (!fs::is_directory(folder)) throw Error(fmt::format("{}: there is no such folder", folder));
+  if (!is_folder(folder)) throw Error(fmt::format("{}: there is no such folder", folder));
   for (const char* name : names) {
-    if (!fs::exists(in(folder, name))) throw Error(fmt::format("{}: has no {}", folder, name));
+    if (!file_exists(in(folder, name))) throw Error(fmt::format("{}: has no {}", folder, name));
   }
 }
 
@@ -48,7 +49,7 @@ std::set<std::string> shards(const std::string& folder, const std::string& index
       throw Error(
           fmt::format("{}: \"weight_map\" should name files in the same folder, not \"{}\"", index, name));
     }
-    if (!fs::exists(in(folder, name)))
+    if (!file_exists(in(folder, name)))
       throw Error(fmt::format("{}: names {}, which is not there", index, name));
     paths.insert(in(folder, name));
   }
@@ -57,10 +58,10 @@ std::set<std::string> shards(const std::string& folder, const std::string& index
 
 std::vector<SafetensorsFile> open_weights(const std::string& folder) {
   const std::string one = in(folder, "model.safetensors"), index = in(folder, "model.safetensors.index.json");
-  if (fs::exists(one)) return {SafetensorsFile::open(one)};
-  if (!fs::exists(index)) {
+  if (file_exists(one)) return {SafetensorsFile::open(one)};
+  if (!file_exists(index)) {
     throw Error(fmt::format("{}: has no model.safetensors{}", folder,
-                            fs::exists(in(folder, "pytorch_model.bin"))
+                            file_exists(in(folder, "pytorch_model.bin"))
                                 ? "; transformers' save_pretrained() makes one of its pytorch_model.bin"
                                 : ""));
   }

@@ -10,6 +10,7 @@
 #include "huggingface.h"
 #include "huggingface/config_json.h"
 #include "util/atomic_file.h"
+#include "util/files.h"
 
 namespace hipgpt {
 
@@ -70,7 +71,8 @@ Files small_files(const ModelConfig& config, const Tokenizer& tokenizer) {
 }
 
 void require_free(const fs::path& folder, const std::string& name) {
-  if (fs::symlink_status(folder / name).type() == fs::file_type::not_found) return;
+  std::error_code ignored;
+  if (fs::symlink_status(folder / name, ignored).type() == fs::file_type::not_found) return;
   throw Error(fmt::format("{}: has {} already; name another folder, or remove the model that is in this one",
                           folder.string(), name));
 }
@@ -78,7 +80,7 @@ void require_free(const fs::path& folder, const std::string& name) {
 void make_folder(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
+  if (!error && !is_folder(folder)) error = std::make_error_code(std::errc::not_a_directory);
   if (error) throw Error(fmt::format("{}: cannot be made a folder ({})", folder, error.message()));
 }
 

@@ -9,7 +9,10 @@
 #include "error.h"
 #include "tokenizer.h"
 #include "tokenizer/tables.h"
+#include "util/files.h"
+#include "util/json.h"
 #include "util/mapped_file.h"
+#include "util/name_errors.h"
 
 namespace hipgpt {
 
@@ -20,26 +23,6 @@ namespace {
 using Json = nlohmann::json;
 using Specials = std::vector<SpecialTokens::Token>;
 using Ids = std::unordered_map<std::string, uint32_t>;
-
-/// Puts the name of the file before what an Error says.
-template <typename Read>
-auto with_name(const std::string& name, Read&& read) {
-  try {
-    return read();
-  } catch (const Error& error) {
-    throw Error(fmt::format("{}: {}", name, error.what()));
-  }
-}
-
-Json parse(std::string_view text) {
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    throw Error(fmt::format("not JSON (wrong or cut off at byte {})", error.byte));
-  } catch (const Json::exception&) {
-    throw Error("not JSON that can be read (a number is out of range)");
-  }
-}
 
 const Json& member(const Json& object, const char* key) {
   if (!object.is_object()) throw Error(fmt::format("\"{}\" should be in an object, which is missing", key));
@@ -98,10 +81,10 @@ void require_byte_level(const Json& document, const char* key) {
 
 /// What Hugging Face keeps beside a tokenizer.json, and lets change what that does.
 void check_settings(const fs::path& path) {
-  if (!fs::exists(path)) return;
-  with_name(path.string(), [&] {
+  if (!file_exists(path.string())) return;
+  name_errors(path.string(), [&] {
     const MappedFile file(path.string(), MappedFile::Access::kSequential);
-    const Json settings = parse(file.text());
+    const Json settings = parse_json(file.text());
     if (!settings.is_object()) throw Error("should be a JSON object");
     require_off(settings, {"add_prefix_space", "add_bos_token", "add_eos_token"});
   });
@@ -266,16 +249,16 @@ constexpr const char* kByteLevel =
 }  // namespace
 
 Tokenizer Tokenizer::load(const std::string& path) {
-  if (fs::is_directory(path)) return load_folder(path);
+  if (is_folder(path)) return load_folder(path);
   const MappedFile file(path, MappedFile::Access::kSequential);
   return from_json(file.text(), path);
 }
 
 Tokenizer Tokenizer::load_folder(const fs::path& folder) {
   check_settings(folder / "tokenizer_config.json");
-  if (fs::exists(folder / "tokenizer.json")) return load((folder / "tokenizer.json").string());
+  if (file_exists((folder / "tokenizer.json").string())) return load((folder / "tokenizer.json").string());
   for (const auto& [vocab, merges] : {std::pair{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}}) {
-    if (fs::exists(folder / vocab))
+    if (file_exists((folder / vocab).string()))
       return from_gpt2_files((folder / vocab).string(), (folder / merges).string());
   }
   throw Error(fmt::format("{}: is a folder without a tokenizer.json, or a vocab.json and merges.txt",
@@ -283,8 +266,8 @@ Tokenizer Tokenizer::load_folder(const fs::path& folder) {
 }
 
 Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_for_errors) {
-  return with_name(name_for_errors, [&] {
-    const Json document = parse(json);
+  return name_errors(name_for_errors, [&] {
+    const Json document = parse_json(json);
     check_pipeline(document);
     const Json& model = document["model"];
     Ids vocab = read_vocab(model["vocab"]);
@@ -299,13 +282,13 @@ Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_fo
 Tokenizer Tokenizer::from_gpt2_files(const std::string& vocab_path, const std::string& merges_path) {
   const MappedFile vocab_file(vocab_path, MappedFile::Access::kSequential);
   const MappedFile merges_file(merges_path, MappedFile::Access::kSequential);
-  const Ids vocab = with_name(vocab_path, [&] { return read_vocab(parse(vocab_file.text())); });
-  auto merges = with_name(merges_path, [&] { return read_merges_file(merges_file.text(), vocab); });
+  const Ids vocab = name_errors(vocab_path, [&] { return read_vocab(parse_json(vocab_file.text())); });
+  auto merges = name_errors(merges_path, [&] { return read_merges_file(merges_file.text(), vocab); });
   Specials specials;
   if (const auto end = vocab.find(std::string(kEndOfText)); end != vocab.end()) {
     specials.push_back({end->first, static_cast<int32_t>(end->second)});
   }
-  return with_name(vocab_path, [&] {
+  return name_errors(vocab_path, [&] {
     return Tokenizer(
         std::make_shared<Tables>(by_id(vocab), std::move(merges), SpecialTokens(std::move(specials))));
   });

@@ -128,17 +128,20 @@ std::string host_name() {
   return ::gethostname(name, sizeof(name) - 1) == 0 && name[0] != '\0' ? name : "localhost";
 }
 
-}  // namespace
-
-EventFile::EventFile(const std::string& folder, int64_t first_step) {
+/// The path of a new file in the folder, which is made if it is missing.
+std::string new_path(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) throw Error(fmt::format("{}: cannot make the folder: {}", folder, error.message()));
   const std::string name =
       fmt::format("{}{:010}.{}.{}.0", kNamePrefix, time_for_name(folder), host_name(), ::getpid());
-  path_ = (fs::path(folder) / name).string();
-  out_.open(path_, std::ios::binary);
-  if (!out_) throw Error(path_ + ": cannot be opened for writing");
+  return (fs::path(folder) / name).string();
+}
+
+}  // namespace
+
+EventFile::EventFile(const std::string& folder, int64_t first_step)
+    : out_(new_path(folder), AppendFile::Start::kEmpty) {
   add(event(0, file_version()));
   add(event(first_step, session_start()));
 }
@@ -155,9 +158,8 @@ void EventFile::text(int64_t step, std::string_view tag, std::string_view markdo
 
 void EventFile::add(std::string_view event) {
   const std::string length = little_endian(event.size(), 8);
-  out_ << length << little_endian(masked_crc32c(length), 4) << event << little_endian(masked_crc32c(event), 4)
-       << std::flush;
-  if (!out_) throw Error(path_ + ": cannot be written (is the disk full?)");
+  out_.write(length + little_endian(masked_crc32c(length), 4) + std::string(event) +
+             little_endian(masked_crc32c(event), 4));
 }
 
 }  // namespace hipgpt

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "util/append_file.h"
 
 namespace hipgpt {
 
@@ -34,13 +35,12 @@ class EventFile {
   /// `markdown` must be UTF-8.
   void text(int64_t step, std::string_view tag, std::string_view markdown);
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return out_.path(); }
 
  private:
   void add(std::string_view event);
 
-  std::string path_;
-  std::ofstream out_;
+  AppendFile out_;
 };
 
 }  // namespace hipgpt

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <ctime>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #define XXH_INLINE_ALL
@@ -12,6 +11,9 @@
 
 #include "error.h"
 #include "util/atomic_file.h"
+#include "util/files.h"
+#include "util/json.h"
+#include "util/mapped_file.h"
 
 namespace hipgpt {
 
@@ -42,10 +44,10 @@ FileStamp::FileStamp(const std::vector<std::string>& paths) {
 }
 
 FileMemory::FileMemory(std::string path) : path_(std::move(path)) {
-  std::ifstream file(path_);
-  const auto json = nlohmann::json::parse(file, nullptr, false);
-  if (!json.is_object()) return;  // not there, or damaged: nothing is known
-  for (const auto& [stamp, value] : json.items()) {
+  if (!file_exists(path_)) return;
+  const auto json = try_parse_json(MappedFile(path_, MappedFile::Access::kSequential).text());
+  if (!json || !json->is_object()) return;  // damaged: nothing is known
+  for (const auto& [stamp, value] : json->items()) {
     if (value.is_number_unsigned()) known_[stamp] = value.get<uint64_t>();
   }
 }

@@ -10,25 +10,30 @@
 #include <cstdlib>
 
 #include "util/print_error.h"
+#include "util/terminal.h"
 
 namespace hipgpt {
 
 namespace {
+
+constexpr const char* kErase = "\r\033[K";
 
 size_t terminal_width() {
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-/// A run goes on when nobody can watch it: failures are ignored, and so is SIGPIPE.
-void write_out(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
+// A run continues when nobody can watch it: failures to write are ignored, and so is SIGPIPE.
+
+/// Escape sequences of our own, which a terminal is to obey.
+void control(const char* sequence) {
+  std::fputs(sequence, stdout);
   std::fflush(stdout);
 }
 
 }  // namespace
 
-ProgressLine::ProgressLine() : terminal_(isatty(STDOUT_FILENO) == 1) {
+ProgressLine::ProgressLine() : terminal_(hipgpt::is_terminal(stdout)) {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -45,12 +50,13 @@ void ProgressLine::show(const std::string& text) {
   if (!due()) return;
   last_ = std::chrono::steady_clock::now();
   shown_ = true;
-  write_out("\r\033[K" + text.substr(0, terminal_width() - 1));  // a wrapped line could not be erased
+  control(kErase);
+  print_to(stdout, text.substr(0, terminal_width() - 1));  // a wrapped line could not be erased
 }
 
 void ProgressLine::print(const std::string& text) {
   erase();
-  write_out(text + "\n");
+  print_to(stdout, text + "\n");
 }
 
 void ProgressLine::warn(const std::string& text) {
@@ -59,7 +65,7 @@ void ProgressLine::warn(const std::string& text) {
 }
 
 void ProgressLine::erase() {
-  if (shown_) write_out("\r\033[K");
+  if (shown_) control(kErase);
   shown_ = false;
 }
 
@@ -70,7 +76,8 @@ std::string duration_text(double seconds) {
 }
 
 std::string grouped(long long number) {
-  const std::string digits = std::to_string(std::llabs(number));
+  const auto magnitude = static_cast<unsigned long long>(number);
+  const std::string digits = std::to_string(number < 0 ? 0 - magnitude : magnitude);
   std::string text = number < 0 ? "-" : "";
   for (size_t i = 0; i < digits.size(); ++i) {
     if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';

@@ -11,23 +11,12 @@
 #include <system_error>
 
 #include "error.h"
+#include "util/files.h"
 
 namespace hipgpt {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-
-/// Follows symbolic links by hand, so that a link survives and the file it points to is replaced, even when
-/// that file does not exist yet.
-std::string follow_links(const std::string& path) {
-  std::filesystem::path target = path;
-  std::error_code error;
-  for (int hops = 0; std::filesystem::is_symlink(target, error); ++hops) {
-    if (hops == 40) throw Error(fmt::format("{}: cannot be written (its symbolic links form a loop)", path));
-    target = target.parent_path() / std::filesystem::read_symlink(target, error);
-  }
-  return target.string();
-}
 
 std::string folder_of(const std::string& target) {
   const std::string folder = std::filesystem::path(target).parent_path().string();
@@ -56,7 +45,7 @@ void check_replaceable(const std::string& path, const std::string& target) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(follow_links(path)) {
+AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(file_to_write(path)) {
   check_replaceable(path_, target_);
   buffer_.reserve(kBufferBytes);
   open_temporary();

@@ -13,7 +13,8 @@ namespace hipgpt {
 
 /// Writes a file under a temporary name in the folder of its final one, and renames it when it is complete
 /// and on the disk. Until commit() returns, whatever stood under the final name is untouched; without
-/// commit(), the destructor removes the temporary file. Every failure is an Error.
+/// commit(), the destructor removes the temporary file. A symbolic link survives, and the file that it leads
+/// to is replaced, if that lies in the same folder or below it (file_to_write()). Every failure is an Error.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);

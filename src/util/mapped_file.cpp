@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "error.h"
+#include "util/files.h"
 #include "util/mapping_faults.h"
 
 namespace hipgpt {
@@ -31,21 +32,19 @@ struct Descriptor {
   throw Error(fmt::format("{}: cannot be opened ({})", path, std::generic_category().message(error)));
 }
 
-/// The size of an open file, which must be a regular one.
+/// The size of an open file. Another process may have replaced the regular file that was there before.
 size_t regular_size(int fd, const std::string& path) {
   struct stat status;
   if (::fstat(fd, &status) != 0) fail_to_open(path, errno);
-  if (S_ISDIR(status.st_mode)) throw Error(fmt::format("{}: is a folder; name a file in it", path));
-  if (!S_ISREG(status.st_mode)) {
-    throw Error(fmt::format("{}: is a pipe or a device; copy its contents to a file and name that", path));
-  }
+  if (!S_ISREG(status.st_mode)) throw Error(fmt::format("{}: was replaced while it was opened", path));
   return static_cast<size_t>(status.st_size);
 }
 
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path, Access access) {
-  // O_NONBLOCK: a pipe would otherwise hold us here until someone writes to it.
+  require_regular_if_there(path);
+  // O_NONBLOCK: should it be a pipe by now, its other end is not waited for.
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail_to_open(path, errno);
   size_ = regular_size(file.fd, path);

@@ -8,7 +8,10 @@
 #include <cctype>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <mutex>
+
+#include "util/terminal.h"
 
 namespace hipgpt {
 namespace {
@@ -34,7 +37,7 @@ std::string line_for(const std::string& path) {
       program_name, path);
   std::replace_if(
       line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c); }, ' ');
-  return line + '\n';
+  return (is_terminal(stderr) ? terminal_text(line) : line) + '\n';
 }
 
 /// Only what a signal handler may do. What is not ours meets the previous handler: a fault when the

@@ -8,13 +8,15 @@
 #include <cstdio>
 #include <string>
 
+#include "util/terminal.h"
+
 namespace hipgpt {
 
 /// One line on standard error, if it is there: whatever a file name holds, and without failing itself.
 inline void print_error(const std::string& program, std::string message) {
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return std::iscntrl(c); }, ' ');
-  std::fputs(fmt::format("{}: {}\n", program, message).c_str(), stderr);
+  print_to(stderr, fmt::format("{}: {}\n", program, message));
 }
 
 }  // namespace hipgpt

@@ -177,10 +177,11 @@ TEST_F(SafetensorsFileTest, RefusesWhatIsNoSafetensorsFile) {
   EXPECT_TRUE(says(error_with(le64(UINT64_MAX) + "{}"), "not a safetensors file"));
   EXPECT_TRUE(says(error_with(foreign("[]")), "not a JSON object"));
   EXPECT_TRUE(says(error_with(foreign(" {}")), "not a JSON object"));
-  EXPECT_TRUE(says(error_with(foreign("{} x")), "not valid JSON"));
-  EXPECT_TRUE(says(error_with(foreign("{\"\xff\":1}")), "not valid JSON"));
+  EXPECT_TRUE(says(error_with(foreign("{} x")), "its header is not JSON (wrong or cut off at byte 4)"));
+  EXPECT_TRUE(says(error_with(foreign("{\"\xff\":1}")), "its header is not JSON"));
   EXPECT_TRUE(says(error_with(foreign(std::string("{}\0x", 4))), "a zero byte"));
-  EXPECT_TRUE(says(error_with(foreign("{\"a\":" + std::string(100'000, '[') + "}")), "nested too deeply"));
+  EXPECT_TRUE(
+      says(error_with(foreign("{\"a\":" + std::string(100'000, '[') + "}")), "nested deeper than 32 levels"));
   EXPECT_TRUE(says(error_of([&] { SafetensorsFile::open(folder_); }), "is a folder"));
   EXPECT_TRUE(says(error_of([&] { SafetensorsFile::open(path("missing")); }), "no such file"));
 }
@@ -232,10 +233,10 @@ TEST_F(SafetensorsFileTest, RefusesTensorsThatDoNotFit) {
 
 TEST_F(SafetensorsFileTest, RefusesDoubledNames) {
   EXPECT_TRUE(says(error_with_entry(R"("a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]})"),
-                   "\"a\" stands twice in its header"));
+                   "its header has the key \"a\" twice"));
   EXPECT_TRUE(says(error_with_entry(R"("b":{"dtype":"U8","dtype":"U8","shape":[4],"data_offsets":[4,8]})"),
-                   "\"dtype\" stands twice"));
-  EXPECT_TRUE(says(error_with(foreign(R"({"__metadata__":{"x":"1","x":"2"}})")), "\"x\" stands twice"));
+                   "the key \"dtype\" twice"));
+  EXPECT_TRUE(says(error_with(foreign(R"({"__metadata__":{"x":"1","x":"2"}})")), "the key \"x\" twice"));
 }
 
 TEST_F(SafetensorsFileTest, MetadataHoldsStringsOnly) {

@@ -417,7 +417,7 @@ TEST_F(HuggingFaceTest, FilesThatAreMissingOrDamaged) {
     }
   }
   const std::string deep = "{\"model_type\": " + std::string(300000, '[') + std::string(300000, ']') + "}";
-  expect_refused("nested too deeply", [&] { write(in_model("config.json"), deep); });
+  expect_refused("nested deeper than 32 levels", [&] { write(in_model("config.json"), deep); });
   for (const char* key : {"add_prefix_space", "add_bos_token", "add_eos_token"}) {
     expect_refused(key, [&] { edit_json("tokenizer_config.json", [&](json& c) { c[key] = true; }); });
   }
