@@ -53,8 +53,9 @@ class Checkpoint {
   /// Of the weights; empty in a file from another program.
   std::string checksum() const { return file_.checksum(); }
 
-  /// Error unless `tokenizer_hash` is the one it was trained with; `tokenizer_path` is for the message.
-  void check_tokenizer(uint64_t tokenizer_hash, const std::string& tokenizer_path) const;
+  /// Error unless the tokenizer of this hash is the one it was trained with, and has a token for each of its
+  /// V rows; `path` is the tokenizer's, for the message.
+  void check_tokenizer(uint64_t hash, int vocab_size, const std::string& path) const;
 
   StoredWeights weights() const;
 

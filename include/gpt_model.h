@@ -32,7 +32,7 @@ class GPTModel {
   void plan(int batch, int seq_len, bool gradients);
 
   /// Mean cross-entropy in nats of predicting targets [B,T] from inputs [B,T] (host memory), B as planned or
-  /// fewer.
+  /// fewer. Error, here and below, for a token that is not in the vocabulary.
   double loss(const int32_t* inputs, const int32_t* targets, int batch);
 
   /// Its terms: the cross-entropy of each of the B*T targets.
@@ -59,7 +59,7 @@ class GPTModel {
   std::unique_ptr<Cache> make_cache(int sequences = 1) const;
 
   /// Empties the cache and begins all its sequences with the same tokens, which are read once. Returns the
-  /// logits [B,V] after the last one.
+  /// logits [B,V] after the last one. Error, here and in extend(), for a token that is not in the vocabulary.
   Tensor begin(Cache& cache, std::span<const int32_t> tokens) const;
 
   /// Appends `tokens` [B,T] to the cached sequences (at most S in each) and returns the logits [B,V] after

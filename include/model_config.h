@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,11 @@ struct ModelConfig {
 
   /// Error naming the size at fault.
   void validate() const;
+
+  /// Error unless every id is from 0 to V-1. Ids choose rows of an embedding, where another one would be an
+  /// address outside of it; so GPTModel and Generator check all that they are given, wherever it comes from.
+  /// `what` names the ids in the message.
+  void check_tokens(std::span<const int32_t> ids, const char* what) const;
 
   /// "default" or "gpt2" (124,439,808 parameters); Error for another name.
   static ModelConfig preset(const std::string& name);

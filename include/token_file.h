@@ -36,9 +36,10 @@ class TokenFile {
   uint64_t text_bytes() const { return text_bytes_; }
   const std::string& path() const { return path_; }
 
-  /// False for a stale file: one that another tokenizer or another text made.
-  bool matches(uint64_t tokenizer_hash, uint64_t text_hash) const {
-    return tokenizer_hash == tokenizer_hash_ && text_hash == text_hash_;
+  /// False for a stale file: one that another tokenizer or another text made. The size of the vocabulary is
+  /// compared too: a header is no proof, and its size is what the ids were checked against.
+  bool matches(uint64_t tokenizer_hash, uint64_t vocab_size, uint64_t text_hash) const {
+    return tokenizer_hash == tokenizer_hash_ && vocab_size == vocab_size_ && text_hash == text_hash_;
   }
 
   /// Token i, i < size().

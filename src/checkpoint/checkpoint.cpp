@@ -8,6 +8,7 @@
 
 #include "checkpoint/float_values.h"
 #include "error.h"
+#include "util/json.h"
 
 namespace hipgpt {
 
@@ -53,7 +54,7 @@ std::string flags_text(const std::vector<std::string>& flags) {
 std::vector<std::string> flags_in(const std::string& path,
                                   const std::map<std::string, std::string>& metadata) {
   try {
-    return nlohmann::json::parse(metadata.at("flags")).get<std::vector<std::string>>();
+    return parse_json(metadata.at("flags")).get<std::vector<std::string>>();
   } catch (const std::exception&) {
     throw Error(path + ": damaged (its metadata has no list of flags); use an intact copy of it");
   }
@@ -134,10 +135,15 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   }
 }
 
-void Checkpoint::check_tokenizer(uint64_t tokenizer_hash, const std::string& tokenizer_path) const {
-  if (tokenizer_hash == info_.tokenizer_hash) return;
-  throw Error(fmt::format("{} was not trained with {}: use the tokenizer.json that was written with it",
-                          path(), tokenizer_path));
+void Checkpoint::check_tokenizer(uint64_t hash, int vocab_size, const std::string& tokenizer_path) const {
+  if (hash != info_.tokenizer_hash) {
+    throw Error(fmt::format("{} was not trained with {}: use the tokenizer.json that was written with it",
+                            path(), tokenizer_path));
+  }
+  if (vocab_size != info_.config.vocab_size) {
+    throw Error(fmt::format("{} has a vocabulary of {} tokens and {} of {}: use an intact copy of both",
+                            path(), info_.config.vocab_size, tokenizer_path, vocab_size));
+  }
 }
 
 StoredWeights Checkpoint::weights() const {

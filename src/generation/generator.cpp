@@ -29,6 +29,7 @@ Generator::Generator(const GPTModel& model, std::span<const int32_t> prompt, con
 
 void Generator::start(std::span<const int32_t> prompt, int64_t first) {
   if (prompt.empty()) throw Error("the prompt has no tokens: give at least one character");
+  model_.config().check_tokens(prompt, "the prompt");
   std::vector<int32_t> seen(static_cast<size_t>(model_.config().vocab_size), 0);
   for (const int32_t id : prompt) seen[static_cast<size_t>(id)] = 1;
   std::vector<int32_t> draws;

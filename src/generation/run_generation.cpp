@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -17,6 +16,7 @@
 #include "huggingface.h"
 #include "run_folder.h"
 #include "tokenizer.h"
+#include "util/files.h"
 #include "util/mapped_file.h"
 
 namespace hipgpt {
@@ -29,7 +29,7 @@ std::string checkpoint_file(const GenerationRun& run) {
     throw Error("--step needs --run-name: only named runs keep several checkpoints");
   const RunFolder folder(run.run_name);
   const std::string path = run.step ? folder.checkpoint(*run.step) : folder.latest();
-  if (!std::filesystem::exists(path)) {
+  if (!file_exists(path)) {
     throw Error(
         fmt::format("{}: there is no such checkpoint; train one first (./scripts/run_train.sh)", path));
   }
@@ -60,14 +60,14 @@ struct FoundModel {
 
 FoundModel find_model(const GenerationRun& run) {
   const std::string path = checkpoint_file(run);
-  if (std::filesystem::is_directory(path)) {
+  if (is_folder(path)) {
     HuggingFaceModel model = HuggingFaceModel::open(path, run.tokenizer);
     return {std::move(model.weights), std::move(model.tokenizer), path + ":"};
   }
   const Checkpoint checkpoint = open_checkpoint(run, path);
   const std::string tokenizer_path = tokenizer_file(run, path);
   Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
-  checkpoint.check_tokenizer(tokenizer.hash(), tokenizer_path);
+  checkpoint.check_tokenizer(tokenizer.hash(), tokenizer.vocab_size(), tokenizer_path);
   return {checkpoint.weights(), std::move(tokenizer),
           fmt::format("{}: step {},", path, checkpoint.info().step)};
 }

@@ -129,8 +129,10 @@ void GPTModel::head(Tensor logits, Tensor hidden) const {
 
 void GPTModel::set_batch(const int32_t* inputs, const int32_t* targets, int batch, uint32_t pass) {
   Workspace& w = *workspace_;
+  const auto rows = static_cast<size_t>(batch) * static_cast<size_t>(w.seq_len);
+  config_.check_tokens({inputs, rows}, "inputs of a batch");
+  config_.check_tokens({targets, rows}, "targets of a batch");
   w.batch = batch;
-  const auto rows = static_cast<size_t>(w.rows());
   w.host_batch.assign(inputs, inputs + rows);
   w.host_batch.insert(w.host_batch.end(), targets, targets + rows);
   w.host_batch.push_back(static_cast<int32_t>(pass));
@@ -336,6 +338,7 @@ Tensor GPTModel::append(Cache& cache, Tensor tokens) const {
 }
 
 void GPTModel::read(Cache& cache, int64_t first, int64_t count, std::span<const int32_t> tokens) const {
+  config_.check_tokens(tokens, "tokens of a sequence");
   const auto size = static_cast<int64_t>(tokens.size());
   const Tensor ids = cache.tokens_.rows(0, size);
   device_.copy_to_device(ids, tokens.data());

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "error.h"
@@ -84,6 +85,18 @@ void ModelConfig::validate() const {
         fmt::format("--dim {} is not divisible by --heads {}: every head needs the same number of channels",
                     embed_dim, num_heads));
   }
+}
+
+void ModelConfig::check_tokens(std::span<const int32_t> ids, const char* what) const {
+  const auto V = static_cast<uint32_t>(vocab_size);
+  uint32_t largest = 0;  // a negative id is a large one; without a branch the loop is a vector instruction
+  for (const int32_t id : ids) largest = std::max(largest, static_cast<uint32_t>(id));
+  if (ids.empty() || largest < V) return;
+  const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return static_cast<uint32_t>(id) >= V; });
+  throw Error(
+      fmt::format("{}: token {} at place {} is outside the model's vocabulary of {} tokens; encode with the "
+                  "tokenizer that the model was trained with",
+                  what, *bad, bad - ids.begin(), vocab_size));
 }
 
 ModelConfig ModelConfig::preset(const std::string& name) {

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "error.h"
+#include "util/files.h"
 
 namespace hipgpt {
 
@@ -41,9 +42,9 @@ PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenToke
       folder_(folder),
       progress_(progress),
       memory_(folder.file_memory()),
-      train_("--data-path", run.data_paths),
+      train_("--data-path", run.data_paths, folder),
       tokenizer_path_(folder.tokenizer()) {
-  if (!run.val_data_paths.empty()) val_.emplace("--val-data-path", run.val_data_paths);
+  if (!run.val_data_paths.empty()) val_.emplace("--val-data-path", run.val_data_paths, folder);
   if (train_.is_text()) existing_tokens_ = open_tokens(folder.tokens());
   if (given) {
     take(*given);
@@ -74,14 +75,14 @@ void PreparedData::take(const GivenTokenizer& given) {
 }
 
 bool PreparedData::keep_existing_tokenizer() {
-  if (run_.reset || !fs::exists(tokenizer_path_)) return false;
+  if (run_.reset || !file_exists(tokenizer_path_)) return false;
   try {
     tokenizer_ = Tokenizer::load(tokenizer_path_);
   } catch (const Error& error) {
     throw Error(fmt::format("{} (--reset trains a new one)", error.what()));
   }
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) return false;
-  if (existing_tokens_ && !existing_tokens_->matches(tokenizer_->hash(), train_.hash(memory_))) return false;
+  if (existing_tokens_ && !matches(*existing_tokens_, train_)) return false;
   progress_.print(fmt::format("tokenizer  {}: {} tokens (kept; --reset trains a new one)", tokenizer_path_,
                               grouped(tokenizer_->vocab_size())));
   return true;
@@ -121,7 +122,7 @@ void PreparedData::check_end_of_text(DataSource& source) const {
 /// A file of tokens if it is there and sound; a damaged one is said and made again, for it can be. A large
 /// one is checked from end to end once, and then only if somebody has touched it.
 std::optional<TokenFile> PreparedData::open_tokens(const std::string& path) {
-  if (run_.reset || !fs::exists(path)) return std::nullopt;
+  if (run_.reset || !file_exists(path)) return std::nullopt;
   try {
     const FileStamp stamp({path});
     if (const auto checksum = memory_.recall(stamp)) {
@@ -135,6 +136,12 @@ std::optional<TokenFile> PreparedData::open_tokens(const std::string& path) {
     progress_.print(fmt::format("{}: making it again", error.what()));
     return std::nullopt;
   }
+}
+
+/// Whether these are the tokens of this source by the tokenizer of this run.
+bool PreparedData::matches(const TokenFile& tokens, DataSource& source) {
+  return tokens.matches(tokenizer_->hash(), static_cast<uint64_t>(tokenizer_->vocab_size()),
+                        source.hash(memory_));
 }
 
 TrainingTokens PreparedData::tokens(int seq_len) {
@@ -165,8 +172,7 @@ PreparedData::Encoded PreparedData::encode(DataSource& source, const std::string
   Encoded result;
   result.path = path;
   if (!source.is_text()) result.ready = source.shards(vocab_size);
-  if (existing && existing->matches(tokenizer_->hash(), source.hash(memory_)))
-    result.ready = std::move(*existing);
+  if (existing && matches(*existing, source)) result.ready = std::move(*existing);
   result.count = result.ready.size();
   if (!source.is_text() || result.count > 0) {
     progress_.print(fmt::format("tokens     {}: {} tokens", source.is_text() ? path : source.name(),

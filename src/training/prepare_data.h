@@ -70,6 +70,7 @@ class PreparedData {
 
   void take(const GivenTokenizer& given);
   bool keep_existing_tokenizer();
+  bool matches(const TokenFile& tokens, DataSource& source);
   void train_tokenizer();
   void check_end_of_text(DataSource& source) const;
   std::optional<TokenFile> open_tokens(const std::string& path);

@@ -114,7 +114,7 @@ TEST_F(DamageTest, OfATokenizerIsNoticedOrHarmless) {
     if (!damaged) {
       ++refused;
       EXPECT_TRUE(says(error, path("tokenizer") + ": ")) << place;
-    } else if (!error_of([&] { checkpoint.check_tokenizer(damaged->hash(), "its name"); }).empty()) {
+    } else if (!error_of([&] { checkpoint.check_tokenizer(damaged->hash(), damaged->vocab_size(), "its name"); }).empty()) {
       ++other;
     } else {
       ++harmless;

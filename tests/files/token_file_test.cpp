@@ -141,9 +141,11 @@ TEST_F(TokenFileTest, MayHoldNoTokens) {
 TEST_F(TokenFileTest, KnowsWhereItCameFrom) {
   write_tokens(path("t"), 300, {});
   const TokenFile file = TokenFile::open(path("t"));
-  EXPECT_TRUE(file.matches(0x1111, 0x2222));
-  EXPECT_FALSE(file.matches(0x1110, 0x2222));
-  EXPECT_FALSE(file.matches(0x1111, 0x2223));
+  EXPECT_TRUE(file.matches(0x1111, file.vocab_size(), 0x2222));
+  EXPECT_FALSE(file.matches(0x1110, file.vocab_size(), 0x2222));
+  EXPECT_FALSE(file.matches(0x1111, file.vocab_size(), 0x2223));
+  EXPECT_FALSE(file.matches(0x1111, file.vocab_size() + 1, 0x2222));
+  EXPECT_FALSE(file.matches(0x1111, file.vocab_size() - 1, 0x2222));
 }
 
 TEST_F(TokenFileTest, CopyStaysWithinTheFile) {

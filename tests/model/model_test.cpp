@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <tuple>
 
+#include "error.h"
+#include "generator.h"
 #include "gpt_model.h"
 #include "huggingface.h"
 #include "operations/device_fixture.h"
@@ -239,6 +242,30 @@ TEST_P(EveryModel, MoreSequencesThanAPassTakesAreReadInTurns) {
     for (int j = 0; j < V; ++j) ASSERT_NEAR(last[b * V + j], full[((b + 1) * S - 1) * V + j], 2e-5) << b;
 }
 #endif
+
+TEST_P(EveryModel, ATokenOutsideTheVocabularyIsAnErrorOnEveryPath) {
+  SmallModel small(config(), 2, where());
+  const int V = config().vocab_size;
+  const auto cache = small.model.make_cache(1);
+  for (const int32_t bad : {V, V + 1, 65535, -1, std::numeric_limits<int32_t>::min()}) {
+    for (const size_t at : {size_t{0}, small.inputs.size() - 1}) {
+      std::vector<int32_t> tokens = small.inputs;
+      tokens[at] = bad;
+      const int32_t *wrong = tokens.data(), *inputs = small.inputs.data(), *targets = small.targets.data();
+      EXPECT_THROW(small.model.loss(wrong, targets, 2), Error);
+      EXPECT_THROW(small.model.loss(inputs, wrong, 2), Error);
+      EXPECT_THROW(small.model.token_losses(wrong, targets, 2), Error);
+      EXPECT_THROW(small.model.logits(wrong, 2), Error);
+      EXPECT_THROW(small.model.loss_and_gradients(wrong, targets, 2, small.grads, 1.0f, {}, 0), Error);
+      EXPECT_THROW(small.model.loss_and_gradients(inputs, wrong, 2, small.grads, 1.0f, {}, 0), Error);
+    }
+    EXPECT_THROW(small.model.begin(*cache, std::vector<int32_t>{0, bad}), Error);
+    small.model.begin(*cache, std::vector<int32_t>{0});
+    EXPECT_THROW(small.model.extend(*cache, std::vector<int32_t>{bad}), Error);
+    EXPECT_THROW(Generator(small.model, std::vector<int32_t>{0, bad}, {}), Error);
+  }
+  EXPECT_EQ(small.gradients(), std::vector<float>(small.weights.size(), 0.0f));
+}
 
 TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
   SmallModel small(config(), 3, where());

@@ -312,8 +312,12 @@ TEST_F(CheckpointTest, RoundTrip) {
   device_->copy_to_host(saved.data(), model_.weights().flat());
   device_->copy_to_host(loaded.data(), other.weights().flat());
   EXPECT_EQ(saved, loaded);
-  EXPECT_NO_THROW(checkpoint.check_tokenizer(0xfeedface12345678, "tokenizer.json"));
-  EXPECT_THROW(checkpoint.check_tokenizer(1, "tokenizer.json"), Error);
+  EXPECT_NO_THROW(
+      checkpoint.check_tokenizer(0xfeedface12345678, checkpoint.info().config.vocab_size, "tokenizer.json"));
+  EXPECT_THROW(checkpoint.check_tokenizer(1, checkpoint.info().config.vocab_size, "tokenizer.json"), Error);
+  EXPECT_THROW(checkpoint.check_tokenizer(0xfeedface12345678, checkpoint.info().config.vocab_size + 1,
+                                          "tokenizer.json"),
+               Error);
 }
 
 TEST_F(CheckpointTest, RefusesWhatDoesNotFitItsModel) {
