@@ -38,6 +38,10 @@ class RunFolder {
   /// Whether a file lies in this folder.
   bool holds(const std::string& file) const;
 
+  /// Whether a training has written the file: it has such a name, and lies in this folder, in the working
+  /// folder, or in a folder below checkpoints/. Event files of TensorBoard may lie anywhere.
+  bool is_artifact(const std::string& file) const;
+
   /// Where the checkpoint of this step is written.
   std::string checkpoint(int64_t step) const;
 

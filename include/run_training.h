@@ -27,11 +27,12 @@ struct TrainingRun {
   std::string init_from;   ///< a Hugging Face folder with the model and tokenizer to start from, or empty
   bool resume = false;     ///< continue exactly from the newest checkpoint of the run, if there is one
 
-  /// All of the above as "--name=value": kept in metrics.jsonl, for a run that has no checkpoint yet, and,
-  /// but for what a checkpoint replaces, with the checkpoints.
+  /// The settings among the flags as "--name=value": kept in metrics.jsonl, for a run that has no checkpoint
+  /// yet, and, but for what a checkpoint replaces, with the checkpoints.
   std::vector<std::string> first_flags, flags;
-  std::vector<std::string> saved_flags;  ///< those of the run that is continued
-  std::string inherited_flags;  ///< those of them that come from the run that is continued, to be shown
+  std::vector<std::string> saved_flags;  ///< what the run that is continued has saved, as it is in its file
+  std::string inherited_flags;           ///< the settings taken from it, to be shown
+  std::string refused_flags;             ///< what was not taken from it, to be reported; or empty
 
   std::string command;  ///< what was typed to start it, for the report; or empty
 

@@ -14,6 +14,7 @@
 #include "checkpoint.h"
 #include "error.h"
 #include "util/atomic_file.h"
+#include "util/files.h"
 
 namespace hipgpt {
 
@@ -21,10 +22,19 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char* kRuns = "checkpoints";
 constexpr const char* kLatest = "latest.bin";
 constexpr const char* kCheckpoint = "gpt_checkpoint.bin";
 constexpr const char* kPreviousCheckpoint = "gpt_checkpoint.previous.bin";
 constexpr const char* kPreviousTokenizer = "tokenizer.previous.json";
+
+fs::path or_here(const fs::path& folder) {
+  return folder.empty() ? fs::path(".") : folder;
+}
+
+fs::path folder_of(const fs::path& file) {
+  return or_here(file.parent_path());
+}
 
 /// N of "step_N.bin", or -1 for another name.
 int64_t step_of(const std::string& name) {
@@ -54,7 +64,7 @@ void replace_link(const std::string& link, const std::string& target) {
 /// Gives a file a second name, which may have been another file's. Where a file can have but one name, it
 /// loses the first.
 void keep_as(const std::string& file, const std::string& kept) {
-  if (!fs::exists(file)) return;
+  if (!file_exists(file)) return;
   const std::string temporary = temporary_name(kept);
   std::error_code error;
   fs::remove(temporary, error);
@@ -65,11 +75,10 @@ void keep_as(const std::string& file, const std::string& kept) {
 }
 
 /// Names of files that a training writes, of any run.
-bool is_artifact(const std::string& name) {
+bool is_name_of_artifact(const std::string& name) {
   static const std::set<std::string> kNames = {
-      "tokenizer.json",   "tokens.bin",        "val_tokens.bin", "known_files.json", "report.md",
-      "loss.svg",         "metrics.jsonl",     "report.md",      "loss.svg",         kLatest,
-      kPreviousTokenizer, kPreviousCheckpoint, kCheckpoint};
+      "tokenizer.json", "tokens.bin", "val_tokens.bin",   "known_files.json",  "metrics.jsonl", "report.md",
+      "loss.svg",       kLatest,      kPreviousTokenizer, kPreviousCheckpoint, kCheckpoint};
   const size_t optimizer = name.rfind(".optimizer.bin");
   const std::string plain = optimizer == std::string::npos ? name : name.substr(0, optimizer) + ".bin";
   return kNames.contains(plain) || step_of(plain) >= 0;
@@ -99,7 +108,7 @@ RunFolder::RunFolder(const std::string& run_name) : named_(!run_name.empty()) {
     throw Error(
         fmt::format("--run-name '{}': must name one folder, without '/' and in at most 200 bytes", run_name));
   }
-  folder_ = "checkpoints/" + run_name + "/";
+  folder_ = fmt::format("{}/{}/", kRuns, run_name);
 }
 
 RunFolder::~RunFolder() {
@@ -117,13 +126,22 @@ void RunFolder::create() {
     if (error) throw Error(fmt::format("{}: cannot make the folder: {}", folder_, error.message()));
   }
   lock();
-  if (lock_ >= 0) remove_leftovers(folder_, is_artifact);
+  if (lock_ >= 0) remove_leftovers(folder_, is_name_of_artifact);
 }
 
 bool RunFolder::holds(const std::string& file) const {
-  const auto or_here = [](const fs::path& folder) { return folder.empty() ? fs::path(".") : folder; };
   std::error_code none;
-  return fs::equivalent(or_here(fs::path(file).parent_path()), or_here(folder_), none);
+  return fs::equivalent(folder_of(file), or_here(folder_), none);
+}
+
+bool RunFolder::is_artifact(const std::string& file) const {
+  const std::string name = fs::path(file).filename().string();
+  if (name.starts_with("events.out.tfevents."))
+    return true;  // TensorBoard's, in a folder of the user's choice
+  if (!is_name_of_artifact(name)) return false;
+  std::error_code none;
+  return holds(file) || fs::equivalent(folder_of(file), ".", none) ||
+         fs::equivalent(folder_of(file) / "..", kRuns, none);
 }
 
 std::string RunFolder::checkpoint(int64_t step) const {
@@ -156,7 +174,7 @@ std::vector<std::string> RunFolder::checkpoints() const {
     }
   } else {
     for (const char* path : {kCheckpoint, kPreviousCheckpoint}) {
-      if (fs::exists(path)) paths.emplace_back(path);
+      if (file_exists(path)) paths.emplace_back(path);
     }
   }
   return paths;
@@ -171,7 +189,8 @@ void RunFolder::keep_previous(bool tokenizer_changes) const {
   if (tokenizer_changes) {
     keep_as(tokenizer(), previous);
   } else if (!named_) {
-    fs::remove(previous);
+    std::error_code ignored;  // it only takes room
+    fs::remove(previous, ignored);
   }
 }
 
@@ -192,16 +211,17 @@ std::vector<std::string> optimizer_candidates(const std::string& checkpoint) {
   const fs::path link = fs::is_symlink(checkpoint, none) ? fs::read_symlink(checkpoint, none) : fs::path();
   const fs::path file = link.empty() ? fs::path(checkpoint) : fs::path(checkpoint).parent_path() / link;
   std::vector<std::string> paths;
-  if (fs::exists(optimizer_path(file))) paths.push_back(optimizer_path(file));
-  const fs::path previous = file.parent_path() / optimizer_path(kPreviousCheckpoint);
-  if (file.filename() == kCheckpoint && fs::exists(previous)) paths.push_back(previous);
+  if (file_exists(optimizer_path(file))) paths.push_back(optimizer_path(file));
+  const std::string previous = file.parent_path() / optimizer_path(kPreviousCheckpoint);
+  if (file.filename() == kCheckpoint && file_exists(previous)) paths.push_back(previous);
   return paths;
 }
 
 std::string tokenizer_beside(const std::string& checkpoint) {
   const fs::path folder = fs::path(checkpoint).parent_path();
   const fs::path previous = folder / kPreviousTokenizer;
-  const bool is_previous = fs::path(checkpoint).filename() == kPreviousCheckpoint && fs::exists(previous);
+  const bool is_previous =
+      fs::path(checkpoint).filename() == kPreviousCheckpoint && file_exists(previous.string());
   return (is_previous ? previous : folder / "tokenizer.json").string();
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "device.h"
+#include "error.h"
 #include "util/print_error.h"
 
 namespace hipgpt {
@@ -44,10 +45,17 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
   app_.allow_config_extras(CLI::config_extras_mode::error);
 }
 
-void CommandLine::device(std::string& name, int& threads) {
+CommandLine::CommandLine() {
+  app_.set_help_flag();
+}
+
+void CommandLine::device(std::string& name) {
   option("--device", name, "auto (a GPU if there is one), cpu or hip")
       ->check(CLI::IsMember({"auto", "cpu", "hip"}))
       ->capture_default_str();
+}
+
+void CommandLine::machine(int& threads) {
   number("--threads", threads, 0, 4096, "Threads of the CPU; 0: one for each core")->capture_default_str();
   const auto list = [] {
     std::string text;
@@ -87,6 +95,22 @@ std::vector<std::string> CommandLine::given() const {
     }
   }
   return flags;
+}
+
+bool CommandLine::declares(const std::string& flag) const {
+  const size_t end = flag.find('=');
+  const auto has_name = [&](const CLI::Option* option) {
+    return !option->get_lnames().empty() && "--" + option->get_lnames().front() == flag.substr(0, end);
+  };
+  return end != flag.npos && std::ranges::any_of(app_.get_options(), has_name);
+}
+
+void CommandLine::read(const std::vector<std::string>& flags) {
+  try {
+    app_.parse(std::vector<std::string>(flags.rbegin(), flags.rend()));
+  } catch (const CLI::Error& mistake) {
+    throw Error(mistake.what());
+  }
 }
 
 /// "--top-k" -> "--top-k,--top_k".

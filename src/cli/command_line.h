@@ -15,6 +15,10 @@ class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);
 
+  /// For flags that a program saved in a file of its own: nothing but what is declared is a flag, so neither --help
+  /// nor --config is one.
+  CommandLine();
+
   /// An option with a value. `name` is spelled with '-'.
   template <typename T>
   CLI::Option* option(const std::string& name, T& value, const std::string& help) {
@@ -42,8 +46,11 @@ class CommandLine {
     return app_.add_flag(spellings(name), value, help)->group(group_);
   }
 
-  /// --device, --threads and --list-devices.
-  void device(std::string& name, int& threads);
+  /// --device.
+  void device(std::string& name);
+
+  /// --threads and --list-devices.
+  void machine(int& threads);
 
   /// The heading in --help for the options that follow.
   void group(const std::string& name) { group_ = name; }
@@ -54,6 +61,12 @@ class CommandLine {
 
   /// After parse(): the flags that were given, there or in a file, as "--name=value".
   std::vector<std::string> given() const;
+
+  /// Whether "--name=value" is a flag that is declared, by that spelling. Its value is not looked at.
+  bool declares(const std::string& flag) const;
+
+  /// Reads flags "--name=value" that are declared. Error for a value that is out of range.
+  void read(const std::vector<std::string>& flags);
 
  private:
   static std::string spellings(const std::string& name);

@@ -65,7 +65,8 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       ->excludes("--run-name")
       ->excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
-  line.device(run.device, run.threads);
+  line.device(run.device);
+  line.machine(run.threads);
   return line.parse(argc, argv, exit_status);
 }
 

@@ -12,15 +12,18 @@
 #include <vector>
 
 #include "cli/command_line.h"
+#include "error.h"
 #include "run_folder.h"
 #include "training/metrics_file.h"
 #include "training/saved_training.h"
+#include "util/name_errors.h"
 
 namespace hipgpt {
 
 namespace {
 
 constexpr double kMany = 1e9;  // an upper bound for counts of steps
+constexpr const char* kInitFrom = "--init-from";
 
 /// "--name" of "--name=value".
 std::string name_of(const std::string& flag) {
@@ -53,18 +56,21 @@ void declare_data(CommandLine& line, TrainingRun& run) {
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
   line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
       ->capture_default_str();
-  line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
 }
 
-void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>& lr,
-                      std::optional<float>& min_lr) {
+/// Learning rates as they were given; without, they depend on other flags.
+struct GivenRates {
+  std::optional<float> lr, min_lr;
+};
+
+void declare_training(CommandLine& line, TrainerOptions& t, GivenRates& rates) {
   line.group("Training");
   line.number("--steps", t.steps, 1, kMany, "Optimizer steps in all")->capture_default_str();
   line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch")->capture_default_str();
   line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step")->capture_default_str();
-  line.number("--lr", lr, 1e-12, 1e3,
+  line.number("--lr", rates.lr, 1e-12, 1e3,
               "Highest learning rate (0.003; 0.0006 for gpt2; 0.00005 with --init-from)");
-  line.number("--min-lr", min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
+  line.number("--min-lr", rates.min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
   line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up")->capture_default_str();
   line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay")->capture_default_str();
   line.number("--beta2", t.beta2, 0.0, 0.999999, "AdamW's second decay")->capture_default_str();
@@ -76,14 +82,8 @@ void declare_training(CommandLine& line, TrainerOptions& t, std::optional<float>
       ->capture_default_str();
 }
 
-void declare_run(CommandLine& line, TrainingRun& run) {
+void declare_records(CommandLine& line, TrainingRun& run) {
   line.group("Run");
-  line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
-  line.flag("--resume", run.resume, "Continue exactly from the newest checkpoint, if there is one");
-  line.name("--ckpt", run.checkpoint, "Continue from this checkpoint")->excludes("--resume");
-  line.name("--init-from", run.init_from, "Start from the model and tokenizer of a Hugging Face folder")
-      ->excludes("--ckpt")
-      ->excludes("--reset");
   line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")
       ->capture_default_str();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
@@ -99,8 +99,37 @@ void declare_run(CommandLine& line, TrainingRun& run) {
       ->capture_default_str();
   line.name("--sample-prompt", run.sample_prompt, "What a sample continues (the beginning of the text)");
   line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens of a sample")->capture_default_str();
+  line.device(run.device);
+}
+
+/// Settings: what a run is. They are saved with it and hold again when it is resumed.
+void declare_settings(CommandLine& line, TrainingRun& run, GivenRates& rates) {
+  declare_data(line, run);
+  declare_model(line, run.model);
+  declare_training(line, run.training, rates);
+  declare_records(line, run);
+}
+
+/// The settings alone, to look flags up and to read those that a run saved.
+struct Settings {
+  TrainingRun run;
+  GivenRates rates;
+  CommandLine line;
+
+  Settings() { declare_settings(line, run, rates); }
+};
+
+/// How a run is started, and where it writes. That is for the person at the keyboard to say, each time.
+void declare_start(CommandLine& line, TrainingRun& run) {
+  line.flag("--resume", run.resume, "Continue exactly from the newest checkpoint, if there is one");
+  line.name("--ckpt", run.checkpoint, "Continue from this checkpoint")->excludes("--resume");
+  line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
+  line.name("--init-from", run.init_from, "Start from the model and tokenizer of a Hugging Face folder")
+      ->excludes("--ckpt")
+      ->excludes("--reset");
+  line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
   line.name("--tensorboard", run.tensorboard, "Write TensorBoard's event files into this folder");
-  line.device(run.device, run.threads);
+  line.machine(run.threads);
 }
 
 /// Small models bear higher rates than that of GPT-3 at GPT-2's size (Brown et al., 2020, table 2.1), and one
@@ -110,15 +139,9 @@ float default_learning_rate(const TrainingRun& run) {
   return run.model.preset == "gpt2" ? 6e-4f : TrainerOptions{}.learning_rate;
 }
 
-/// How a run is started, which says nothing of what it is.
-bool is_of_one_start(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--resume", "--ckpt", "--reset", "--run-name", "--threads"};
-  return kNames.contains(name_of(flag));
-}
-
 /// Where the model and the tokenizer of a run come from that has no checkpoint yet; afterwards from there.
 bool is_of_the_beginning(const std::string& flag) {
-  static const std::set<std::string> kNames = {"--init-from", "--tokenizer", "--vocab-size"};
+  static const std::set<std::string> kNames = {kInitFrom, "--tokenizer", "--vocab-size"};
   return kNames.contains(name_of(flag));
 }
 
@@ -144,27 +167,25 @@ bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exi
   CommandLine line(
       "train_gpt",
       "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
-  std::optional<float> lr, min_lr;
-  declare_data(line, run);
-  declare_model(line, run.model);
-  declare_training(line, run.training, lr, min_lr);
-  declare_run(line, run);
+  GivenRates rates;
+  declare_settings(line, run, rates);
+  declare_start(line, run);
   if (!line.parse(arguments, exit_status)) return false;
-  run.training.learning_rate = lr.value_or(default_learning_rate(run));
-  run.training.min_learning_rate = min_lr.value_or(0.1f * run.training.learning_rate);
+  run.training.learning_rate = rates.lr.value_or(default_learning_rate(run));
+  run.training.min_learning_rate = rates.min_lr.value_or(0.1f * run.training.learning_rate);
   run.flags = line.given();
-  std::erase_if(run.flags, is_of_one_start);
   return true;
 }
 
-/// The flags of the run that `run` goes on from.
-std::vector<std::string> flags_before(const TrainingRun& run) {
+/// The flags of the run that `run` continues.
+SavedFlags flags_before(const TrainingRun& run) {
   if (!run.checkpoint.empty()) return saved_flags({run.checkpoint});
   if (!run.resume) return {};
   const RunFolder folder(run.run_name);
-  const auto flags = saved_flags(folder.checkpoints());
-  // A run that was ended before its first checkpoint has at least said how it began.
-  return flags.empty() ? read_history(folder.metrics()).flags() : flags;
+  SavedFlags saved = saved_flags(folder.checkpoints());
+  if (!saved.flags.empty()) return saved;
+  // A run that ended before its first checkpoint has at least recorded how it began.
+  return {folder.metrics(), read_history(folder.metrics()).flags()};
 }
 
 /// Those that were not given anew.
@@ -176,14 +197,36 @@ std::vector<std::string> inherited_flags(std::vector<std::string> before,
   return before;
 }
 
+/// Error if the run began from a model that only its first start knew of: its path is not taken from a file.
+void check_that_the_start_is_known(const std::vector<std::string>& left, const TrainingRun& run) {
+  const auto from = std::ranges::find(left, kInitFrom, name_of);
+  if (from == left.end() || !run.resume || !run.init_from.empty()) return;
+  throw Error(
+      fmt::format("--resume: this run began with {} and has no checkpoint yet; give that flag again", *from));
+}
+
 }  // namespace
+
+SavedSettings read_saved_settings(const std::vector<std::string>& flags, const std::string& source) {
+  Settings settings;
+  SavedSettings saved;
+  for (const std::string& flag : flags) {
+    (settings.line.declares(flag) ? saved.taken : saved.left).push_back(flag);
+  }
+  return name_errors(source + ", among its saved flags", [&] {
+    settings.line.read(saved.taken);
+    return saved;
+  });
+}
 
 bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   TrainingRun as_given;
   if (!parse(arguments, as_given, exit_status)) return false;
-  const auto before = flags_before(as_given);
-  const auto inherited = inherited_flags(before, as_given.flags);
+  const SavedFlags before = flags_before(as_given);
+  const SavedSettings saved = read_saved_settings(before.flags, before.path);
+  check_that_the_start_is_known(saved.left, as_given);
+  const auto inherited = inherited_flags(saved.taken, as_given.flags);
   arguments.insert(arguments.begin(), inherited.begin(), inherited.end());
   if (!parse(arguments, run, exit_status)) return false;
   run.command = shell_command(argc, argv);
@@ -193,10 +236,18 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
     run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));
   }
   std::ranges::stable_sort(run.flags, {}, name_of);
+  const Settings settings;
+  std::erase_if(run.flags, [&](const std::string& flag) {
+    return !settings.line.declares(flag) && name_of(flag) != kInitFrom;
+  });
   run.first_flags = run.flags;
   std::erase_if(run.flags, is_of_the_beginning);
-  run.saved_flags = before;
+  run.saved_flags = before.flags;
   run.inherited_flags = fmt::format("{}", fmt::join(inherited, " "));
+  if (!saved.left.empty()) {
+    run.refused_flags =
+        fmt::format("{}: flags that are not taken from a file: {}", before.path, fmt::join(saved.left, " "));
+  }
   return true;
 }
 

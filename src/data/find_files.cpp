@@ -7,20 +7,27 @@
 #include <filesystem>
 
 #include "error.h"
+#include "util/files.h"
+#include "util/name_errors.h"
 
 namespace hipgpt {
 namespace {
 
 namespace fs = std::filesystem;
 
+using Predicate = std::function<bool(const std::string&)>;
+
 /// A folder's files and its subfolders', in one order for all. A link to a folder is not followed.
-std::vector<std::string> files_below(const std::string& flag, const std::string& folder) {
+std::vector<std::string> files_below(const std::string& flag, const std::string& folder,
+                                     const Predicate& is_left_out) {
   std::vector<std::string> files;
   try {
     for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::end(entry); ++entry) {
+      const std::string path = entry->path().string();
       const bool hidden = entry->path().filename().string().starts_with('.');
-      if (hidden && entry->is_directory()) entry.disable_recursion_pending();
-      if (!hidden && entry->is_regular_file()) files.push_back(entry->path().string());
+      if (hidden) entry.disable_recursion_pending();
+      const FileKind kind = name_errors(flag, [&] { return file_kind(path); });
+      if (!hidden && kind == FileKind::kRegular && !is_left_out(path)) files.push_back(path);
     }
   } catch (const fs::filesystem_error& error) {
     throw Error(fmt::format("{} {}: cannot be read ({}): {}", flag, folder, error.path1().string(),
@@ -45,20 +52,21 @@ std::vector<std::string> matches_of(const std::string& pattern) {
 
 }  // namespace
 
-std::vector<std::string> find_files(const std::string& flag, const std::vector<std::string>& values) {
+std::vector<std::string> find_files(const std::string& flag, const std::vector<std::string>& values,
+                                    const Predicate& is_left_out) {
   std::vector<std::string> files;
   for (const std::string& value : values) {
     // What exists under this very name is meant, whatever characters the name has.
-    std::error_code ignored;
-    const auto names = fs::exists(value, ignored) ? std::vector{value} : matches_of(value);
+    const bool exists = name_errors(flag, [&] { return file_exists(value); });
+    const auto names = exists ? std::vector{value} : matches_of(value);
     if (names.empty()) {
       const bool pattern = value.find_first_of("*?[") != std::string::npos;
       throw Error(fmt::format("{} {}: {} (./scripts/download_data.sh gets a text)", flag, value,
                               pattern ? "matches no file" : "no such file"));
     }
     for (const std::string& name : names) {
-      if (fs::is_directory(name)) {
-        std::ranges::move(files_below(flag, name), std::back_inserter(files));
+      if (is_folder(name)) {
+        std::ranges::move(files_below(flag, name, is_left_out), std::back_inserter(files));
       } else {
         files.push_back(name);
       }

@@ -10,8 +10,10 @@
 
 namespace hipgpt {
 
-DataSource::DataSource(std::string flag, const std::vector<std::string>& values)
-    : flag_(std::move(flag)), files_(find_files(flag_, values)) {
+DataSource::DataSource(std::string flag, const std::vector<std::string>& values, const RunFolder& run_folder)
+    : flag_(std::move(flag)),
+      files_(
+          find_files(flag_, values, [&](const std::string& path) { return run_folder.is_artifact(path); })) {
   const auto first_text = std::ranges::find_if_not(files_, TokenFile::is_llmc);
   if (first_text == files_.end()) return;
   if (first_text != files_.begin() || std::ranges::any_of(files_, TokenFile::is_llmc)) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "run_folder.h"
 #include "text.h"
 #include "token_shards.h"
 #include "training/file_memory.h"
@@ -15,8 +16,9 @@ namespace hipgpt {
 /// What the values of --data-path or --val-data-path name.
 class DataSource {
  public:
-  /// An Error, beginning with `flag`, for files that are missing, empty, unreadable or of both kinds.
-  DataSource(std::string flag, const std::vector<std::string>& values);
+  /// Of a folder's files, those that trainings have written in theirs are left out: `run_folder` knows them. An
+  /// Error, beginning with `flag`, for files that are missing, empty, unreadable or of both kinds.
+  DataSource(std::string flag, const std::vector<std::string>& values, const RunFolder& run_folder);
 
   /// For messages: the file, or "7 files of --data-path".
   std::string name() const;

@@ -1,21 +1,36 @@
 #include "training/metrics_file.h"
 
 #include <algorithm>
-#include <cmath>
-#include <filesystem>
 #include <limits>
 #include <string_view>
 #include <utility>
 
-#include "error.h"
 #include "util/atomic_file.h"
+#include "util/files.h"
+#include "util/json.h"
 #include "util/mapped_file.h"
 
 namespace hipgpt {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
+
+/// What a run can have written: its losses are made of floats, and flags bound its steps. A file from
+/// elsewhere may claim more than the arithmetic of a report can bear.
+struct Range {
+  const char* name;
+  double lowest, highest;
+};
+constexpr double kLargestFloat = std::numeric_limits<float>::max();
+constexpr Range kStep = {"step", 0.0, 1e9};
+constexpr Range kRanges[] = {kStep,
+                             {"loss", -1.0, kLargestFloat},
+                             {"val_loss", -1.0, kLargestFloat},
+                             {"lr", 0.0, kLargestFloat},
+                             {"grad_norm", 0.0, kLargestFloat},
+                             {"tokens_per_s", 0.0, 1e15},
+                             {"elapsed_s", 0.0, 1e10}};
 
 /// The first line of `rest`, which it takes away, with its line end if it has one.
 std::string_view take_line(std::string_view& rest) {
@@ -25,15 +40,36 @@ std::string_view take_line(std::string_view& rest) {
   return whole;
 }
 
-/// The record of a line, or null.
+/// The object of a line, or null.
 Json parse(std::string_view line) {
-  Json record = Json::parse(line, nullptr, false);
-  return record.is_object() ? record : Json();
+  std::optional<Json> record = try_parse_json(line);
+  return record && record->is_object() ? std::move(*record) : Json();
 }
 
+/// A number of a record within its range; nothing for another number or another type.
+std::optional<double> number(const Json& record, const Range& range) {
+  const auto field = record.find(range.name);
+  if (field == record.end() || !field->is_number()) return std::nullopt;
+  const auto value = field->get<double>();
+  return value >= range.lowest && value <= range.highest ? std::optional(value) : std::nullopt;
+}
+
+std::optional<double> number(const Json& record, std::string_view name) {
+  return number(record, *std::ranges::find(kRanges, name, &Range::name));
+}
+
+/// Whether some number of it is one that no run writes.
+bool is_absurd(const Json& record) {
+  return std::ranges::any_of(kRanges, [&](const Range& range) {
+    const auto field = record.find(range.name);
+    return field != record.end() && field->is_number() && !number(record, range);
+  });
+}
+
+/// The step of a record of a run; nothing for any other line.
 std::optional<int64_t> step_of(const Json& record) {
-  const auto step = record.find("step");
-  if (step == record.end() || !step->is_number_integer()) return std::nullopt;
+  const auto step = record.find(kStep.name);
+  if (step == record.end() || !step->is_number_integer() || is_absurd(record)) return std::nullopt;
   return step->get<int64_t>();
 }
 
@@ -52,10 +88,16 @@ std::string_view up_to(std::string_view text, int64_t last_step) {
 
 /// Returns normally if the file says nothing of later steps, whatever it takes.
 void forget_later_steps(const std::string& path, int64_t last_step) {
-  if (!std::filesystem::exists(path)) return;
+  if (!file_exists(path)) return;
   const MappedFile file(path, MappedFile::Access::kSequential);
   const std::string_view kept = up_to(file.text(), last_step);
   if (kept.size() < file.text().size()) write_file_atomically(path, kept);
+}
+
+AppendFile open_to_continue(const std::string& path, std::optional<int64_t> resumed_step) {
+  if (!resumed_step) return {path, AppendFile::Start::kEmpty};
+  forget_later_steps(path, *resumed_step);
+  return {path, AppendFile::Start::kKeep};
 }
 
 /// Adds an item after those of earlier steps; others were of a run that did not go on.
@@ -63,14 +105,6 @@ template <typename Item>
 void add(std::vector<Item>& items, Item item) {
   while (!items.empty() && items.back().step >= item.step) items.pop_back();
   items.push_back(std::move(item));
-}
-
-/// A number that a run can have written: its losses are made of floats.
-std::optional<double> number(const Json& record, const char* name) {
-  const auto field = record.find(name);
-  if (field == record.end() || !field->is_number()) return std::nullopt;
-  const auto value = field->get<double>();
-  return std::abs(value) <= std::numeric_limits<float>::max() ? std::optional(value) : std::nullopt;
 }
 
 std::optional<std::string> text(const Json& record, const char* name) {
@@ -81,15 +115,11 @@ std::optional<std::string> text(const Json& record, const char* name) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step) : path_(path) {
-  if (resumed_step) forget_later_steps(path, *resumed_step);
-  out_.open(path, resumed_step ? std::ios::app : std::ios::trunc);
-  if (!out_) throw Error(path + ": cannot be opened for writing");
-}
+MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step)
+    : out_(open_to_continue(path, resumed_step)) {}
 
-void MetricsFile::write(const Json& record) {
-  out_ << record.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n' << std::flush;
-  if (!out_) throw Error(path_ + ": cannot be written (is the disk full?)");
+void MetricsFile::write(const nlohmann::ordered_json& record) {
+  out_.write(record.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
 }
 
 std::vector<std::string> RunHistory::flags() const {
@@ -110,12 +140,13 @@ std::optional<RunHistory::Point> RunHistory::best_validation() const {
 
 RunHistory read_history(const std::string& path) {
   RunHistory history;
-  if (!std::filesystem::exists(path)) return history;
+  if (!file_exists(path)) return history;
   const MappedFile file(path, MappedFile::Access::kSequential);
   for (std::string_view rest = file.text(); !rest.empty();) {
     const Json record = parse(take_line(rest));
     if (record.contains("run") && record["run"].is_object()) history.run = record["run"];
     const auto step = step_of(record);
+    if (!step && is_absurd(record)) ++history.absurd_records;
     if (!step) continue;
     if (const auto loss = number(record, "loss")) add(history.loss, {*step, *loss});
     if (const auto loss = number(record, "val_loss")) add(history.val_loss, {*step, *loss});

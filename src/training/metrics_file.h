@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "util/append_file.h"
 
 namespace hipgpt {
 
@@ -22,8 +23,7 @@ class MetricsFile {
   void write(const nlohmann::ordered_json& record);
 
  private:
-  std::string path_;
-  std::ofstream out_;
+  AppendFile out_;
 };
 
 /// What a metrics file tells of a run. Where it tells a step twice, the later line holds.
@@ -37,11 +37,12 @@ struct RunHistory {
     std::string prompt, continuation;
   };
 
-  nlohmann::ordered_json run = nlohmann::ordered_json::object();  ///< the newest description
-  std::vector<Point> loss, val_loss;                              ///< by step, as all below
-  std::vector<Point> tokens_per_second;                           ///< of the steps since the record before
+  nlohmann::json run = nlohmann::json::object();  ///< the newest description
+  std::vector<Point> loss, val_loss;              ///< by step, as all below
+  std::vector<Point> tokens_per_second;           ///< of the steps since the record before
   std::vector<Sample> samples;
-  double elapsed_seconds = 0.0;  ///< of the newest record
+  double elapsed_seconds = 0.0;    ///< of the newest record
+  int64_t absurd_records = 0;      ///< left out: they have numbers that no run writes, such as a step of -1
 
   /// Those of the newest start, "--name=value".
   std::vector<std::string> flags() const;

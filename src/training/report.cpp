@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <string_view>
 #include <vector>
 
@@ -14,12 +12,14 @@
 #include "training/markdown.h"
 #include "training/progress_line.h"
 #include "util/atomic_file.h"
+#include "util/files.h"
+#include "util/mapped_file.h"
 
 namespace hipgpt {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 /// By this first line a file is known as one that may be replaced.
 constexpr std::string_view kMark = "<!-- Made by train_gpt at the end of a run, which replaces it. -->\n";
@@ -39,13 +39,17 @@ std::string plain(const Json& value) {
 }
 
 std::string count(const Json& value) {
-  return value.is_number_integer() ? grouped(value.get<long long>()) : plain(value);
+  const bool fits = value.is_number_integer() && value.get<double>() > -1e18 && value.get<double>() < 1e18;
+  return fits ? grouped(value.get<long long>()) : plain(value);
 }
 
-/// A whole number of the run's description, 0 if it is not there.
+/// A count in the run's description; 0 if it is not there, or beyond what a double counts exactly.
 int64_t whole(const Json& run, const char* name) {
+  constexpr double kLargest = 9007199254740992.0;
   const auto field = run.find(name);
-  return field != run.end() && field->is_number_integer() ? field->get<int64_t>() : 0;
+  const bool is_count = field != run.end() && field->is_number_integer() && field->get<double>() >= 0.0 &&
+                        field->get<double>() <= kLargest;
+  return is_count ? field->get<int64_t>() : 0;
 }
 
 struct Field {
@@ -88,11 +92,13 @@ std::string steps_text(int64_t step, int64_t planned) {
 
 /// "1,024,000, 3.10 times the training text".
 std::string tokens_text(const Json& run, int64_t step) {
-  const int64_t tokens = whole(run, "batch") * whole(run, "grad_accum") * whole(run, "seq") * step;
+  double tokens = static_cast<double>(step);  // the flags allow more than 64 bits hold
+  for (const char* factor : {"batch", "grad_accum", "seq"}) tokens *= static_cast<double>(whole(run, factor));
+  const std::string shown =
+      tokens < 1e18 ? grouped(static_cast<long long>(tokens)) : fmt::format("{:.3g}", tokens);
   const int64_t text = whole(run, "train_tokens");
-  if (text == 0) return grouped(tokens);
-  return fmt::format("{}, {:.2f} times the training text", grouped(tokens),
-                     static_cast<double>(tokens) / static_cast<double>(text));
+  if (text == 0) return shown;
+  return fmt::format("{}, {:.2f} times the training text", shown, tokens / static_cast<double>(text));
 }
 
 std::string results(const RunHistory& history) {
@@ -130,12 +136,8 @@ std::string samples(const std::vector<RunHistory::Sample>& all) {
 }
 
 void replace(const std::string& path, const std::string& content) {
-  if (std::filesystem::exists(path)) {
-    std::string begin(kMark.size(), '\0');
-    std::ifstream(path, std::ios::binary).read(begin.data(), static_cast<std::streamsize>(begin.size()));
-    if (begin != kMark) {
-      throw Error(path + ": is there and no report of train_gpt, so it stays; the report is not written");
-    }
+  if (file_exists(path) && !MappedFile(path, MappedFile::Access::kSequential).text().starts_with(kMark)) {
+    throw Error(path + ": exists and was not written by train_gpt; report not written");
   }
   write_file_atomically(path, std::string(kMark) + content);
 }

@@ -23,9 +23,9 @@ void check_flags(const TrainingRun& run) {
                             run.training.learning_rate));
   }
   if (run.reset && (run.resume || !run.checkpoint.empty())) {
-    throw Error(
-        fmt::format("--reset makes a new tokenizer, which the checkpoint of {} does not know: leave one away",
-                    run.resume ? "--resume" : "--ckpt"));
+    throw Error(fmt::format(
+        "--reset makes a new tokenizer, which the checkpoint of {} does not know: drop one of the two",
+        run.resume ? "--resume" : "--ckpt"));
   }
 }
 
@@ -38,7 +38,8 @@ struct Start {
 std::optional<Start> find_start(const TrainingRun& run, const std::optional<SavedTraining>& saved) {
   if (saved) {
     if (!run.tokenizer.empty()) {
-      saved->checkpoint.check_tokenizer(Tokenizer::load(run.tokenizer).hash(), run.tokenizer);
+      const Tokenizer named = Tokenizer::load(run.tokenizer);
+      saved->checkpoint.check_tokenizer(named.hash(), named.vocab_size(), run.tokenizer);
     }
     return Start{saved->checkpoint.weights(), {saved->tokenizer, saved->tokenizer_path}};
   }
@@ -69,8 +70,7 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
   }
   const StoredWeights& weights = start->weights;
   if (!(run.model.over(weights.config) == weights.config)) {
-    throw Error(weights.path +
-                ": has other sizes than the flags ask for; leave --dim, --layers and the like away");
+    throw Error(weights.path + ": has other sizes than the flags ask for; drop --dim, --layers and the like");
   }
   auto model = std::make_unique<GPTModel>(device, weights.config);
   weights.load_into(*model);
@@ -140,6 +140,9 @@ std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder&
 
 int run_training(const TrainingRun& run) {
   ProgressLine progress;
+  // Before any file that they name is read.
+  if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);
+  if (!run.refused_flags.empty()) progress.warn(run.refused_flags);
   check_flags(run);
   RunFolder folder(run.run_name);
   folder.lock();
@@ -155,7 +158,6 @@ int run_training(const TrainingRun& run) {
   const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
   progress.print("device     " + device->description());
-  if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);
 
   TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,

@@ -26,7 +26,7 @@ SavedTraining open_saved_training(const std::string& path) {
   Checkpoint checkpoint = Checkpoint::open(path);
   const std::string tokenizer_path = tokenizer_beside(path);
   Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
-  checkpoint.check_tokenizer(tokenizer.hash(), tokenizer_path);
+  checkpoint.check_tokenizer(tokenizer.hash(), tokenizer.vocab_size(), tokenizer_path);
   auto optimizer = optimizer_of(checkpoint);
   return {std::move(checkpoint), tokenizer_path, std::move(tokenizer), std::move(optimizer)};
 }
@@ -50,12 +50,12 @@ std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
                   checkpoints.front()));
 }
 
-std::vector<std::string> saved_flags(const std::vector<std::string>& checkpoints) {
+SavedFlags saved_flags(const std::vector<std::string>& checkpoints) {
   for (const std::string& checkpoint : checkpoints) {
     for (const std::string& path : optimizer_candidates(checkpoint)) {
       try {
-        if (headers_belong_together(path, checkpoint)) return read_flags(path);
-      } catch (const Error&) {  // whoever opens the whole of it will say what is wrong
+        if (headers_belong_together(path, checkpoint)) return {path, read_flags(path)};
+      } catch (const Error&) {  // what is wrong is reported when the whole of it is opened
       }
     }
   }

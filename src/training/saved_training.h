@@ -29,7 +29,13 @@ SavedTraining open_saved_training(const std::string& checkpoint);
 std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
                                                    const std::function<void(const std::string&)>& remark);
 
-/// The flags, "--name=value", of a run that left these checkpoints: those of the first that can be read.
-std::vector<std::string> saved_flags(const std::vector<std::string>& checkpoints);
+/// Flags, "--name=value", and the file that they are in.
+struct SavedFlags {
+  std::string path;
+  std::vector<std::string> flags;
+};
+
+/// Those of a run that left these checkpoints, as they are in the first optimizer file that can be read.
+SavedFlags saved_flags(const std::vector<std::string>& checkpoints);
 
 }  // namespace hipgpt

@@ -21,7 +21,7 @@ constexpr std::pair<const char*, const char*> kScalars[] = {{"loss", "train/loss
 
 void add(EventFile& file, const nlohmann::ordered_json& record, int64_t first_step) {
   if (record.contains("run"))
-    return file.text(first_step, "run/settings", description_markdown(record["run"]));
+    return file.text(first_step, "run/settings", description_markdown(nlohmann::json(record["run"])));
   const int64_t step = record.at("step");
   if (record.contains("sample")) {
     const auto text = record.at("prompt").get<std::string>() + record.at("sample").get<std::string>();

@@ -167,6 +167,10 @@ void TrainingLoop::begin_records() {
   }
   metrics_.emplace(folder_.metrics(), goes_on_here_ ? std::optional(first_step_) : std::nullopt);
   const RunHistory before = read_history(folder_.metrics());
+  if (before.absurd_records > 0) {
+    progress_.warn(fmt::format("{}: {} of its records have numbers that no run writes; they are left out",
+                               folder_.metrics(), before.absurd_records));
+  }
   earlier_seconds_ = before.elapsed_seconds;
   if (const auto best = before.best_validation()) best_val_loss_ = best->value;
   const auto description = run_record(run_, model_, tokens_);

@@ -1,7 +1,5 @@
 // generate --interactive: in a pipe, and in a terminal.
-#include <poll.h>
-#include <sys/ioctl.h>
-
+#include "cli/terminal.h"
 #include "cli/trained.h"
 
 namespace hipgpt {
@@ -29,75 +27,9 @@ TEST_F(InteractiveCliTest, ContinuesEveryLineOfAPipe) {
   EXPECT_EQ(generate_reading("", {"--interactive"}).out, "");
 }
 
-/// A program whose standard streams are a terminal.
-class Terminal {
- public:
-  Terminal(const fs::path& folder, std::vector<std::string> arguments) {
-    const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
-    if (terminal < 0 || ::grantpt(terminal) != 0 || ::unlockpt(terminal) != 0) {
-      if (terminal >= 0) ::close(terminal);
-      return;
-    }
-    const std::string name = ::ptsname(terminal);
-    child_ = ::fork();
-    if (child_ == 0) become(folder, name, arguments);
-    terminal_ = terminal;
-  }
-  ~Terminal() {
-    if (terminal_ < 0) return;
-    if (!ended_) ::kill(child_, SIGKILL);
-    if (!ended_) ::waitpid(child_, nullptr, 0);
-    ::close(terminal_);
-  }
-
-  bool there() const { return terminal_ >= 0; }
-
-  void type(std::string_view keys) {
-    EXPECT_EQ(::write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
-  }
-
-  /// Everything it says from here on until it has said `words`, or "" if it does not say them for a minute.
-  std::string wait_for(const std::string& words) {
-    std::string said;
-    char byte;
-    pollfd waiting{terminal_, POLLIN, 0};
-    while (said.find(words) == std::string::npos) {
-      if (::poll(&waiting, 1, 60000) <= 0 || ::read(terminal_, &byte, 1) != 1) return "";
-      said += byte;
-    }
-    return said;
-  }
-
-  /// The state that waitpid() gives; what is still said is read, since it may wait for that.
-  int wait_for_end() {
-    wait_for("what it will never say");
-    int state = 0;
-    ::waitpid(child_, &state, 0);
-    ended_ = true;
-    return state;
-  }
-
- private:
-  [[noreturn]] static void become(const fs::path& folder, const std::string& terminal,
-                                  const std::vector<std::string>& arguments) {
-    ::setsid();  // or Ctrl-C would have nobody to go to
-    const int slave = ::open(terminal.c_str(), O_RDWR);
-    if (slave < 0 || ::ioctl(slave, TIOCSCTTY, 0) != 0 || ::chdir(folder.c_str()) != 0) ::_exit(126);
-    for (int stream = 0; stream < 3; ++stream) ::dup2(slave, stream);
-    std::vector<char*> argv = {const_cast<char*>(HIPGPT_GENERATE)};
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    ::execv(HIPGPT_GENERATE, argv.data());
-    ::_exit(127);
-  }
-
-  int terminal_ = -1;
-  pid_t child_ = -1;
-  bool ended_ = false;
-};
-
 TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAContinuationAndCtrlDTheProgram) {
-  Terminal terminal(folder_, {"--interactive", "--num-tokens", "1000000000", "--eos-id", "1"});
+  Terminal terminal(folder_, HIPGPT_GENERATE,
+                    {"--interactive", "--num-tokens", "1000000000", "--eos-id", "1"});
   if (!terminal.there()) GTEST_SKIP() << "no terminals here";
   ASSERT_NE(terminal.wait_for("> "), "");
   for (const char* line : {"the king", "hills"}) {
@@ -113,7 +45,7 @@ TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAContinuationAndCtrlDTheProgram) 
 }
 
 TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAProgramThatWaitsForALine) {
-  Terminal terminal(folder_, {"--interactive"});
+  Terminal terminal(folder_, HIPGPT_GENERATE, {"--interactive"});
   if (!terminal.there()) GTEST_SKIP() << "no terminals here";
   ASSERT_NE(terminal.wait_for("> "), "");
   terminal.type("\x03");
@@ -122,7 +54,7 @@ TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAProgramThatWaitsForALine) {
 }
 
 TEST_F(InteractiveCliTest, ATerminalWithoutAPromptIsToldTheChoices) {
-  Terminal terminal(folder_, {});
+  Terminal terminal(folder_, HIPGPT_GENERATE, {});
   if (!terminal.there()) GTEST_SKIP() << "no terminals here";
   EXPECT_NE(terminal.wait_for("--export DIR\r\n"), "");
   const int state = terminal.wait_for_end();
