@@ -48,27 +48,49 @@ std::string fault_of(std::string_view text) {
   return "";
 }
 
-/// Follows the parser and refuses a key that its object has already.
-class UniqueKeys {
+/// Hears what is in a text, in its order, and stops at a key that its object has already. (The library's
+/// parser with a callback looks at all members of an object whenever one of them ends, which takes quadratic
+/// time.)
+class RepeatedKey final : public nlohmann::json_sax<Json> {
  public:
-  bool operator()(int, Json::parse_event_t event, Json& parsed) {
-    if (event == Json::parse_event_t::object_start) open_.emplace_back();
-    if (event == Json::parse_event_t::object_end) open_.pop_back();
-    if (event == Json::parse_event_t::key && !open_.back().insert(parsed.get<std::string>()).second) {
-      throw Error(
-          fmt::format("has the key {} twice", parsed.dump(-1, ' ', false, Json::error_handler_t::replace)));
-    }
+  std::optional<std::string> found;
+
+  bool start_object(std::size_t) override {
+    open_.emplace_back();
     return true;
+  }
+  bool key(string_t& name) override {
+    const bool is_new = open_.back().insert(name).second;
+    if (!is_new) found = name;
+    return is_new;
+  }
+  bool end_object() override {
+    open_.pop_back();
+    return true;
+  }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
   }
 
  private:
   std::vector<std::set<std::string>> open_;  // the keys of each object around the current place
 };
 
-Json parse(std::string_view text, const Json::parser_callback_t& callback) {
+}  // namespace
+
+Json parse_json(std::string_view text) {
   if (const std::string fault = fault_of(text); !fault.empty()) throw Error(fault);
   try {
-    return Json::parse(text, callback);
+    return Json::parse(text);
   } catch (const Json::parse_error& error) {
     throw Error(fmt::format("is not JSON (wrong or cut off at byte {})", error.byte));
   } catch (const Json::exception&) {
@@ -76,14 +98,12 @@ Json parse(std::string_view text, const Json::parser_callback_t& callback) {
   }
 }
 
-}  // namespace
-
-Json parse_json(std::string_view text) {
-  return parse(text, nullptr);
-}
-
 Json parse_json_with_unique_keys(std::string_view text) {
-  return parse(text, UniqueKeys());
+  Json value = parse_json(text);
+  RepeatedKey repeated;
+  Json::sax_parse(text, &repeated);
+  if (repeated.found) throw Error(fmt::format("has the key {} twice", Json(*repeated.found).dump()));
+  return value;
 }
 
 std::optional<Json> try_parse_json(std::string_view text) {

@@ -43,6 +43,14 @@ TEST(ParseJson, HasALimitOfSize) {
   EXPECT_FALSE(try_parse_json(' ' + text));
 }
 
+TEST(ParseJson, ManyObjectsWithUniqueKeysAreRead) {
+  std::string text = "{\"a\":{}";
+  for (int i = 0; i < 100'000; ++i) text += ",\"" + std::to_string(i) + "\":{\"a\":{}}";
+  EXPECT_EQ(parse_json_with_unique_keys(text + "}").size(), 100'001u);
+  EXPECT_TRUE(
+      says(error_of([&] { parse_json_with_unique_keys(text + ",\"77\":{}}"); }), "the key \"77\" twice"));
+}
+
 TEST(ParseJson, SaysWhatIsWrong) {
   EXPECT_TRUE(says(fault("{\"a\": x}"), "wrong or cut off at byte 7"));
   EXPECT_TRUE(says(fault("[1"), "wrong or cut off"));
