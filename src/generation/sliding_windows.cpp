@@ -12,7 +12,6 @@ SlidingWindows::SlidingWindows(GPTModel& model, int64_t stride, Sink sink)
     : model_(model), window_(window(model)), stride_(stride), sink_(std::move(sink)) {
   constexpr int64_t kRows = 4096;  // enough to keep a device busy
   batch_ = std::max<int64_t>(1, kRows / window_);
-  model_.plan(static_cast<int>(batch_), static_cast<int>(window_ - 1), false);
 }
 
 void SlidingWindows::push(std::span<const int32_t> tokens) {
@@ -49,6 +48,9 @@ void SlidingWindows::add_window(std::span<const int32_t> tokens) {
 
 void SlidingWindows::score_batch() {
   if (windows_.empty()) return;
+  // A text shorter than a window, such as a prompt, takes no more than its own tokens.
+  const bool is_short = windows_.size() == 1 && windows_[0].length < window_;
+  plan(is_short ? 1 : batch_, is_short ? windows_[0].length - 1 : window_ - 1);
   const auto losses = model_.token_losses(inputs_.data(), targets_.data(), static_cast<int>(windows_.size()));
   for (size_t w = 0; w < windows_.size(); ++w) {
     const size_t row = w * static_cast<size_t>(window_ - 1);
@@ -60,6 +62,13 @@ void SlidingWindows::score_batch() {
   windows_.clear();
   inputs_.clear();
   targets_.clear();
+}
+
+void SlidingWindows::plan(int64_t batch, int64_t length) {
+  if (batch == planned_batch_ && length == planned_length_) return;
+  model_.plan(static_cast<int>(batch), static_cast<int>(length), false);
+  planned_batch_ = batch;
+  planned_length_ = length;
 }
 
 }  // namespace hipgpt

@@ -27,7 +27,7 @@ class SlidingWindows {
   /// Takes scored tokens in the order of the text.
   using Sink = std::function<void(int32_t token, float loss)>;
 
-  /// N = `stride` is from 1 to window(model).
+  /// N = `stride` is from 1 to window(model). While this lives, the model's plan is its own.
   SlidingWindows(GPTModel& model, int64_t stride, Sink sink);
 
   /// S, or 2 for a model that sees a single token.
@@ -46,9 +46,11 @@ class SlidingWindows {
 
   void add_window(std::span<const int32_t> tokens);
   void score_batch();
+  void plan(int64_t batch, int64_t length);
 
   GPTModel& model_;
   int64_t window_, stride_, batch_;
+  int64_t planned_batch_ = 0, planned_length_ = 0;
   Sink sink_;
   std::vector<int32_t> pending_;  // tokens from the next window's first on
   bool first_window_ = true;
