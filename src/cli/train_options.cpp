@@ -245,8 +245,7 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
   run.saved_flags = before.flags;
   run.inherited_flags = fmt::format("{}", fmt::join(inherited, " "));
   if (!saved.left.empty()) {
-    run.refused_flags =
-        fmt::format("{}: flags that are not taken from a file: {}", before.path, fmt::join(saved.left, " "));
+    run.refused_flags = fmt::format("not taken from {}: {}", before.path, fmt::join(saved.left, " "));
   }
   return true;
 }

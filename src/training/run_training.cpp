@@ -142,7 +142,7 @@ int run_training(const TrainingRun& run) {
   ProgressLine progress;
   // Before any file that they name is read.
   if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);
-  if (!run.refused_flags.empty()) progress.warn(run.refused_flags);
+  if (!run.refused_flags.empty()) progress.print("flags      " + run.refused_flags);
   check_flags(run);
   RunFolder folder(run.run_name);
   folder.lock();
