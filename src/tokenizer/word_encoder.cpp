@@ -131,9 +131,12 @@ uint32_t WordEncoder::pop_rank() {
 
 /// Makes the merges of one rank, unless one of them brings up a lower rank: that one goes first. Only
 /// vocabularies that were not learned from a text do that.
+///
+/// The places that still hold the pair are in order already. Take two stretches of the word that both end up
+/// as the pair, untouched from outside until then: both go through the same merges, and of two equal
+/// stretches the left one goes first. So the left one becomes the pair first, and is queued first.
 void WordEncoder::merge_rank(uint32_t rank) {
   places_.swap(places_of_rank_[rank]);
-  if (!std::ranges::is_sorted(places_)) std::ranges::sort(places_);
   for (size_t i = 0; i < places_.size(); ++i) {
     if (!ranks_.empty() && ranks_.front() < rank) {
       for (; i < places_.size(); ++i) queue_pair(places_[i]);

@@ -82,6 +82,17 @@ TEST_F(FlagsCliTest, GenerateRefusesEveryNumberOutOfRangeByTheNameOfItsFlag) {
   }
 }
 
+TEST_F(FlagsCliTest, BothEndsOfARangeAreInIt) {
+  write_text();
+  EXPECT_TRUE(succeeds(train({{"--val-fraction", "0.9"}, {"--weight-decay", "100"}, {"--beta1", "0"}})));
+  const Flags prompt = {{"--prompt", "the"}, {"--num-tokens", "1"}};
+  for (const auto& [flag, value] : Flags{{"--top-p", "1"}, {"--rep-penalty", "100"}, {"--temp", "0"}}) {
+    Flags flags = prompt;
+    flags[flag] = value;
+    EXPECT_TRUE(succeeds(generate(to_arguments(flags)))) << flag;
+  }
+}
+
 TEST_F(FlagsCliTest, NumbersOfScoresAreInRangeToo) {
   for (const char* value : {"abc", "nan", "-1", "1000000001", "2.5"})
     EXPECT_TRUE(refuses(generate({"--prompt", "a", "--logprobs", value}), "--logprobs: ")) << value;

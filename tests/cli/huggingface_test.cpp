@@ -85,6 +85,15 @@ TEST_F(HuggingFaceCliTest, TrainingStartsFromAModel) {
                                   "--data-path", "text.txt", "--batch", "4", "--steps", "6"})));
 }
 
+TEST_F(HuggingFaceCliTest, AModelThatIsTrainedAlreadyHasALowerRate) {
+  const auto rate = [&](const Flags& flags) {
+    EXPECT_TRUE(succeeds(start_from(kFixture, flags)));
+    return nlohmann::json::parse(lines_of(read("metrics.jsonl")).front())["run"]["lr"].get<double>();
+  };
+  EXPECT_NEAR(rate({}), 5e-5, 1e-10);
+  EXPECT_NEAR(rate({{"--lr", "0.001"}}), 1e-3, 1e-9);
+}
+
 TEST_F(HuggingFaceCliTest, ATrainingThatStartedFromAModelGoesOnExactly) {
   ASSERT_TRUE(succeeds(start_from(kFixture, {{"--run-name", "a"}, {"--steps", "6"}, {"--ckpt-every", "4"}})));
   const std::string whole = read("checkpoints/a/step_6.bin");

@@ -1,5 +1,7 @@
 // Runs that are stopped, killed and damaged, and that --resume goes on with: their last checkpoint is, to the
 // byte, that of a run that was never stopped.
+#include <sys/stat.h>
+
 #include <random>
 
 #include "cli/program.h"
@@ -97,6 +99,7 @@ TEST_F(ResumeCliTest, GoesOnWithTheFlagsOfTheRunThatWasStopped) {
   ASSERT_TRUE(succeeds(result));
   EXPECT_NE(result.out.find("after step 8"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("--dropout=0.1"), std::string::npos) << result.out;
+  EXPECT_EQ(result.out.find("--threads"), std::string::npos) << result.out;  // this machine may be another
   EXPECT_TRUE(trained() == straight);
 }
 
@@ -270,22 +273,32 @@ TEST_F(ResumeCliTest, ASecondSignalLeavesAtOnce) {
 
 // ---- Killed
 
-/// Kills a run at every call that changes files, one after the other.
-class KilledAtACallTest : public ResumeCliTest {
+/// Runs with a library preloaded that sees every call that changes files.
+class WatchedCallsTest : public ResumeCliTest {
  protected:
   static void set(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
 
-  Result killed_at(int call, const Arguments& arguments) const {
-    set("LD_PRELOAD", HIPGPT_KILL_AT_CALL);
-    set("HIPGPT_KILL_AT", std::to_string(call));
+  /// train_gpt with `library` preloaded, and an environment variable for it.
+  Result train_with(const char* library, const char* variable, const std::string& value,
+                    const Arguments& arguments) const {
+    set("LD_PRELOAD", library);
+    set(variable, value);
     const char* options = std::getenv("ASAN_OPTIONS");
     const std::string before = options == nullptr ? "" : options;
     set("ASAN_OPTIONS", before + ":verify_asan_link_order=0");
     const Result result = train_gpt(arguments);
     ::unsetenv("LD_PRELOAD");
-    ::unsetenv("HIPGPT_KILL_AT");
+    ::unsetenv(variable);
     set("ASAN_OPTIONS", before);
     return result;
+  }
+};
+
+/// Kills a run at every call that changes files, one after the other.
+class KilledAtACallTest : public WatchedCallsTest {
+ protected:
+  Result killed_at(int call, const Arguments& arguments) const {
+    return train_with(HIPGPT_KILL_AT_CALL, "HIPGPT_KILL_AT", std::to_string(call), arguments);
   }
 
   /// Every call, or every `stride`-th, is once the last of a run. Returns how many there were.
@@ -325,6 +338,72 @@ TEST_F(KilledAtACallTest, ARunOverAnOlderOneLeavesOneOfThemUsable) {
                         generate({"--prompt", "the", "--ckpt", "gpt_checkpoint.previous.bin"}).status == 0;
     EXPECT_TRUE(usable) << "killed at call " << call;
   }
+}
+
+// ---- Power failures
+
+/// A power failure loses what was not synced, and may keep a rename while it loses what the file holds. So
+/// every file has to be on the disk before it takes its name, and the name before anything else is done.
+class SyncTest : public WatchedCallsTest {
+ protected:
+  struct Call {
+    std::string what, inode, name;
+  };
+
+  /// The calls of a run, in order.
+  std::vector<Call> calls_of(const Flags& flags) const {
+    const fs::path log = root_ / "calls";
+    fs::remove(log);
+    EXPECT_TRUE(
+        succeeds(train_with(HIPGPT_LOG_CALLS, "HIPGPT_LOG_CALLS", log.string(), to_arguments(flags))));
+    std::vector<Call> calls;
+    std::ifstream lines(log);
+    for (Call call; lines >> call.what >> call.inode >> call.name;) calls.push_back(call);
+    return calls;
+  }
+
+  /// The inode of a file or folder, as the log has it.
+  std::string inode_of(const std::string& name) const {
+    struct stat status = {};
+    EXPECT_EQ(::stat(path(name).c_str(), &status), 0) << name;
+    return std::to_string(status.st_ino);
+  }
+
+  /// How often a file of this run took the name, and whether it was synced before, and its folder after.
+  int count_synced_renames(const std::vector<Call>& calls, const fs::path& name) const {
+    const std::string folder = inode_of(name.parent_path());
+    int count = 0;
+    for (size_t i = 0; i < calls.size(); ++i) {
+      if (calls[i].what != "rename" || calls[i].name != name.filename()) continue;
+      ++count;
+      size_t last = i;  // the call before on this file
+      while (last > 0 && calls[--last].inode != calls[i].inode) continue;
+      EXPECT_EQ(calls[last].what, "fsync") << name << ": not synced before its rename";
+      while (last > 0 && (calls[last].inode != calls[i].inode || calls[last].what != "write")) --last;
+      EXPECT_EQ(calls[last].what, "write") << name << ": the log misses its writes";
+      const bool folder_follows =
+          i + 1 < calls.size() && calls[i + 1].what == "fsync" && calls[i + 1].inode == folder;
+      EXPECT_TRUE(folder_follows) << name << ": its folder is not synced after its rename";
+    }
+    return count;
+  }
+};
+
+TEST_F(SyncTest, EveryFileIsOnTheDiskBeforeItTakesItsName) {
+  write("val.txt", sample_text(300, 7));
+  const Flags more = {{"--ckpt-every", "5"}, {"--val-data-path", "val.txt"}};
+  const auto calls = calls_of(ten_steps(more));
+  for (const char* once : {"tokens.bin", "val_tokens.bin", "tokenizer.json"})
+    EXPECT_EQ(count_synced_renames(calls, once), 1) << once;
+  for (const char* twice : {"gpt_checkpoint.bin", "gpt_checkpoint.optimizer.bin"})
+    EXPECT_EQ(count_synced_renames(calls, twice), 2) << twice;
+}
+
+TEST_F(SyncTest, EveryFileOfANamedRunIsOnTheDiskBeforeItTakesItsName) {
+  const auto calls = calls_of(ten_steps({{"--run-name", "a"}, {"--ckpt-every", "5"}}));
+  for (const char* name : {"tokens.bin", "tokenizer.json", "step_5.bin", "step_5.optimizer.bin",
+                           "step_10.bin", "step_10.optimizer.bin"})
+    EXPECT_EQ(count_synced_renames(calls, fs::path("checkpoints/a") / name), 1) << name;
 }
 
 TEST_F(ResumeCliTest, KilledAtRandomMoments) {

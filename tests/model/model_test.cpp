@@ -13,6 +13,7 @@
 #include "gpt_model.h"
 #include "huggingface.h"
 #include "operations/device_fixture.h"
+#include "philox.h"
 #include "reference_model.h"
 #include "safetensors_file.h"
 
@@ -285,6 +286,23 @@ TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
               total / static_cast<double>(losses.size()), 1e-5);
 }
 
+/// The head takes 256 rows or more at a time; here are more than those.
+TEST(HeadTest, LossesOfManyRowsAreThoseOfTheirSequences) {
+  const ModelConfig config{.vocab_size = 6000,
+                           .max_seq_len = 60,
+                           .embed_dim = 8,
+                           .num_heads = 2,
+                           .num_layers = 1,
+                           .ff_hidden_dim = 8};
+  SmallModel small(config, 10, all_devices().front());
+  const auto losses = small.model.token_losses(small.inputs.data(), small.targets.data(), 10);
+  ASSERT_EQ(losses.size(), 600u);
+  for (int b = 0; b < 10; ++b) {
+    const auto alone = small.model.token_losses(&small.inputs[b * 60], &small.targets[b * 60], 1);
+    for (int t = 0; t < 60; ++t) ASSERT_NEAR(losses[b * 60 + t], alone[t], 1e-5) << b << " " << t;
+  }
+}
+
 TEST_P(EveryModel, EvaluationWithoutGradientsGivesTheSameLoss) {
   SmallModel small(config(), 3, where());
   const double with = small.model.loss(small.inputs.data(), small.targets.data(), 3);
@@ -352,6 +370,22 @@ TEST(EveryDevice, GivesTheCpusLossAndGradients) {
       EXPECT_LT(error / scale, 2e-4) << where.name << " " << p.name;
     }
   }
+}
+
+TEST_P(EveryModel, EveryPlaceHasADropoutOfItsOwn) {
+  SmallModel small(config(), 3, where());
+  const uint32_t pass = 2;
+  const double p = 0.25;
+  const double loss = small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3,
+                                                     small.grads, 1.0f, {.p = 0.25f, .seed = 9}, pass);
+  const auto factor = [&](uint32_t site, int64_t row, int64_t column) {
+    const auto bits = philox4x32({static_cast<uint32_t>(column / 4), static_cast<uint32_t>(row), pass,
+                                  static_cast<uint32_t>(RandomUse::kDropout) | site << 8},
+                                 philox_key(9));
+    return static_cast<double>(bits[static_cast<size_t>(column % 4)]) < p * 0x1p32 ? 0.0 : 1 / (1 - p);
+  };
+  const reference::Model exact(config());
+  EXPECT_NEAR(loss, exact.loss(small.weights, small.inputs, small.targets, 3, factor), 1e-5 * loss);
 }
 
 TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {

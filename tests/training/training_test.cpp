@@ -123,26 +123,51 @@ TEST_P(TrainerTest, LearnsARepetitiveText) {
   EXPECT_LT(evaluate(run.model, data_, 4, kSmall.max_seq_len, 0), 0.05);
 }
 
-TEST_P(TrainerTest, GradientAccumulationEqualsOneLargerBatch) {
-  // Rows of batch k differ from those of other batches, so the comparison is with the mean of two gradients.
+/// Step n takes batches (n-1) N ... n N - 1, and its gradient is their mean. Three steps are compared, since
+/// many a wrong number of a batch is right in the first.
+TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
   TrainerOptions accumulated = options();
   accumulated.grad_accum = 2;
   Run run(data_, accumulated), reference(data_, options());
   std::vector<int32_t> inputs(24), targets(24);
-  Parameters grads(*reference.device, reference.model.layout());
-  double loss = 0;
-  for (const uint64_t k : {0, 1}) {
-    data_.random_batch(k, inputs.data(), targets.data());
-    loss += 0.5 * reference.model.loss_and_gradients(inputs.data(), targets.data(), 4, grads, 0.5f, {}, 0);
+  for (uint64_t step = 0; step < 3; ++step) {
+    reference.device->copy_to_device(reference.model.weights().flat(), run.weights().data());
+    Parameters grads(*reference.device, reference.model.layout());
+    double loss = 0;
+    for (const uint64_t k : {2 * step, 2 * step + 1}) {
+      data_.random_batch(k, inputs.data(), targets.data());
+      loss += 0.5 * reference.model.loss_and_gradients(inputs.data(), targets.data(), 4, grads, 0.5f, {}, 0);
+    }
+    std::vector<float> gradient(static_cast<size_t>(grads.flat().size()));
+    reference.device->copy_to_host(gradient.data(), grads.flat());
+    double squares = 0;
+    for (const float g : gradient) squares += std::pow(g, 2);
+    run.trainer.train_step();
+    const StepResult result = run.trainer.last_step();
+    EXPECT_NEAR(result.loss, loss, 1e-6) << "step " << step + 1;
+    EXPECT_NEAR(result.grad_norm, std::sqrt(squares), 1e-5) << "step " << step + 1;
   }
-  std::vector<float> gradient(static_cast<size_t>(grads.flat().size()));
-  reference.device->copy_to_host(gradient.data(), grads.flat());
-  double squares = 0;
-  for (const float g : gradient) squares += std::pow(g, 2);
+}
+
+/// Whatever its gradient, AdamW's first update moves a weight by the learning rate; and a matrix decays.
+TEST_P(TrainerTest, TheFirstStepMovesEveryWeightByTheLearningRate) {
+  TrainerOptions o = options();
+  o.weight_decay = 0.5f;
+  Run run(data_, o);
+  const auto before = run.weights();
   run.trainer.train_step();
-  const StepResult step = run.trainer.last_step();
-  EXPECT_NEAR(step.loss, loss, 1e-6);
-  EXPECT_NEAR(step.grad_norm, std::sqrt(squares), 1e-5);
+  const auto after = run.weights();
+  const double rate = learning_rate_at(1, o);
+  for (const ParameterInfo& p : run.model.layout().tensors) {
+    const double decay = p.shape.size() == 2 ? 0.5 : 0.0;
+    double largest = 0;
+    for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
+      const double moved = std::abs(after[i] - before[i] * (1 - rate * decay));
+      EXPECT_LT(moved, rate * 1.001) << p.name;
+      largest = std::max(largest, moved);
+    }
+    EXPECT_GT(largest, rate * 0.99) << p.name;
+  }
 }
 
 TEST_P(TrainerTest, ContinuesExactly) {
@@ -163,6 +188,7 @@ TEST_P(TrainerTest, ContinuesExactly) {
   EXPECT_EQ(optimizer.info().data_hash, 7u);
   EXPECT_TRUE(headers_belong_together("c.optimizer.bin", "c.bin"));
   save(whole.model, {kSmall, 1, 8}, "other.bin");
+  EXPECT_FALSE(optimizer.belongs_to(Checkpoint::open("other.bin")));
   EXPECT_FALSE(headers_belong_together("c.optimizer.bin", "other.bin"));
   EXPECT_EQ(read_flags("c.optimizer.bin"), std::vector<std::string>{"--seed=1"});
   checkpoint.weights().load_into(second.model);
@@ -212,6 +238,27 @@ TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
     EXPECT_EQ(failure.step, run.trainer.step());
     EXPECT_TRUE(std::isnan(failure.loss));
     EXPECT_EQ(std::memcmp(weights.data(), run.weights().data(), weights.size() * sizeof(float)), 0);
+  }
+}
+
+TEST_P(TrainerTest, StopsAtAGradientThatIsNotFiniteWhereTheLossIs) {
+  // Nothing reaches the head, so the loss is that of guessing; but its gradient grows on its way back.
+  Run run(data_, options());
+  std::vector<float> weights(run.weights().size(), 0.0f);
+  const ParameterLayout& layout = run.model.layout();
+  const ParameterInfo& head = layout.find("lm_head.weight");
+  const ParameterInfo& projection = layout.find("transformer.h.0.attn.c_proj.weight");
+  std::fill_n(weights.begin() + head.offset, kSmall.embed_dim, 3e38f);  // of token 0 alone
+  std::fill_n(weights.begin() + projection.offset, projection.size, 100.0f);
+  run.device->copy_to_device(run.model.weights().flat(), weights.data());
+  run.trainer.train_step();
+  try {
+    run.trainer.last_step();
+    FAIL() << "went on with an infinite gradient";
+  } catch (const Trainer::NotFinite& failure) {
+    EXPECT_NEAR(failure.loss, std::log(7.0), 1e-5);
+    EXPECT_FALSE(std::isfinite(failure.grad_norm));
+    EXPECT_EQ(weights, run.weights());
   }
 }
 
@@ -268,6 +315,15 @@ TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
     by_hand += run.model.loss(inputs.data(), targets.data(), 1) / windows;
   }
   EXPECT_NEAR(all, by_hand, 1e-6);
+
+  // Two of the 21 batches: the first, and that in the middle.
+  std::vector<int32_t> batch_inputs(24), batch_targets(24);
+  double spread = 0;
+  for (const size_t i : {0, 10}) {
+    data_.sequential_batch(i, batch_inputs.data(), batch_targets.data());
+    spread += 0.5 * run.model.loss(batch_inputs.data(), batch_targets.data(), 4);
+  }
+  EXPECT_NEAR(evaluate(run.model, data_, 4, kSmall.max_seq_len, 2), spread, 1e-6);
 }
 
 class CheckpointTest : public InOwnFolder {
