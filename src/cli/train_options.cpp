@@ -140,7 +140,10 @@ std::string shell_command(int argc, char** argv) {
   return command;
 }
 
-bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exit_status) {
+/// Also sets `given` to the flags of `arguments` and of a --config file, which may be a pipe: it is read
+/// once.
+bool parse(const std::vector<std::string>& arguments, TrainingRun& run, std::vector<std::string>& given,
+           int& exit_status) {
   CommandLine line(
       "train_gpt",
       "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
@@ -152,7 +155,8 @@ bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exi
   if (!line.parse(arguments, exit_status)) return false;
   run.training.learning_rate = lr.value_or(default_learning_rate(run));
   run.training.min_learning_rate = min_lr.value_or(0.1f * run.training.learning_rate);
-  run.flags = line.given();
+  given = line.given();
+  run.flags = given;
   std::erase_if(run.flags, is_of_one_start);
   return true;
 }
@@ -179,13 +183,14 @@ std::vector<std::string> inherited_flags(std::vector<std::string> before,
 }  // namespace
 
 bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
-  std::vector<std::string> arguments(argv + 1, argv + argc);
+  std::vector<std::string> arguments;
   TrainingRun as_given;
-  if (!parse(arguments, as_given, exit_status)) return false;
+  if (!parse({argv + 1, argv + argc}, as_given, arguments, exit_status)) return false;
   const auto before = flags_before(as_given);
   const auto inherited = inherited_flags(before, as_given.flags);
   arguments.insert(arguments.begin(), inherited.begin(), inherited.end());
-  if (!parse(arguments, run, exit_status)) return false;
+  std::vector<std::string> all;
+  if (!parse(arguments, run, all, exit_status)) return false;
   run.command = shell_command(argc, argv);
   // A run that goes on does not start from that model again, but has the rate that comes with it.
   const bool has_rate = std::ranges::any_of(run.flags, [](const auto& f) { return name_of(f) == "--lr"; });
