@@ -4,11 +4,19 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <memory>
+#include <new>
+#include <sstream>
 
 #include "device.h"
 #include "error.h"
+#include "generation/standard_streams.h"
+#include "util/limited_input.h"
 #include "util/print_error.h"
 
 namespace hipgpt {
@@ -33,6 +41,34 @@ class Help : public CLI::Formatter {
   }
 };
 
+/// The file of --config in CLI11's format, read up to a limit: /dev/zero has no end. A pipe will do.
+class FlagFile : public CLI::ConfigBase {
+ public:
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::istringstream text(read(input));
+    auto items = ConfigBase::from_config(text);
+    if (text.bad()) throw std::bad_alloc();  // std::getline() only notes it
+    return items;
+  }
+
+ private:
+  static std::string read(std::istream& input) try {
+    const auto size = input.rdbuf()->pubseekoff(0, std::ios::end, std::ios::in);  // -1: a pipe
+    if (size > 0 && static_cast<size_t>(size) > kLongestInput) fail_as_too_long("--config");
+    if (size > 0) input.rdbuf()->pubseekoff(0, std::ios::beg, std::ios::in);
+    return read_all(input, "--config");
+  } catch (const Error& mistake) {
+    throw CLI::ConfigError(mistake.what());
+  }
+};
+
+/// False for digits that strtod would take for another base, or a conversion for octal.
+bool is_decimal(const std::string& text) {
+  const size_t first = text.starts_with("-") ? 1 : 0;
+  return text.find_first_of("xXpP") == std::string::npos &&
+         !(text.size() > first + 1 && text[first] == '0' && std::isdigit(text[first + 1]));
+}
+
 }  // namespace
 
 CommandLine::CommandLine(const std::string& program, const std::string& description)
@@ -41,7 +77,9 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
   help->column_width(26);
   app_.formatter(help);
   app_.set_version_flag("--version", program + " " HIPGPT_VERSION);
-  app_.set_config("--config", "", "Read flags from a file of lines 'name = value'; the command line wins");
+  app_.set_config("--config", "",
+                  "Read flags from a file of lines 'name = value', 1 GiB at most; the command line wins");
+  app_.config_formatter(std::make_shared<FlagFile>());
   app_.allow_config_extras(CLI::config_extras_mode::error);
 }
 
@@ -62,7 +100,7 @@ void CommandLine::machine(int& threads) {
     for (const DeviceInfo& info : list_devices()) {
       text += fmt::format("{}{:<4} {}", text.empty() ? "" : "\n", info.name, info.description);
     }
-    throw CLI::CallForVersion(text, 0);  // is printed, and the program ends
+    throw CLI::CallForVersion(text, 0);  // parse() prints it, and the program ends
   };
   app_.add_flag_callback(spellings("--list-devices"), list, "Show what --device can choose from")
       ->group(group_);
@@ -73,7 +111,9 @@ bool CommandLine::parse(const std::vector<std::string>& arguments, int& exit_sta
     app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last first
     return true;
   } catch (const CLI::Success& asked) {  // --help, --version, --list-devices
-    exit_status = app_.exit(asked);
+    std::ostringstream text;
+    exit_status = app_.exit(asked, text);
+    write_out(text.str());
     return false;
   } catch (const CLI::ConfigError& mistake) {
     const auto* file = app_.get_config_ptr();
@@ -120,18 +160,31 @@ std::string CommandLine::spellings(const std::string& name) {
   return other == name ? name : fmt::format("{},{}", name, other);
 }
 
-CLI::Validator CommandLine::in_range(double lowest, double highest, bool whole) {
-  const auto check = [lowest, highest, whole](const std::string& text) -> std::string {
+CLI::Validator CommandLine::whole_in_range(int64_t lowest, int64_t highest) {
+  const auto check = [lowest, highest](const std::string& text) -> std::string {
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool whole = error == std::errc() && end == text.data() + text.size() && is_decimal(text);
+    if (whole && value >= lowest && value <= highest) return "";
+    return fmt::format("'{}' is not a whole number from {} to {}", text, lowest, highest);
+  };
+  return CLI::Validator(check, "", "range");
+}
+
+CLI::Validator CommandLine::in_range(double lowest, double highest) {
+  const auto check = [lowest, highest](const std::string& text) -> std::string {
     char* end = nullptr;
+    errno = 0;
     const double value = std::strtod(text.c_str(), &end);
-    const bool in_range = value >= lowest && value <= highest;  // false for NaN
-    // Digits that strtod would take for another base, or a conversion for octal, are nobody's intention.
-    const size_t first = text.starts_with("-") ? 1 : 0;
-    const bool decimal = text.find_first_of("xXpP") == std::string::npos &&
-                         !(text.size() > first + 1 && text[first] == '0' && std::isdigit(text[first + 1]));
-    const bool digits = text.find_first_not_of("0123456789", first) == std::string::npos;
-    if (end != text.c_str() && *end == '\0' && in_range && decimal && (digits || !whole)) return "";
-    return fmt::format("'{}' is not a {}number from {} to {}", text, whole ? "whole " : "", lowest, highest);
+    const bool vanished = errno == ERANGE && std::abs(value) < 1.0;
+    const bool number = end != text.c_str() && end == text.c_str() + text.size() && is_decimal(text);
+    if (!number || !(value >= lowest && value <= highest))  // also where it is NaN
+      return fmt::format("'{}' is not a number from {} to {}", text, lowest, highest);
+    // The devices compute in single precision. A value below its range would become 0, which often means
+    // "off".
+    if (!vanished && (value == 0.0 || std::isnormal(static_cast<float>(value)))) return "";
+    return fmt::format("'{}' is not a number in single precision, which has 0 and {:.3g} to {:.3g}", text,
+                       std::numeric_limits<float>::min(), std::numeric_limits<float>::max());
   };
   return CLI::Validator(check, "", "range");
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -12,6 +13,15 @@ namespace hipgpt {
 /// CLI11 with four habits: `_` and `-` are the same in a flag, numbers have a range that NaN is outside of, a
 /// mistake is one line on standard error and exit status 2, and flags may also stand in a file (--config).
 class CommandLine {
+  template <typename T>
+  struct Inner {
+    using Type = T;
+  };
+  template <typename T>
+  struct Inner<std::optional<T>> {
+    using Type = T;
+  };
+
  public:
   CommandLine(const std::string& program, const std::string& description);
 
@@ -31,11 +41,21 @@ class CommandLine {
     return option(flag, value, help)->check(not_empty());
   }
 
-  /// A number from `lowest` to `highest`.
+  /// A whole number from `lowest` to `highest`.
   template <typename T>
-  CLI::Option* number(const std::string& name, T& value, double lowest, double highest,
-                      const std::string& help) {
-    return option(name, value, help)->check(in_range(lowest, highest, is_whole<T>()));
+  requires std::is_integral_v<typename Inner<T>::Type> CLI::Option* number(const std::string& name, T& value,
+                                                                           int64_t lowest, int64_t highest,
+                                                                           const std::string& help) {
+    return option(name, value, help)->check(whole_in_range(lowest, highest));
+  }
+
+  /// A number from `lowest` to `highest`, that is also one in single precision.
+  template <typename T>
+  requires std::is_floating_point_v<typename Inner<T>::Type> CLI::Option* number(const std::string& name,
+                                                                                 T& value, double lowest,
+                                                                                 double highest,
+                                                                                 const std::string& help) {
+    return option(name, value, help)->check(in_range(lowest, highest));
   }
 
   CLI::Option* true_or_false(const std::string& name, std::optional<bool>& value, const std::string& help) {
@@ -70,21 +90,9 @@ class CommandLine {
 
  private:
   static std::string spellings(const std::string& name);
-  static CLI::Validator in_range(double lowest, double highest, bool whole);
+  static CLI::Validator whole_in_range(int64_t lowest, int64_t highest);
+  static CLI::Validator in_range(double lowest, double highest);
   static CLI::Validator not_empty();
-
-  template <typename T>
-  struct Inner {
-    using Type = T;
-  };
-  template <typename T>
-  struct Inner<std::optional<T>> {
-    using Type = T;
-  };
-  template <typename T>
-  static constexpr bool is_whole() {
-    return std::is_integral_v<typename Inner<T>::Type>;
-  }
 
   std::string program_;
   std::string group_ = "Options";

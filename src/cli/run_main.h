@@ -2,11 +2,15 @@
 #pragma once
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "util/mapping_faults.h"
 #include "util/print_error.h"
@@ -23,8 +27,27 @@ inline void hold_standard_streams() {
   }
 }
 
+inline const char* name_of_program = "";
+inline std::terminate_handler terminate_before = nullptr;
+
+/// Where memory ends in a function that promises to throw nothing, such as a copy of nlohmann's, the
+/// exception ends the process: in one line too.
+[[noreturn]] inline void report_terminate() {
+  try {
+    if (std::current_exception()) throw;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: out of memory\n", name_of_program);
+    ::_exit(1);
+  } catch (...) {
+  }
+  terminate_before();
+  std::abort();
+}
+
 /// What both mains do first.
 inline void prepare_process(const char* program) {
+  name_of_program = program;
+  terminate_before = std::set_terminate(report_terminate);
   hold_standard_streams();
   // A file beyond the limit of ulimit -f is then an error of write(), which is said as any other.
   std::signal(SIGXFSZ, SIG_IGN);
@@ -37,7 +60,12 @@ int report_errors(const char* program, const F& f) {
   try {
     return f();
   } catch (const std::bad_alloc&) {
-    print_error(program, "out of memory");
+    std::fprintf(stderr, "%s: out of memory\n", program);  // takes none
+  } catch (const std::system_error& error) {
+    const bool no_thread = error.code() == std::errc::resource_unavailable_try_again;
+    print_error(program, no_thread ? "no more threads can be started (ulimit -v and -u are limits); use "
+                                     "--threads 1, or raise the limit"
+                                   : error.what());
   } catch (const std::exception& error) {
     print_error(program, error.what());
   }

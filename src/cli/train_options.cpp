@@ -163,6 +163,7 @@ std::string shell_command(int argc, char** argv) {
   return command;
 }
 
+/// Also sets run.flags, to those of `arguments` and of a --config file.
 bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exit_status) {
   CommandLine line(
       "train_gpt",
@@ -220,14 +221,15 @@ SavedSettings read_saved_settings(const std::vector<std::string>& flags, const s
 }
 
 bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
-  std::vector<std::string> arguments(argv + 1, argv + argc);
   TrainingRun as_given;
-  if (!parse(arguments, as_given, exit_status)) return false;
+  if (!parse({argv + 1, argv + argc}, as_given, exit_status)) return false;
   const SavedFlags before = flags_before(as_given);
   const SavedSettings saved = read_saved_settings(before.flags, before.path);
   check_that_the_start_is_known(saved.left, as_given);
   const auto inherited = inherited_flags(saved.taken, as_given.flags);
-  arguments.insert(arguments.begin(), inherited.begin(), inherited.end());
+  // The flags as they were read, for a --config file may be a pipe, which can be read once.
+  std::vector<std::string> arguments = inherited;
+  arguments.insert(arguments.end(), as_given.flags.begin(), as_given.flags.end());
   if (!parse(arguments, run, exit_status)) return false;
   run.command = shell_command(argc, argv);
   // A run that goes on does not start from that model again, but has the rate that comes with it.

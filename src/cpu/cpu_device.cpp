@@ -2,17 +2,49 @@
 
 #include <cblas.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "cpu/parallel.h"
 #include "error.h"
 #include "util/available_cores.h"
 
+// OpenBLAS's own, in all its builds; weak, as they are in no header.
+extern "C" [[gnu::weak]] void* blas_memory_alloc(int);
+extern "C" [[gnu::weak]] void blas_memory_free(void*);
+
 namespace hipgpt {
+
+namespace {
+
+/// Every thread in a matrix product holds a buffer of OpenBLAS's, of 128 MiB on most processors, of which
+/// little is ever touched. OpenBLAS asks for it at the first product and, where it gets none, again and again
+/// without end. So all are asked for here, after a look at whether they can be had, and it uses them again.
+void reserve_blas_buffers(int threads) {
+  if (blas_memory_alloc == nullptr || blas_memory_free == nullptr) return;
+  constexpr size_t kBuffer = size_t{130} << 20;
+  const auto count = static_cast<size_t>(std::min(threads, 48));  // it has room for 50 at least
+  void* room = ::mmap(nullptr, count * kBuffer, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) {
+    throw Error(fmt::format(
+        "out of memory: the matrix products of {} thread{} take {} MiB of addresses; raise the "
+        "limit (ulimit -v){}",
+        threads, threads == 1 ? "" : "s", count * kBuffer >> 20, threads == 1 ? "" : " or use --threads 1"));
+  }
+  ::munmap(room, count * kBuffer);
+  std::vector<void*> buffers(count);
+  for (void*& buffer : buffers) buffer = blas_memory_alloc(0);
+  for (void* buffer : buffers) blas_memory_free(buffer);
+}
+
+}  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
   // Products are cut into pieces here (matmul.cpp), each for one thread: OpenBLAS must not start its own.
@@ -22,6 +54,7 @@ CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_c
         "this OpenBLAS is its OpenMP build, which gives wrong products when several threads call it; "
         "install libopenblas-pthread-dev and build again, or use --threads 1");
   }
+  reserve_blas_buffers(threads_.size());
 }
 
 std::string CpuDevice::description() const {
@@ -38,10 +71,12 @@ void* CpuDevice::allocate(size_t bytes) {
       static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   void* memory = bytes > present ? nullptr : ::operator new (bytes, std::align_val_t{64}, std::nothrow);
   if (memory == nullptr) {
+    const std::string limit = bytes > present ? fmt::format("this machine has {} MiB", present >> 20)
+                                              : "there is not as much left (ulimit -v is a limit too)";
     throw Error(
-        fmt::format("out of memory: {:.1f} GiB asked for in one piece, and this machine has {:.1f} GiB; "
-                    "make the model, --batch or --seq smaller",
-                    static_cast<double>(bytes) / (1 << 30), static_cast<double>(present) / (1 << 30)));
+        fmt::format("out of memory: {} MiB asked for in one piece, and {}; make the model, --batch or "
+                    "--seq smaller",
+                    (bytes >> 20) + 1, limit));
   }
   return memory;
 }

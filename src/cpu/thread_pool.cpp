@@ -1,5 +1,7 @@
 #include "cpu/thread_pool.h"
 
+#include <utility>
+
 namespace hipgpt::cpu {
 
 namespace {
@@ -27,10 +29,19 @@ void wait_for_change(const std::atomic<T>& value, T old) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  } catch (...) {
+    stop();  // no destructor will
+    throw;
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
   stop_ = true;
   ++loops_;
   loops_.notify_all();
@@ -55,9 +66,12 @@ void ThreadPool::run_job(Call call, const void* context, int64_t count) {
   }
   for (;;) {
     const uint32_t left = unfinished_.load(std::memory_order_acquire);
-    if (left == 0) return;
+    if (left == 0) break;
     wait_for_change(unfinished_, left);
   }
+  if (!failed_) return;
+  failed_ = false;
+  std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void ThreadPool::work() {
@@ -77,7 +91,11 @@ bool ThreadPool::claim_and_call() {
     if (static_cast<uint32_t>(state) == 0) return false;
   } while (!claimable_.compare_exchange_weak(state, state - 1, std::memory_order_acq_rel));
   // The number in `state` says that the piece belongs to the loop at hand, which can't end before it is done.
-  call_(context_, count_ - static_cast<int64_t>(static_cast<uint32_t>(state)));
+  try {
+    call_(context_, count_ - static_cast<int64_t>(static_cast<uint32_t>(state)));
+  } catch (...) {
+    if (!failed_.exchange(true)) failure_ = std::current_exception();
+  }
   if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
   return true;
 }

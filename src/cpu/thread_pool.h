@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -16,7 +17,7 @@ namespace hipgpt::cpu {
 /// times the usual length were seen.)
 class ThreadPool {
  public:
-  /// `threads` in all, the caller's included.
+  /// `threads` in all, the caller's included. std::system_error if the system does not give so many.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -24,7 +25,8 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls f(i) for every i in [0, count), and returns when all calls have. f must not throw, nor call run().
+  /// Calls f(i) for every i in [0, count), and returns when all calls have. An exception of one of them, for
+  /// a lack of memory, is rethrown here at the end. f must not call run().
   template <typename F>
   void run(int64_t count, const F& f) {
     // One thread goes the same way as many. Were f also compiled into a plain loop here, the compiler could
@@ -38,6 +40,7 @@ class ThreadPool {
   void run_job(Call call, const void* context, int64_t count);
   void work();
   bool claim_and_call();
+  void stop();
 
   // The loop at hand. Written only while no piece is claimable or unfinished.
   Call call_ = nullptr;
@@ -48,6 +51,8 @@ class ThreadPool {
   std::atomic<uint32_t> unfinished_{0};  // pieces that are not done
   std::atomic<uint32_t> loops_{0};       // started so far; workers sleep on it
   std::atomic<bool> stop_{false};
+  std::atomic<bool> failed_{false};  // since the last loop that ended; guards failure_
+  std::exception_ptr failure_;
   std::vector<std::thread> workers_;
 };
 

@@ -1,7 +1,7 @@
 #include "generation/interactive.h"
 
 #include <csignal>
-#include <iostream>
+#include <string>
 
 #include "generation/standard_streams.h"
 
@@ -37,7 +37,7 @@ void run_interactive(Continuer& continuer, int64_t samples) {
   std::string line;
   for (int64_t first = 0;;) {
     if (terminal) remark("> ");
-    if (!std::getline(std::cin, line)) break;
+    if (!read_standard_line(line)) break;
     if (line.empty()) continue;
     const InterruptOnce guard;
     continuer.continue_prompt(line, first, false, [] { return interrupted != 0; });

@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "generation/standard_streams.h"
+#include "util/limited_input.h"
 #include "util/mapped_file.h"
 
 namespace hipgpt {
@@ -18,7 +19,9 @@ constexpr const char* kSources =
 
 std::string read_source(const std::string& file) {
   if (file == "-") return read_standard_input();
-  return std::string(MappedFile(file, MappedFile::Access::kSequential).text());
+  const MappedFile mapped(file, MappedFile::Access::kSequential);
+  if (mapped.text().size() > kLongestInput) fail_as_too_long(file);
+  return std::string(mapped.text());
 }
 
 std::string name_of(const std::string& file) {

@@ -2,13 +2,25 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
+#include <iostream>
 
 #include "error.h"
+#include "util/limited_input.h"
 #include "util/terminal.h"
 
 namespace hipgpt {
+
+namespace {
+
+constexpr const char* kName = "standard input";
+
+/// std::cin reads through stdin, and reports an error there as the end.
+void check_standard_input() {
+  if (std::ferror(stdin) != 0) throw Error("standard input cannot be read; give --prompt TEXT");
+}
+
+}  // namespace
 
 void write_out(std::string_view text) {
   if (!print_to(stdout, text)) throw Error("standard output cannot be written");
@@ -19,12 +31,15 @@ void remark(const std::string& text) {
 }
 
 std::string read_standard_input() {
-  std::string text;
-  std::array<char, 1 << 16> piece;
-  while (const size_t count = std::fread(piece.data(), 1, piece.size(), stdin))
-    text.append(piece.data(), count);
-  if (std::ferror(stdin) != 0) throw Error("standard input cannot be read; give --prompt TEXT");
+  std::string text = read_all(std::cin, kName);
+  check_standard_input();
   return text;
+}
+
+bool read_standard_line(std::string& line) {
+  const bool read = read_line(std::cin, line, kName);
+  check_standard_input();
+  return read;
 }
 
 bool standard_input_is_a_terminal() {

@@ -15,6 +15,9 @@ struct NumberFlag {
 /// Refused by every flag for a number.
 const Arguments kNoNumber = {"abc", "", "nan", "inf", "99999999999999999999999"};
 
+/// Refused by every flag for a number that may have a fraction: in single precision these would be 0.
+const Arguments kTooSmall = {"1e-40", "1e-300", "1e-5000"};
+
 /// What is refused in the same way by all flags of a kind, and therefore tried on one of each.
 const Arguments kHardlyANumber = {"12abc",  "-nan", "-inf", "1e400", "1,5", "--",
                                   "--seed", "1 2",  "0x",   "+",     "1e",  "."};
@@ -37,7 +40,7 @@ const std::vector<NumberFlag> kTrainingNumbers = {{"--vocab-size", {"255", "0", 
                                                   {"--weight-decay", {"-1", "101"}, false},
                                                   {"--grad-clip", {"-1", "1e10"}, false},
                                                   {"--dropout", {"-0.1", "1"}, false},
-                                                  {"--seed", {"-1", "1e30"}, true},
+                                                  {"--seed", {"-1", "1e30", "9007199254740993"}, true},
                                                   {"--log-every", {"0", "-1"}, true},
                                                   {"--eval-every", {"-1"}, true},
                                                   {"--eval-batches", {"-1"}, true},
@@ -54,7 +57,7 @@ const std::vector<NumberFlag> kGenerationNumbers = {{"--num-tokens", {"0", "-1",
                                                     {"--top-p", {"0", "-0.1", "1.1"}, false},
                                                     {"--temp", {"-1", "1e7"}, false},
                                                     {"--rep-penalty", {"0", "-1", "101"}, false},
-                                                    {"--seed", {"-1", "1e30"}, true},
+                                                    {"--seed", {"-1", "1e30", "9007199254740993"}, true},
                                                     {"--step", {"-1", "1000000001"}, true},
                                                     {"--threads", {"-1", "4097"}, true}};
 
@@ -62,6 +65,7 @@ Arguments bad_values(const NumberFlag& flag) {
   Arguments values = kNoNumber;
   values.insert(values.end(), flag.out_of_range.begin(), flag.out_of_range.end());
   if (flag.whole) values.push_back("300.5");
+  if (!flag.whole) values.insert(values.end(), kTooSmall.begin(), kTooSmall.end());
   return values;
 }
 
@@ -91,6 +95,14 @@ TEST_F(FlagsCliTest, BothEndsOfARangeAreInIt) {
     flags[flag] = value;
     EXPECT_TRUE(succeeds(generate(to_arguments(flags)))) << flag;
   }
+}
+
+TEST_F(FlagsCliTest, NumbersAtTheEndsOfTheirRangesAreTaken) {
+  write_text();
+  EXPECT_TRUE(
+      succeeds(train({{"--seed", "9007199254740992"}, {"--grad-clip", "1.2e-38"}, {"--dropout", "0.0"}})));
+  EXPECT_TRUE(
+      succeeds(generate({"--prompt", "the king", "--seed", "9007199254740992", "--temp", "1.2e-38"})));
 }
 
 TEST_F(FlagsCliTest, NumbersOfScoresAreInRangeToo) {
@@ -253,6 +265,18 @@ TEST_F(FlagsCliTest, DevicesAreListed) {
   EXPECT_TRUE(snapshot().empty());
 }
 
+TEST_F(FlagsCliTest, WhatIsAskedForAndCannotBeWrittenIsAnError) {
+  for (const char* program : {HIPGPT_TRAIN_GPT, HIPGPT_GENERATE}) {
+    for (const char* flag : {"--help", "--version", "--list-devices"}) {
+      for (const Stdout out : {Stdout::kFull, Stdout::kClosed}) {
+        const Result result = run(program, {flag}, out);
+        EXPECT_TRUE(refuses(result, "standard output")) << flag;
+        EXPECT_EQ(result.status, 1);
+      }
+    }
+  }
+}
+
 TEST_F(FlagsCliTest, VersionIsOneLineWithANumber) {
   for (const auto& [program, name] :
        {std::pair(HIPGPT_TRAIN_GPT, "train_gpt "), std::pair(HIPGPT_GENERATE, "generate ")}) {
@@ -314,6 +338,22 @@ TEST_F(FlagsCliTest, RefusesAFileOfFlagsByItsNameAndWhatIsWrongInIt) {
     for (const char* flag : {"--heads", "--steps"}) flags.erase(flag);  // on the command line they would win
     EXPECT_REFUSED(train_gpt(to_arguments(flags)), words);
   }
+}
+
+TEST_F(FlagsCliTest, AFileOfFlagsMayBeAPipe) {
+  write_text();
+  const std::string flags = "data-path=text.txt\nvocab-size=300\ndim=16\nheads=2\nseq=8\nsteps=5\n";
+  write("run.cfg", flags);
+  const auto by_pipe = [&](const char* program, const std::string& arguments) {
+    return run("/bin/bash",
+               {"-c", std::string("exec '") + program + "' --config <(cat run.cfg) " + arguments});
+  };
+  const Result trained = by_pipe(HIPGPT_TRAIN_GPT, "--ff 16");
+  EXPECT_TRUE(succeeds(trained));
+  EXPECT_NE(trained.out.find("step     5/5 "), std::string::npos) << trained.out;
+  write("run.cfg", "prompt = hills\nseed = 4\n");
+  const Result generated = by_pipe(HIPGPT_GENERATE, "--num-tokens 3");
+  EXPECT_TRUE(generated.out.starts_with("hills")) << generated;
 }
 
 TEST_F(FlagsCliTest, AnUnknownFlagInAFileIsNamedWithTheFile) {

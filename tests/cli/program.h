@@ -192,6 +192,7 @@ class CliTest : public ::testing::Test {
 
   fs::path root_, folder_;
   rlim_t largest_file_ = RLIM_INFINITY;  ///< bytes that the programs may write into one file
+  rlim_t addresses_ = RLIM_INFINITY;     ///< bytes of addresses that they may have (ulimit -v)
 
  private:
   fs::path standard_input_ = "/dev/null";
@@ -200,8 +201,9 @@ class CliTest : public ::testing::Test {
   [[noreturn]] void become(const std::string& program, const Arguments& arguments, Stdout out,
                            Stderr err) const {
     if (::chdir(folder_.c_str()) != 0) ::_exit(126);
-    const rlimit limit = {largest_file_, RLIM_INFINITY};
-    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(126);
+    const rlimit file_limit = {largest_file_, RLIM_INFINITY}, address_limit = {addresses_, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_FSIZE, &file_limit) != 0) ::_exit(126);
+    if (::setrlimit(RLIMIT_AS, &address_limit) != 0) ::_exit(126);
     connect(standard_input_, O_RDONLY, STDIN_FILENO);
     if (err == Stderr::kFile) connect(root_ / "stderr", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
     if (err == Stderr::kClosed) ::close(STDERR_FILENO);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <new>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -39,6 +41,22 @@ TEST(ThreadPoolTest, WorksAfterItsThreadsHaveGoneToSleep) {
     std::vector<int> calls(50, 0);
     pool.run(50, [&](int64_t i) { ++calls[static_cast<size_t>(i)]; });
     EXPECT_EQ(std::accumulate(calls.begin(), calls.end(), 0), 50);
+  }
+}
+
+TEST(ThreadPoolTest, RethrowsAnExceptionWhenTheLoopIsOver) {
+  for (const int threads : {1, 4}) {
+    ThreadPool pool(threads);
+    for (int loop = 0; loop < 100; ++loop) {
+      EXPECT_THROW(pool.run(9,
+                            [](int64_t i) {
+                              if (i % 2 == 0) throw std::bad_alloc();
+                            }),
+                   std::bad_alloc);
+      std::atomic<int> calls{0};
+      pool.run(9, [&](int64_t) { ++calls; });
+      EXPECT_EQ(calls, 9);
+    }
   }
 }
 
