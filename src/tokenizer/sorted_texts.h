@@ -37,10 +37,9 @@ class SortedTexts {
         if (looks != nullptr) ++*looks;
         return texts_[i].size() == depth ? -1 : static_cast<unsigned char>(texts_[i][depth]);
       };
-      const auto same =
-          std::ranges::equal_range(first, last, static_cast<unsigned char>(s[depth]), {}, byte_at);
-      first = same.begin();
-      last = same.end();
+      const int byte = static_cast<unsigned char>(s[depth]);
+      first = std::ranges::lower_bound(first, last, byte, {}, byte_at);
+      last = std::ranges::upper_bound(first, last, byte, {}, byte_at);
     }
     return found;
   }

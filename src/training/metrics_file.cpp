@@ -73,24 +73,11 @@ std::optional<int64_t> step_of(const Json& record) {
   return step->get<int64_t>();
 }
 
-/// How much of the text is of the run up to `last_step`: all lines before the first of a later step, and of
-/// those none after the last that has a step, for they belong to a continuation that did not come far.
-std::string_view up_to(std::string_view text, int64_t last_step) {
-  size_t keep = 0;
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view line = take_line(rest);
-    const auto step = step_of(parse(line));
-    if (!line.ends_with('\n') || (step && *step > last_step)) break;
-    if (step) keep = text.size() - rest.size();
-  }
-  return text.substr(0, keep);
-}
-
 /// Returns normally if the file says nothing of later steps, whatever it takes.
 void forget_later_steps(const std::string& path, int64_t last_step) {
   if (!file_exists(path)) return;
   const MappedFile file(path, MappedFile::Access::kSequential);
-  const std::string_view kept = up_to(file.text(), last_step);
+  const std::string_view kept = lines_up_to(file.text(), last_step);
   if (kept.size() < file.text().size()) write_file_atomically(path, kept);
 }
 
@@ -114,6 +101,17 @@ std::optional<std::string> text(const Json& record, const char* name) {
 }
 
 }  // namespace
+
+std::string_view lines_up_to(std::string_view text, int64_t last_step) {
+  size_t keep = 0;
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = take_line(rest);
+    const auto step = step_of(parse(line));
+    if (!line.ends_with('\n') || (step && *step > last_step)) break;
+    if (step) keep = text.size() - rest.size();
+  }
+  return text.substr(0, keep);
+}
 
 MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step)
     : out_(open_to_continue(path, resumed_step)) {}

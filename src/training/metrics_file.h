@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "util/append_file.h"
@@ -26,6 +27,10 @@ class MetricsFile {
   AppendFile out_;
 };
 
+/// How much of a metrics file is of the run up to `last_step`: all lines before the first of a later step,
+/// and of those none after the last that has a step, for they belong to a continuation that did not come far.
+std::string_view lines_up_to(std::string_view text, int64_t last_step);
+
 /// What a metrics file tells of a run. Where it tells a step twice, the later line holds.
 struct RunHistory {
   struct Point {
@@ -41,8 +46,8 @@ struct RunHistory {
   std::vector<Point> loss, val_loss;              ///< by step, as all below
   std::vector<Point> tokens_per_second;           ///< of the steps since the record before
   std::vector<Sample> samples;
-  double elapsed_seconds = 0.0;    ///< of the newest record
-  int64_t absurd_records = 0;      ///< left out: they have numbers that no run writes, such as a step of -1
+  double elapsed_seconds = 0.0;  ///< of the newest record
+  int64_t absurd_records = 0;    ///< left out: they have numbers that no run writes, such as a step of -1
 
   /// Those of the newest start, "--name=value".
   std::vector<std::string> flags() const;

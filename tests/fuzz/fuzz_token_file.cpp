@@ -1,6 +1,7 @@
-// tokens.bin, or a token file of llm.c: an Error, or tokens of its vocabulary, in batches too. Each input is
-// read as it is and with its checksums put right, for they would keep everything behind them from being
-// reached.
+// tokens.bin, or a token file of llm.c: an Error, or tokens of its vocabulary, in batches too. A model of
+// another vocabulary takes the batches or refuses them. Each input is read as it is and with its checksums
+// put right, for they would keep everything behind them from being reached.
+#include <cmath>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -10,6 +11,7 @@
 
 #include "data_loader.h"
 #include "fuzz_target.h"
+#include "gpt_model.h"
 #include "token_file.h"
 
 namespace hipgpt::fuzz {
@@ -25,13 +27,45 @@ std::string with_checksums(std::string bytes) {
   return bytes;
 }
 
+constexpr int kRows = 2, kSeqLen = 3;
+
+/// A model with the vocabulary of a run, which a file from elsewhere need not have.
+GPTModel& model_of_300_tokens() {
+  static const auto device = make_device("cpu", 1);
+  static GPTModel model(*device, {.vocab_size = 300,
+                                  .max_seq_len = kSeqLen,
+                                  .embed_dim = 2,
+                                  .num_heads = 1,
+                                  .num_layers = 1,
+                                  .ff_hidden_dim = 1,
+                                  .activation = Activation::kRelu,
+                                  .final_layernorm = false,
+                                  .tied_head = true,
+                                  .head_bias = false});
+  static const bool planned = (model.plan(kRows, kSeqLen, false), true);
+  require(planned, "a model has memory for its batches");
+  return model;
+}
+
+void check_model(const std::vector<int32_t>& inputs, const std::vector<int32_t>& targets) {
+  bool in_vocabulary = true;
+  for (const auto* ids : {&inputs, &targets}) {
+    for (const int32_t id : *ids) in_vocabulary &= id >= 0 && id < 300;
+  }
+  double loss = NAN;
+  const bool taken =
+      succeeds([&] { loss = model_of_300_tokens().loss(inputs.data(), targets.data(), kRows); });
+  require(taken == in_vocabulary, "a model takes the tokens of its own vocabulary, and no others");
+  require(!taken || std::isfinite(loss), "the loss is a number");
+}
+
 void check_batches(const TokenFile& tokens) {
-  constexpr int kRows = 2, kSeqLen = 3;
   const DataSplit split = split_tokens(tokens.size(), 0.25, kSeqLen);
   std::vector<int32_t> inputs(kRows * kSeqLen), targets(kRows * kSeqLen);
   const DataLoader training(tokens, split.train_begin, split.train_end, kRows, kSeqLen, 1);
   training.random_batch(7, inputs.data(), targets.data());
   for (int i = 0; i + 1 < kSeqLen; ++i) require(inputs[i + 1] == targets[i], "targets follow their inputs");
+  check_model(inputs, targets);
   const DataLoader validation(tokens, split.val_begin, split.val_end, kRows, kSeqLen, 1);
   for (size_t i = 0; i < validation.num_sequential_batches(); ++i) {
     const int rows = validation.sequential_batch(i, inputs.data(), targets.data());

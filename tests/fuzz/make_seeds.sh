@@ -48,6 +48,12 @@ for seed in weights:gpt_checkpoint.bin moments:gpt_checkpoint.optimizer.bin; do
   } | LC_ALL=C sed 's/checksum/checksun/g' | keep checkpoint "foreign-${seed%%:*}"
 done
 
+{ printf '\x02' && sed "s|$build/||" metrics.jsonl && printf '{"step":3,"loss":2.5,"tokens_per_s":1e3,"elapsed_s":2}\n{"step":3,"val_loss":2}
+{"step":3,"prompt":"a","sample":"b","elapsed_s":2.5}\n'; } | keep metrics run
+tr ',' '\n' <metrics.jsonl | sed -n 's/.*"\(--[a-z-]*=[^"]*\)".*/\1/p' | keep saved_flags run
+printf -- '--data-path=a\n--data-path=b\n--tensorboard=/x\n--help\n--config=y\n--lr=1e-3\n--tied-head=true\n--seed=5\n--\nz\n' |
+  keep saved_flags stranger
+
 "${train[@]}" --data-path plain.txt --vocab-size 256 --reset --preset gpt2 --run-name exported >log
 "$build/generate" --run-name exported --export exported >log
 keep config_json exported <exported/config.json

@@ -1,0 +1,66 @@
+// The flags that a run saved, as a stranger may have written them, one a line: what is taken from them are
+// settings within their ranges, and nothing that writes, reads flags elsewhere or ends the program.
+#include <algorithm>
+
+#include "cli/command_line.h"
+#include "cli/train_options.h"
+#include "fuzz_target.h"
+
+namespace hipgpt::fuzz {
+namespace {
+
+std::vector<std::string> lines_of(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+bool within(double value, double lowest, double highest) {
+  return value >= lowest && value <= highest;  // false for NaN
+}
+
+/// The command line of a run that resumes with these settings.
+void check_run(const std::vector<std::string>& taken) {
+  std::vector<std::string> words = {"train_gpt"};
+  words.insert(words.end(), taken.begin(), taken.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  TrainingRun run;
+  int exit_status = -1;
+  if (!parse_train_options(static_cast<int>(words.size()), argv.data(), run, exit_status)) {
+    require(exit_status == 2, "settings end a program only by contradicting each other");
+    return;
+  }
+  require(run.tensorboard.empty() && run.run_name.empty() && run.checkpoint.empty() && run.init_from.empty(),
+          "settings name no place to write to and no other run");
+  require(!run.resume && !run.reset && run.threads == 0, "settings start nothing");
+  const TrainerOptions& t = run.training;
+  require(t.steps >= 1 && t.batch >= 1 && t.grad_accum >= 1, "there is something to train on");
+  require(within(t.dropout, 0.0, 0.95) && within(t.beta1, 0.0, 1.0) && within(t.grad_clip, 0.0, 1e9),
+          "ranges");
+  require(!run.data_paths.empty() && !run.data_paths.front().empty(), "--data-path is a name");
+}
+
+}  // namespace
+}  // namespace hipgpt::fuzz
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace hipgpt;
+  const auto flags = fuzz::lines_of(fuzz::as_text(data, size));
+  SavedSettings saved;
+  if (!fuzz::succeeds([&] { saved = read_saved_settings(flags, "a file"); })) return 0;
+  fuzz::require(saved.taken.size() + saved.left.size() == flags.size(), "every flag is taken or left");
+  for (const std::string& flag : saved.taken) {
+    for (const char* name : {"--help", "--version", "--config", "--run-name", "--tensorboard", "--ckpt",
+                             "--init-from", "--threads", "--resume", "--reset", "--list-devices"}) {
+      fuzz::require(!flag.starts_with(std::string(name) + "="), "it is a setting");
+    }
+  }
+  fuzz::check_run(saved.taken);
+  return 0;
+}
