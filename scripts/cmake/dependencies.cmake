@@ -1,5 +1,6 @@
 # The libraries that HipGPT stands on. Each is taken from the system where it is installed (scripts/install_deps.sh installs
-# all of them); one that is not is downloaded as a Git commit, whose name is the hash of its content, and built here.
+# all of them); one that is not is downloaded as a Git commit, whose name is the hash of its content, and built here. Their
+# licences are in THIRD_PARTY_NOTICES.
 #
 # Defines: nlohmann_json::nlohmann_json  CLI11::CLI11  fmt::fmt  hipgpt::utf8proc  hipgpt::xxhash  hipgpt::openblas
 #          Threads::Threads  and, for the tests, GTest::gtest and GTest::gtest_main.

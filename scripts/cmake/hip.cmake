@@ -190,7 +190,7 @@ set(hipgpt_hip_link_directory "")
 # amd: one rule that calls hipcc. CMake's HIP language would want a Clang in its place, and does not find the ROCm of Debian and
 # Ubuntu; this rule is the same for every release, and whether the C++ compiler of the build is hipcc, g++ or clang++.
 function(hipgpt_add_amd_hip target)
-  set(flags -std=c++20 -fPIC -Wall -Wextra)
+  set(flags -std=c++20 -fPIC -Wall -Wextra -ffile-prefix-map=${PROJECT_SOURCE_DIR}=. -ffile-prefix-map=${PROJECT_BINARY_DIR}=.)
   list(TRANSFORM hipgpt_architectures PREPEND --offload-arch= OUTPUT_VARIABLE architectures)
   # Those of the core, as -I options; the compiler's own folder may not come before its others.
   set(includes "$<FILTER:$<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>,EXCLUDE,^/usr/include$>")

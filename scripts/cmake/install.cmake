@@ -30,12 +30,12 @@ list(APPEND hipgpt_link_directories ${hipgpt_hip_link_directory})
 
 add_library(hipgpt::hipgpt ALIAS hipgpt) # the same name for who takes this folder in with add_subdirectory()
 
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${CMAKE_CURRENT_LIST_DIR}/THIRD_PARTY_NOTICES
+  DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/hipgpt)
 install(TARGETS hipgpt ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/hipgpt FILES_MATCHING PATTERN "*.h")
 foreach(executable train_gpt generate)
   if(TARGET ${executable})
-    # An OpenBLAS outside the default folders is found again after the installation.
-    set_target_properties(${executable} PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
     install(TARGETS ${executable} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
 endforeach()

@@ -12,6 +12,10 @@ for program in train_gpt generate; do
   "$work/prefix/bin/$program" --version
 done
 
+for notice in LICENSE THIRD_PARTY_NOTICES; do
+  [[ -s $work/prefix/share/doc/hipgpt/$notice ]]
+done
+
 mkdir "$work/consumer"
 cat >"$work/consumer/CMakeLists.txt" <<'TEXT'
 cmake_minimum_required(VERSION 3.21)
