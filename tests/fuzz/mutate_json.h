@@ -1,11 +1,10 @@
-// JSON changed at random in its structure: values of other types and sizes, members deleted, doubled, swapped
-// and repeated. What a JSON library cannot hold, such as a key that stands twice, goes in as text at the end.
+// JSON changed at random in its structure: values of other types and sizes; members deleted, doubled, swapped and
+// repeated.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -16,7 +15,7 @@
 
 namespace hipgpt::fuzz {
 
-/// Random numbers of one case: a function of the seed and the case alone, on every machine.
+/// The random numbers of a case: a function of the seed and its number alone, on every machine.
 class Random {
  public:
   Random(uint64_t seed, uint64_t i) {
@@ -36,17 +35,23 @@ class Random {
   std::mt19937_64 bits_;
 };
 
-/// Numbers at the edges of the types that hold them, some of which JSON has and C++ has not.
-inline const std::vector<std::string>& extreme_numbers() {
-  static const std::vector<std::string> kNumbers = {
-      "-1", "0", "-0.0", "1", "2", "255", "256", "257", "65535", "65536", "16777216", "16777217",
-      "2147483647", "2147483648", "-2147483648", "-2147483649", "4294967295", "4294967296",
-      "9007199254740993", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
-      "18446744073709551615", "18446744073709551616", "1e-320", "0.5", "1.5", "-1e30", "3.5e38", "1e308",
-      "-1e308", "1e400", "1000000000", "1e9"};
-  return kNumbers;
-}
+/// Numbers at the edges of the types that hold them; some are JSON and fit no type of C++.
+inline const std::vector<std::string> kExtremeNumbers = {
+    "-1", "0", "-0.0", "1", "2", "255", "256", "65535", "65536", "16777216", "16777217", "2147483647", "2147483648",
+    "-2147483649", "4294967295", "4294967296", "9007199254740993", "9223372036854775807", "9223372036854775808",
+    "-9223372036854775808", "18446744073709551615", "18446744073709551616", "1e-320", "0.5", "-1e30", "3.5e38", "1e308",
+    "-1e308", "1e400", "1000000000"};
 
+inline const std::vector<std::string> kOtherValues = {"null", "true", "false", "\"\"", "[]", "{}", "[[]]", "[null]",
+                                                      "{\"\":0}", "\"F32\"", "\"0\"", "\"nan\"", "NaN", ""};
+
+inline const std::vector<std::string> kStrangeStrings = {
+    R"("\u0000")", R"("a\u0000b")", R"("\ud800")", R"("\n\r\t")", R"("\u001b[2J")", R"("../../beside/escaped")",
+    R"("{} {:s} %s%n")", R"("\u2028\ufeff")", R"("Ġthe")", R"("/dev/zero")", "\"\xff\xfe\"", "\"\xc0\x80\"",
+    "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\x01\""};
+
+/// What the JSON library cannot hold, such as a key that stands twice, is a mark in the document, and becomes its
+/// text at the end.
 class JsonMutator {
  public:
   using Json = nlohmann::ordered_json;
@@ -56,22 +61,25 @@ class JsonMutator {
   /// Changes one place of the document.
   void mutate(Json& document) {
     Json* node = &document;
-    while (!node->empty() && node->is_structured() && random_.chance(90)) {
+    while (node->is_structured() && !node->empty() && random_.chance(90)) {
       Json& parent = *node;
       node = &child(parent);
-      if (random_.chance(parent.is_object() ? 12 : 8)) return change_members(parent, *node);
+      if (random_.chance(10)) return change_members(parent, *node);
     }
     change_value(*node, document);
   }
 
+  static std::string plain_text(const Json& value) {
+    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+
   /// The text of a document that mutate() has changed.
   std::string text(const Json& document) const {
-    std::string text = document.dump(-1, ' ', false, Json::error_handler_t::replace);
-    for (size_t i = raw_.size(); i-- > 0;) {  // a later text may hold marks of earlier ones
+    std::string text = plain_text(document);
+    for (size_t i = texts_.size(); i-- > 0;) {  // a later text may hold marks of earlier ones
       const std::string mark = Json(mark_of(i)).dump();
-      size_t at = text.find(mark);
-      for (; at != std::string::npos && text.size() < kMostBytes; at = text.find(mark, at + raw_[i].size()))
-        text.replace(at, mark.size(), raw_[i]);
+      for (size_t at = 0; (at = text.find(mark, at)) != text.npos && text.size() < kMostBytes; at += texts_[i].size())
+        text.replace(at, mark.size(), texts_[i]);
     }
     return text;
   }
@@ -80,134 +88,91 @@ class JsonMutator {
   static constexpr size_t kMostBytes = 900'000;  // with the rest of a file, below 1 MB
 
   Random& random_;
-  std::vector<std::string> raw_;  // texts that stand for marks
+  std::vector<std::string> texts_;
 
-  static std::string mark_of(size_t i) { return "<raw " + std::to_string(i) + ">"; }
+  static std::string mark_of(size_t i) { return "<text " + std::to_string(i) + ">"; }
   std::string mark(std::string text) {
-    raw_.push_back(std::move(text));
-    return mark_of(raw_.size() - 1);
+    texts_.push_back(std::move(text));
+    return mark_of(texts_.size() - 1);
   }
 
+  /// The first and the last of many are as likely as all others together.
   Json& child(Json& parent) {
-    // The first and the last members of long lists are as likely as all others together.
-    const uint64_t n = parent.size(), kind = random_.below(4);
-    const uint64_t i = kind == 0 ? 0 : kind == 1 ? n - 1 : random_.below(n);
-    return *std::next(parent.begin(), static_cast<std::ptrdiff_t>(i));
+    const uint64_t places[] = {0, parent.size() - 1, random_.below(parent.size()), random_.below(parent.size())};
+    return *std::next(parent.begin(), static_cast<std::ptrdiff_t>(random_.pick(places)));
   }
 
   void change_members(Json& parent, Json& node) {
     const auto at = std::find_if(parent.begin(), parent.end(), [&](const Json& j) { return &j == &node; });
-    switch (random_.below(5)) {
+    switch (random_.below(4)) {
       case 0: parent.erase(at); return;
       case 1: std::swap(node, child(parent)); return;
-      case 2: repeat(parent, node, 1 + random_.below(3)); return;
-      case 3: repeat(parent, node, uint64_t{1} << random_.below(18)); return;
-      case 4:
-        if (parent.is_object()) {  // the key a second time
-          const std::string value = random_.chance(50) ? node.dump(-1, ' ', false, Json::error_handler_t::replace)
-                                                       : random_.pick(extreme_numbers());
-          parent[mark(Json(at.key()).dump())] = mark(value);
-        } else {
-          parent.push_back(node);
-        }
+      case 2: repeat(parent, node, uint64_t{1} << random_.below(18)); return;
+      default:
+        if (!parent.is_object()) return parent.push_back(Json(node));
+        const std::string key = plain_text(at.key());
+        parent[mark(key)] = mark(random_.chance(50) ? plain_text(node) : random_.pick(kExtremeNumbers));
     }
   }
 
-  /// Many members like one, each with a number of its own where it has a place for one.
+  /// Many members like one, each with a number of its own.
   void repeat(Json& parent, const Json& node, uint64_t count) {
-    const Json copy = node;
-    const size_t bytes = copy.dump(-1, ' ', false, Json::error_handler_t::replace).size() + 16;
-    count = std::min<uint64_t>(count, kMostBytes / bytes);
-    if (parent.is_array()) {
-      for (uint64_t i = 1; i <= count; ++i) parent.push_back(numbered(copy, i));
-      return;
+    count = std::min<uint64_t>(count, kMostBytes / (plain_text(node).size() + 16));
+    std::string members;  // an ordered object looks through all its members for each new one; not so a text
+    for (uint64_t i = 0; i < count; ++i) {
+      if (parent.is_object()) members += "\"m" + std::to_string(i) + "\":";
+      members += plain_text(numbered(node, i + 1)) + ",";
     }
-    // An ordered object looks through all its members for each new one: so these go in as text.
-    std::string members;
-    for (uint64_t i = 1; i <= count; ++i) {
-      members += (i == 1 ? "\"m1\":" : ",\"m" + std::to_string(i) + "\":") +
-                 numbered(copy, i).dump(-1, ' ', false, Json::error_handler_t::replace);
-    }
-    if (count > 0) parent[mark(members + ",\"last\"")] = nullptr;
+    if (parent.is_array()) parent.push_back(mark(members + plain_text(numbered(node, count + 1))));
+    if (parent.is_object()) parent[mark(members + "\"last\"")] = numbered(node, count + 1);
   }
 
-  static Json numbered(const Json& value, uint64_t i) {
-    Json result = value;
-    if (value.is_string()) result = value.get<std::string>() + std::to_string(i);
-    if (value.is_number_integer()) result = value.get<int64_t>() + static_cast<int64_t>(i);
+  static Json numbered(Json value, uint64_t i) {
+    if (value.is_number_integer()) return value.get<int64_t>() + static_cast<int64_t>(i);
+    if (value.is_string()) return value.get<std::string>() + std::to_string(i);
     if (value.is_object()) {
-      for (Json& member : result) {
+      for (Json& member : value) {
         if (!member.is_structured()) member = numbered(member, i);
       }
     }
-    return result;
+    return value;
   }
 
   void change_value(Json& node, const Json& document) {
-    const bool is_digits = node.is_string() && !node.empty() &&
-                           node.get<std::string>().find_first_not_of("0123456789") == std::string::npos;
-    if (is_digits && random_.chance(60)) {  // a number of safetensors' metadata, which are strings
-      node = random_.pick(extreme_numbers());
+    const std::string text = node.is_string() ? node.get<std::string>() : "";
+    const bool is_number = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+    if (is_number && random_.chance(60)) {  // safetensors' metadata are strings
+      node = random_.pick(kExtremeNumbers);
       return;
     }
-    switch (random_.below(9)) {
-      case 0: node = mark(random_.pick(extreme_numbers())); return;
-      case 1: node = mark(random_.pick(other_values())); return;
-      case 2: node = mark(deep()); return;
-      case 3: node = std::string(uint64_t{1} << random_.below(20), static_cast<char>('a' + random_.below(3))); return;
-      case 4: node = mark(random_.pick(strange_strings())); return;
-      case 5: node = Json(random_value(document)); return;
-      case 6:
+    switch (random_.below(7)) {
+      case 0: node = mark(random_.pick(kExtremeNumbers)); return;
+      case 1: node = mark(random_.pick(kOtherValues)); return;
+      case 2: node = mark(random_.pick(kStrangeStrings)); return;
+      case 3: node = mark(deep()); return;
+      case 4: node = std::string(uint64_t{1} << random_.below(20), random_.pick(std::string("a0/"))); return;
+      case 5: node = Json(any_value(document)); return;
+      default:
         if (node.is_number_integer()) node = node.get<int64_t>() + (random_.chance(50) ? 1 : -1);
-        else node = mark(random_.pick(extreme_numbers()));
-        return;
-      case 7:
-        if (node.is_string()) node = edited(node.get<std::string>());
+        else if (node.is_boolean()) node = !node.get<bool>();
+        else if (!text.empty()) node = text.substr(0, random_.below(text.size())) + random_.pick(std::string("ax0 /[\\"));
         else node = Json::array({node, node});
-        return;
-      case 8:
-        if (node.is_boolean()) node = !node.get<bool>();
-        else node = mark(random_.pick(other_values()));
     }
   }
 
-  Json random_value(const Json& document) {
+  Json any_value(const Json& document) {
     const Json* node = &document;
-    while (node->is_structured() && !node->empty() && random_.chance(90))
+    while (node->is_structured() && !node->empty() && (node == &document || random_.chance(90)))
       node = &*std::next(node->begin(), static_cast<std::ptrdiff_t>(random_.below(node->size())));
-    return node == &document ? Json() : *node;
+    return *node;
   }
 
   std::string deep() {
-    static constexpr uint64_t kDepths[] = {4, 31, 33, 1000, 20'000, 200'000};
-    const uint64_t depth = random_.pick(kDepths);
-    const std::string open = random_.chance(50) ? "[" : "{\"a\":", close = open == "[" ? "]" : "}";
+    const uint64_t depth = random_.pick(std::array{4, 31, 33, 1000, 20'000, 200'000});
+    const bool list = random_.chance(50);
     std::string text;
-    for (uint64_t i = 0; i < depth; ++i) text += open;
-    text += "0";
-    if (random_.chance(90)) for (uint64_t i = 0; i < depth; ++i) text += close;
-    return text;
-  }
-
-  std::string edited(std::string text) {
-    const size_t at = random_.below(text.size() + 1);
-    if (random_.chance(30)) return text.substr(0, at);
-    if (random_.chance(30)) return text + text;
-    return text.insert(at, 1, static_cast<char>(random_.below(128)));
-  }
-
-  static const std::vector<std::string>& other_values() {
-    static const std::vector<std::string> kValues = {"null", "true", "false", "\"\"", "[]", "{}", "[[]]", "[null]",
-                                                     "{\"\":0}", "\"F32\"", "\"0\"", "\"nan\"", "\" \"", "NaN", ""};
-    return kValues;
-  }
-
-  static const std::vector<std::string>& strange_strings() {
-    static const std::vector<std::string> kStrings = {
-        R"("\u0000")", R"("a\u0000b")", R"("\ud800")", R"("\udc00\ud800")", R"("\n\r\t")", R"("\u001b[2J")",
-        "\"\xff\xfe\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\x01\"", R"("../../beside/escaped")",
-        R"("{} {:s} %s%n")", R"("\u2028\ufeff")", "\"\xf4\x90\x80\x80\"", R"("Ġ")", R"("Ġthe")", R"("/dev/zero")"};
-    return kStrings;
+    for (uint64_t i = 0; i < depth; ++i) text += list ? "[" : "{\"a\":";
+    return text + "0" + (random_.chance(90) ? std::string(depth, list ? ']' : '}') : "");
   }
 };
 
