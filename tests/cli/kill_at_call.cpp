@@ -1,11 +1,13 @@
 // A library to be preloaded into a program: it ends the program by SIGKILL at the call that changes files
 // whose number is in HIPGPT_KILL_AT, counted from 1. A write is cut off half way. So a test can end a program
 // at every moment between two changes on the disk.
+// With HIPGPT_NO_LINKS a file can have but one name, as on FAT.
 #include <dlfcn.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 
@@ -62,7 +64,9 @@ int rename(const char* from, const char* to) noexcept {
   return with_paths("rename", from, to);
 }
 int link(const char* from, const char* to) noexcept {
-  return with_paths("link", from, to);
+  if (std::getenv("HIPGPT_NO_LINKS") == nullptr) return with_paths("link", from, to);
+  errno = EPERM;
+  return -1;
 }
 int symlink(const char* from, const char* to) noexcept {
   return with_paths("symlink", from, to);

@@ -322,6 +322,12 @@ TEST_F(KilledAtACallTest, AnUnnamedRun) {
   EXPECT_GT(kill_at_every_call(flags, 1), 40);
 }
 
+TEST_F(KilledAtACallTest, AnUnnamedRunWhereAFileHasOneName) {
+  set("HIPGPT_NO_LINKS", "1");
+  EXPECT_GT(kill_at_every_call(ten_steps({{"--steps", "6"}}), 1), 40);
+  ::unsetenv("HIPGPT_NO_LINKS");
+}
+
 TEST_F(KilledAtACallTest, ANamedRun) {
   const Flags flags = ten_steps({{"--run-name", "a"}, {"--keep-last", "2"}});
   EXPECT_GT(kill_at_every_call(flags, 3), 40);

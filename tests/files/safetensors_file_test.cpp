@@ -135,6 +135,17 @@ TEST_F(SafetensorsFileTest, EveryFlippedBitIsNoticed) {
   }
 }
 
+/// Also where what is read instead would make sense, and whatever the length of the header is.
+TEST_F(SafetensorsFileTest, TheChecksumCoversTheHeaderToItsEnd) {
+  for (size_t length = 0; length < 64; ++length) {
+    const std::vector<SafetensorsTensor> tensors = {{"t", "U8", {2, 3}, bytes_of("abcdef")}};
+    write_safetensors(path("f"), tensors, {{"note", std::string(length, 'x')}});
+    std::string bytes = read_all(path("f"));
+    bytes.replace(bytes.find("[2,3]"), 5, "[3,2]");
+    EXPECT_TRUE(says(error_with(bytes), "checksum of the header")) << length;
+  }
+}
+
 TEST_F(SafetensorsFileTest, EveryTruncationIsNoticed) {
   write_sample();
   const std::string good = read_all(path("sample"));

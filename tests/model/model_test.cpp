@@ -286,6 +286,7 @@ TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
               total / static_cast<double>(losses.size()), 1e-5);
 }
 
+#ifndef HIPGPT_EMULATED  // where the head takes all rows at once
 /// The head takes 256 rows or more at a time; here are more than those.
 TEST(HeadTest, LossesOfManyRowsAreThoseOfTheirSequences) {
   const ModelConfig config{.vocab_size = 6000,
@@ -302,6 +303,7 @@ TEST(HeadTest, LossesOfManyRowsAreThoseOfTheirSequences) {
     for (int t = 0; t < 60; ++t) ASSERT_NEAR(losses[b * 60 + t], alone[t], 1e-5) << b << " " << t;
   }
 }
+#endif
 
 TEST_P(EveryModel, EvaluationWithoutGradientsGivesTheSameLoss) {
   SmallModel small(config(), 3, where());
