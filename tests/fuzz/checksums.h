@@ -1,5 +1,5 @@
-// Checksums put right, for they would keep everything behind them from being reached. The layouts are those of
-// src/checkpoint/README.md and src/data/README.md.
+// Checksums put right, for they would keep everything behind them from being reached. The layouts are those
+// of src/checkpoint/README.md and src/data/README.md.
 #pragma once
 
 #include <fmt/format.h>
@@ -39,7 +39,8 @@ inline uint64_t tensors_hash(std::string_view file) {
 
 /// A file without both checksums stays as it is.
 inline std::string with_safetensors_checksums(std::string file) {
-  constexpr std::string_view kOfData = "\"checksum\":\"xxh3-64:", kOfHeader = "\"header_checksum\":\"xxh3-64:";
+  constexpr std::string_view kOfData = "\"checksum\":\"xxh3-64:",
+                             kOfHeader = "\"header_checksum\":\"xxh3-64:";
   std::string head = file.substr(0, head_bytes(file));
   if (head.find(kOfData) == std::string::npos || head.find(kOfHeader) == std::string::npos) return file;
   put_digits(head, kOfData, tensors_hash(file));

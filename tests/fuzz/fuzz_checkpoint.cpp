@@ -1,51 +1,19 @@
 // A checkpoint and its optimizer file, which are safetensors files: an Error, or a model that can be asked
 // for a token, and moments that can be trained with. Each input is read as it is and with its checksums put
 // right.
-#include <algorithm>
 #include <array>
-#include <cstring>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "checkpoint.h"
+#include "checksums.h"
 #include "fuzz_target.h"
 #include "generator.h"
 
 namespace hipgpt::fuzz {
 namespace {
 
-constexpr size_t kLengthBytes = 8, kDigits = 16;  // src/checkpoint/README.md
-
 Device& device() {
   static const auto cpu = make_device("cpu", 1);
   return *cpu;
-}
-
-/// The place of the digits of a checksum in the head of a file, or npos.
-size_t find_digits(std::string_view head, const char* key) {
-  const std::string before = fmt::format("\"{}\":\"xxh3-64:", key);
-  const size_t at = head.find(before);
-  if (at == std::string_view::npos || at + before.size() + kDigits > head.size())
-    return std::string_view::npos;
-  return at + before.size();
-}
-
-std::string with_checksums(std::string bytes) {
-  uint64_t length = 0;
-  if (bytes.size() < kLengthBytes) return bytes;
-  std::memcpy(&length, bytes.data(), kLengthBytes);
-  const size_t head_bytes = kLengthBytes + std::min<uint64_t>(length, bytes.size() - kLengthBytes);
-  const std::string_view head = std::string_view(bytes).substr(0, head_bytes);
-  const size_t of_data = find_digits(head, "checksum"), of_header = find_digits(head, "header_checksum");
-  if (of_data == std::string::npos || of_header == std::string::npos) return bytes;
-  const auto put = [&](size_t at, uint64_t hash) {
-    bytes.replace(at, kDigits, fmt::format("{:016x}", hash));
-  };
-  put(of_data, XXH3_64bits(bytes.data() + head_bytes, bytes.size() - head_bytes));
-  put(of_header, 0);
-  put(of_header, XXH3_64bits(bytes.data(), head_bytes));
-  return bytes;
 }
 
 void check_tensors(const SafetensorsFile& file) {
@@ -105,6 +73,6 @@ void check(const std::string& bytes) {
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string bytes(hipgpt::fuzz::as_text(data, size));
   hipgpt::fuzz::check(bytes);
-  hipgpt::fuzz::check(hipgpt::fuzz::with_checksums(bytes));
+  hipgpt::fuzz::check(hipgpt::fuzz::with_safetensors_checksums(bytes));
   return 0;
 }

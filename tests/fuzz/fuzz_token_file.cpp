@@ -2,13 +2,10 @@
 // another vocabulary takes the batches or refuses them. Each input is read as it is and with its checksums
 // put right, for they would keep everything behind them from being reached.
 #include <cmath>
-#include <cstring>
 #include <optional>
 #include <vector>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+#include "checksums.h"
 #include "data_loader.h"
 #include "fuzz_target.h"
 #include "gpt_model.h"
@@ -16,16 +13,6 @@
 
 namespace hipgpt::fuzz {
 namespace {
-
-constexpr size_t kHeaderBytes = 72, kTokenChecksumAt = 56, kHeaderChecksumAt = 64;  // src/data/README.md
-
-std::string with_checksums(std::string bytes) {
-  if (bytes.size() < kHeaderBytes) return bytes;
-  const auto put = [&](size_t at, uint64_t value) { std::memcpy(bytes.data() + at, &value, sizeof(value)); };
-  put(kTokenChecksumAt, XXH3_64bits(bytes.data() + kHeaderBytes, bytes.size() - kHeaderBytes));
-  put(kHeaderChecksumAt, XXH3_64bits(bytes.data(), kHeaderChecksumAt));
-  return bytes;
-}
 
 constexpr int kRows = 2, kSeqLen = 3;
 
@@ -98,6 +85,6 @@ void check(const std::string& bytes) {
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string bytes(hipgpt::fuzz::as_text(data, size));
   hipgpt::fuzz::check(bytes);
-  hipgpt::fuzz::check(hipgpt::fuzz::with_checksums(bytes));
+  hipgpt::fuzz::check(hipgpt::fuzz::with_token_checksums(bytes));
   return 0;
 }

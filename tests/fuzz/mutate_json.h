@@ -1,12 +1,14 @@
-// JSON changed at random in its structure: values of other types and sizes; members deleted, doubled, swapped and
-// repeated.
+// JSON changed at random in its structure: values of other types and sizes; members deleted, doubled, swapped
+// and repeated.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -35,23 +37,31 @@ class Random {
   std::mt19937_64 bits_;
 };
 
-/// Numbers at the edges of the types that hold them; some are JSON and fit no type of C++.
-inline const std::vector<std::string> kExtremeNumbers = {
-    "-1", "0", "-0.0", "1", "2", "255", "256", "65535", "65536", "16777216", "16777217", "2147483647", "2147483648",
-    "-2147483649", "4294967295", "4294967296", "9007199254740993", "9223372036854775807", "9223372036854775808",
-    "-9223372036854775808", "18446744073709551615", "18446744073709551616", "1e-320", "0.5", "-1e30", "3.5e38", "1e308",
-    "-1e308", "1e400", "1000000000"};
+/// The words of a text, which may stand on many lines.
+inline std::vector<std::string> words(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
 
-inline const std::vector<std::string> kOtherValues = {"null", "true", "false", "\"\"", "[]", "{}", "[[]]", "[null]",
-                                                      "{\"\":0}", "\"F32\"", "\"0\"", "\"nan\"", "NaN", ""};
+/// Numbers at the edges of the types that hold them; some are JSON and fit no type of C++.
+inline const std::vector<std::string> kExtremeNumbers = words(R"(
+-1 0 -0.0 1 2 255 256 65535 65536 16777216 16777217 2147483647 2147483648 -2147483649 4294967295
+4294967296 9007199254740993 9223372036854775807 9223372036854775808 -9223372036854775808
+18446744073709551615 18446744073709551616 1e-320 0.5 -1e30 3.5e38 1e308 -1e308 1e400 1000000000)");
+
+inline const std::vector<std::string> kOtherValues = {"null",  "true",    "false",  "\"\"",     "[]",
+                                                      "{}",    "[[]]",    "[null]", "{\"\":0}", "\"F32\"",
+                                                      "\"0\"", "\"nan\"", "NaN",    ""};
 
 inline const std::vector<std::string> kStrangeStrings = {
-    R"("\u0000")", R"("a\u0000b")", R"("\ud800")", R"("\n\r\t")", R"("\u001b[2J")", R"("../../beside/escaped")",
-    R"("{} {:s} %s%n")", R"("\u2028\ufeff")", R"("Ġthe")", R"("/dev/zero")", "\"\xff\xfe\"", "\"\xc0\x80\"",
-    "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\x01\""};
+    R"("\u0000")",       R"("a\u0000b")",        R"("\ud800")",
+    R"("\n\r\t")",       R"("\u001b[2J")",       R"("../../beside/escaped")",
+    R"("{} {:s} %s%n")", R"("\u2028\ufeff")",    R"("Ġthe")",
+    R"("/dev/zero")",    "\"\xff\xfe\"",         "\"\xc0\x80\"",
+    "\"\xed\xa0\x80\"",  "\"\xf4\x90\x80\x80\"", "\"\x01\""};
 
-/// What the JSON library cannot hold, such as a key that stands twice, is a mark in the document, and becomes its
-/// text at the end.
+/// What the JSON library cannot hold, such as a key that stands twice, is a mark in the document, and becomes
+/// its text at the end.
 class JsonMutator {
  public:
   using Json = nlohmann::ordered_json;
@@ -78,7 +88,8 @@ class JsonMutator {
     std::string text = plain_text(document);
     for (size_t i = texts_.size(); i-- > 0;) {  // a later text may hold marks of earlier ones
       const std::string mark = Json(mark_of(i)).dump();
-      for (size_t at = 0; (at = text.find(mark, at)) != text.npos && text.size() < kMostBytes; at += texts_[i].size())
+      for (size_t at = 0; (at = text.find(mark, at)) != text.npos && text.size() < kMostBytes;
+           at += texts_[i].size())
         text.replace(at, mark.size(), texts_[i]);
     }
     return text;
@@ -98,7 +109,8 @@ class JsonMutator {
 
   /// The first and the last of many are as likely as all others together.
   Json& child(Json& parent) {
-    const uint64_t places[] = {0, parent.size() - 1, random_.below(parent.size()), random_.below(parent.size())};
+    const uint64_t places[] = {0, parent.size() - 1, random_.below(parent.size()),
+                               random_.below(parent.size())};
     return *std::next(parent.begin(), static_cast<std::ptrdiff_t>(random_.pick(places)));
   }
 
@@ -153,10 +165,14 @@ class JsonMutator {
       case 4: node = std::string(uint64_t{1} << random_.below(20), random_.pick(std::string("a0/"))); return;
       case 5: node = Json(any_value(document)); return;
       default:
-        if (node.is_number_integer()) node = node.get<int64_t>() + (random_.chance(50) ? 1 : -1);
-        else if (node.is_boolean()) node = !node.get<bool>();
-        else if (!text.empty()) node = text.substr(0, random_.below(text.size())) + random_.pick(std::string("ax0 /[\\"));
-        else node = Json::array({node, node});
+        if (node.is_number_integer())
+          node = node.get<int64_t>() + (random_.chance(50) ? 1 : -1);
+        else if (node.is_boolean())
+          node = !node.get<bool>();
+        else if (!text.empty())
+          node = text.substr(0, random_.below(text.size())) + random_.pick(std::string("ax0 /[\\"));
+        else
+          node = Json::array({node, node});
     }
   }
 

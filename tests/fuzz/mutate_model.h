@@ -31,7 +31,8 @@ struct Tensors {
         continue;
       }
       const uint64_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
-      result.parts.push_back({name, entry["dtype"], entry["shape"], std::string(file.substr(head + begin, end - begin))});
+      result.parts.push_back(
+          {name, entry["dtype"], entry["shape"], std::string(file.substr(head + begin, end - begin))});
     }
     return result;
   }
@@ -88,11 +89,13 @@ inline void change_tensors(Tensors& tensors, Random& random) {
     case 5: part.name += random.pick(std::array{"2", ".attn.bias", "\"", "\n", "\xff"}); return;
     case 6:
       tensors.parts.push_back(part);
-      tensors.parts.back().name = random.pick(std::array{"lm_head.weight", "transformer.h.0.attn.bias", "extra", ""});
+      tensors.parts.back().name =
+          random.pick(std::array{"lm_head.weight", "transformer.h.0.attn.bias", "extra", ""});
       return;
     default:
       std::reverse(part.shape.begin(), part.shape.end());
-      if (random.chance(50)) part.shape.insert(part.shape.begin(), random.pick(std::array<uint64_t, 3>{0, 1, 1ull << 63}));
+      if (random.chance(50))
+        part.shape.insert(part.shape.begin(), random.pick(std::array<uint64_t, 3>{0, 1, 1ull << 63}));
       if (part.shape[0] == 0) part.bytes.clear();
   }
 }
@@ -120,7 +123,8 @@ inline ModelConfig any_config(Random& random, int vocab_size) {
     c.final_layernorm = random.chance(50);
     c.tied_head = random.chance(50);
     c.head_bias = random.chance(50);
-    if (c.parameter_count() < 60'000 && c.num_layers * c.num_heads * std::min(c.max_seq_len, 2000) < 5000) return c;
+    if (c.parameter_count() < 60'000 && c.num_layers * c.num_heads * std::min(c.max_seq_len, 2000) < 5000)
+      return c;
   }
 }
 
@@ -145,8 +149,15 @@ void put(std::string& bytes, size_t at, T value) {
 }
 
 inline uint64_t extreme_bits(Random& random) {
-  static constexpr uint64_t kValues[] = {0, 1, 2, 3, 4, 255, 256, 65535, 65536, 65537, 1ull << 24, (1ull << 31) - 1,
-                                         1ull << 31, (1ull << 32) - 1, 1ull << 32, 1ull << 62, 1ull << 63, ~0ull};
+  static constexpr uint64_t kValues[] = {0,          1,
+                                         2,          3,
+                                         4,          255,
+                                         256,        65535,
+                                         65536,      65537,
+                                         1ull << 24, (1ull << 31) - 1,
+                                         1ull << 31, (1ull << 32) - 1,
+                                         1ull << 32, 1ull << 62,
+                                         1ull << 63, ~0ull};
   return random.pick(kValues);
 }
 
@@ -165,9 +176,10 @@ inline std::string any_ids(Random& random, size_t count, size_t width, uint64_t 
 /// Another tokens.bin, by src/data/README.md.
 inline std::string change_tokens(std::string file, Random& random, uint64_t vocab_size) {
   if (random.chance(60)) {
-    const uint64_t vocab = random.chance(50) ? vocab_size
-                                             : random.pick(std::array<uint64_t, 6>{1, vocab_size + 1, 65536, 65537,
-                                                                                   1 << 20, 1ull << 31});
+    const uint64_t vocab =
+        random.chance(50)
+            ? vocab_size
+            : random.pick(std::array<uint64_t, 6>{1, vocab_size + 1, 65536, 65537, 1 << 20, 1ull << 31});
     const uint32_t width = vocab <= 65536 ? 2 : 4;
     const uint64_t count = random.pick(std::array{0, 1, 8, 9, 10, 17, 100, 500, 100'000});
     file = file.substr(0, 72) + any_ids(random, count, width, random.chance(70) ? vocab : vocab_size);
@@ -183,11 +195,13 @@ inline std::string change_tokens(std::string file, Random& random, uint64_t voca
 inline std::string any_shard(Random& random, uint64_t vocab_size) {
   const bool wide = random.chance(40);
   const auto count = random.pick(std::array{0, 1, 8, 9, 17, 18, 100, 3000, 100'000});
-  std::string file = std::string(1024, '\0') + any_ids(random, static_cast<size_t>(count), wide ? 4 : 2, vocab_size);
+  std::string file =
+      std::string(1024, '\0') + any_ids(random, static_cast<size_t>(count), wide ? 4 : 2, vocab_size);
   put<int32_t>(file, 0, wide ? 20240801 : 20240520);
   put<int32_t>(file, 4, wide ? 7 : 1);
   put<int32_t>(file, 8, count);
-  if (random.chance(20)) put<uint32_t>(file, 4 * random.below(5), static_cast<uint32_t>(extreme_bits(random)));
+  if (random.chance(20))
+    put<uint32_t>(file, 4 * random.below(5), static_cast<uint32_t>(extreme_bits(random)));
   return file;
 }
 
