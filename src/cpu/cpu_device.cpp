@@ -44,6 +44,13 @@ void reserve_blas_buffers(int threads) {
   for (void* buffer : buffers) blas_memory_free(buffer);
 }
 
+/// "7 MiB", "1.5 GiB".
+std::string amount(size_t bytes) {
+  constexpr size_t kMiB = size_t{1} << 20, kGiB = size_t{1} << 30;
+  if (bytes < kGiB) return fmt::format("{} MiB", (bytes + kMiB - 1) / kMiB);
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / kGiB);
+}
+
 }  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
@@ -71,12 +78,11 @@ void* CpuDevice::allocate(size_t bytes) {
       static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   void* memory = bytes > present ? nullptr : ::operator new (bytes, std::align_val_t{64}, std::nothrow);
   if (memory == nullptr) {
-    const std::string limit = bytes > present ? fmt::format("this machine has {} MiB", present >> 20)
+    const std::string limit = bytes > present ? "this machine has " + amount(present)
                                               : "there is not as much left (ulimit -v is a limit too)";
-    throw Error(
-        fmt::format("out of memory: {} MiB asked for in one piece, and {}; make the model, --batch or "
-                    "--seq smaller",
-                    (bytes >> 20) + 1, limit));
+    throw Error(fmt::format(
+        "out of memory: {} asked for in one piece, and {}; make the model, --batch or --seq smaller",
+        amount(bytes), limit));
   }
   return memory;
 }
