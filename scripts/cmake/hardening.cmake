@@ -21,9 +21,8 @@ if(NOT HIPGPT_SANITIZE)
     "$<$<CONFIG:Release,RelWithDebInfo,MinSizeRel>:SHELL:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=${level}>")
 endif()
 
-# A canary before the return address of functions with arrays; and no names of folders, be it in debug information.
-target_compile_options(hipgpt_options INTERFACE -fstack-protector-strong
-  -ffile-prefix-map=${PROJECT_SOURCE_DIR}=. -ffile-prefix-map=${PROJECT_BINARY_DIR}=.)
+# A canary before the return address of functions with arrays.
+target_compile_options(hipgpt_options INTERFACE -fstack-protector-strong ${hipgpt_prefix_maps})
 
 # An archive without times and owners, which is not the default of every ar.
 set(CMAKE_CXX_ARCHIVE_CREATE "<CMAKE_AR> qcD <TARGET> <LINK_FLAGS> <OBJECTS>")

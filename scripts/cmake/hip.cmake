@@ -190,7 +190,7 @@ set(hipgpt_hip_link_directory "")
 # amd: one rule that calls hipcc. CMake's HIP language would want a Clang in its place, and does not find the ROCm of Debian and
 # Ubuntu; this rule is the same for every release, and whether the C++ compiler of the build is hipcc, g++ or clang++.
 function(hipgpt_add_amd_hip target)
-  set(flags -std=c++20 -fPIC -Wall -Wextra -ffile-prefix-map=${PROJECT_SOURCE_DIR}=. -ffile-prefix-map=${PROJECT_BINARY_DIR}=.)
+  set(flags -std=c++20 -fPIC -Wall -Wextra ${hipgpt_prefix_maps})
   list(TRANSFORM hipgpt_architectures PREPEND --offload-arch= OUTPUT_VARIABLE architectures)
   # Those of the core, as -I options; the compiler's own folder may not come before its others.
   set(includes "$<FILTER:$<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>,EXCLUDE,^/usr/include$>")
@@ -223,8 +223,10 @@ macro(hipgpt_add_nvidia_hip target)
   add_library(${target}_hip OBJECT ${hipgpt_hip_sources})
   target_include_directories(${target}_hip PRIVATE src/platform/nvidia
                                                    $<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>)
-  target_compile_options(${target}_hip PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra>
-                                               $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
+  list(JOIN hipgpt_prefix_maps "," prefix_maps)
+  target_compile_options(${target}_hip PRIVATE
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;${hipgpt_prefix_maps}>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,${prefix_maps}>")
   target_link_libraries(${target}_hip PRIVATE CUDA::cudart_static)
   # Machine code for each, and PTX of the last for newer GPUs.
   list(TRANSFORM hipgpt_architectures REPLACE "^sm_(.*)" "\\1-real" OUTPUT_VARIABLE architectures)
