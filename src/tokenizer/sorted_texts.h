@@ -30,6 +30,10 @@ class SortedTexts {
     std::optional<uint32_t> found;
     auto first = order_.begin(), last = order_.end();  // the texts that agree with s so far
     for (size_t depth = 0; first != last; ++depth) {
+      if (last - first == 1) {  // as is the rule: most tokenizers have one special token
+        if (looks != nullptr) *looks += texts_[*first].size() - depth;
+        return s.starts_with(texts_[*first]) ? *first : found;
+      }
       // Those that end here come first.
       if (texts_[*first].size() == depth) found = *first;
       if (depth == s.size()) break;
