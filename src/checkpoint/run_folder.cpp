@@ -28,14 +28,6 @@ constexpr const char* kCheckpoint = "gpt_checkpoint.bin";
 constexpr const char* kPreviousCheckpoint = "gpt_checkpoint.previous.bin";
 constexpr const char* kPreviousTokenizer = "tokenizer.previous.json";
 
-fs::path or_here(const fs::path& folder) {
-  return folder.empty() ? fs::path(".") : folder;
-}
-
-fs::path folder_of(const fs::path& file) {
-  return or_here(file.parent_path());
-}
-
 /// N of "step_N.bin", or -1 for another name.
 int64_t step_of(const std::string& name) {
   constexpr std::string_view kPrefix = "step_", kEnding = ".bin";
@@ -131,7 +123,7 @@ void RunFolder::create() {
 
 bool RunFolder::holds(const std::string& file) const {
   std::error_code none;
-  return fs::equivalent(folder_of(file), or_here(folder_), none);
+  return fs::equivalent(folder_of(file), folder_of(metrics()), none);
 }
 
 bool RunFolder::is_artifact(const std::string& file) const {
@@ -141,7 +133,7 @@ bool RunFolder::is_artifact(const std::string& file) const {
   if (!is_name_of_artifact(name)) return false;
   std::error_code none;
   return holds(file) || fs::equivalent(folder_of(file), ".", none) ||
-         fs::equivalent(folder_of(file) / "..", kRuns, none);
+         fs::equivalent(folder_of(file) + "/..", kRuns, none);
 }
 
 std::string RunFolder::checkpoint(int64_t step) const {

@@ -22,7 +22,7 @@ bool is_limited(decltype(RLIMIT_AS) resource) {
 }
 
 /// With the arguments of main(), of which `environment` is not yet what getenv() reads. Where anything fails,
-/// the program goes on as it is.
+/// the program continues as it is.
 void start_without_blas_threads(int, char** arguments, char** environment) {
   if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA)) return;
   size_t count = 0;

@@ -209,6 +209,7 @@ void check_that_the_start_is_known(const std::vector<std::string>& left, const T
 }  // namespace
 
 SavedSettings read_saved_settings(const std::vector<std::string>& flags, const std::string& source) {
+  if (flags.empty()) return {};  // as at every start of a new run
   Settings settings;
   SavedSettings saved;
   for (const std::string& flag : flags) {

@@ -1,4 +1,4 @@
-// AppendFile: a file that grows while a run goes on, such as metrics.jsonl.
+// AppendFile: a file that grows during a run, such as metrics.jsonl.
 #pragma once
 
 #include <string>

@@ -18,11 +18,6 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
-std::string folder_of(const std::string& target) {
-  const std::string folder = std::filesystem::path(target).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
 /// Renaming would replace a device node or ignore a file's write protection: what a plain write refuses is
 /// refused here too.
 void check_replaceable(const std::string& path, const std::string& target) {

@@ -21,22 +21,23 @@ constexpr int kMostLinks = 40;  // as many as Linux follows
   throw Error(fmt::format("{}: its symbolic links form a loop; remove them or name another file", path));
 }
 
-fs::path folder_of(const fs::path& file) {
-  return file.has_parent_path() ? file.parent_path() : fs::path(".");
-}
-
 /// Whether `file` is in this folder or below it, by the folders' real names.
 bool is_below(const fs::path& file, const fs::path& folder) {
   std::error_code error;
   const fs::path real_folder = fs::canonical(folder, error);
   if (error) return false;
-  const fs::path real_place = fs::canonical(folder_of(file), error);
+  const fs::path real_place = fs::canonical(folder_of(file.string()), error);
   if (error) return false;
   return std::mismatch(real_folder.begin(), real_folder.end(), real_place.begin(), real_place.end()).first ==
          real_folder.end();
 }
 
 }  // namespace
+
+std::string folder_of(const std::string& file) {
+  const std::string folder = fs::path(file).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
 
 FileKind file_kind(const std::string& path) {
   struct stat status;

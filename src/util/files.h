@@ -5,6 +5,9 @@
 
 namespace hipgpt {
 
+/// The folder that a file is in; "." for a name alone.
+std::string folder_of(const std::string& file);
+
 enum class FileKind { kNone, kRegular, kFolder, kOther };  ///< kOther: a pipe, a device or a socket
 
 /// Follows symbolic links; a link to nothing is kNone. Error if that cannot be found out: links that form a

@@ -2,6 +2,7 @@
 // another vocabulary takes the batches or refuses them. Each input is read as it is and with its checksums
 // put right, for they would keep everything behind them from being reached.
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -19,19 +20,16 @@ constexpr int kRows = 2, kSeqLen = 3;
 /// A model with the vocabulary of a run, which a file from elsewhere need not have.
 GPTModel& model_of_300_tokens() {
   static const auto device = make_device("cpu", 1);
-  static GPTModel model(*device, {.vocab_size = 300,
-                                  .max_seq_len = kSeqLen,
-                                  .embed_dim = 2,
-                                  .num_heads = 1,
-                                  .num_layers = 1,
-                                  .ff_hidden_dim = 1,
-                                  .activation = Activation::kRelu,
-                                  .final_layernorm = false,
-                                  .tied_head = true,
-                                  .head_bias = false});
-  static const bool planned = (model.plan(kRows, kSeqLen, false), true);
-  require(planned, "a model has memory for its batches");
-  return model;
+  static const auto model = [] {
+    ModelConfig config;
+    config.vocab_size = 300;
+    config.max_seq_len = kSeqLen;
+    config.embed_dim = config.num_heads = config.num_layers = config.ff_hidden_dim = 1;
+    auto planned = std::make_unique<GPTModel>(*device, config);
+    planned->plan(kRows, kSeqLen, false);
+    return planned;
+  }();
+  return *model;
 }
 
 void check_model(const std::vector<int32_t>& inputs, const std::vector<int32_t>& targets) {

@@ -1,4 +1,4 @@
-// The binary files of a run changed at random, or made anew for a model of other sizes.
+// The binary files of a run changed at random, or written from scratch for a model of other sizes.
 #pragma once
 
 #include <limits>
