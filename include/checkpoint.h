@@ -7,13 +7,10 @@
 #include <vector>
 
 #include "gpt_model.h"
-#include "parameters.h"
 #include "safetensors_file.h"
 #include "stored_weights.h"
 
 namespace hipgpt {
-
-class AtomicFile;
 
 /// What a checkpoint says of itself besides its weights.
 struct CheckpointInfo {
@@ -22,25 +19,9 @@ struct CheckpointInfo {
   int64_t step = 0;             ///< training steps behind it
 };
 
-/// Parameters, or anything of their layout, in the host's memory, from where files are written.
-class HostParameters {
- public:
-  HostParameters(Device& device, const ParameterLayout& layout);
-  HostParameters(Device& device, const Parameters& parameters);
-
-  void copy_from(const Parameters& parameters);
-
-  /// As tensors of a file, under their names with `prefix` before them.
-  std::vector<SafetensorsTensor> tensors(const std::string& prefix) const;
-
- private:
-  Device& device_;
-  const ParameterLayout& layout_;
-  Buffer memory_;
-};
-
-/// Writes the weights under Hugging Face's names. Returns their checksum.
-std::string write_checkpoint(AtomicFile& file, const HostParameters& weights, const CheckpointInfo& info);
+/// Writes the weights of a model under Hugging Face's names, replacing `path` in one step. Error if it cannot
+/// be written; what was there stays.
+void save_checkpoint(const std::string& path, const GPTModel& model, const CheckpointInfo& info);
 
 /// A checkpoint opened for reading; Error unless every tensor of the model is there with its shape and
 /// finite.
@@ -68,11 +49,11 @@ class Checkpoint {
 
 /// AdamW's two moments after `step` steps: what a run needs, besides the weights, to continue exactly.
 struct OptimizerState {
-  Parameters first_moment, second_moment;
+  GPTWeights first_moment, second_moment;
   int64_t step = 0;
 
-  OptimizerState(Device& device, const ParameterLayout& layout)
-      : first_moment(device, layout), second_moment(device, layout) {}
+  OptimizerState(Device& device, const ModelConfig& config)
+      : first_moment(device, config), second_moment(device, config) {}
 };
 
 /// What an optimizer file says of itself. Batches, dropout and learning rates are functions of the step and
@@ -87,9 +68,6 @@ struct OptimizerInfo {
 /// "dir/gpt_checkpoint.bin" -> "dir/gpt_checkpoint.optimizer.bin".
 std::string optimizer_path(const std::string& checkpoint_path);
 
-void write_optimizer(AtomicFile& file, const HostParameters& first_moment,
-                     const HostParameters& second_moment, const OptimizerInfo& info);
-
 /// An optimizer file opened for reading.
 class OptimizerFile {
  public:
@@ -101,7 +79,7 @@ class OptimizerFile {
   /// True if it was saved together with this checkpoint.
   bool belongs_to(const Checkpoint& checkpoint) const;
 
-  /// Error unless it is of a model of the same layout, and finite.
+  /// Error unless it is of a model of the same config, and finite.
   void load_into(OptimizerState& state, Device& device) const;
 
  private:

@@ -28,6 +28,9 @@ class DataLoader {
  public:
   DataLoader(const TokenShards& tokens, size_t begin, size_t end, int batch_size, int seq_len, uint64_t seed);
 
+  int batch_size() const { return static_cast<int>(batch_size_); }
+  int seq_len() const { return static_cast<int>(seq_len_); }
+
   /// Batch k of training: each row starts anywhere, every place as likely as any other. It depends on k and
   /// the seed alone, so a run that resumes at step k sees what an uninterrupted one would have seen.
   void random_batch(uint64_t k, int32_t* inputs, int32_t* targets) const;

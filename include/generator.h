@@ -2,16 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
-#include "gpt_model.h"
+#include "kv_cache.h"
 
 namespace hipgpt {
 
 /// Keeps the model's keys and values of the tokens so far, so that a new token costs one row of computation.
-/// That row and the draw of the next token are recorded once and then run for every token; the device passes
+/// That row and the draw of the next token are captured once and then replayed for every token; the device passes
 /// the token from one to the next, and the host only reads it.
 ///
 /// B samples of one prompt are drawn together: the prompt is read once, and a step has a row for each. Sample
@@ -22,7 +21,7 @@ namespace hipgpt {
 /// 3S/4 and S of those before it, and reading again costs three rows a token.
 class Generator {
  public:
-  /// Plans memory for samples that are drawn together; start() must follow.
+  /// Memory for samples that are drawn together, and no prompt yet: start() gives it.
   Generator(const GPTModel& model, const Sampling& sampling, int samples);
 
   /// One sample of a prompt.
@@ -32,8 +31,8 @@ class Generator {
   /// token; of a longer one than S the last S count.
   void start(std::span<const int32_t> prompt, int64_t first = 0);
 
-  /// Draws the next token of every sample, appends it and returns that of the first sample. Error if the
-  /// model's logits are not finite.
+  /// Draws the next token of every sample, appends it and returns that of the first sample. Error if there
+  /// is no prompt, and if the model's logits are not finite.
   int32_t next();
 
   int samples() const { return static_cast<int>(tokens_.size()); }
@@ -41,7 +40,7 @@ class Generator {
   /// Prompt and continuation.
   const std::vector<int32_t>& tokens(int sample = 0) const { return tokens_[static_cast<size_t>(sample)]; }
 
-  /// The logits [B,V] that the last tokens were drawn from, in host memory.
+  /// The logits [B,V] that the last tokens were drawn from, in host memory. Error before the first next().
   std::vector<float> logits() const;
 
  private:
@@ -51,12 +50,11 @@ class Generator {
   const GPTModel& model_;
   Device& device_;
   Sampling sampling_;
-  std::unique_ptr<GPTModel::Cache> cache_;
+  KVCache cache_;
   std::vector<std::vector<int32_t>> tokens_;
   std::vector<int32_t> new_tokens_;
   Buffer memory_;
-  Tensor token_, draw_, seen_;  // int32 [B,1], [B,2], [B,V]: see Device::sample
-  std::unique_ptr<Device::Sequence> append_and_sample_;
+  Tensor token_, draw_, seen_;  // int32 [B,1], [B,2], [B,V]: see `sample` in operations.h
 };
 
 }  // namespace hipgpt

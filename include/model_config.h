@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "device.h"
+#include "operands.h"
 
 namespace hipgpt {
 
@@ -37,7 +37,7 @@ struct ModelConfig {
   void validate() const;
 
   /// Error unless every id is from 0 to V-1. Ids choose rows of an embedding, where another one would be an
-  /// address outside of it; so GPTModel and Generator check all that they are given, wherever it comes from.
+  /// address outside of it; so TrainingPass, KVCache and Generator check all that they are given, wherever it comes from.
   /// `what` names the ids in the message.
   void check_tokens(std::span<const int32_t> ids, const char* what) const;
 
@@ -64,25 +64,5 @@ struct ModelChoices {
 
 std::string to_string(Activation activation);
 Activation activation_from_string(const std::string& name);
-
-/// One named tensor inside the flat parameter buffer.
-struct ParameterInfo {
-  std::string name;            ///< as Hugging Face's GPT-2 names it
-  std::vector<int64_t> shape;  ///< [in, out] for a layer's weights, [V, E] for embeddings and head
-  int64_t offset = 0;          ///< in elements
-  int64_t size = 0;
-};
-
-/// Where every parameter lies. Matrices come first and vectors after them, so that weight decay, which is for
-/// matrices only, applies to the first `num_decayed` elements.
-struct ParameterLayout {
-  explicit ParameterLayout(const ModelConfig& config);
-
-  std::vector<ParameterInfo> tensors;
-  int64_t num_elements = 0;
-  int64_t num_decayed = 0;
-
-  const ParameterInfo& find(const std::string& name) const;
-};
 
 }  // namespace hipgpt

@@ -13,9 +13,6 @@
 
 namespace hipgpt {
 
-class AtomicFile;
-class MappedFile;
-
 /// A tensor in a file, or one to be written to a file. The bytes belong to someone else: to the
 /// SafetensorsFile that it came from, or to the caller of write_safetensors().
 struct SafetensorsTensor {
@@ -52,7 +49,7 @@ class SafetensorsFile {
   SafetensorsFile() = default;
 
   std::string path_;
-  std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const void> mapping_;  // keeps the file in memory
   std::map<std::string, std::string> metadata_;
   std::vector<SafetensorsTensor> tensors_;
   std::map<std::string, size_t, std::less<>> index_;  // name -> place in tensors_
@@ -62,13 +59,9 @@ class SafetensorsFile {
 /// The metadata alone, for which a file is not read beyond its header.
 std::map<std::string, std::string> read_safetensors_metadata(const std::string& path);
 
-/// Writes what any safetensors reader opens. Tensors of wider elements come first, so that all are aligned;
-/// otherwise they keep their order. "format" (unless given), "checksum" and "header_checksum" are added to
-/// the metadata. Returns the checksum.
-std::string write_safetensors(AtomicFile& file, std::span<const SafetensorsTensor> tensors,
-                              const std::map<std::string, std::string>& metadata);
-
-/// The same, replacing `path` in one step.
+/// Writes what any safetensors reader opens, replacing `path` in one step. Tensors of wider elements come
+/// first, so that all are aligned; otherwise they keep their order. "format" (unless given), "checksum" and
+/// "header_checksum" are added to the metadata.
 void write_safetensors(const std::string& path, std::span<const SafetensorsTensor> tensors,
                        const std::map<std::string, std::string>& metadata);
 

@@ -11,7 +11,7 @@
 
 namespace hipgpt {
 
-/// Weights by name, checked: every tensor of ParameterLayout(config) is there, finite, in F32, F16 or BF16.
+/// Weights by name, checked: every weight of a GPT of this config is there, finite, in F32, F16 or BF16.
 /// Those of V rows may have more in the file, of which the first V count.
 struct StoredWeights {
   std::string path;  ///< of the file or folder, for messages

@@ -1,64 +1,76 @@
-// Tensor: a non-owning, contiguous, row-major view of memory on some device.
+// Tensor: a non-owning, row-major view of memory on some device.
 #pragma once
 
 #include <array>
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <string>
+#include <vector>
 
 namespace hipgpt {
 
-enum class DType : uint8_t { kF32, kI32 };
+enum class DType : uint8_t { kF32, kBF16, kI32 };
 
-inline size_t dtype_size(DType) {
-  return 4;
+/// Bytes of an element.
+constexpr size_t dtype_size(DType dtype) {
+  return dtype == DType::kBF16 ? 2 : 4;
 }
+
+/// "f32", "bf16" or "i32".
+const char* to_string(DType dtype);
 
 /// Pointer, shape and dtype; copying it copies the view. The memory belongs to a Buffer (device.h).
 /// Rank is at most 4. An empty Tensor (`!t`) stands for "none" in optional arguments.
+///
+/// Elements of the last dimension, a row, are neighbours in memory. The rows follow each other at a distance
+/// of `pitch` elements: usually the row's own length, and then the tensor is contiguous. A longer pitch lets
+/// every row begin at an aligned address, whatever its length.
+///
+/// Every method checks its arguments and throws Error where they do not fit.
 class Tensor {
  public:
   static constexpr int kMaxRank = 4;
 
   Tensor() = default;
-  Tensor(void* data, std::initializer_list<int64_t> shape, DType dtype = DType::kF32)
-      : data_(data), rank_(static_cast<int>(shape.size())), dtype_(dtype) {
-    assert(shape.size() <= kMaxRank);
-    int i = 0;
-    for (int64_t d : shape) shape_[i++] = d;
-  }
+  Tensor(void* data, std::initializer_list<int64_t> shape, DType dtype = DType::kF32);
 
   explicit operator bool() const { return data_ != nullptr; }
   DType dtype() const { return dtype_; }
   int rank() const { return rank_; }
   int64_t dim(int i) const {
-    assert(i < rank_);
-    return shape_[i];
+    if (i < 0 || i >= rank_) no_dimension(i);
+    return shape_[static_cast<size_t>(i)];
   }
-  int64_t size() const {
-    int64_t n = 1;
-    for (int i = 0; i < rank_; ++i) n *= shape_[i];
-    return n;
-  }
-  size_t bytes() const { return static_cast<size_t>(size()) * dtype_size(dtype_); }
+
+  std::vector<int64_t> shape() const { return {shape_.begin(), shape_.begin() + rank_}; }
+
+  /// Elements, without what lies between rows.
+  int64_t size() const;
+
+  /// Bytes from the first element to the end of the last.
+  size_t bytes() const;
+
+  int64_t pitch() const { return pitch_; }
+  bool contiguous() const { return rank_ == 0 || pitch_ == shape_[static_cast<size_t>(rank_ - 1)]; }
 
   void* data() const { return data_; }
   float* f32() const {
-    assert(dtype_ == DType::kF32);
+    if (dtype_ != DType::kF32) wrong_dtype(DType::kF32);
     return static_cast<float*>(data_);
   }
   int32_t* i32() const {
-    assert(dtype_ == DType::kI32);
+    if (dtype_ != DType::kI32) wrong_dtype(DType::kI32);
     return static_cast<int32_t*>(data_);
   }
-
-  /// The same elements under another shape of the same size.
-  Tensor reshape(std::initializer_list<int64_t> shape) const {
-    Tensor t(data_, shape, dtype_);
-    assert(t.size() == size());
-    return t;
+  /// Bit patterns: the upper halves of floats.
+  uint16_t* bf16() const {
+    if (dtype_ != DType::kBF16) wrong_dtype(DType::kBF16);
+    return static_cast<uint16_t*>(data_);
   }
+
+  /// The same elements under another shape of the same size. The tensor must be contiguous.
+  Tensor reshape(std::initializer_list<int64_t> shape) const;
 
   /// The same shape at another address.
   Tensor at(void* data) const {
@@ -67,21 +79,24 @@ class Tensor {
     return t;
   }
 
-  /// Rows [first, first + count) of the leading dimension.
-  Tensor rows(int64_t first, int64_t count) const {
-    assert(rank_ > 0 && first >= 0 && count >= 0 && first + count <= shape_[0]);
-    Tensor t = *this;
-    const int64_t stride = shape_[0] == 0 ? 0 : size() / shape_[0];
-    t.data_ = static_cast<std::byte*>(data_) + static_cast<size_t>(first * stride) * dtype_size(dtype_);
-    t.shape_[0] = count;
-    return t;
-  }
+  /// The same shape with rows that begin `pitch` elements apart.
+  Tensor with_pitch(int64_t pitch) const;
+
+  /// Indices [first, first + count) of the leading dimension.
+  Tensor rows(int64_t first, int64_t count) const;
 
  private:
+  [[noreturn]] void no_dimension(int i) const;
+  [[noreturn]] void wrong_dtype(DType wanted) const;
+
   void* data_ = nullptr;
   std::array<int64_t, kMaxRank> shape_{};
+  int64_t pitch_ = 0;
   int rank_ = 0;
   DType dtype_ = DType::kF32;
 };
+
+/// "f32 [32,128]", for messages; "none" for an empty one.
+std::string to_string(const Tensor& tensor);
 
 }  // namespace hipgpt

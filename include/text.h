@@ -10,8 +10,6 @@
 
 namespace hipgpt {
 
-class MappedFile;
-
 /// What stands between two documents, as a special token.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
@@ -21,7 +19,10 @@ class Text {
  public:
   struct Document {
     std::string_view bytes;
-    std::shared_ptr<const MappedFile> file;  ///< which keeps `bytes` alive; null if they are in memory
+    std::shared_ptr<const void> mapping;  ///< which keeps `bytes` alive; null if they are in memory
+
+    /// Lets go of the memory of bytes that will not be read again.
+    void forget(std::string_view piece) const;
   };
 
   /// One document in memory, which must live as long as this.

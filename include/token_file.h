@@ -10,8 +10,6 @@
 
 namespace hipgpt {
 
-class MappedFile;
-
 /// A token file opened for reading. A text of any size is fine: what is in use is in memory, the rest on
 /// disk.
 class TokenFile {
@@ -63,7 +61,7 @@ class TokenFile {
   TokenFile() = default;
 
   std::string path_;
-  std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const void> mapping_;  // keeps the file in memory
   const void* tokens_ = nullptr;
   size_t count_ = 0;
   uint32_t token_bytes_ = 2;

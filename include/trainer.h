@@ -3,17 +3,20 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "checkpoint.h"
 #include "data_loader.h"
+#include "error.h"
 #include "gpt_model.h"
+#include "training_pass.h"
 
 namespace hipgpt {
 
 struct TrainerOptions {
-  int batch = 32;      ///< B, sequences a pass
-  int grad_accum = 1;  ///< passes a step, whose gradients are averaged
+  int batch = 32;      ///< B, sequences a micro-step
+  int grad_accum = 1;  ///< micro-steps a step, whose gradients are averaged
   int64_t steps = 1000;
   int64_t warmup_steps = 100;
   float learning_rate = 3e-3f;
@@ -36,15 +39,31 @@ struct StepResult {
   double learning_rate;
 };
 
+/// The loss or the gradient of a step is not a finite number.
+class NotFinite : public Error {
+ public:
+  NotFinite(int64_t step, double loss, double grad_norm);
+
+  int64_t step;
+  double loss, grad_norm;
+};
+
 /// AdamW over random batches. Step k is a function of the seed, k and the state before it: a run that
 /// continues from a saved state makes the very steps of one that never stopped.
 class Trainer {
  public:
+  /// The loader's rows are as long as the model's context S; Error if they are not. Model and loader must
+  /// outlive the trainer.
   Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& options);
+  Trainer(const Trainer&) = delete;  // captured steps refer to it
+  Trainer& operator=(const Trainer&) = delete;
 
   /// The steps done so far.
   int64_t step() const { return optimizer_.step; }
   OptimizerState& optimizer() { return optimizer_; }
+
+  /// The pass that steps are made with, to evaluate the model between them in the same memory.
+  TrainingPass& pass() { return pass_; }
 
   /// One update. It may return before the device has done it.
   void train_step();
@@ -52,11 +71,6 @@ class Trainer {
   /// Of the newest step, for which it waits. Throws NotFinite if the loss or the gradient of any step since
   /// the last call was not finite; that step left the weights as they were.
   StepResult last_step();
-
-  struct NotFinite {
-    int64_t step;
-    double loss, grad_norm;
-  };
 
  private:
   /// Steps whose losses may wait on the device to be read.
@@ -68,23 +82,24 @@ class Trainer {
   GPTModel& model_;
   const DataLoader& data_;
   TrainerOptions options_;
-  Parameters gradients_;
+  TrainingPass pass_;
+  GPTWeights gradients_;
   OptimizerState optimizer_;
   Buffer memory_;
   Tensor norm_, rates_;  // [1], [3]: see Device::adamw
-  Tensor results_;       // [kUnread, grad_accum + 1]: of a step, the losses of its passes and the norm
-  std::unique_ptr<Device::Sequence> pass_, update_;
-  Tensor loss_;  // of a pass, on the device
+  Tensor results_;       // [kUnread, grad_accum + 1]: of a step, the losses of its micro-steps and the norm
+  std::unique_ptr<Device::Graph> micro_step_, update_;
+  Tensor loss_;  // of a micro-step, on the device
   std::vector<int32_t> inputs_, targets_;
   int64_t unread_ = 0;  // newest steps whose results are still on the device
   StepResult last_{};
 };
 
 /// Mean cross-entropy in nats over up to `max_batches` sequential batches, evenly spread over the loader's
-/// part of the text (0: all of them). The model must be planned for the loader's batches. `stop` is asked
-/// before every batch but the first, and cuts it short.
+/// part of the text (0: all of them). The loader's batches must fit the pass. `stop` is asked before every
+/// batch but the first, and cuts it short.
 double evaluate(
-    GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches,
+    TrainingPass& pass, const DataLoader& data, size_t max_batches,
     const std::function<bool()>& stop = [] { return false; });
 
 }  // namespace hipgpt

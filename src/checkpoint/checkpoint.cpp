@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checkpoint/float_values.h"
+#include "checkpoint/write_checkpoint.h"
 #include "error.h"
 #include "util/json.h"
 
@@ -72,50 +73,53 @@ void check_format(const SafetensorsFile& file, const std::string& expected) {
   throw Error(fmt::format("{}: is a HipGPT file of kind {}, not {}", file.path(), format, expected));
 }
 
-std::vector<uint64_t> file_shape(const ParameterInfo& info) {
-  return {info.shape.begin(), info.shape.end()};
-}
-
-void load_tensors(const SafetensorsFile& file, Parameters& into, Device& device, const std::string& prefix) {
-  for (const ParameterInfo& info : into.layout().tensors) {
-    std::vector<float> values(static_cast<size_t>(info.size));
-    read_floats(values, file.tensor(prefix + info.name));
-    device.copy_to_device(into.tensor(info.name), values.data());
-  }
+void load_tensors(const SafetensorsFile& file, const GPTWeights& into, Device& device,
+                  const std::string& prefix) {
+  into.for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    std::vector<float> values(static_cast<size_t>(tensor.size()));
+    read_floats(values, file.tensor(prefix + name));
+    device.copy_to_device(tensor, values.data());
+  });
 }
 
 }  // namespace
 
-HostParameters::HostParameters(Device& device, const ParameterLayout& layout)
-    : device_(device),
-      layout_(layout),
-      memory_(Buffer::on_host(device, static_cast<size_t>(layout.num_elements) * sizeof(float))) {}
+HostWeights::HostWeights(Device& device, const ModelConfig& config)
+    : device_(device), shapes_(config), memory_(Buffer::on_host(device, shapes_.flat().bytes())) {}
 
-HostParameters::HostParameters(Device& device, const Parameters& parameters)
-    : HostParameters(device, parameters.layout()) {
-  copy_from(parameters);
+HostWeights::HostWeights(Device& device, const GPTWeights& weights) : HostWeights(device, weights.config()) {
+  copy_from(weights);
 }
 
-void HostParameters::copy_from(const Parameters& parameters) {
-  device_.copy_to_host(memory_.data(), parameters.flat());
+void HostWeights::copy_from(const GPTWeights& weights) {
+  if (!(weights.config() == shapes_.config())) throw Error("weights of another model than the copy is for");
+  device_.copy_to_host(memory_.data(), weights.flat());
 }
 
-std::vector<SafetensorsTensor> HostParameters::tensors(const std::string& prefix) const {
+std::vector<SafetensorsTensor> HostWeights::tensors(const std::string& prefix) const {
   std::vector<SafetensorsTensor> result;
-  const auto* values = reinterpret_cast<const float*>(memory_.data());
-  for (const ParameterInfo& info : layout_.tensors) {
-    const std::span part(values + info.offset, static_cast<size_t>(info.size));
-    result.push_back({prefix + info.name, "F32", file_shape(info), std::as_bytes(part)});
-  }
+  const std::byte* next = memory_.data();
+  shapes_.for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    const std::vector<int64_t> shape = tensor.shape();
+    result.push_back({prefix + name, "F32", {shape.begin(), shape.end()}, {next, tensor.bytes()}});
+    next += tensor.bytes();
+  });
   return result;
 }
 
-std::string write_checkpoint(AtomicFile& file, const HostParameters& weights, const CheckpointInfo& info) {
+std::string write_checkpoint(AtomicFile& file, const HostWeights& weights, const CheckpointInfo& info) {
   auto metadata = info.config.to_metadata();
   metadata[kFormat] = kCheckpointFormat;
   metadata["tokenizer_hash"] = fmt::format("{:016x}", info.tokenizer_hash);
   metadata["step"] = std::to_string(info.step);
   return write_safetensors(file, weights.tensors(""), metadata);
+}
+
+void save_checkpoint(const std::string& path, const GPTModel& model, const CheckpointInfo& info) {
+  if (!(info.config == model.config())) throw Error(path + ": the config to be saved is not the model's");
+  AtomicFile file(path);
+  write_checkpoint(file, HostWeights(model.device(), model.weights()), info);
+  file.commit();
 }
 
 Checkpoint Checkpoint::open(const std::string& path) {
@@ -127,11 +131,14 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   info_.config = ModelConfig::from_metadata(file_.metadata(), file_.path());
   info_.tokenizer_hash = number_field<uint64_t>(file_, "tokenizer_hash", 16);
   info_.step = step_field(file_);
-  const ParameterLayout layout(info_.config);
-  for (const ParameterInfo& info : layout.tensors) check_floats(path(), file_.tensor(info.name), info.shape);
-  if (file_.tensors().size() != layout.tensors.size()) {
-    throw Error(fmt::format("{}: holds {} tensors, and its model has {}", path(), file_.tensors().size(),
-                            layout.tensors.size()));
+  size_t count = 0;
+  GPTWeights(info_.config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    check_floats(path(), file_.tensor(name), tensor.shape());
+    ++count;
+  });
+  if (file_.tensors().size() != count) {
+    throw Error(
+        fmt::format("{}: holds {} tensors, and its model has {}", path(), file_.tensors().size(), count));
   }
 }
 
@@ -159,8 +166,8 @@ std::string optimizer_path(const std::string& checkpoint_path) {
          ".optimizer.bin";
 }
 
-void write_optimizer(AtomicFile& file, const HostParameters& first_moment,
-                     const HostParameters& second_moment, const OptimizerInfo& info) {
+void write_optimizer(AtomicFile& file, const HostWeights& first_moment, const HostWeights& second_moment,
+                     const OptimizerInfo& info) {
   std::vector<SafetensorsTensor> tensors = first_moment.tensors(kFirstMoment);
   const std::vector<SafetensorsTensor> second = second_moment.tensors(kSecondMoment);
   tensors.insert(tensors.end(), second.begin(), second.end());
@@ -191,9 +198,9 @@ bool OptimizerFile::belongs_to(const Checkpoint& checkpoint) const {
 
 void OptimizerFile::load_into(OptimizerState& state, Device& device) const {
   for (const char* prefix : {kFirstMoment, kSecondMoment}) {
-    for (const ParameterInfo& info : state.first_moment.layout().tensors) {
-      check_floats(path(), file_.tensor(prefix + info.name), info.shape);
-    }
+    state.first_moment.for_each([&](const std::string& name, const Tensor& tensor, bool) {
+      check_floats(path(), file_.tensor(prefix + name), tensor.shape());
+    });
   }
   load_tensors(file_, state.first_moment, device, kFirstMoment);
   load_tensors(file_, state.second_moment, device, kSecondMoment);

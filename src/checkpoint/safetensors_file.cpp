@@ -13,6 +13,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "checkpoint/write_checkpoint.h"
 #include "error.h"
 #include "util/atomic_file.h"
 #include "util/json.h"
@@ -295,7 +296,7 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
 
   SafetensorsFile result;
   result.path_ = path;
-  result.file_ = file;
+  result.mapping_ = file;
   result.metadata_ = read_metadata(path, header);
   result.tensors_ = read_tensors(path, header, data);
   result.has_checksum_ = check_checksums(path, head, data, result.metadata_);

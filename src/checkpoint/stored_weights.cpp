@@ -7,11 +7,11 @@ namespace hipgpt {
 
 void StoredWeights::load_into(GPTModel& model) const {
   if (!(model.config() == config)) throw Error(path + ": is of a model of another size");
-  for (const ParameterInfo& info : model.layout().tensors) {
-    std::vector<float> values(static_cast<size_t>(info.size));
-    read_floats(values, tensors.at(info.name));
-    model.device().copy_to_device(model.weights().tensor(info.name), values.data());
-  }
+  model.weights().for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    std::vector<float> values(static_cast<size_t>(tensor.size()));
+    read_floats(values, tensors.at(name));
+    model.device().copy_to_device(tensor, values.data());
+  });
 }
 
 }  // namespace hipgpt

@@ -1,12 +1,14 @@
 // AdamW and the sums it needs. One step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations
 // a parameter, bound by memory.
-#include <cassert>
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
+#include "device/check.h"
 
-namespace hipgpt {
+namespace hipgpt::cpu {
 
 namespace {
 
@@ -14,15 +16,17 @@ constexpr int64_t kChunk = 8192;
 
 /// sum_i f(x[i]) in double: chunks in parallel, their sums in order.
 template <typename F>
-double sum_in_chunks(cpu::ThreadPool& threads, std::vector<double>& partial, Tensor x, F f) {
+double sum_in_chunks(ThreadPool& threads, Tensor x, F f) {
   const int64_t n = x.size();
   const float* in = x.f32();
+  thread_local std::vector<double> partial;  // of the calling thread: a training step allocates nothing
   partial.resize(static_cast<size_t>((n + kChunk - 1) / kChunk));
-  cpu::parallel_ranges(threads, n, kChunk, [&](int64_t begin, int64_t end) {
+  double* sums = partial.data();
+  parallel_ranges(threads, n, kChunk, [&](int64_t begin, int64_t end) {
     double total = 0.0;
 #pragma omp simd reduction(+ : total)
     for (int64_t i = begin; i < end; ++i) total += f(static_cast<double>(in[i]));
-    partial[static_cast<size_t>(begin / kChunk)] = total;
+    sums[begin / kChunk] = total;
   });
   double total = 0.0;
   for (double p : partial) total += p;
@@ -31,18 +35,19 @@ double sum_in_chunks(cpu::ThreadPool& threads, std::vector<double>& partial, Ten
 
 }  // namespace
 
-void CpuDevice::sum(Tensor out, Tensor x) {
-  *out.f32() = static_cast<float>(sum_in_chunks(threads_, partial_sums_, x, [](double v) { return v; }));
+void sum(ThreadPool& threads, Tensor out, Tensor x) {
+  check::sum(out, x);
+  *out.f32() = static_cast<float>(sum_in_chunks(threads, x, [](double v) { return v; }));
 }
 
-void CpuDevice::norm(Tensor out, Tensor x) {
-  *out.f32() = static_cast<float>(
-      std::sqrt(sum_in_chunks(threads_, partial_sums_, x, [](double v) { return v * v; })));
+void l2_norm(ThreadPool& threads, Tensor out, Tensor x) {
+  check::l2_norm(out, x);
+  *out.f32() = static_cast<float>(std::sqrt(sum_in_chunks(threads, x, [](double v) { return v * v; })));
 }
 
-void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
-                      const AdamW& options) {
-  assert(params.size() == grads.size() && m.size() == grads.size() && v.size() == grads.size());
+void adamw(ThreadPool& threads, Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
+           Tensor rates, const AdamW& options) {
+  check::adamw(params, grads, m, v, grad_norm, rates, options);
   const float norm = *grad_norm.f32();
   if (!std::isfinite(norm)) return;
   const float clip =
@@ -53,21 +58,21 @@ void CpuDevice::adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor gr
   float *p = params.f32(), *m1 = m.f32(), *m2 = v.f32();
   const float* g = grads.f32();
 
-  const auto update = [=](int64_t begin, int64_t end, float keep) {
+  const auto update = [=](int64_t begin, int64_t end, float decay) {
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
       const float gi = clip * g[i];
       m1[i] = b1 * m1[i] + (1.0f - b1) * gi;
       m2[i] = b2 * m2[i] + (1.0f - b2) * gi * gi;
-      p[i] = keep * p[i] - rate1 * m1[i] / (std::sqrt(m2[i] * scale2) + eps);
+      p[i] = decay * p[i] - rate1 * m1[i] / (std::sqrt(m2[i] * scale2) + eps);
     }
   };
-  const float kept = 1.0f - learning_rate * options.weight_decay;
-  cpu::parallel_ranges(threads_, params.size(), kChunk, [=](int64_t begin, int64_t end) {
+  const float decay = 1.0f - learning_rate * options.weight_decay;
+  parallel_ranges(threads, params.size(), kChunk, [=](int64_t begin, int64_t end) {
     const int64_t border = std::clamp(options.decayed, begin, end);
-    update(begin, border, kept);
+    update(begin, border, decay);
     update(border, end, 1.0f);
   });
 }
 
-}  // namespace hipgpt
+}  // namespace hipgpt::cpu

@@ -6,15 +6,15 @@
 // half of which the causal mask would allow to skip.
 #include <cblas.h>
 
-#include <cassert>
 #include <cmath>
 
 #include "cpu/cpu_device.h"
 #include "cpu/dropout_mask.h"
 #include "cpu/parallel.h"
 #include "cpu/softmax.h"
+#include "device/check.h"
 
-namespace hipgpt {
+namespace hipgpt::cpu {
 
 namespace {
 
@@ -40,8 +40,8 @@ void product(View c, float alpha, View a, bool transpose_a, View b, bool transpo
 
 /// Softmax of the first `visible` entries of a row of scores; the rest become 0. Returns log sum exp.
 float causal_softmax(float* row, int64_t visible, int64_t n) {
-  const float top = cpu::largest(row, visible);
-  const float total = cpu::exp_and_sum(row, visible, top);
+  const float top = largest(row, visible);
+  const float total = exp_and_sum(row, visible, top);
   const float factor = 1.0f / total;
 #pragma omp simd
   for (int64_t j = 0; j < visible; ++j) row[j] *= factor;
@@ -54,7 +54,7 @@ float causal_softmax(float* row, int64_t visible, int64_t n) {
 void attend(View out, float* lse, View q, View k, View v, int64_t first, float scale, const Dropout& dropout,
             int64_t row0) {
   const int64_t keys = k.rows;
-  float* memory = cpu::thread_scratch(q.rows * keys + keys);
+  float* memory = thread_scratch(q.rows * keys + keys);
   const View p{memory, q.rows, keys, keys};
   float* factor = memory + q.rows * keys;
   product(p, scale, q, false, k, true, 0.0f);
@@ -62,7 +62,7 @@ void attend(View out, float* lse, View q, View k, View v, int64_t first, float s
     const float row_lse = causal_softmax(p.row(i), first + i + 1, keys);
     if (lse != nullptr) lse[i] = row_lse;
     if (dropout.p > 0.0f) {
-      cpu::dropout_factors(factor, keys, row0 + i, dropout);
+      dropout_factors(factor, keys, row0 + i, dropout);
       for (int64_t j = 0; j < keys; ++j) p.row(i)[j] *= factor[j];
     }
   }
@@ -92,7 +92,7 @@ View head_of(Tensor out, int heads, int64_t bh) {
 void attend_backward(const Head& grad, const Head& head, View out, View dout, const float* lse, int64_t first,
                      int64_t rows, bool first_write, float scale, const Dropout& dropout) {
   const int64_t seq_len = head.q.rows, keys = first + rows, d = head.q.cols;
-  float* memory = cpu::thread_scratch(2 * rows * keys + keys);
+  float* memory = thread_scratch(2 * rows * keys + keys);
   const View p{memory, rows, keys, keys}, dp{memory + rows * keys, rows, keys, keys};
   float* factor = memory + 2 * rows * keys;
   const View q = head.q.slice(first, rows), k = head.k.slice(0, keys), v = head.v.slice(0, keys);
@@ -106,14 +106,14 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
     const int64_t visible = first + i + 1;
     const float row_lse = lse[first + i];
 #pragma omp simd
-    for (int64_t j = 0; j < visible; ++j) pi[j] = cpu::exp_fast(pi[j] - row_lse);
+    for (int64_t j = 0; j < visible; ++j) pi[j] = exp_fast(pi[j] - row_lse);
     for (int64_t j = visible; j < keys; ++j) pi[j] = 0.0f;
     // sum_j P_ij dP_ij equals dO_i . O_i, with or without dropout.
     float dot = 0.0f;
 #pragma omp simd reduction(+ : dot)
     for (int64_t e = 0; e < d; ++e) dot += g.row(i)[e] * o.row(i)[e];
     if (dropout.p > 0.0f) {
-      cpu::dropout_factors(factor, keys, head.index * seq_len + first + i, dropout);
+      dropout_factors(factor, keys, head.index * seq_len + first + i, dropout);
     } else {
       std::fill(factor, factor + keys, 1.0f);
     }
@@ -131,10 +131,11 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
 
 }  // namespace
 
-void CpuDevice::attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
+void attention(ThreadPool& threads, Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
+  check::attention(out, lse, qkv, heads, dropout);
   const int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
   const int64_t blocks = (seq_len + kBlock - 1) / kBlock;
-  threads_.run(batch * heads * blocks, [&](int64_t task) {
+  threads.run(batch * heads * blocks, [&](int64_t task) {
     const Head head(qkv, heads, task / blocks);
     const View head_out = head_of(out, heads, head.index);
     const int64_t first = task % blocks * kBlock, rows = std::min(kBlock, seq_len - first);
@@ -145,11 +146,12 @@ void CpuDevice::attention(Tensor out, Tensor lse, Tensor qkv, int heads, const D
   });
 }
 
-void CpuDevice::attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
-                                   const Dropout& dropout) {
+void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse,
+                        int heads, const Dropout& dropout) {
+  check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout);
   const int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
   const int64_t blocks = (seq_len + kBlock - 1) / kBlock;
-  threads_.run(batch * heads, [&](int64_t bh) {
+  threads.run(batch * heads, [&](int64_t bh) {
     const Head head(qkv, heads, bh), grad(dqkv, heads, bh);
     const float scale = 1.0f / std::sqrt(static_cast<float>(head.q.cols));
     // The last block sees every key, so it is the one that writes dk and dv instead of adding to them.
@@ -161,12 +163,12 @@ void CpuDevice::attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor 
   });
 }
 
-void CpuDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
-                                 Tensor past_length) {
+void attention_cached(ThreadPool& threads, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
+                      Tensor past_length) {
+  check::attention_cached(out, keys, values, qkv, heads, past_length);
   const int64_t past = *past_length.i32();
   const int64_t batch = qkv.dim(0), count = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
   const int64_t capacity = keys.dim(1);
-  assert(past + count <= capacity);
   for (int64_t i = 0; i < batch * count; ++i) {
     const float* row = qkv.f32() + i * 3 * width;
     const int64_t at = (i / count * capacity + past + i % count) * width;
@@ -186,8 +188,8 @@ void CpuDevice::attention_cached(Tensor out, Tensor keys, Tensor values, Tensor 
   };
   // A single token's attention is too little work to share among threads until the context is long.
   const int64_t tasks = batch * heads * blocks;
-  if (batch * count * (past + count) * width > (1 << 18)) return threads_.run(tasks, attend_head);
+  if (batch * count * (past + count) * width > (1 << 18)) return threads.run(tasks, attend_head);
   for (int64_t task = 0; task < tasks; ++task) attend_head(task);
 }
 
-}  // namespace hipgpt
+}  // namespace hipgpt::cpu

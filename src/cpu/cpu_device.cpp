@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cpu/parallel.h"
+#include "device/check.h"
 #include "error.h"
 #include "util/available_cores.h"
 
@@ -92,14 +93,17 @@ void CpuDevice::release(void* memory) noexcept {
 }
 
 void CpuDevice::copy_to_device(Tensor dst, const void* host) {
+  check::copied("copy_to_device", dst);
   std::memcpy(dst.data(), host, dst.bytes());
 }
 
 void CpuDevice::copy_to_host(void* host, Tensor src) {
+  check::copied("copy_to_host", src);
   std::memcpy(host, src.data(), src.bytes());
 }
 
 void CpuDevice::copy(Tensor dst, Tensor src) {
+  check::copied("copy", dst, src);
   std::memcpy(dst.data(), src.data(), dst.bytes());
 }
 
@@ -109,10 +113,10 @@ int64_t CpuDevice::working_set() const {
 
 namespace {
 
-class Calls final : public Device::Sequence {
+class Calls final : public Device::Graph {
  public:
   explicit Calls(std::function<void()> f) : f_(std::move(f)) {}
-  void run() override { f_(); }
+  void replay() override { f_(); }
 
  private:
   std::function<void()> f_;
@@ -120,11 +124,12 @@ class Calls final : public Device::Sequence {
 
 }  // namespace
 
-std::unique_ptr<Device::Sequence> CpuDevice::record(std::function<void()> f) {
+std::unique_ptr<Device::Graph> CpuDevice::capture(std::function<void()> f) {
   return std::make_unique<Calls>(std::move(f));
 }
 
 void CpuDevice::set_zero(Tensor t) {
+  check::copied("set_zero", t);
   auto* bytes = static_cast<std::byte*>(t.data());
   cpu::parallel_ranges(threads_, static_cast<int64_t>(t.bytes()), 1 << 18, [=](int64_t begin, int64_t end) {
     std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));

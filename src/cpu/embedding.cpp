@@ -1,19 +1,19 @@
 // Token and position embeddings. Forward reads two rows and writes one: 12 E bytes a token, bound by memory.
-#include <cassert>
 
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
+#include "device/check.h"
 
-namespace hipgpt {
+namespace hipgpt::cpu {
 
-void CpuDevice::embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
+void embedding(ThreadPool& threads, Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
+  check::embedding(y, tokens, wte, wpe, first_position);
   const int64_t seq_len = tokens.dim(1), width = wte.dim(1);
   const int64_t first = first_position ? *first_position.i32() : 0;
-  assert(y.size() == tokens.size() * width && first + seq_len <= wpe.dim(0));
   const int32_t* ids = tokens.i32();
   const float *token_rows = wte.f32(), *position_rows = wpe.f32() + first * width;
   float* out = y.f32();
-  cpu::parallel_ranges(threads_, tokens.size(), cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
+  parallel_ranges(threads, tokens.size(), rows_per_range(width), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float *a = token_rows + ids[i] * width, *b = position_rows + i % seq_len * width;
       for (int64_t e = 0; e < width; ++e) out[i * width + e] = a[e] + b[e];
@@ -21,7 +21,8 @@ void CpuDevice::embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tenso
   });
 }
 
-void CpuDevice::embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
+void embedding_backward(ThreadPool& threads, Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
+  check::embedding_backward(dwte, dwpe, dy, tokens);
   // The same token may come several times, so threads share out columns, not tokens: each adds the rows of
   // its columns in the order of the text, and 32 columns are two cache lines that no other thread touches.
   constexpr int64_t kColumns = 32;
@@ -29,7 +30,7 @@ void CpuDevice::embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor t
   const int32_t* ids = tokens.i32();
   const float* in = dy.f32();
   float *token_rows = dwte.f32(), *position_rows = dwpe.f32();
-  cpu::parallel_ranges(threads_, width, kColumns, [=](int64_t begin, int64_t end) {
+  parallel_ranges(threads, width, kColumns, [=](int64_t begin, int64_t end) {
     for (int64_t i = 0; i < count; ++i) {
       const float* row = in + i * width;
       float *a = token_rows + ids[i] * width, *b = position_rows + i % seq_len * width;
@@ -42,4 +43,4 @@ void CpuDevice::embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor t
   });
 }
 
-}  // namespace hipgpt
+}  // namespace hipgpt::cpu

@@ -1,12 +1,12 @@
 // LayerNorm. Forward reads and writes 4 bytes an element, bound by memory; a row is read twice, the second
 // time from the cache.
-#include <cassert>
 #include <cmath>
 
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
+#include "device/check.h"
 
-namespace hipgpt {
+namespace hipgpt::cpu {
 
 namespace {
 
@@ -14,12 +14,12 @@ constexpr float kEpsilon = 1e-5f;
 
 }  // namespace
 
-void CpuDevice::layernorm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor w, Tensor b) {
+void layernorm(ThreadPool& threads, Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
+  check::layernorm(y, stats, x, norm);
   const int64_t rows = x.dim(0), width = x.dim(1);
-  assert(y.size() == x.size() && mean.size() >= rows && rstd.size() >= rows && w.size() == width);
-  const float *in = x.f32(), *weight = w.f32(), *bias = b.f32();
-  float *out = y.f32(), *means = mean.f32(), *rstds = rstd.f32();
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
+  const float *in = x.f32(), *weight = norm.weight.f32(), *bias = norm.bias.f32();
+  float *out = y.f32(), *means = stats.mean.f32(), *rstds = stats.rstd.f32();
+  parallel_ranges(threads, rows, rows_per_range(width), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float* row = in + i * width;
       float total = 0.0f;
@@ -38,19 +38,22 @@ void CpuDevice::layernorm(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor w
   });
 }
 
-void CpuDevice::residual_layernorm(Tensor sum, Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor branch,
-                                   const Dropout& dropout, Tensor w, Tensor b) {
-  add_dropout(sum, x, branch, dropout);
-  layernorm(y, mean, rstd, sum, w, b);
+void residual_layernorm(ThreadPool& threads, Tensor sum, Tensor y, const NormStats& stats, Tensor x,
+                        Tensor branch, const Dropout& dropout, const Norm& norm) {
+  check::residual_layernorm(sum, y, stats, x, branch, dropout, norm);
+  add_dropout(threads, sum, x, branch, dropout);
+  layernorm(threads, y, stats, sum, norm);
 }
 
-void CpuDevice::layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w,
-                                   Tensor mean, Tensor rstd) {
+void layernorm_backward(ThreadPool& threads, Tensor dx, const Norm& gradients, Tensor dy, Tensor x,
+                        const Norm& norm, const NormStats& stats) {
+  check::layernorm_backward(dx, gradients, dy, x, norm, stats);
   const int64_t rows = x.dim(0), width = x.dim(1);
-  const float *grad = dy.f32(), *in = x.f32(), *weight = w.f32(), *means = mean.f32(), *rstds = rstd.f32();
-  float *din = dx.f32(), *dweight = dw.f32(), *dbias = db.f32();
+  const float *grad = dy.f32(), *in = x.f32(), *weight = norm.weight.f32();
+  const float *means = stats.mean.f32(), *rstds = stats.rstd.f32();
+  float *din = dx.f32(), *dweight = gradients.weight.f32(), *dbias = gradients.bias.f32();
 
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(width), [=](int64_t begin, int64_t end) {
+  parallel_ranges(threads, rows, rows_per_range(width), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float *dyr = grad + i * width, *xr = in + i * width;
       const float mu = means[i], r = rstds[i];
@@ -71,8 +74,8 @@ void CpuDevice::layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, T
     }
   });
 
-  constexpr int64_t kColumns = 32;  // as in bias_backward: threads share out columns
-  cpu::parallel_ranges(threads_, width, kColumns, [=](int64_t begin, int64_t end) {
+  constexpr int64_t kColumns = 32;  // as for column sums: threads share out columns
+  parallel_ranges(threads, width, kColumns, [=](int64_t begin, int64_t end) {
     float total_w[kColumns] = {}, total_b[kColumns] = {};
     for (int64_t i = 0; i < rows; ++i) {
       const float *dyr = grad + i * width + begin, *xr = in + i * width + begin;
@@ -89,4 +92,4 @@ void CpuDevice::layernorm_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, T
   });
 }
 
-}  // namespace hipgpt
+}  // namespace hipgpt::cpu

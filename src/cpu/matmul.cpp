@@ -5,57 +5,39 @@
 // every call), and a tile's bits do not depend on how many threads there are.
 #include <cblas.h>
 
-#include <cassert>
+#include <algorithm>
 
 #include "cpu/activation.h"
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
+#include "device/check.h"
 
-namespace hipgpt {
+namespace hipgpt::cpu {
 
 namespace {
 
-using Op = Device::Op;
-
-/// C = op(A) op(B) with C [m,n], as leading dimensions and pointers.
+/// C = op(A) op(B), or C += op(A) op(B), with C [m,n], op(A) [m,k], op(B) [k,n], where op may transpose.
 struct Product {
   float* c;
   const float *a, *b;
   int64_t m, n, k;
-  Op op_a, op_b;
-  bool accumulate;
-
-  Product(Tensor tc, Tensor ta, Op oa, Tensor tb, Op ob, bool acc)
-      : c(tc.f32()),
-        a(ta.f32()),
-        b(tb.f32()),
-        m(tc.dim(0)),
-        n(tc.dim(1)),
-        k(ta.dim(oa == Op::kNone ? 1 : 0)),
-        op_a(oa),
-        op_b(ob),
-        accumulate(acc) {
-    assert(tc.rank() == 2 && ta.rank() == 2 && tb.rank() == 2);
-    assert(ta.dim(oa == Op::kNone ? 0 : 1) == m);
-    assert(tb.dim(ob == Op::kNone ? 0 : 1) == k && tb.dim(ob == Op::kNone ? 1 : 0) == n);
-  }
+  bool transpose_a = false, transpose_b = false, accumulate = false;
 
   /// C[i0:i0+rows, j0:j0+cols].
   void tile(int64_t i0, int64_t rows, int64_t j0, int64_t cols) const {
-    const float* a0 = op_a == Op::kNone ? a + i0 * k : a + i0;
-    const float* b0 = op_b == Op::kNone ? b + j0 : b + j0 * k;
-    const auto lda = static_cast<blasint>(op_a == Op::kNone ? k : m);
-    const auto ldb = static_cast<blasint>(op_b == Op::kNone ? n : k);
+    const float* a0 = transpose_a ? a + i0 : a + i0 * k;
+    const float* b0 = transpose_b ? b + j0 * k : b + j0;
+    const auto lda = static_cast<blasint>(transpose_a ? m : k);
+    const auto ldb = static_cast<blasint>(transpose_b ? k : n);
     const float beta = accumulate ? 1.0f : 0.0f;
     if (m == 1) {  // one row: a matrix-vector product, as in generation
-      const bool columns = op_b == Op::kNone;
-      cblas_sgemv(CblasRowMajor, columns ? CblasTrans : CblasNoTrans,
-                  static_cast<blasint>(columns ? k : cols), static_cast<blasint>(columns ? cols : k), 1.0f,
-                  b0, ldb, a, 1, beta, c + j0, 1);
+      cblas_sgemv(CblasRowMajor, transpose_b ? CblasNoTrans : CblasTrans,
+                  static_cast<blasint>(transpose_b ? cols : k), static_cast<blasint>(transpose_b ? k : cols),
+                  1.0f, b0, ldb, a, 1, beta, c + j0, 1);
       return;
     }
-    cblas_sgemm(CblasRowMajor, op_a == Op::kNone ? CblasNoTrans : CblasTrans,
-                op_b == Op::kNone ? CblasNoTrans : CblasTrans, static_cast<blasint>(rows),
+    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
+                transpose_b ? CblasTrans : CblasNoTrans, static_cast<blasint>(rows),
                 static_cast<blasint>(cols), static_cast<blasint>(k), 1.0f, a0, lda, b0, ldb, beta,
                 c + i0 * n + j0, static_cast<blasint>(n));
   }
@@ -84,7 +66,7 @@ Tiling choose_tiling(int64_t m, int64_t n, int64_t k) {
 }
 
 template <typename AfterTile>
-void for_each_tile(cpu::ThreadPool& threads, const Product& p, const AfterTile& after) {
+void for_each_tile(ThreadPool& threads, const Product& p, const AfterTile& after) {
   const Tiling t = choose_tiling(p.m, p.n, p.k);
   const int64_t across = (p.n + t.cols - 1) / t.cols, down = (p.m + t.rows - 1) / t.rows;
   threads.run(across * down, [&](int64_t index) {
@@ -95,20 +77,40 @@ void for_each_tile(cpu::ThreadPool& threads, const Product& p, const AfterTile& 
   });
 }
 
-}  // namespace
-
-void CpuDevice::matmul(Tensor c, Tensor a, Op op_a, Tensor b, Op op_b, bool accumulate) {
-  for_each_tile(threads_, Product(c, a, op_a, b, op_b, accumulate), [](auto...) {});
+void multiply(ThreadPool& threads, const Product& p) {
+  for_each_tile(threads, p, [](auto...) {});
 }
 
-void CpuDevice::linear(Tensor y, Tensor x, Tensor w, Op op_w, Tensor b, Activation act, Tensor pre) {
-  const Product product(pre ? pre : y, x, Op::kNone, w, op_w, false);
-  const float* bias = b ? b.f32() : nullptr;
+/// sums[j] += sum_i in[i,j]: a piece sums 64 columns, so that no two threads share a sum.
+void add_column_sums(ThreadPool& threads, float* sums, const float* in, int64_t rows, int64_t n) {
+  constexpr int64_t kColumns = 64;
+  parallel_ranges(threads, n, kColumns, [=](int64_t begin, int64_t end) {
+    float total[kColumns] = {};
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* row = in + i * n + begin;
+      for (int64_t j = 0; j < end - begin; ++j) total[j] += row[j];
+    }
+    for (int64_t j = begin; j < end; ++j) sums[j] += total[j - begin];
+  });
+}
+
+}  // namespace
+
+void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+  check::linear(y, x, layer, act, pre);
+  const Product product{.c = pre ? pre.f32() : y.f32(),
+                        .a = x.f32(),
+                        .b = layer.weight.f32(),
+                        .m = y.dim(0),
+                        .n = y.dim(1),
+                        .k = x.dim(1),
+                        .transpose_b = layer.layout == Layout::kOutIn};
+  const float* bias = layer.bias ? layer.bias.f32() : nullptr;
   float *before = product.c, *after = y.f32();
   const int64_t n = product.n;
-  cpu::with_activation(act, [&](auto activation) {
+  with_activation(act, [&](auto activation) {
     // Bias and activation are applied to a tile while it is still in the cache.
-    for_each_tile(threads_, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
+    for_each_tile(threads, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
       if (bias == nullptr && before == after && act == Activation::kNone) return;
       for (int64_t i = i0; i < i0 + rows; ++i) {
         float *z = before + i * n, *out = after + i * n;
@@ -123,38 +125,34 @@ void CpuDevice::linear(Tensor y, Tensor x, Tensor w, Op op_w, Tensor b, Activati
   });
 }
 
-namespace {
+void linear_backward(ThreadPool& threads, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
+                     const Linear& layer, Activation act, Tensor pre) {
+  check::linear_backward(dx, gradients, dy, x, layer, act, pre);
+  const int64_t rows = dy.dim(0), out = dy.dim(1), in = x.dim(1);
+  const bool out_in = layer.layout == Layout::kOutIn;
+  const Product dw{.c = gradients.weight.f32(),
+                   .a = out_in ? dy.f32() : x.f32(),
+                   .b = out_in ? x.f32() : dy.f32(),
+                   .m = out_in ? out : in,
+                   .n = out_in ? in : out,
+                   .k = rows,
+                   .transpose_a = true,
+                   .accumulate = true};
+  multiply(threads, dw);
+  if (gradients.bias) add_column_sums(threads, gradients.bias.f32(), dy.f32(), rows, out);
 
-/// sums[j] += sum_i in[i,j]: a piece sums 64 columns, so that no two threads share a sum.
-void add_column_sums(cpu::ThreadPool& threads, float* sums, const float* in, int64_t rows, int64_t n) {
-  constexpr int64_t kColumns = 64;
-  cpu::parallel_ranges(threads, n, kColumns, [=](int64_t begin, int64_t end) {
-    float total[kColumns] = {};
-    for (int64_t i = 0; i < rows; ++i) {
-      const float* row = in + i * n + begin;
-      for (int64_t j = 0; j < end - begin; ++j) total[j] += row[j];
-    }
-    for (int64_t j = begin; j < end; ++j) sums[j] += total[j - begin];
-  });
-}
-
-}  // namespace
-
-void CpuDevice::linear_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tensor x, Tensor w, Op op_w,
-                                Activation act, Tensor pre) {
-  if (op_w == Op::kNone) {
-    matmul(dw, x, Op::kTranspose, dy, Op::kNone, true);
-  } else {
-    matmul(dw, dy, Op::kTranspose, x, Op::kNone, true);
-  }
-  if (db) add_column_sums(threads_, db.f32(), dy.f32(), dy.dim(0), dy.dim(1));
-
-  const Product product(dx, dy, Op::kNone, w, op_w == Op::kNone ? Op::kTranspose : Op::kNone, false);
-  if (act == Activation::kNone) return for_each_tile(threads_, product, [](auto...) {});
+  const Product product{.c = dx.f32(),
+                        .a = dy.f32(),
+                        .b = layer.weight.f32(),
+                        .m = rows,
+                        .n = in,
+                        .k = out,
+                        .transpose_b = !out_in};
+  if (act == Activation::kNone) return multiply(threads, product);
   const float* before = pre.f32();
   const int64_t n = product.n;
-  cpu::with_slope(act, [&](auto slope) {
-    for_each_tile(threads_, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
+  with_slope(act, [&](auto slope) {
+    for_each_tile(threads, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
       for (int64_t i = i0; i < i0 + rows; ++i) {
         float* out = product.c + i * n;
         const float* z = before + i * n;
@@ -165,4 +163,4 @@ void CpuDevice::linear_backward(Tensor dx, Tensor dw, Tensor db, Tensor dy, Tens
   });
 }
 
-}  // namespace hipgpt
+}  // namespace hipgpt::cpu

@@ -1,14 +1,14 @@
 // The draw of a token from its logits: one read of the logits, a selection of the likeliest, and a sort of
 // those.
 #include <algorithm>
-#include <cassert>
 #include <cmath>
 #include <vector>
 
 #include "cpu/cpu_device.h"
+#include "device/check.h"
 #include "philox.h"
 
-namespace hipgpt {
+namespace hipgpt::cpu {
 
 namespace {
 
@@ -75,10 +75,11 @@ int32_t pick(const std::vector<Candidate>& candidates, double temperature, doubl
 
 }  // namespace
 
-void CpuDevice::sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) {
+void sample(ThreadPool& threads, Tensor token, Tensor logits, Tensor seen, Tensor draw,
+            const Sampling& options) {
+  check::sample(token, logits, seen, draw, options);
   const int64_t batch = logits.dim(0), vocab = logits.dim(1);
-  assert(token.size() == batch && seen.size() == logits.size() && draw.size() == 2 * batch);
-  threads_.run(batch, [&](int64_t b) {
+  threads.run(batch, [&](int64_t b) {
     thread_local std::vector<Candidate> candidates;
     candidates.resize(static_cast<size_t>(vocab));
     int32_t &chosen = token.i32()[b], *marks = seen.i32() + b * vocab;
@@ -99,8 +100,9 @@ void CpuDevice::sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, co
   });
 }
 
-void CpuDevice::increment(Tensor counters) {
+void increment(ThreadPool&, Tensor counters) {
+  check::increment(counters);
   for (int64_t i = 0; i < counters.size(); ++i) ++counters.i32()[i];
 }
 
-}  // namespace hipgpt
+}  // namespace hipgpt::cpu

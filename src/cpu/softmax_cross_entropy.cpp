@@ -1,43 +1,44 @@
 // Softmax cross-entropy and its gradient in place: logits are read and written once from memory, 8 bytes and
 // one exp an element.
-#include <cassert>
 #include <cmath>
 
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
 #include "cpu/softmax.h"
+#include "device/check.h"
 
-namespace hipgpt {
+namespace hipgpt::cpu {
 
-void CpuDevice::cross_entropy(Tensor losses, Tensor logits, Tensor targets) {
+void cross_entropy(ThreadPool& threads, Tensor losses, Tensor logits, Tensor targets) {
+  check::cross_entropy(losses, logits, targets);
   const int64_t rows = logits.dim(0), n = logits.dim(1);
-  assert(losses.size() == rows && targets.size() == rows);
   const float* z = logits.f32();
   const int32_t* target = targets.i32();
   float* loss = losses.f32();
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](int64_t begin, int64_t end) {
+  parallel_ranges(threads, rows, rows_per_range(n), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float* row = z + i * n;
-      const float top = cpu::largest(row, n);
+      const float top = largest(row, n);
       float total = 0.0f;
 #pragma omp simd reduction(+ : total)
-      for (int64_t j = 0; j < n; ++j) total += cpu::exp_fast(row[j] - top);
+      for (int64_t j = 0; j < n; ++j) total += exp_fast(row[j] - top);
       loss[i] = std::log(total) + (top - row[target[i]]);
     }
   });
 }
 
-void CpuDevice::cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor targets, float scale) {
+void cross_entropy_with_gradient(ThreadPool& threads, Tensor losses, Tensor logits, Tensor targets,
+                                 float scale) {
+  check::cross_entropy_with_gradient(losses, logits, targets, scale);
   const int64_t rows = logits.dim(0), n = logits.dim(1);
-  assert(losses.size() == rows && targets.size() == rows);
   float* z = logits.f32();
   const int32_t* target = targets.i32();
   float* loss = losses.f32();
-  cpu::parallel_ranges(threads_, rows, cpu::rows_per_range(n), [=](int64_t begin, int64_t end) {
+  parallel_ranges(threads, rows, rows_per_range(n), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float* row = z + i * n;
-      const float top = cpu::largest(row, n), wanted = row[target[i]];
-      const float total = cpu::exp_and_sum(row, n, top);
+      const float top = largest(row, n), wanted = row[target[i]];
+      const float total = exp_and_sum(row, n, top);
       loss[i] = std::log(total) + (top - wanted);
       const float factor = scale / total;
 #pragma omp simd
@@ -47,4 +48,4 @@ void CpuDevice::cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor
   });
 }
 
-}  // namespace hipgpt
+}  // namespace hipgpt::cpu

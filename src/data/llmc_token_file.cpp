@@ -63,7 +63,7 @@ TokenFile TokenFile::open_llmc(const std::string& path, uint64_t vocab_size) {
   if (kind == nullptr) throw Error(fmt::format("{}: is no token file of llm.c", path));
   TokenFile result;
   result.path_ = path;
-  result.file_ = file;
+  result.mapping_ = file;
   result.count_ = read_count(path, file->bytes(), *kind);
   result.tokens_ = file->bytes().data() + sizeof(Header);
   result.token_bytes_ = kind->token_bytes;

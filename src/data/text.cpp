@@ -22,6 +22,10 @@ Text::Text(std::vector<std::string> paths) : paths_(std::move(paths)), bytes_(0)
   }
 }
 
+void Text::Document::forget(std::string_view piece) const {
+  if (mapping) static_cast<const MappedFile*>(mapping.get())->forget(piece);
+}
+
 Text::Document Text::document(size_t i) const {
   if (paths_.empty()) return {memory_, nullptr};
   auto file = std::make_shared<const MappedFile>(paths_[i], MappedFile::Access::kSequential);
@@ -42,7 +46,7 @@ Text::Facts Text::read() const {
       XXH3_64bits_update(&hash, piece.data(), piece.size());
       const auto with_end = bytes.substr(begin, kPiece + kEndOfText.size() - 1);
       if (!facts.has_end_of_text) facts.has_end_of_text = with_end.find(kEndOfText) != with_end.npos;
-      if (document.file) document.file->forget(piece);
+      document.forget(piece);
     }
     const uint64_t size = bytes.size();
     if (num_documents() > 1) XXH3_64bits_update(&hash, &size, sizeof size);

@@ -141,7 +141,7 @@ TokenFile TokenFile::open(const std::string& path, Check check) {
 
   TokenFile result;
   result.path_ = path;
-  result.file_ = file;
+  result.mapping_ = file;
   result.tokens_ = tokens;
   result.count_ = header.count;
   result.token_bytes_ = header.token_bytes;

@@ -11,7 +11,7 @@ Generator::Generator(const GPTModel& model, const Sampling& sampling, int sample
     : model_(model),
       device_(model.device()),
       sampling_(sampling),
-      cache_(model.make_cache(samples)),
+      cache_(model, samples),
       tokens_(static_cast<size_t>(samples)),
       new_tokens_(static_cast<size_t>(samples)) {
   MemoryPlan plan;
@@ -19,7 +19,7 @@ Generator::Generator(const GPTModel& model, const Sampling& sampling, int sample
   plan.add(draw_, {samples, 2}, DType::kI32);
   plan.add(seen_, {samples, model.config().vocab_size}, DType::kI32);
   memory_ = plan.allocate(device_);
-  append_and_sample_ = device_.record([this] { sample(model_.append(*cache_, token_)); });
+  cache_.capture_append(token_, [this](Tensor logits) { sample(logits); });
 }
 
 Generator::Generator(const GPTModel& model, std::span<const int32_t> prompt, const Sampling& sampling)
@@ -39,20 +39,20 @@ void Generator::start(std::span<const int32_t> prompt, int64_t first) {
     device_.copy_to_device(seen_.rows(b, 1), seen.data());
   }
   device_.copy_to_device(draw_, draws.data());
-  cache_->clear();
+  cache_.clear();
 }
 
 int32_t Generator::next() {
+  if (tokens_[0].empty()) throw Error("a Generator without a prompt: start() gives it one");
   const auto context = static_cast<size_t>(model_.config().max_seq_len);
-  const auto cached = static_cast<size_t>(cache_->length());
+  const auto cached = static_cast<size_t>(cache_.length());
   if (cached == 0) {  // all samples have the prompt alone
     const std::span<const int32_t> prompt = tokens_[0];
-    sample(model_.begin(*cache_, prompt.last(std::min(context, prompt.size()))));
+    sample(cache_.begin(prompt.last(std::min(context, prompt.size()))));
   } else if (cached < context) {
-    append_and_sample_->run();
-    cache_->appended();
+    cache_.append();
   } else {
-    cache_->clear();
+    cache_.clear();
     read_last(std::max<size_t>(1, context - context / 4));
   }
   device_.copy_to_host(new_tokens_.data(), token_);
@@ -68,7 +68,7 @@ void Generator::read_last(size_t count) {
   std::vector<int32_t> last;
   for (const auto& tokens : tokens_)
     last.insert(last.end(), tokens.end() - static_cast<ptrdiff_t>(count), tokens.end());
-  sample(model_.extend(*cache_, last));
+  sample(cache_.extend(last));
 }
 
 void Generator::sample(Tensor logits) {
@@ -76,8 +76,9 @@ void Generator::sample(Tensor logits) {
 }
 
 std::vector<float> Generator::logits() const {
-  std::vector<float> host(static_cast<size_t>(cache_->logits().size()));
-  device_.copy_to_host(host.data(), cache_->logits());
+  const Tensor logits = cache_.logits();
+  std::vector<float> host(static_cast<size_t>(logits.size()));
+  device_.copy_to_host(host.data(), logits);
   return host;
 }
 

@@ -26,7 +26,7 @@ int64_t default_stride(const GPTModel& model) {
   return SlidingWindows::window(model) / 2;
 }
 
-Perplexity measure_perplexity(GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
+Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
                               const std::string& name, int64_t stride, int threads) {
   const int64_t window = SlidingWindows::window(model);
   if (stride > window) {

@@ -29,7 +29,7 @@ struct Perplexity {
 /// Scores a text of any bytes and, if it is mapped, any size. `stride` 0: half a window. Error, by the text's
 /// `name`, if it has less than two tokens, if the stride is not from 1 to the window, or if the model gives
 /// no numbers.
-Perplexity measure_perplexity(GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
+Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
                               const std::string& name, int64_t stride, int threads);
 
 /// Half a window: every token but those at the text's beginning is predicted from half of what the model

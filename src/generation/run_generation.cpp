@@ -143,7 +143,7 @@ void run_generation(const GenerationRun& run) {
   weights.load_into(model);
 
   const std::string facts =
-      fmt::format("{} {} parameters; {}", description, model.layout().num_elements, device->description());
+      fmt::format("{} {} parameters; {}", description, model.weights().size(), device->description());
   if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts);
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();

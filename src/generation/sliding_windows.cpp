@@ -8,7 +8,7 @@ int64_t SlidingWindows::window(const GPTModel& model) {
   return std::max(model.config().max_seq_len, 2);
 }
 
-SlidingWindows::SlidingWindows(GPTModel& model, int64_t stride, Sink sink)
+SlidingWindows::SlidingWindows(const GPTModel& model, int64_t stride, Sink sink)
     : model_(model), window_(window(model)), stride_(stride), sink_(std::move(sink)) {
   constexpr int64_t kRows = 4096;  // enough to keep a device busy
   batch_ = std::max<int64_t>(1, kRows / window_);
@@ -50,8 +50,10 @@ void SlidingWindows::score_batch() {
   if (windows_.empty()) return;
   // A text shorter than a window, such as a prompt, takes no more than its own tokens.
   const bool is_short = windows_.size() == 1 && windows_[0].length < window_;
-  plan(is_short ? 1 : batch_, is_short ? windows_[0].length - 1 : window_ - 1);
-  const auto losses = model_.token_losses(inputs_.data(), targets_.data(), static_cast<int>(windows_.size()));
+  const int64_t length = is_short ? windows_[0].length - 1 : window_ - 1;
+  const auto size = windows_.size() * static_cast<size_t>(length);
+  const auto losses = pass_for(is_short ? 1 : batch_, length)
+                          .token_losses(std::span(inputs_).first(size), std::span(targets_).first(size));
   for (size_t w = 0; w < windows_.size(); ++w) {
     const size_t row = w * static_cast<size_t>(window_ - 1);
     for (int64_t i = windows_[w].first_scored; i < windows_[w].length; ++i) {
@@ -64,11 +66,13 @@ void SlidingWindows::score_batch() {
   targets_.clear();
 }
 
-void SlidingWindows::plan(int64_t batch, int64_t length) {
-  if (batch == planned_batch_ && length == planned_length_) return;
-  model_.plan(static_cast<int>(batch), static_cast<int>(length), false);
-  planned_batch_ = batch;
-  planned_length_ = length;
+/// The pass of this size: that of the batch before, if it fits.
+TrainingPass& SlidingWindows::pass_for(int64_t batch, int64_t length) {
+  if (!pass_ || pass_->max_batch() != batch || pass_->seq_len() != length) {
+    pass_.reset();  // its memory first
+    pass_.emplace(model_, static_cast<int>(batch), static_cast<int>(length), TrainingPass::kForwardOnly);
+  }
+  return *pass_;
 }
 
 }  // namespace hipgpt

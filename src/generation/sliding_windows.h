@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "gpt_model.h"
+#include "training_pass.h"
 
 namespace hipgpt {
 
@@ -27,8 +28,8 @@ class SlidingWindows {
   /// Takes scored tokens in the order of the text.
   using Sink = std::function<void(int32_t token, float loss)>;
 
-  /// N = `stride` is from 1 to window(model). While this lives, the model's plan is its own.
-  SlidingWindows(GPTModel& model, int64_t stride, Sink sink);
+  /// N = `stride` is from 1 to window(model).
+  SlidingWindows(const GPTModel& model, int64_t stride, Sink sink);
 
   /// S, or 2 for a model that sees a single token.
   static int64_t window(const GPTModel& model);
@@ -46,11 +47,11 @@ class SlidingWindows {
 
   void add_window(std::span<const int32_t> tokens);
   void score_batch();
-  void plan(int64_t batch, int64_t length);
+  TrainingPass& pass_for(int64_t batch, int64_t length);
 
-  GPTModel& model_;
+  const GPTModel& model_;
   int64_t window_, stride_, batch_;
-  int64_t planned_batch_ = 0, planned_length_ = 0;
+  std::optional<TrainingPass> pass_;
   Sink sink_;
   std::vector<int32_t> pending_;  // tokens from the next window's first on
   bool first_window_ = true;

@@ -9,6 +9,7 @@
 // sums 88 %.
 #include <algorithm>
 
+#include "device/check.h"
 #include "hip/check.h"
 #include "hip/kernel.h"
 #include "hip_kernels.h"
@@ -174,33 +175,33 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void sum(const Queue& queue, float* out, const float* x, int64_t n) {
-  launch_sum<false>(queue, out, x, n);
+void sum(const Stream& stream, Tensor out, Tensor x) {
+  check::sum(out, x);
+  launch_sum<false>(stream, out.f32(), x.f32(), x.size());
 }
 
-void norm(const Queue& queue, float* out, const float* x, int64_t n) {
-  launch_sum<true>(queue, out, x, n);
+void l2_norm(const Stream& stream, Tensor out, Tensor x) {
+  check::l2_norm(out, x);
+  launch_sum<true>(stream, out.f32(), x.f32(), x.size());
 }
 
-void adamw(const Queue& queue, float* params, const float* grads, float* m, float* v, const float* grad_norm,
-           const float* rates, const AdamW& options, int64_t n) {
-  const Step step = {grad_norm,
-                     rates,
-                     options.beta1,
-                     options.beta2,
-                     options.epsilon,
-                     options.weight_decay,
-                     options.max_grad_norm,
-                     options.decayed,
-                     n};
-  const dim3 grid(static_cast<unsigned>((n + 4 * kThreads - 1) / (4 * kThreads)));
-  if (all_aligned(params, grads, m, v)) {
-    hipLaunchKernelGGL((adamw_kernel<true>), grid, dim3(kThreads), 0, queue.stream, params, grads, m, v,
-                       step);
-  } else {
-    hipLaunchKernelGGL((adamw_kernel<false>), grid, dim3(kThreads), 0, queue.stream, params, grads, m, v,
-                       step);
-  }
+void adamw(const Stream& stream, Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
+           Tensor rates, const AdamW& options) {
+  check::adamw(params, grads, m, v, grad_norm, rates, options);
+  const Step step = {.grad_norm = grad_norm.f32(),
+                     .rates = rates.f32(),
+                     .beta1 = options.beta1,
+                     .beta2 = options.beta2,
+                     .epsilon = options.epsilon,
+                     .weight_decay = options.weight_decay,
+                     .max_grad_norm = options.max_grad_norm,
+                     .decayed = options.decayed,
+                     .n = params.size()};
+  const dim3 grid(static_cast<unsigned>((step.n + 4 * kThreads - 1) / (4 * kThreads)));
+  const auto kernel =
+      all_aligned(params.f32(), grads.f32(), m.f32(), v.f32()) ? adamw_kernel<true> : adamw_kernel<false>;
+  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.stream, params.f32(), grads.f32(), m.f32(),
+                     v.f32(), step);
   HIP_CHECK_LAUNCH("adamw");
 }
 

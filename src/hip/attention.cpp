@@ -24,6 +24,7 @@
 // after 31 keys, 11.5 us after 1023.
 #include <cmath>
 
+#include "device/check.h"
 #include "hip/attention_tile.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
@@ -386,15 +387,16 @@ __global__ void __launch_bounds__(256) append_kernel(float* keys, float* values,
 
 }  // namespace
 
-void attention(const Queue& queue, float* out, float* lse, const float* qkv, int batch, int seq_len,
-               int heads, int head_size, const Dropout& dropout) {
+void attention(const Stream& stream, Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
+  check::attention(out, lse, qkv, heads, dropout);
+  const int batch = static_cast<int>(out.dim(0)), seq_len = static_cast<int>(out.dim(1));
+  const int width = static_cast<int>(out.dim(2)), head_size = width / heads;
   check_head_size(head_size);
-  const int width = heads * head_size;
-  const AttentionWork work{out,
-                           lse,
-                           qkv,
-                           qkv + width,
-                           qkv + 2 * width,
+  const AttentionWork work{out.f32(),
+                           lse.f32(),
+                           qkv.f32(),
+                           qkv.f32() + width,
+                           qkv.f32() + 2 * width,
                            3 * width,
                            3 * width,
                            nullptr,
@@ -404,26 +406,31 @@ void attention(const Queue& queue, float* out, float* lse, const float* qkv, int
                            head_size,
                            seq_len,
                            1.0f / std::sqrt(static_cast<float>(head_size)),
-                           all_by_quads(head_size, out, qkv)};
-  attend(queue, work, DropoutMask(dropout));
+                           all_by_quads(head_size, out.f32(), qkv.f32())};
+  attend(stream, work, DropoutMask(dropout));
 }
 
-void attention_cached(const Queue& queue, float* out, float* keys, float* values, const float* qkv, int batch,
-                      int count, int heads, int head_size, int capacity, const int32_t* past) {
+void attention_cached(const Stream& stream, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
+                      Tensor past) {
+  check::attention_cached(out, keys, values, qkv, heads, past);
+  const int batch = static_cast<int>(out.dim(0)), count = static_cast<int>(out.dim(1));
+  const int width = static_cast<int>(out.dim(2)), head_size = width / heads;
+  const int capacity = static_cast<int>(keys.dim(1));
   check_head_size(head_size);
-  const int width = heads * head_size;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
-  const bool by_quads = all_by_quads(head_size, out, keys, values, qkv);
+  const bool by_quads = all_by_quads(head_size, out.f32(), keys.f32(), values.f32(), qkv.f32());
   if (count == 1) {
-    return decode(queue, {out, keys, values, qkv, past, batch, heads, head_size, capacity, scale, by_quads});
+    return decode(stream, {out.f32(), keys.f32(), values.f32(), qkv.f32(), past.i32(), batch, heads,
+                           head_size, capacity, scale, by_quads});
   }
   const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
-  hipLaunchKernelGGL(append_kernel, dim3(blocks, batch), dim3(256), 0, queue.stream, keys, values, qkv, count,
-                     width, capacity, past);
+  hipLaunchKernelGGL(append_kernel, dim3(blocks, batch), dim3(256), 0, stream.stream, keys.f32(),
+                     values.f32(), qkv.f32(), count, width, capacity, past.i32());
   HIP_CHECK_LAUNCH("append");
-  const AttentionWork work{out,           nullptr, qkv,   keys,      values,   3 * width, width,   past,
-                           batch * heads, count,   heads, head_size, capacity, scale,     by_quads};
-  attend(queue, work, DropoutMask(Dropout{}));
+  const AttentionWork work{out.f32(), nullptr,   qkv.f32(),  keys.f32(),    values.f32(),
+                           3 * width, width,     past.i32(), batch * heads, count,
+                           heads,     head_size, capacity,   scale,         by_quads};
+  attend(stream, work, DropoutMask(Dropout{}));
 }
 
 }  // namespace hipgpt::hip

@@ -21,6 +21,7 @@
 // 12 to 17.
 #include <cmath>
 
+#include "device/check.h"
 #include "hip/attention_tile.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
@@ -317,26 +318,28 @@ void launch(const Queue& queue, const BackwardWork& work, const DropoutMask& mas
 
 }  // namespace
 
-void attention_backward(const Queue& queue, float* dqkv, const float* dout, const float* qkv,
-                        const float* out, const float* lse, int batch, int seq_len, int heads, int head_size,
-                        const Dropout& dropout) {
+void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse,
+                        int heads, const Dropout& dropout) {
+  check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout);
+  const int batch = static_cast<int>(out.dim(0)), seq_len = static_cast<int>(out.dim(1));
+  const int head_size = static_cast<int>(out.dim(2)) / heads;
   check_head_size(head_size);
-  const BackwardWork work{dqkv,
-                          dout,
-                          qkv,
-                          out,
-                          lse,
+  const BackwardWork work{dqkv.f32(),
+                          dout.f32(),
+                          qkv.f32(),
+                          out.f32(),
+                          lse.f32(),
                           batch * heads,
                           seq_len,
                           heads,
                           head_size,
                           1.0f / std::sqrt(static_cast<float>(head_size)),
-                          all_by_quads(head_size, dqkv, dout, qkv, out)};
+                          all_by_quads(head_size, dqkv.f32(), dout.f32(), qkv.f32(), out.f32())};
   const DropoutMask mask(dropout);
-  if (head_size <= 32) return launch<32>(queue, work, mask);
-  if (head_size <= 64) return launch<64>(queue, work, mask);
-  if (head_size <= 128) return launch<128>(queue, work, mask);
-  launch<256>(queue, work, mask);
+  if (head_size <= 32) return launch<32>(stream, work, mask);
+  if (head_size <= 64) return launch<64>(stream, work, mask);
+  if (head_size <= 128) return launch<128>(stream, work, mask);
+  launch<256>(stream, work, mask);
 }
 
 }  // namespace hipgpt::hip

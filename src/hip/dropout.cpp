@@ -8,6 +8,7 @@
 // Measured on an H200 (4.3 TB/s by copying), 16384 x 384: 94 % without dropout, 90 % with it, 84 % without x.
 #include <algorithm>
 
+#include "device/check.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
 #include "hip/quads.h"
@@ -44,17 +45,15 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void add_dropout(const Queue& queue, float* y, const float* x, const float* branch, const Dropout& dropout,
-                 int rows, int width) {
+void add_dropout(const Stream& stream, Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
+  check::add_dropout(y, x, branch, dropout);
+  const int rows = static_cast<int>(branch.dim(0)), width = static_cast<int>(branch.dim(1));
   constexpr int kColumns = 4 * kTeam * kQuadsPerThread;
   const dim3 grid((rows + kRows - 1) / kRows, std::min((width + kColumns - 1) / kColumns, 65535));
-  if (all_by_quads(width, y, x, branch)) {
-    hipLaunchKernelGGL((add_dropout_kernel<true>), grid, dim3(kThreads), 0, queue.stream, y, x, branch,
-                       DropoutMask(dropout), rows, width);
-  } else {
-    hipLaunchKernelGGL((add_dropout_kernel<false>), grid, dim3(kThreads), 0, queue.stream, y, x, branch,
-                       DropoutMask(dropout), rows, width);
-  }
+  const auto kernel = all_by_quads(width, y.f32(), x.f32(), branch.f32()) ? add_dropout_kernel<true>
+                                                                          : add_dropout_kernel<false>;
+  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.stream, y.f32(), x.f32(), branch.f32(),
+                     DropoutMask(dropout), rows, width);
   HIP_CHECK_LAUNCH("add_dropout");
 }
 

@@ -20,7 +20,7 @@ struct DropoutMask {
         key0(static_cast<uint32_t>(d.seed)),
         key1(static_cast<uint32_t>(d.seed >> 32)),
         use(static_cast<uint32_t>(RandomUse::kDropout) | d.site << 8),
-        pass(d.p > 0.0f ? d.pass.i32() : nullptr) {}
+        pass(d.p > 0.0f ? d.micro_step.i32() : nullptr) {}
 
   /// Factors, 0 or 1/(1-p), of the four elements from column 4 `column4` of a row on.
   __device__ float4 factors(uint32_t row, uint32_t column4) const {

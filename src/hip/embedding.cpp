@@ -16,6 +16,7 @@
 // 50 us, 41 to 50 %: bound by the comparisons. Forward 8 to 9 us, from the cache.
 #include <algorithm>
 
+#include "device/check.h"
 #include "error.h"
 #include "hip/check.h"
 #include "hip/quads.h"
@@ -227,40 +228,39 @@ void launch_backward(const Queue& queue, const Backward& a) {
 
 }  // namespace
 
-void embedding(const Queue& queue, float* y, const int32_t* tokens, const float* wte, const float* wpe,
-               const int32_t* first_position, int batch, int seq_len, int width) {
-  const int count = batch * seq_len;
+void embedding(const Stream& stream, Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
+  check::embedding(y, tokens, wte, wpe, first_position);
+  const int count = static_cast<int>(tokens.size()), seq_len = static_cast<int>(tokens.dim(1));
+  const int width = static_cast<int>(wte.dim(1));
   const dim3 grid(blocks_for(count, kTeams));
-  if (all_by_quads(width, y, wte, wpe)) {
-    hipLaunchKernelGGL((embedding_kernel<true>), grid, dim3(kThreads), 0, queue.stream, y, tokens, wte, wpe,
-                       first_position, count, seq_len, width);
-  } else {
-    hipLaunchKernelGGL((embedding_kernel<false>), grid, dim3(kThreads), 0, queue.stream, y, tokens, wte, wpe,
-                       first_position, count, seq_len, width);
-  }
+  const auto kernel =
+      all_by_quads(width, y.f32(), wte.f32(), wpe.f32()) ? embedding_kernel<true> : embedding_kernel<false>;
+  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.stream, y.f32(), tokens.i32(), wte.f32(),
+                     wpe.f32(), first_position ? first_position.i32() : nullptr, count, seq_len, width);
   HIP_CHECK_LAUNCH("embedding");
 }
 
-void embedding_backward(const Queue& queue, float* dwte, float* dwpe, const float* dy, const int32_t* tokens,
-                        int batch, int seq_len, int width) {
-  const int count = batch * seq_len;
+void embedding_backward(const Stream& stream, Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
+  check::embedding_backward(dwte, dwpe, dy, tokens);
+  const int count = static_cast<int>(tokens.size()), seq_len = static_cast<int>(tokens.dim(1));
+  const int width = static_cast<int>(dwte.dim(1));
   // In scratch: two integers a position, to a multiple of 16 bytes, then the parts of runs. Longer chunks
   // have fewer.
   const int64_t integers = (2 * static_cast<int64_t>(count) + 3) / 4 * 4;
   int chunk = 32;
   const auto floats = [&] { return integers + 2 * static_cast<int64_t>(blocks_for(count, chunk)) * width; };
-  while (chunk < count && floats() > queue.scratch_floats) chunk *= 2;
-  if (floats() > queue.scratch_floats)
+  while (chunk < count && floats() > stream.scratch_floats) chunk *= 2;
+  if (floats() > stream.scratch_floats)
     throw Error("embedding_backward: too little scratch memory for this batch");
 
-  auto* sorted = reinterpret_cast<int32_t*>(queue.scratch);
-  float* partial = queue.scratch + integers;
-  const Backward a = {dwte,    dwpe,  dy,      tokens, sorted, sorted + count,
-                      partial, count, seq_len, width,  chunk,  blocks_for(count, chunk)};
-  if (all_by_quads(width, dwte, dwpe, dy, queue.scratch)) {
-    launch_backward<true>(queue, a);
+  auto* sorted = reinterpret_cast<int32_t*>(stream.scratch);
+  float* partial = stream.scratch + integers;
+  const Backward a = {dwte.f32(), dwpe.f32(), dy.f32(), tokens.i32(), sorted, sorted + count,
+                      partial,    count,      seq_len,  width,        chunk,  blocks_for(count, chunk)};
+  if (all_by_quads(width, dwte.f32(), dwpe.f32(), dy.f32(), stream.scratch)) {
+    launch_backward<true>(stream, a);
   } else {
-    launch_backward<false>(queue, a);
+    launch_backward<false>(stream, a);
   }
 }
 

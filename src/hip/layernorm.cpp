@@ -17,6 +17,7 @@
 // %, backward 83 and 70 % of the floor's bandwidth.
 #include <algorithm>
 
+#include "device/check.h"
 #include "error.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
@@ -358,46 +359,77 @@ void launch_backward(const Queue& queue, const Backward& a, int blocks) {
 
 }  // namespace
 
-void layernorm(const Queue& queue, float* y, float* mean, float* rstd, const float* x, const float* w,
-               const float* b, int rows, int width) {
-  const Forward a = {y, mean, rstd, x, w, b, nullptr, nullptr, DropoutMask(Dropout()), rows, width};
-  if (all_by_quads(width, y, x, w, b)) {
-    launch_forward<true, false>(queue, a);
+void layernorm(const Stream& stream, Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
+  check::layernorm(y, stats, x, norm);
+  const Forward a = {.y = y.f32(),
+                     .mean = stats.mean.f32(),
+                     .rstd = stats.rstd.f32(),
+                     .x = x.f32(),
+                     .w = norm.weight.f32(),
+                     .b = norm.bias.f32(),
+                     .sum = nullptr,
+                     .branch = nullptr,
+                     .mask = DropoutMask(Dropout()),
+                     .rows = static_cast<int>(x.dim(0)),
+                     .width = static_cast<int>(x.dim(1))};
+  if (all_by_quads(a.width, a.y, a.x, a.w, a.b)) {
+    launch_forward<true, false>(stream, a);
   } else {
-    launch_forward<false, false>(queue, a);
+    launch_forward<false, false>(stream, a);
   }
   HIP_CHECK_LAUNCH("layernorm");
 }
 
-void residual_layernorm(const Queue& queue, float* sum, float* y, float* mean, float* rstd, const float* x,
-                        const float* branch, const Dropout& dropout, const float* w, const float* b, int rows,
-                        int width) {
-  const Forward a = {y, mean, rstd, x, w, b, sum, branch, DropoutMask(dropout), rows, width};
-  if (all_by_quads(width, sum, y, x, branch, w, b)) {
-    launch_forward<true, true>(queue, a);
+void residual_layernorm(const Stream& stream, Tensor sum, Tensor y, const NormStats& stats, Tensor x,
+                        Tensor branch, const Dropout& dropout, const Norm& norm) {
+  check::residual_layernorm(sum, y, stats, x, branch, dropout, norm);
+  const Forward a = {.y = y.f32(),
+                     .mean = stats.mean.f32(),
+                     .rstd = stats.rstd.f32(),
+                     .x = x.f32(),
+                     .w = norm.weight.f32(),
+                     .b = norm.bias.f32(),
+                     .sum = sum.f32(),
+                     .branch = branch.f32(),
+                     .mask = DropoutMask(dropout),
+                     .rows = static_cast<int>(x.dim(0)),
+                     .width = static_cast<int>(x.dim(1))};
+  if (all_by_quads(a.width, a.sum, a.y, a.x, a.branch, a.w, a.b)) {
+    launch_forward<true, true>(stream, a);
   } else {
-    launch_forward<false, true>(queue, a);
+    launch_forward<false, true>(stream, a);
   }
   HIP_CHECK_LAUNCH("residual_layernorm");
 }
 
-void layernorm_backward(const Queue& queue, float* dx, float* dw, float* db, const float* dy, const float* x,
-                        const float* w, const float* mean, const float* rstd, int rows, int width) {
+void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, Tensor dy, Tensor x,
+                        const Norm& norm, const NormStats& stats) {
+  check::layernorm_backward(dx, gradients, dy, x, norm, stats);
+  const int rows = static_cast<int>(x.dim(0)), width = static_cast<int>(x.dim(1));
   const int teams = width <= 512 ? kThreads / kSmallTeam : 1;
   const int busy =
-      queue.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit side by side
-  const int64_t fit = queue.scratch_floats / (2 * static_cast<int64_t>(width));
+      stream.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit side by side
+  const int64_t fit = stream.scratch_floats / (2 * static_cast<int64_t>(width));
   if (fit == 0) throw Error("layernorm_backward: too little scratch memory for a row this wide");
   const int blocks = static_cast<int>(std::min<int64_t>({(rows + teams - 1) / teams, busy, fit}));
-  const Backward a = {dx, queue.scratch, dy, x, w, mean, rstd, rows, width};
-  if (all_by_quads(width, dx, queue.scratch, dy, x, w)) {
-    launch_backward<true>(queue, a, blocks);
+  const Backward a = {.dx = dx.f32(),
+                      .partial = stream.scratch,
+                      .dy = dy.f32(),
+                      .x = x.f32(),
+                      .w = norm.weight.f32(),
+                      .mean = stats.mean.f32(),
+                      .rstd = stats.rstd.f32(),
+                      .rows = rows,
+                      .width = width};
+  if (all_by_quads(width, a.dx, a.partial, a.dy, a.x, a.w)) {
+    launch_backward<true>(stream, a, blocks);
   } else {
-    launch_backward<false>(queue, a, blocks);
+    launch_backward<false>(stream, a, blocks);
   }
   HIP_CHECK_LAUNCH("layernorm_backward");
   hipLaunchKernelGGL(add_partials_kernel, dim3((2 * width + kSumColumns - 1) / kSumColumns),
-                     dim3(kSumColumns * kSumTeams), 0, queue.stream, dw, db, queue.scratch, blocks, width);
+                     dim3(kSumColumns * kSumTeams), 0, stream.stream, gradients.weight.f32(),
+                     gradients.bias.f32(), stream.scratch, blocks, width);
   HIP_CHECK_LAUNCH("layernorm_backward, sums");
 }
 

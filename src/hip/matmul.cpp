@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "device/check.h"
 #include "hip/activation.h"
 #include "hip/check.h"
 #include "hip/matmul_tile.h"
@@ -22,7 +23,8 @@ namespace hipgpt::hip {
 
 namespace {
 
-using Op = Device::Op;
+/// Whether a matrix is read transposed.
+enum class Op : uint8_t { kNone, kTranspose };
 
 int ceil_div(int a, int b) {
   return (a + b - 1) / b;
@@ -354,8 +356,7 @@ __global__ __launch_bounds__(kSumThreads) void add_parts_kernel(float* sums, con
   sums[column] += total;
 }
 
-}  // namespace
-
+/// db[j] += sum_i dy[i,j].   dy [m,n].
 void column_sums(const Queue& queue, float* db, const float* dy, int m, int n) {
   const int parts = static_cast<int>(
       std::max<int64_t>(1, std::min<int64_t>({ceil_div(m, 256), 64, queue.scratch_floats / n})));
@@ -370,29 +371,53 @@ void column_sums(const Queue& queue, float* db, const float* dy, int m, int n) {
   HIP_CHECK_LAUNCH("add_parts_kernel");
 }
 
-void matmul(const Queue& queue, float* c, const float* a, Op op_a, const float* b, Op op_b, int m, int n,
-            int k, bool accumulate) {
+/// dW += x^T dy, in the layout of W, and db += sum_rows dy.
+void weight_gradients(const Queue& queue, const Linear& gradients, const float* dy, const float* x, int rows,
+                      int in, int out) {
   Epilogue epilogue;
-  epilogue.accumulate = accumulate;
-  launch_product(queue, make_product(c, a, b, m, n, k, epilogue), op_a, op_b);
+  epilogue.accumulate = true;
+  float* dw = gradients.weight.f32();
+  if (gradients.layout == Layout::kInOut) {
+    launch_product(queue, make_product(dw, x, dy, in, out, rows, epilogue), Op::kTranspose, Op::kNone);
+  } else {
+    launch_product(queue, make_product(dw, dy, x, out, in, rows, epilogue), Op::kTranspose, Op::kNone);
+  }
+  if (gradients.bias) column_sums(queue, gradients.bias.f32(), dy, rows, out);
 }
 
-void linear(const Queue& queue, float* y, const float* x, const float* w, Op op_w, const float* bias,
-            Activation act, float* pre, int m, int n, int k) {
+}  // namespace
+
+void linear(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+  check::linear(y, x, layer, act, pre);
+  const int rows = static_cast<int>(x.dim(0)), in = static_cast<int>(x.dim(1)),
+            out = static_cast<int>(y.dim(1));
   Epilogue epilogue;
-  epilogue.bias = bias;
+  epilogue.bias = layer.bias.f32();
   epilogue.act = act;
-  epilogue.pre = pre;
-  launch_product(queue, make_product(y, x, w, m, n, k, epilogue), Op::kNone, op_w);
+  epilogue.pre = pre.f32();
+  launch_product(stream, make_product(y.f32(), x.f32(), layer.weight.f32(), rows, out, in, epilogue),
+                 Op::kNone, layer.layout == Layout::kInOut ? Op::kNone : Op::kTranspose);
 }
 
-void linear_backward_input(const Queue& queue, float* dx, const float* dy, const float* w, Op op_w,
-                           const float* pre, Activation act, int m, int n, int k) {
+void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
+                     const Linear& layer, Activation act, Tensor pre) {
+  check::linear_backward(dx, gradients, dy, x, layer, act, pre);
+  const int rows = static_cast<int>(x.dim(0)), in = static_cast<int>(x.dim(1)),
+            out = static_cast<int>(dy.dim(1));
+  // The gradients of weights and of inputs do not need each other: they run side by side.
+  const Stream& side = stream.side != nullptr ? *stream.side : stream;
+  if (stream.side != nullptr) {
+    HIP_CHECK(hipEventRecord(stream.forked, stream.stream));
+    HIP_CHECK(hipStreamWaitEvent(side.stream, stream.forked, 0));
+  }
+  weight_gradients(side, gradients, dy.f32(), x.f32(), rows, in, out);
+  if (stream.side != nullptr) HIP_CHECK(hipEventRecord(stream.joined, side.stream));
   Epilogue epilogue;
-  epilogue.slope_at = act == Activation::kNone ? nullptr : pre;
+  epilogue.slope_at = act == Activation::kNone ? nullptr : pre.f32();
   epilogue.act = act;
-  launch_product(queue, make_product(dx, dy, w, m, k, n, epilogue), Op::kNone,
-                 op_w == Op::kNone ? Op::kTranspose : Op::kNone);
+  launch_product(stream, make_product(dx.f32(), dy.f32(), layer.weight.f32(), rows, in, out, epilogue),
+                 Op::kNone, layer.layout == Layout::kInOut ? Op::kTranspose : Op::kNone);
+  if (stream.side != nullptr) HIP_CHECK(hipStreamWaitEvent(stream.stream, stream.joined, 0));
 }
 
 }  // namespace hipgpt::hip

@@ -16,6 +16,7 @@
 // small. A double's exp is slow on some GPUs, so only what is inside the head takes one.
 //
 // Measured on an H200: 19 us at V=5000 and k=5, 17 us without top-k, 3 us at temperature 0.
+#include "device/check.h"
 #include "error.h"
 #include "hip/check.h"
 #include "hip/kernel.h"
@@ -325,15 +326,19 @@ Rules make_rules(const Sampling& options, int vocab) {
 
 }  // namespace
 
-void sample(const Queue& queue, int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int batch,
-            int vocab, const Sampling& options) {
-  hipLaunchKernelGGL(sample_kernel, dim3(batch), dim3(kThreads), 0, queue.stream, token, logits, seen, draw,
-                     vocab, make_rules(options, vocab));
+void sample(const Stream& stream, Tensor token, Tensor logits, Tensor seen, Tensor draw,
+            const Sampling& options) {
+  check::sample(token, logits, seen, draw, options);
+  const int batch = static_cast<int>(logits.dim(0)), vocab = static_cast<int>(logits.dim(1));
+  hipLaunchKernelGGL(sample_kernel, dim3(batch), dim3(kThreads), 0, stream.stream, token.i32(), logits.f32(),
+                     seen.i32(), draw.i32(), vocab, make_rules(options, vocab));
   HIP_CHECK_LAUNCH("sample");
 }
 
-void increment(const Queue& queue, int32_t* counters, int count) {
-  hipLaunchKernelGGL(increment_kernel, dim3((count + 255) / 256), dim3(256), 0, queue.stream, counters,
+void increment(const Stream& stream, Tensor counters) {
+  check::increment(counters);
+  const int count = static_cast<int>(counters.size());
+  hipLaunchKernelGGL(increment_kernel, dim3((count + 255) / 256), dim3(256), 0, stream.stream, counters.i32(),
                      count);
   HIP_CHECK_LAUNCH("increment");
 }

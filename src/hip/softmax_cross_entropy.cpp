@@ -14,6 +14,7 @@
 // second pass does not find all of a row in the cache.
 #include <cfloat>
 
+#include "device/check.h"
 #include "hip/check.h"
 #include "hip/kernel.h"
 #include "hip_kernels.h"
@@ -159,35 +160,36 @@ __global__ void __launch_bounds__(kThreads)
 
 /// `logits` are written only if kGradient.
 template <bool kGradient>
-void launch(const Queue& queue, float* losses, float* logits, const int32_t* targets, float scale, int rows,
-            int vocab) {
+void launch(const Stream& stream, Tensor losses, Tensor logits, Tensor targets, float scale) {
+  const int rows = static_cast<int>(logits.dim(0)), vocab = static_cast<int>(logits.dim(1));
   const dim3 team_grid((rows + kTeamBlock / kTeam - 1) / (kTeamBlock / kTeam));
   if (vocab <= 128) {
-    hipLaunchKernelGGL((small_rows_kernel<4, kGradient>), team_grid, dim3(kTeamBlock), 0, queue.stream,
-                       losses, logits, targets, scale, rows, vocab);
+    hipLaunchKernelGGL((small_rows_kernel<4, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.stream,
+                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab);
   } else if (vocab <= 512) {
-    hipLaunchKernelGGL((small_rows_kernel<16, kGradient>), team_grid, dim3(kTeamBlock), 0, queue.stream,
-                       losses, logits, targets, scale, rows, vocab);
+    hipLaunchKernelGGL((small_rows_kernel<16, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.stream,
+                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab);
   } else if (vocab <= 16384) {
-    hipLaunchKernelGGL((row_kernel<256, kGradient>), dim3(rows), dim3(256), 0, queue.stream, losses, logits,
-                       targets, scale, vocab);
+    hipLaunchKernelGGL((row_kernel<256, kGradient>), dim3(rows), dim3(256), 0, stream.stream, losses.f32(),
+                       logits.f32(), targets.i32(), scale, vocab);
   } else {
-    hipLaunchKernelGGL((row_kernel<1024, kGradient>), dim3(rows), dim3(1024), 0, queue.stream, losses, logits,
-                       targets, scale, vocab);
+    hipLaunchKernelGGL((row_kernel<1024, kGradient>), dim3(rows), dim3(1024), 0, stream.stream, losses.f32(),
+                       logits.f32(), targets.i32(), scale, vocab);
   }
   HIP_CHECK_LAUNCH("cross_entropy");
 }
 
 }  // namespace
 
-void cross_entropy(const Queue& queue, float* losses, const float* logits, const int32_t* targets, int rows,
-                   int vocab) {
-  launch<false>(queue, losses, const_cast<float*>(logits), targets, 0.0f, rows, vocab);
+void cross_entropy(const Stream& stream, Tensor losses, Tensor logits, Tensor targets) {
+  check::cross_entropy(losses, logits, targets);
+  launch<false>(stream, losses, logits, targets, 0.0f);
 }
 
-void cross_entropy_with_gradient(const Queue& queue, float* losses, float* logits, const int32_t* targets,
-                                 float scale, int rows, int vocab) {
-  launch<true>(queue, losses, logits, targets, scale, rows, vocab);
+void cross_entropy_with_gradient(const Stream& stream, Tensor losses, Tensor logits, Tensor targets,
+                                 float scale) {
+  check::cross_entropy_with_gradient(losses, logits, targets, scale);
+  launch<true>(stream, losses, logits, targets, scale);
 }
 
 }  // namespace hipgpt::hip

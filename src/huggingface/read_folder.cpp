@@ -97,9 +97,9 @@ bool has_own_head(const std::vector<SafetensorsFile>& files) {
 /// Every tensor of the model by name; Error unless each is there once, as it should be, and nothing else is.
 std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFile>& files,
                                                  const ModelConfig& config, const std::string& folder) {
-  const ParameterLayout layout(config);
-  std::map<std::string, const ParameterInfo*> wanted;
-  for (const ParameterInfo& info : layout.tensors) wanted[info.name] = &info;
+  std::map<std::string, std::vector<int64_t>> wanted;  // shapes
+  GPTWeights(config).for_each(
+      [&](const std::string& name, const Tensor& tensor, bool) { wanted[name] = tensor.shape(); });
   std::map<std::string, SafetensorsTensor> tensors;
   for (const SafetensorsFile& file : files) {
     for (const SafetensorsTensor& tensor : file.tensors()) {
@@ -109,7 +109,7 @@ std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFi
         throw Error(fmt::format("{}: has a tensor {}, which is none of the model that config.json describes",
                                 file.path(), tensor.name));
       }
-      check_floats(file.path(), tensor, wanted[name]->shape);
+      check_floats(file.path(), tensor, wanted[name]);
       if (!tensors.emplace(name, tensor).second) throw Error(fmt::format("{}: has {} twice", folder, name));
     }
   }

@@ -23,17 +23,18 @@ namespace {
 class ExportedTensors {
  public:
   explicit ExportedTensors(const StoredWeights& weights) {
-    for (const ParameterInfo& info : ParameterLayout(weights.config).tensors) {
-      const SafetensorsTensor& stored = weights.tensors.at(info.name);
-      const auto size = static_cast<size_t>(info.size);
+    GPTWeights(weights.config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
+      const SafetensorsTensor& stored = weights.tensors.at(name);
+      const auto size = static_cast<size_t>(tensor.size());
       std::span<const std::byte> bytes =
           stored.bytes.first(std::min(stored.bytes.size(), size * sizeof(float)));
       if (stored.dtype != "F32") {
         read_floats(converted_.emplace_back(size), stored);
         bytes = std::as_bytes(std::span(converted_.back()));
       }
-      tensors_.push_back({info.name, "F32", {info.shape.begin(), info.shape.end()}, bytes});
-    }
+      const std::vector<int64_t> shape = tensor.shape();
+      tensors_.push_back({name, "F32", {shape.begin(), shape.end()}, bytes});
+    });
   }
 
   std::span<const SafetensorsTensor> all() const { return tensors_; }

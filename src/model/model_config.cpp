@@ -160,49 +160,4 @@ ModelConfig ModelConfig::from_metadata(const std::map<std::string, std::string>&
   return config;
 }
 
-ParameterLayout::ParameterLayout(const ModelConfig& config) {
-  const int64_t V = config.vocab_size, S = config.max_seq_len, E = config.embed_dim, F = config.ff_hidden_dim;
-  const auto add = [this](std::string name, std::vector<int64_t> shape) {
-    int64_t size = 1;
-    for (int64_t d : shape) size *= d;
-    tensors.push_back({std::move(name), std::move(shape), num_elements, size});
-    num_elements += size;
-  };
-  const auto layer = [](int l, const char* name) { return fmt::format("transformer.h.{}.{}", l, name); };
-
-  add("transformer.wte.weight", {V, E});
-  add("transformer.wpe.weight", {S, E});
-  for (int l = 0; l < config.num_layers; ++l) {
-    add(layer(l, "attn.c_attn.weight"), {E, 3 * E});
-    add(layer(l, "attn.c_proj.weight"), {E, E});
-    add(layer(l, "mlp.c_fc.weight"), {E, F});
-    add(layer(l, "mlp.c_proj.weight"), {F, E});
-  }
-  if (!config.tied_head) add("lm_head.weight", {V, E});
-  num_decayed = num_elements;
-
-  for (int l = 0; l < config.num_layers; ++l) {
-    add(layer(l, "ln_1.weight"), {E});
-    add(layer(l, "ln_1.bias"), {E});
-    add(layer(l, "attn.c_attn.bias"), {3 * E});
-    add(layer(l, "attn.c_proj.bias"), {E});
-    add(layer(l, "ln_2.weight"), {E});
-    add(layer(l, "ln_2.bias"), {E});
-    add(layer(l, "mlp.c_fc.bias"), {F});
-    add(layer(l, "mlp.c_proj.bias"), {E});
-  }
-  if (config.final_layernorm) {
-    add("transformer.ln_f.weight", {E});
-    add("transformer.ln_f.bias", {E});
-  }
-  if (config.head_bias) add("lm_head.bias", {V});
-}
-
-const ParameterInfo& ParameterLayout::find(const std::string& name) const {
-  for (const ParameterInfo& info : tensors) {
-    if (info.name == name) return info;
-  }
-  throw Error("no parameter named " + name);
-}
-
 }  // namespace hipgpt

@@ -1,147 +1,107 @@
 #include "transformer_layer.h"
 
-#include <fmt/format.h>
-
 namespace hipgpt {
 
-namespace {
-
-using Op = Device::Op;
-
-/// The first `rows` rows of every tensor of a plan that was made for more.
-LayerActivations first_rows(const LayerActivations& a, int64_t rows) {
-  LayerActivations r = a;
-  for (Tensor* t : {&r.ln1, &r.ln1_mean, &r.ln1_rstd, &r.qkv, &r.attention, &r.middle, &r.ln2, &r.ln2_mean,
-                    &r.ln2_rstd, &r.ff_pre, &r.ff}) {
+LayerActivations LayerActivations::first(int64_t rows, int heads) const {
+  LayerActivations a = *this;
+  for (Tensor* t : {&a.ln1, &a.ln1_stats.mean, &a.ln1_stats.rstd, &a.qkv, &a.attention, &a.residual_mid,
+                    &a.ln2, &a.ln2_stats.mean, &a.ln2_stats.rstd, &a.ff_pre, &a.ff}) {
     *t = t->rows(0, rows);
   }
-  return r;
+  a.lse = a.lse.rows(0, rows * heads);
+  return a;
 }
 
-LayerScratch first_rows(const LayerScratch& s, int64_t rows) {
-  LayerScratch r = s;
-  for (Tensor* t : {&r.branch, &r.dbranch, &r.dnorm, &r.dqkv, &r.dff}) {
+LayerScratch LayerScratch::first(int64_t rows) const {
+  LayerScratch s = *this;
+  for (Tensor* t : {&s.branch, &s.dbranch, &s.dln, &s.dqkv, &s.dff}) {
     if (*t) *t = t->rows(0, rows);
   }
-  return r;
+  return s;
 }
 
-}  // namespace
-
-LayerTensors::LayerTensors(const Parameters& parameters, int layer) {
-  const auto get = [&](const char* name) {
-    return parameters.tensor(fmt::format("transformer.h.{}.{}", layer, name));
-  };
-  ln1_weight = get("ln_1.weight");
-  ln1_bias = get("ln_1.bias");
-  qkv_weight = get("attn.c_attn.weight");
-  qkv_bias = get("attn.c_attn.bias");
-  out_weight = get("attn.c_proj.weight");
-  out_bias = get("attn.c_proj.bias");
-  ln2_weight = get("ln_2.weight");
-  ln2_bias = get("ln_2.bias");
-  ff1_weight = get("mlp.c_fc.weight");
-  ff1_bias = get("mlp.c_fc.bias");
-  ff2_weight = get("mlp.c_proj.weight");
-  ff2_bias = get("mlp.c_proj.bias");
-}
-
-TransformerLayer::TransformerLayer(Device& device, const ModelConfig& config, const Parameters& weights,
+TransformerLayer::TransformerLayer(Device& device, const ModelConfig& config, const LayerWeights& weights,
                                    int index)
     : device_(device),
       heads_(config.num_heads),
       index_(index),
       activation_(config.activation),
-      weights_(weights, index) {}
+      weights_(weights) {}
 
-void add_branch(Device& device, Tensor sum, const ResidualNorm& norm, Tensor x, Tensor branch,
-                const Dropout& dropout) {
-  if (!norm.y) return device.add_dropout(sum, x, branch, dropout);
-  const int64_t rows = sum.dim(0);
-  device.residual_layernorm(sum, norm.y.rows(0, rows), norm.mean, norm.rstd, x, branch, dropout, norm.weight,
-                            norm.bias);
+ResidualNorm TransformerLayer::input_norm(const LayerActivations& saved) const {
+  return {saved.ln1, saved.ln1_stats, weights_.ln1};
 }
 
-ResidualNorm TransformerLayer::input_norm(const LayerActivations& keep) const {
-  return {keep.ln1, keep.ln1_mean, keep.ln1_rstd, weights_.ln1_weight, weights_.ln1_bias};
-}
-
-void TransformerLayer::forward(Tensor y, const ResidualNorm& next, Tensor x, int batch, int seq_len,
-                               const LayerActivations& plan, const LayerScratch& plan_scratch,
+void TransformerLayer::forward(Tensor y, const ResidualNorm& next, Tensor x, int64_t batch,
+                               const LayerActivations& saved, const LayerScratch& scratch,
                                const Dropout& dropout) const {
-  const int64_t B = batch, T = seq_len, E = x.dim(1);
-  const LayerActivations keep = first_rows(plan, B * T);
-  const LayerScratch scratch = first_rows(plan_scratch, B * T);
-  before_attention(keep);
-  device_.attention(keep.attention.reshape({B, T, E}), keep.lse, keep.qkv.reshape({B, T, 3 * E}), heads_,
-                    site(dropout, kProbabilities));
-  after_attention(y, next, x, keep, scratch, dropout);
+  const int64_t B = batch, T = x.dim(0) / B, E = x.dim(1);
+  before_attention(saved);
+  device_.attention(saved.attention.reshape({B, T, E}), saved.lse.reshape({B, heads_, T}),
+                    saved.qkv.reshape({B, T, 3 * E}), heads_, site(dropout, kProbabilities));
+  after_attention(y, next, x, saved, scratch, dropout);
 }
 
 void TransformerLayer::forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache,
-                                      Tensor past, const LayerActivations& plan,
-                                      const LayerScratch& plan_scratch) const {
+                                      Tensor past, const LayerActivations& saved,
+                                      const LayerScratch& scratch) const {
   const int64_t B = cache.keys.dim(0), T = x.dim(0) / B, E = x.dim(1);
-  const LayerActivations keep = first_rows(plan, B * T);
-  const LayerScratch scratch = first_rows(plan_scratch, B * T);
-  before_attention(keep);
-  device_.attention_cached(keep.attention.reshape({B, T, E}), cache.keys, cache.values,
-                           keep.qkv.reshape({B, T, 3 * E}), heads_, past);
-  after_attention(y, next, x, keep, scratch, Dropout{});
+  before_attention(saved);
+  device_.attention_cached(saved.attention.reshape({B, T, E}), cache.keys, cache.values,
+                           saved.qkv.reshape({B, T, 3 * E}), heads_, past);
+  after_attention(y, next, x, saved, scratch, Dropout{});
 }
 
-void TransformerLayer::before_attention(const LayerActivations& keep) const {
-  const LayerTensors& w = weights_;
-  device_.linear(keep.qkv, keep.ln1, w.qkv_weight, Op::kNone, w.qkv_bias, Activation::kNone, {});
+void TransformerLayer::before_attention(const LayerActivations& saved) const {
+  device_.linear(saved.qkv, saved.ln1, weights_.qkv, Activation::kNone, {});
 }
 
 void TransformerLayer::after_attention(Tensor y, const ResidualNorm& next, Tensor x,
-                                       const LayerActivations& keep, const LayerScratch& scratch,
+                                       const LayerActivations& saved, const LayerScratch& scratch,
                                        const Dropout& dropout) const {
-  const LayerTensors& w = weights_;
-  device_.linear(scratch.branch, keep.attention, w.out_weight, Op::kNone, w.out_bias, Activation::kNone, {});
-  add_branch(device_, keep.middle, {keep.ln2, keep.ln2_mean, keep.ln2_rstd, w.ln2_weight, w.ln2_bias}, x,
-             scratch.branch, site(dropout, kAttentionBranch));
+  const LayerWeights& w = weights_;
+  device_.linear(scratch.branch, saved.attention, w.out, Activation::kNone, {});
+  add_branch(saved.residual_mid, {saved.ln2, saved.ln2_stats, w.ln2}, x, scratch.branch,
+             site(dropout, kAttentionBranch));
 
-  device_.linear(keep.ff, keep.ln2, w.ff1_weight, Op::kNone, w.ff1_bias, activation_, keep.ff_pre);
-  device_.linear(scratch.branch, keep.ff, w.ff2_weight, Op::kNone, w.ff2_bias, Activation::kNone, {});
-  add_branch(device_, y, next, keep.middle, scratch.branch, site(dropout, kFeedForwardBranch));
+  device_.linear(saved.ff, saved.ln2, w.ff1, activation_, saved.ff_pre);
+  device_.linear(scratch.branch, saved.ff, w.ff2, Activation::kNone, {});
+  add_branch(y, next, saved.residual_mid, scratch.branch, site(dropout, kFeedForwardBranch));
 }
 
-void TransformerLayer::backward(Tensor dx, Tensor x, int batch, int seq_len, const LayerActivations& plan,
-                                const LayerScratch& plan_scratch, const LayerTensors& grads,
+void TransformerLayer::add_branch(Tensor sum, const ResidualNorm& next, Tensor x, Tensor branch,
+                                  const Dropout& dropout) const {
+  if (!next.y) return device_.add_dropout(sum, x, branch, dropout);
+  device_.residual_layernorm(sum, next.y, next.stats, x, branch, dropout, next.norm);
+}
+
+void TransformerLayer::backward(Tensor dx, Tensor x, int64_t batch, const LayerActivations& saved,
+                                const LayerScratch& scratch, const LayerWeights& gradients,
                                 const Dropout& dropout) const {
-  const int64_t B = batch, T = seq_len, E = x.dim(1);
-  const LayerActivations keep = first_rows(plan, B * T);
-  const LayerScratch scratch = first_rows(plan_scratch, B * T);
-  const LayerTensors& w = weights_;
+  const int64_t B = batch, T = x.dim(0) / B, E = x.dim(1);
+  const LayerWeights& w = weights_;
 
-  // Feed-forward branch. dx is dL/dy, and stays on the residual stream as dL/dmiddle.
+  // Feed-forward branch. dx is dL/dy, and stays on the residual stream as dL/d(residual_mid).
   Tensor dbranch = branch_gradient(dx, scratch, site(dropout, kFeedForwardBranch));
-  device_.linear_backward(scratch.dff, grads.ff2_weight, grads.ff2_bias, dbranch, keep.ff, w.ff2_weight,
-                          Op::kNone, activation_, keep.ff_pre);
-  device_.linear_backward(scratch.dnorm, grads.ff1_weight, grads.ff1_bias, scratch.dff, keep.ln2,
-                          w.ff1_weight, Op::kNone, Activation::kNone, {});
-  device_.layernorm_backward(dx, grads.ln2_weight, grads.ln2_bias, scratch.dnorm, keep.middle, w.ln2_weight,
-                             keep.ln2_mean, keep.ln2_rstd);
+  device_.linear_backward(scratch.dff, gradients.ff2, dbranch, saved.ff, w.ff2, activation_, saved.ff_pre);
+  device_.linear_backward(scratch.dln, gradients.ff1, scratch.dff, saved.ln2, w.ff1, Activation::kNone, {});
+  device_.layernorm_backward(dx, gradients.ln2, scratch.dln, saved.residual_mid, w.ln2, saved.ln2_stats);
 
-  // Attention branch. dx is dL/dmiddle, and becomes dL/dx.
+  // Attention branch. dx is dL/d(residual_mid), and becomes dL/dx.
   dbranch = branch_gradient(dx, scratch, site(dropout, kAttentionBranch));
-  device_.linear_backward(scratch.dnorm, grads.out_weight, grads.out_bias, dbranch, keep.attention,
-                          w.out_weight, Op::kNone, Activation::kNone, {});
-  device_.attention_backward(scratch.dqkv.reshape({B, T, 3 * E}), scratch.dnorm.reshape({B, T, E}),
-                             keep.qkv.reshape({B, T, 3 * E}), keep.attention.reshape({B, T, E}), keep.lse,
-                             heads_, site(dropout, kProbabilities));
-  device_.linear_backward(scratch.dnorm, grads.qkv_weight, grads.qkv_bias, scratch.dqkv, keep.ln1,
-                          w.qkv_weight, Op::kNone, Activation::kNone, {});
-  device_.layernorm_backward(dx, grads.ln1_weight, grads.ln1_bias, scratch.dnorm, x, w.ln1_weight,
-                             keep.ln1_mean, keep.ln1_rstd);
+  device_.linear_backward(scratch.dln, gradients.out, dbranch, saved.attention, w.out, Activation::kNone, {});
+  device_.attention_backward(scratch.dqkv.reshape({B, T, 3 * E}), scratch.dln.reshape({B, T, E}),
+                             saved.qkv.reshape({B, T, 3 * E}), saved.attention.reshape({B, T, E}),
+                             saved.lse.reshape({B, heads_, T}), heads_, site(dropout, kProbabilities));
+  device_.linear_backward(scratch.dln, gradients.qkv, scratch.dqkv, saved.ln1, w.qkv, Activation::kNone, {});
+  device_.layernorm_backward(dx, gradients.ln1, scratch.dln, x, w.ln1, saved.ln1_stats);
 }
 
 Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch,
                                          const Dropout& dropout) const {
   if (dropout.p == 0.0f) return dy;
-  device_.dropout_backward(scratch.dbranch, dy, dropout);
+  device_.add_dropout(scratch.dbranch, {}, dy,
+                      dropout);  // the mask is the same linear map in both directions
   return scratch.dbranch;
 }
 

@@ -6,19 +6,16 @@
 #include <string_view>
 
 #include "text.h"
-#include "util/mapped_file.h"
 
 namespace hipgpt {
 
 struct TextPiece {
   std::string_view bytes;
-  bool after_document;                     // it is the first of a document, and not of the first document
-  std::shared_ptr<const MappedFile> file;  // that it lies in, or null
+  bool after_document;      // it is the first of a document, and not of the first document
+  Text::Document document;  // that it lies in
 
   /// To be called for the pieces of a document in their order.
-  void forget() const {
-    if (file) file->forget(bytes);
-  }
+  void forget() const { document.forget(bytes); }
 };
 
 /// Takes pieces off the front of a text, one document after the other. `cut(bytes)` says how many of a
@@ -36,7 +33,7 @@ class TextPieces {
       piece.after_document = opened_ > 0;
       rest_ = text_.document(opened_++);
     }
-    piece.file = rest_.file;
+    piece.document = rest_;
     piece.bytes = rest_.bytes.substr(0, cut_(rest_.bytes));
     rest_.bytes.remove_prefix(piece.bytes.size());
     return true;

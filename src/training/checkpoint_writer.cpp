@@ -6,11 +6,11 @@
 
 namespace hipgpt {
 
-CheckpointWriter::CheckpointWriter(const RunFolder& folder, Device& device, const ParameterLayout& layout,
+CheckpointWriter::CheckpointWriter(const RunFolder& folder, Device& device, const ModelConfig& config,
                                    Run run)
     : folder_(folder),
       run_(std::move(run)),
-      snapshot_{{device, layout}, {device, layout}, {device, layout}, {}} {}
+      snapshot_{{device, config}, {device, config}, {device, config}, {}} {}
 
 CheckpointWriter::~CheckpointWriter() {
   if (writing_.valid()) writing_.wait();

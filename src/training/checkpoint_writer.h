@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint.h"
+#include "checkpoint/write_checkpoint.h"
 #include "run_folder.h"
 #include "trainer.h"
 
@@ -33,7 +34,7 @@ class CheckpointWriter {
     std::vector<std::string> flags;
   };
 
-  CheckpointWriter(const RunFolder& folder, Device& device, const ParameterLayout& layout, Run run);
+  CheckpointWriter(const RunFolder& folder, Device& device, const ModelConfig& config, Run run);
   ~CheckpointWriter();
 
   /// Starts to save. First waits for the save before, whose failure is thrown; nothing is saved then.
@@ -48,7 +49,7 @@ class CheckpointWriter {
  private:
   /// A run at one moment, on the host.
   struct Snapshot {
-    HostParameters weights, first_moment, second_moment;
+    HostWeights weights, first_moment, second_moment;
     CheckpointInfo info;
   };
 

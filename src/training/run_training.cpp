@@ -65,7 +65,7 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
     ModelConfig config = run.model.over(ModelConfig{});
     config.vocab_size = vocab_size;
     auto model = std::make_unique<GPTModel>(device, config);
-    initialize(model->weights(), config, device, run.training.seed);
+    initialize(model->weights(), device, run.training.seed);
     return model;
   }
   const StoredWeights& weights = start->weights;
@@ -79,7 +79,7 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
 
 std::string describe(const GPTModel& model) {
   const ModelConfig& c = model.config();
-  const auto by_formula = c.parameter_count(), counted = model.layout().num_elements;
+  const auto by_formula = c.parameter_count(), counted = model.weights().size();
   if (by_formula != counted) {
     throw Error(fmt::format("internal error: {} parameters by the formula, {} counted", by_formula, counted));
   }

@@ -1,9 +1,12 @@
 #include "trainer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <span>
 #include <utility>
 
 #include "model/memory_plan.h"
@@ -22,16 +25,28 @@ double learning_rate_at(int64_t step, const TrainerOptions& o) {
   return o.min_learning_rate + fraction * (static_cast<double>(o.learning_rate) - o.min_learning_rate);
 }
 
+NotFinite::NotFinite(int64_t at_step, double with_loss, double with_norm)
+    : Error(fmt::format("step {}: the loss is {:g} and the norm of its gradient {:g}", at_step, with_loss,
+                        with_norm)),
+      step(at_step),
+      loss(with_loss),
+      grad_norm(with_norm) {}
+
 Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& options)
     : model_(model),
       data_(data),
       options_(options),
-      gradients_(model.device(), model.layout()),
-      optimizer_(model.device(), model.layout()),
+      pass_(model, options.batch, model.config().max_seq_len),
+      gradients_(model.device(), model.config()),
+      optimizer_(model.device(), model.config()),
       inputs_(static_cast<size_t>(options.batch) * static_cast<size_t>(model.config().max_seq_len)),
       targets_(inputs_.size()) {
+  if (options.grad_accum < 1) throw Error("grad_accum must be 1 or more");
+  if (data.batch_size() != options.batch || data.seq_len() != model.config().max_seq_len) {
+    throw Error(fmt::format("the loader's batches are {} x {}, and the training's {} x {}", data.batch_size(),
+                            data.seq_len(), options.batch, model.config().max_seq_len));
+  }
   Device& device = model_.device();
-  model_.plan(options.batch, model.config().max_seq_len, true);
   MemoryPlan plan;
   plan.add(norm_, {1});
   plan.add(rates_, {3});
@@ -39,21 +54,21 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
   memory_ = plan.allocate(device);
   device.set_zero(results_);  // it is read as a whole
 
-  // Recorded with a batch of its full size; what it holds does not matter.
-  model_.set_batch(inputs_.data(), targets_.data(), options_.batch, 0);
-  pass_ = device.record([this] {
-    loss_ = model_.compute_loss_and_gradients(gradients_, 1.0f / static_cast<float>(options_.grad_accum),
-                                              {.p = options_.dropout, .seed = options_.seed});
+  // Captured with a batch of its full size; what it holds does not matter.
+  pass_.set_batch(inputs_, targets_, 0);
+  micro_step_ = device.capture([this] {
+    loss_ = pass_.compute_loss_and_gradients(gradients_, 1.0f / static_cast<float>(options_.grad_accum),
+                                             {.p = options_.dropout, .seed = options_.seed});
   });
-  update_ = device.record([this, &device] {
-    device.norm(norm_, gradients_.flat());
+  update_ = device.capture([this, &device] {
+    device.l2_norm(norm_, gradients_.flat());
     device.adamw(model_.weights().flat(), gradients_.flat(), optimizer_.first_moment.flat(),
                  optimizer_.second_moment.flat(), norm_, rates_,
                  {.beta1 = options_.beta1,
                   .beta2 = options_.beta2,
                   .weight_decay = options_.weight_decay,
                   .max_grad_norm = options_.grad_clip,
-                  .decayed = model_.layout().num_decayed});
+                  .decayed = model_.weights().decayed()});
     device.set_zero(gradients_.flat());
   });
 }
@@ -64,16 +79,16 @@ void Trainer::train_step() {
   if (unread_ == kUnread) last_step();
 
   const Tensor results = result(step).reshape({options_.grad_accum + 1});
-  for (int pass = 0; pass < options_.grad_accum; ++pass) {
+  for (int i = 0; i < options_.grad_accum; ++i) {
     const uint64_t k = static_cast<uint64_t>(step - 1) * static_cast<uint64_t>(options_.grad_accum) +
-                       static_cast<uint64_t>(pass);
+                       static_cast<uint64_t>(i);
     data_.random_batch(k, inputs_.data(), targets_.data());
-    model_.set_batch(inputs_.data(), targets_.data(), options_.batch, static_cast<uint32_t>(k));
-    pass_->run();
-    device.copy(results.rows(pass, 1), loss_);
+    pass_.set_batch(inputs_, targets_, static_cast<uint32_t>(k));
+    micro_step_->replay();
+    device.copy(results.rows(i, 1), loss_);
   }
   upload_rates(step);
-  update_->run();
+  update_->replay();
   device.copy(results.rows(options_.grad_accum, 1), norm_);
   optimizer_.step = step;
   ++unread_;
@@ -98,23 +113,24 @@ StepResult Trainer::last_step() {
     const double total = std::accumulate(row, row + width - 1, 0.0);
     last_ = {total / tokens_of_step, row[width - 1], learning_rate_at(step, options_)};
     if (!std::isfinite(last_.loss) || !std::isfinite(last_.grad_norm)) {
-      throw NotFinite{step, last_.loss, last_.grad_norm};
+      throw NotFinite(step, last_.loss, last_.grad_norm);
     }
   }
   return last_;
 }
 
-double evaluate(GPTModel& model, const DataLoader& data, int batch, int seq_len, size_t max_batches,
+double evaluate(TrainingPass& pass, const DataLoader& data, size_t max_batches,
                 const std::function<bool()>& stop) {
   const size_t available = data.num_sequential_batches();
   const size_t count = max_batches == 0 ? available : std::min(available, max_batches);
-  std::vector<int32_t> inputs(static_cast<size_t>(batch) * static_cast<size_t>(seq_len));
-  std::vector<int32_t> targets(inputs.size());
+  const auto seq_len = static_cast<size_t>(data.seq_len());
+  std::vector<int32_t> inputs(static_cast<size_t>(data.batch_size()) * seq_len), targets(inputs.size());
   double total = 0.0;
   int64_t sequences = 0;
   for (size_t i = 0; i < count && (i == 0 || !stop()); ++i) {
     const int rows = data.sequential_batch(i * available / count, inputs.data(), targets.data());
-    total += model.loss(inputs.data(), targets.data(), rows) * rows;
+    const size_t size = static_cast<size_t>(rows) * seq_len;
+    total += pass.loss(std::span(inputs).first(size), std::span(targets).first(size)) * rows;
     sequences += rows;
   }
   return total / static_cast<double>(sequences);

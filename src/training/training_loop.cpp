@@ -36,7 +36,7 @@ nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model,
             {"val_data", all_valid_utf8(run.val_data_paths)},
             {"train_tokens", tokens.train.end - tokens.train.begin},
             {"val_tokens", tokens.val ? tokens.val->end - tokens.val->begin : 0},
-            {"parameters", model.layout().num_elements},
+            {"parameters", model.weights().size()},
             {"vocab_size", c.vocab_size},
             {"seq", c.max_seq_len},
             {"dim", c.embed_dim},
@@ -87,7 +87,7 @@ TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTM
       progress_(progress),
       train_data_(loader(tokens.train)),
       trainer_(model, train_data_, run.training),
-      writer_(folder, model.device(), model.layout(), std::move(saved_with)) {
+      writer_(folder, model.device(), model.config(), std::move(saved_with)) {
   if (tokens.val) val_data_ = loader(*tokens.val);
 }
 
@@ -145,7 +145,7 @@ template <typename F>
 void TrainingLoop::unless_not_finite(const F& f) {
   try {
     f();
-  } catch (const Trainer::NotFinite& failure) {
+  } catch (const NotFinite& failure) {
     stop(failure.step, fmt::format("the loss is {} and the norm of its gradient {}", number(failure.loss),
                                    number(failure.grad_norm)));
   }
@@ -210,8 +210,8 @@ void TrainingLoop::log(int64_t n, const StepResult& result) {
 /// False if it was cut short by a wish to stop.
 bool TrainingLoop::validate(int64_t n) {
   const auto before = Clock::now();
-  const double loss = evaluate(model_, *val_data_, run_.training.batch, model_.config().max_seq_len,
-                               static_cast<size_t>(run_.eval_batches), stop_asked);
+  const double loss =
+      evaluate(trainer_.pass(), *val_data_, static_cast<size_t>(run_.eval_batches), stop_asked);
   paused_ += Clock::now() - before;
   if (stop_asked()) return false;
   if (!std::isfinite(loss)) stop(n, "the validation loss is " + number(loss));

@@ -1,9 +1,9 @@
-// Speed of matrix products, y = x W, dx = dy W^T and dW += x^T dy, at the shapes of GPT-2 and of small
-// models.
+// Speed of the matrix products of a linear layer at the shapes of GPT-2 and of small models: y = x W,
+// dx = dy W^T, and the whole backward pass, which is dx and dW += x^T dy.
 //
 //     matmul_bench [DEVICE] [THREADS]
 //
-// Prints one JSON object a product, with the median over several rounds of a recorded sequence of them.
+// Prints one JSON object a product, with the median over several rounds of a captured graph of them.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -18,20 +18,24 @@ using namespace hipgpt;
 
 namespace {
 
-using Op = Device::Op;
+enum class What { kForward, kInput, kBackward };
 
+/// For `rows` rows and a weight [in,out].
 struct Product {
   const char* name;
-  int64_t m, n, k;
-  Op op_a, op_b;
-  bool accumulate;
+  What what;
+  int64_t rows, in, out;
+
+  double flops() const {
+    const double one = 2.0 * static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out);
+    return what == What::kBackward ? 2 * one : one;
+  }
 };
 
-/// The three products of a layer's weight W [in,out] for `rows` rows.
 void add_weight(std::vector<Product>& products, int64_t rows, int64_t in, int64_t out) {
-  products.push_back({"y", rows, out, in, Op::kNone, Op::kNone, false});
-  products.push_back({"dx", rows, in, out, Op::kNone, Op::kTranspose, false});
-  products.push_back({"dW", in, out, rows, Op::kTranspose, Op::kNone, true});
+  products.push_back({"y", What::kForward, rows, in, out});
+  products.push_back({"dx", What::kInput, rows, in, out});
+  products.push_back({"dx and dW", What::kBackward, rows, in, out});
 }
 
 class Matrix {
@@ -52,21 +56,27 @@ class Matrix {
 };
 
 double median_us(Device& device, const Product& p) {
-  const Matrix a(device, p.op_a == Op::kNone ? p.m : p.k, p.op_a == Op::kNone ? p.k : p.m);
-  const Matrix b(device, p.op_b == Op::kNone ? p.k : p.n, p.op_b == Op::kNone ? p.n : p.k);
-  const Matrix c(device, p.m, p.n);
-  const double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
-  const int repeats = std::clamp(static_cast<int>(4e11 / flops), 1, 100);
-  const auto sequence = device.record([&] {
-    for (int i = 0; i < repeats; ++i)
-      device.matmul(c.tensor(), a.tensor(), p.op_a, b.tensor(), p.op_b, p.accumulate);
+  const Matrix x(device, p.rows, p.in), w(device, p.in, p.out), y(device, p.rows, p.out);
+  const Matrix dx(device, p.rows, p.in), dw(device, p.in, p.out);
+  const Linear layer{w.tensor(), {}}, transposed{w.tensor(), {}, Layout::kOutIn}, gradients{dw.tensor(), {}};
+  const int repeats = std::clamp(static_cast<int>(4e11 / p.flops()), 1, 100);
+  const auto graph = device.capture([&] {
+    for (int i = 0; i < repeats; ++i) {
+      switch (p.what) {
+        case What::kForward: device.linear(y.tensor(), x.tensor(), layer, Activation::kNone, {}); break;
+        case What::kInput: device.linear(dx.tensor(), y.tensor(), transposed, Activation::kNone, {}); break;
+        case What::kBackward:
+          device.linear_backward(dx.tensor(), gradients, y.tensor(), x.tensor(), layer, Activation::kNone,
+                                 {});
+      }
+    }
   });
   float waited_for = 0.0f;
   std::vector<double> times;
   for (int round = 0; round < 8; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    sequence->run();
-    device.copy_to_host(&waited_for, c.tensor().rows(0, 1).reshape({p.n}).rows(0, 1));
+    graph->replay();
+    device.copy_to_host(&waited_for, dx.tensor().rows(0, 1).reshape({p.in}).rows(0, 1));
     const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
     if (round > 0) times.push_back(time.count() / repeats);
   }
@@ -83,14 +93,13 @@ int main(int argc, char** argv) {
   add_weight(products, 8192, 3072, 768);
   for (const int64_t out : {1152, 384, 1536}) add_weight(products, 16384, 384, out);  // nanoGPT's, B=64
   add_weight(products, 16384, 1536, 384);
-  products.push_back({"square", 4096, 4096, 4096, Op::kNone, Op::kNone, false});
+  products.push_back({"square", What::kForward, 4096, 4096, 4096});
   for (const Product& p : products) {
     const double us = median_us(*device, p);
-    const double tflops =
-        2e-6 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) / us;
-    std::printf("{\"what\": \"%s\", \"m\": %lld, \"n\": %lld, \"k\": %lld, \"us\": %.1f, \"tflops\": %.2f}\n",
-                p.name, static_cast<long long>(p.m), static_cast<long long>(p.n), static_cast<long long>(p.k),
-                us, tflops);
+    std::printf(
+        "{\"what\": \"%s\", \"rows\": %lld, \"in\": %lld, \"out\": %lld, \"us\": %.1f, \"tflops\": %.2f}\n",
+        p.name, static_cast<long long>(p.rows), static_cast<long long>(p.in), static_cast<long long>(p.out),
+        us, 1e-6 * p.flops() / us);
     std::fflush(stdout);
   }
 }

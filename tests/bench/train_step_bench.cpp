@@ -22,8 +22,6 @@ using namespace hipgpt;
 
 namespace {
 
-using Op = Device::Op;
-
 double median_ms(int runs, const auto& f) {
   std::vector<double> times;
   for (int i = 0; i < runs + 3; ++i) {
@@ -42,7 +40,8 @@ class Products {
  public:
   Products(Device& device, const ModelConfig& c, int64_t rows) : device_(device) {
     const int64_t E = c.embed_dim, F = c.ff_hidden_dim, L = c.num_layers;
-    const int64_t head_rows = std::min<int64_t>(rows, 256);  // as GPTModel cuts the default's head on a CPU
+    const int64_t head_rows =
+        std::min<int64_t>(rows, 256);  // as TrainingPass cuts the default's head on a CPU
     weights_ = {{rows, E, 3 * E, L},
                 {rows, E, E, L},
                 {rows, E, F, L},
@@ -51,18 +50,19 @@ class Products {
     int64_t largest = 0;
     for (const Weight& w : weights_)
       largest = std::max({largest, w.rows * w.in, w.in * w.out, w.rows * w.out});
-    for (Buffer* b : {&x_, &w_, &y_}) *b = Buffer(device, static_cast<size_t>(largest) * sizeof(float));
-    for (Buffer* b : {&x_, &w_, &y_}) device.set_zero(Tensor(b->data(), {largest}));
+    for (Buffer* b : {&x_, &w_, &y_, &dx_, &dw_})
+      *b = Buffer(device, static_cast<size_t>(largest) * sizeof(float));
+    for (Buffer* b : {&x_, &w_, &y_, &dx_, &dw_}) device.set_zero(Tensor(b->data(), {largest}));
   }
 
   void run() {
     for (const Weight& weight : weights_) {
       const Tensor x(x_.data(), {weight.rows, weight.in}), w(w_.data(), {weight.in, weight.out});
       const Tensor y(y_.data(), {weight.rows, weight.out});
+      const Tensor dx = x.at(dx_.data()), dw = w.at(dw_.data());
       for (int64_t i = 0; i < weight.times; ++i) {
-        device_.matmul(y, x, Op::kNone, w, Op::kNone, false);
-        device_.matmul(x, y, Op::kNone, w, Op::kTranspose, false);
-        device_.matmul(w, x, Op::kTranspose, y, Op::kNone, true);
+        device_.linear(y, x, {w, {}}, Activation::kNone, {});
+        device_.linear_backward(dx, {dw, {}}, y, x, {w, {}}, Activation::kNone, {});
       }
     }
     float waited_for = 0.0f;
@@ -75,7 +75,7 @@ class Products {
   };
   Device& device_;
   std::vector<Weight> weights_;
-  Buffer x_, w_, y_;
+  Buffer x_, w_, y_, dx_, dw_;
 };
 
 /// tokens.bin of random tokens in a folder of its own, gone at the end.
@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
   const TokenFile tokens = random.open();
   const DataLoader data(tokens, 0, RandomTokens::kCount, B, c.max_seq_len, 1);
   GPTModel model(*device, c);
-  initialize(model.weights(), c, *device, 1);
+  initialize(model.weights(), *device, 1);
   Trainer trainer(model, data,
                   {.batch = B, .steps = 1 << 30, .dropout = argc > 11 ? std::stof(argv[11]) : 0.0f});
 
@@ -141,6 +141,6 @@ int main(int argc, char** argv) {
       "\"L\": %d, \"V\": %d, \"params\": %lld, \"ms\": %.4f, \"tok_s\": %.0f, \"products_ms\": %.4f, "
       "\"products_share\": %.3f}\n",
       device_name.c_str(), threads, B, c.max_seq_len, c.embed_dim, c.num_layers, c.vocab_size,
-      static_cast<long long>(model.layout().num_elements), step_ms, static_cast<double>(rows) / step_ms * 1e3,
+      static_cast<long long>(model.weights().size()), step_ms, static_cast<double>(rows) / step_ms * 1e3,
       products_ms, products_ms / step_ms);
 }

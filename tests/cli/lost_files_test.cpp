@@ -5,6 +5,7 @@
 
 #include "checkpoint.h"
 #include "cli/program.h"
+#include "gpt_weights.h"
 
 namespace hipgpt {
 namespace {
@@ -79,12 +80,12 @@ void write_zero_checkpoint(const fs::path& path, const ModelConfig& config) {
   for (const auto& [key, value] : metadata)
     header += fmt::format("{}\"{}\":\"{}\"", header.ends_with('{') ? "" : ",", key, value);
   header += "}";
-  for (const ParameterInfo& info : ParameterLayout(config).tensors) {
-    const uint64_t end = bytes + static_cast<uint64_t>(info.size) * sizeof(float);
-    header += fmt::format(",\"{}\":{{\"dtype\":\"F32\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", info.name,
-                          fmt::join(info.shape, ","), bytes, end);
+  GPTWeights(config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    const uint64_t end = bytes + tensor.bytes();
+    header += fmt::format(",\"{}\":{{\"dtype\":\"F32\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", name,
+                          fmt::join(tensor.shape(), ","), bytes, end);
     bytes = end;
-  }
+  });
   header += "}";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   const uint64_t length = header.size();

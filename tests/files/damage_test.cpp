@@ -3,6 +3,7 @@
 #include <random>
 
 #include "checkpoint.h"
+#include "checkpoint/write_checkpoint.h"
 #include "test_files.h"
 #include "token_file.h"
 #include "tokenizer.h"
@@ -21,7 +22,7 @@ class DamageTest : public FilesTest {
     config_.max_seq_len = config_.embed_dim = 2;
     config_.num_heads = config_.num_layers = config_.ff_hidden_dim = 1;
     GPTModel model(*device_, config_);
-    initialize(model.weights(), config_, *device_, 1);
+    initialize(model.weights(), *device_, 1);
     save_checkpoint(model);
     TokenFileWriter tokens(path("tokens"), static_cast<uint64_t>(config_.vocab_size), tokenizer_.hash(), 1,
                            2);
@@ -72,7 +73,7 @@ class DamageTest : public FilesTest {
 
   void save_checkpoint(const GPTModel& model) const {
     AtomicFile weights(path("checkpoint")), optimizer(path("optimizer"));
-    const HostParameters on_host(*device_, model.weights());
+    const HostWeights on_host(*device_, model.weights());
     const std::string checksum = write_checkpoint(weights, on_host, {config_, tokenizer_.hash(), 7});
     write_optimizer(optimizer, on_host, on_host, {7, checksum, 1, {"--steps=7"}});
     weights.commit();
@@ -92,8 +93,7 @@ TEST_F(DamageTest, OfACheckpointIsAlwaysNoticed) {
 }
 
 TEST_F(DamageTest, OfAnOptimizerFileIsAlwaysNoticed) {
-  const ParameterLayout layout(config_);
-  OptimizerState state(*device_, layout);
+  OptimizerState state(*device_, config_);
   expect_all_damage_noticed("optimizer",
                             [&] { OptimizerFile::open(path("optimizer")).load_into(state, *device_); });
 }
@@ -114,7 +114,9 @@ TEST_F(DamageTest, OfATokenizerIsNoticedOrHarmless) {
     if (!damaged) {
       ++refused;
       EXPECT_TRUE(says(error, path("tokenizer") + ": ")) << place;
-    } else if (!error_of([&] { checkpoint.check_tokenizer(damaged->hash(), damaged->vocab_size(), "its name"); }).empty()) {
+    } else if (!error_of([&] {
+                  checkpoint.check_tokenizer(damaged->hash(), damaged->vocab_size(), "its name");
+                }).empty()) {
       ++other;
     } else {
       ++harmless;

@@ -1,4 +1,5 @@
 #include "safetensors_file.h"
+#include "checkpoint/write_checkpoint.h"
 
 #include <cstring>
 

@@ -50,10 +50,9 @@ ModelConfig seed_config() {
 }
 
 void check_optimizer(const std::string& path) {
-  static const ParameterLayout layout(seed_config());
   const OptimizerFile file = OptimizerFile::open(path);
   require(file.info().flags == read_flags(path), "the flags can be read without the rest");
-  OptimizerState state(device(), layout);
+  OptimizerState state(device(), seed_config());
   file.load_into(state, device());
   require(state.step >= 0, "steps count up from 0");
 }

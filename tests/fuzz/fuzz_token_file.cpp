@@ -11,25 +11,25 @@
 #include "fuzz_target.h"
 #include "gpt_model.h"
 #include "token_file.h"
+#include "training_pass.h"
 
 namespace hipgpt::fuzz {
 namespace {
 
 constexpr int kRows = 2, kSeqLen = 3;
 
-/// A model with the vocabulary of a run, which a file from elsewhere need not have.
-GPTModel& model_of_300_tokens() {
+/// A pass of a model with the vocabulary of a run, which a file from elsewhere need not have.
+TrainingPass& pass_of_300_tokens() {
   static const auto device = make_device("cpu", 1);
   static const auto model = [] {
     ModelConfig config;
     config.vocab_size = 300;
     config.max_seq_len = kSeqLen;
     config.embed_dim = config.num_heads = config.num_layers = config.ff_hidden_dim = 1;
-    auto planned = std::make_unique<GPTModel>(*device, config);
-    planned->plan(kRows, kSeqLen, false);
-    return planned;
+    return std::make_unique<GPTModel>(*device, config);
   }();
-  return *model;
+  static TrainingPass pass(*model, kRows, kSeqLen, TrainingPass::kForwardOnly);
+  return pass;
 }
 
 void check_model(const std::vector<int32_t>& inputs, const std::vector<int32_t>& targets) {
@@ -38,8 +38,7 @@ void check_model(const std::vector<int32_t>& inputs, const std::vector<int32_t>&
     for (const int32_t id : *ids) in_vocabulary &= id >= 0 && id < 300;
   }
   double loss = NAN;
-  const bool taken =
-      succeeds([&] { loss = model_of_300_tokens().loss(inputs.data(), targets.data(), kRows); });
+  const bool taken = succeeds([&] { loss = pass_of_300_tokens().loss(inputs, targets); });
   require(taken == in_vocabulary, "a model takes the tokens of its own vocabulary, and no others");
   require(!taken || std::isfinite(loss), "the loss is a number");
 }

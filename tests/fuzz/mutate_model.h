@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "checksums.h"
+#include "gpt_weights.h"
 #include "model_config.h"
 #include "mutate_json.h"
 
@@ -131,14 +132,15 @@ inline ModelConfig any_config(Random& random, int vocab_size) {
 /// A tensor for each parameter, named with `prefix`, of small values.
 inline void add_parameters(Tensors& tensors, const ModelConfig& config, const std::string& prefix) {
   Random random(0, 0);
-  for (const ParameterInfo& info : ParameterLayout(config).tensors) {
-    Tensors::Part part{prefix + info.name, "F32", {info.shape.begin(), info.shape.end()}, {}};
-    for (int64_t i = 0; i < info.size; ++i) {
+  GPTWeights(config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    const std::vector<int64_t> shape = tensor.shape();
+    Tensors::Part part{prefix + name, "F32", {shape.begin(), shape.end()}, {}};
+    for (int64_t i = 0; i < tensor.size(); ++i) {
       const float value = static_cast<float>(random.below(1000)) * 1e-4f;
       part.bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
     }
     tensors.parts.push_back(std::move(part));
-  }
+  });
 }
 
 // ---- Token files ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "generator.h"
 #include "gpt_model.h"
 #include "operations/device_fixture.h"
+#include "training_pass.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -20,19 +21,21 @@ namespace {
 
 class GeneratorTest : public testing::TestWithParam<DeviceCase> {
  protected:
-  GeneratorTest() : device_(make_device(GetParam().name, GetParam().threads)), model_(*device_, kConfig) {
+  GeneratorTest()
+      : device_(make_device(GetParam().name, GetParam().threads)),
+        model_(*device_, kConfig),
+        pass_(model_, 1, kConfig.max_seq_len, TrainingPass::kForwardOnly) {
     std::mt19937 generator(5);
-    std::vector<float> w(static_cast<size_t>(model_.layout().num_elements));
+    std::vector<float> w(static_cast<size_t>(model_.weights().size()));
     for (float& v : w) v = std::uniform_real_distribution<float>(-0.7f, 0.7f)(generator);
     device_->copy_to_device(model_.weights().flat(), w.data());
-    model_.plan(1, kConfig.max_seq_len, false);
   }
 
   /// The logits after the last `count` tokens, by a full pass without a cache.
   std::vector<float> logits_after(std::span<const int32_t> tokens, size_t count) {
     std::vector<int32_t> window(tokens.end() - static_cast<ptrdiff_t>(count), tokens.end());
     window.resize(static_cast<size_t>(kConfig.max_seq_len));
-    const auto logits = model_.logits(window.data(), 1);
+    const auto logits = pass_.logits(window);
     const auto row = logits.begin() + static_cast<ptrdiff_t>((count - 1) * kConfig.vocab_size);
     return {row, row + kConfig.vocab_size};
   }
@@ -40,7 +43,6 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
   /// The loss of every token of a text that strided windows score, by its position: the recipe of
   /// transformers' documentation as it stands there, on logits of full passes.
   std::map<size_t, double> expected_losses(const std::vector<int32_t>& text, size_t stride) {
-    model_.plan(1, kConfig.max_seq_len, false);
     std::map<size_t, double> losses;
     size_t previous_end = 0;
     for (size_t begin = 0; begin < text.size(); begin += stride) {
@@ -97,6 +99,7 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
                                        .ff_hidden_dim = 16};
   std::unique_ptr<Device> device_;
   GPTModel model_;
+  TrainingPass pass_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Devices, GeneratorTest, testing::ValuesIn(all_devices()), case_name);
@@ -203,7 +206,7 @@ TEST_P(GeneratorTest, WindowsOfAModelThatSeesOneToken) {
   config.max_seq_len = 1;
   GPTModel model(*device_, config);
   device_->copy_to_device(model.weights().flat(),
-                          std::vector<float>(static_cast<size_t>(model.layout().num_elements), 0.1f).data());
+                          std::vector<float>(static_cast<size_t>(model.weights().size()), 0.1f).data());
   int scored = 0;
   SlidingWindows windows(model, 1, [&](int32_t, float loss) {
     EXPECT_NEAR(loss, std::log(13.0), 1e-5);  // all tokens are equal to it
@@ -215,7 +218,7 @@ TEST_P(GeneratorTest, WindowsOfAModelThatSeesOneToken) {
 }
 
 TEST_P(GeneratorTest, ABrokenModelIsAnError) {
-  const std::vector<float> broken(static_cast<size_t>(model_.layout().num_elements), std::nanf(""));
+  const std::vector<float> broken(static_cast<size_t>(model_.weights().size()), std::nanf(""));
   device_->copy_to_device(model_.weights().flat(), broken.data());
   Generator generator(model_, std::vector<int32_t>{1}, {});
   EXPECT_THROW(generator.next(), std::runtime_error);

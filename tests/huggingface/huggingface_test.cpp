@@ -95,7 +95,7 @@ class HuggingFaceTest : public FilesTest {
     const HuggingFaceModel stored = HuggingFaceModel::open(folder);
     GPTModel model(*device_, stored.weights.config);
     stored.weights.load_into(model);
-    std::vector<float> values(static_cast<size_t>(model.layout().num_elements));
+    std::vector<float> values(static_cast<size_t>(model.weights().size()));
     device_->copy_to_host(values.data(), model.weights().flat());
     return values;
   }

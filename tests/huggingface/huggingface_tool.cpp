@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "huggingface.h"
+#include "training_pass.h"
 
 namespace {
 
@@ -29,8 +30,8 @@ void logits(const std::string& folder, const std::string& ids_path, const std::s
   hipgpt::GPTModel model(*device, stored.weights.config);
   stored.weights.load_into(model);
   const auto ids = read_json(ids_path).get<std::vector<int32_t>>();
-  model.plan(1, static_cast<int>(ids.size()), false);
-  const std::vector<float> result = model.logits(ids.data(), 1);
+  hipgpt::TrainingPass pass(model, 1, static_cast<int>(ids.size()), hipgpt::TrainingPass::kForwardOnly);
+  const std::vector<float> result = pass.logits(ids);
   write(logits_path, {reinterpret_cast<const char*>(result.data()), result.size() * sizeof(float)});
 }
 

@@ -12,10 +12,13 @@
 #include "generator.h"
 #include "gpt_model.h"
 #include "huggingface.h"
+#include "kv_cache.h"
+#include "model/weight_places.h"
 #include "operations/device_fixture.h"
 #include "philox.h"
 #include "reference_model.h"
 #include "safetensors_file.h"
+#include "training_pass.h"
 
 namespace hipgpt {
 namespace {
@@ -37,13 +40,13 @@ constexpr ModelConfig kTinyGpt2{.vocab_size = 11,
 
 TEST(ModelConfigTest, DefaultHasTheReadmesNumberOfParameters) {
   EXPECT_EQ(ModelConfig{}.parameter_count(), 1'554'056);
-  EXPECT_EQ(ParameterLayout(ModelConfig{}).num_elements, 1'554'056);
+  EXPECT_EQ(GPTWeights(ModelConfig{}).size(), 1'554'056);
 }
 
 TEST(ModelConfigTest, Gpt2HasItsNumberOfParameters) {
   const ModelConfig gpt2 = ModelConfig::preset("gpt2");
   EXPECT_EQ(gpt2.parameter_count(), 124'439'808);
-  EXPECT_EQ(ParameterLayout(gpt2).num_elements, 124'439'808);
+  EXPECT_EQ(GPTWeights(gpt2).size(), 124'439'808);
 }
 
 TEST(ModelConfigTest, FormulaAgreesWithTheLayoutForEveryChoice) {
@@ -52,7 +55,7 @@ TEST(ModelConfigTest, FormulaAgreesWithTheLayoutForEveryChoice) {
     c.final_layernorm = choice & 1;
     c.tied_head = choice & 2;
     c.head_bias = choice & 4;
-    EXPECT_EQ(c.parameter_count(), ParameterLayout(c).num_elements) << choice;
+    EXPECT_EQ(c.parameter_count(), GPTWeights(c).size()) << choice;
   }
 }
 
@@ -78,10 +81,10 @@ TEST(ModelConfigTest, MetadataRoundTrip) {
 
 TEST(ModelConfigTest, OnlyMatricesDecay) {
   for (const ModelConfig& c : {kTinyDefault, kTinyGpt2}) {
-    const ParameterLayout layout(c);
-    for (const ParameterInfo& p : layout.tensors) {
-      EXPECT_EQ(p.shape.size() == 2, p.offset + p.size <= layout.num_decayed) << p.name;
-      EXPECT_EQ(p.shape.size() == 1, p.offset >= layout.num_decayed) << p.name;
+    const int64_t decayed = GPTWeights(c).decayed();
+    for (const WeightPlace& p : weight_places(c)) {
+      EXPECT_EQ(p.shape.size() == 2, p.offset + p.size <= decayed) << p.name;
+      EXPECT_EQ(p.shape.size() == 1, p.offset >= decayed) << p.name;
     }
   }
 }
@@ -92,10 +95,10 @@ class SmallModel {
   SmallModel(const ModelConfig& config, int batch, const DeviceCase& where)
       : device(make_device(where.name, where.threads)),
         model(*device, config),
-        grads(*device, model.layout()),
-        batch(batch) {
+        pass(model, batch, config.max_seq_len),
+        grads(*device, config) {
     std::mt19937 generator(3);
-    std::vector<float> w(static_cast<size_t>(model.layout().num_elements));
+    std::vector<float> w(static_cast<size_t>(model.weights().size()));
     for (float& v : w) v = std::uniform_real_distribution<float>(-0.6f, 0.6f)(generator);
     device->copy_to_device(model.weights().flat(), w.data());
     weights.assign(w.begin(), w.end());
@@ -104,19 +107,23 @@ class SmallModel {
       inputs.push_back(std::uniform_int_distribution<int>(0, config.vocab_size - 1)(generator));
       targets.push_back(std::uniform_int_distribution<int>(0, config.vocab_size - 1)(generator));
     }
-    model.plan(batch, config.max_seq_len, true);
+  }
+
+  /// The tokens of the first `count` sequences.
+  std::span<const int32_t> first(const std::vector<int32_t>& tokens, int count) const {
+    return std::span(tokens).first(static_cast<size_t>(count * model.config().max_seq_len));
   }
 
   std::vector<float> gradients() {
-    std::vector<float> g(static_cast<size_t>(model.layout().num_elements));
+    std::vector<float> g(static_cast<size_t>(model.weights().size()));
     device->copy_to_host(g.data(), grads.flat());
     return g;
   }
 
   std::unique_ptr<Device> device;
   GPTModel model;
-  Parameters grads;
-  int batch;
+  TrainingPass pass;
+  GPTWeights grads;
   Values weights;
   std::vector<int32_t> inputs, targets;
 };
@@ -141,13 +148,12 @@ INSTANTIATE_TEST_SUITE_P(Cases, EveryModel,
 TEST_P(EveryModel, LossAndGradientsAgreeWithCentralDifferences) {
   SmallModel small(config(), 3, where());
   const reference::Model exact(config());
-  const double loss =
-      small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, {}, 0);
+  const double loss = small.pass.loss_and_gradients(small.inputs, small.targets, small.grads, 1.0f, {}, 0);
   EXPECT_NEAR(loss, exact.loss(small.weights, small.inputs, small.targets, 3), 1e-5 * loss);
   const Values expected = reference::central_differences(
       [&](const Values& w) { return exact.loss(w, small.inputs, small.targets, 3); }, small.weights);
   const auto actual = small.gradients();
-  for (const ParameterInfo& p : small.model.layout().tensors) {
+  for (const WeightPlace& p : weight_places(config())) {
     double scale = 0, error = 0;
     for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
       scale = std::max(scale, std::abs(expected[i]));
@@ -159,9 +165,9 @@ TEST_P(EveryModel, LossAndGradientsAgreeWithCentralDifferences) {
 
 TEST_P(EveryModel, GradientsAccumulate) {
   SmallModel small(config(), 2, where());
-  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 1.0f, {}, 0);
+  small.pass.loss_and_gradients(small.inputs, small.targets, small.grads, 1.0f, {}, 0);
   auto once = small.gradients();
-  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 2, small.grads, 0.5f, {}, 0);
+  small.pass.loss_and_gradients(small.inputs, small.targets, small.grads, 0.5f, {}, 0);
   const auto more = small.gradients();
   for (size_t i = 0; i < once.size(); ++i)
     ASSERT_NEAR(more[i], 1.5f * once[i], 1e-5f + 1e-5f * std::abs(once[i]));
@@ -170,11 +176,11 @@ TEST_P(EveryModel, GradientsAccumulate) {
 TEST_P(EveryModel, AttendsOnlyToThePast) {
   SmallModel small(config(), 1, where());
   const int S = config().max_seq_len, V = config().vocab_size;
-  const auto before = small.model.logits(small.inputs.data(), 1);
+  const auto before = small.pass.logits(small.inputs);
   for (int changed = 0; changed < S; ++changed) {
     auto inputs = small.inputs;
     inputs[changed] = (inputs[changed] + 1) % V;
-    const auto after = small.model.logits(inputs.data(), 1);
+    const auto after = small.pass.logits(inputs);
     for (int t = 0; t < S; ++t) {
       const bool same =
           std::equal(before.begin() + t * V, before.begin() + (t + 1) * V, after.begin() + t * V);
@@ -186,19 +192,19 @@ TEST_P(EveryModel, AttendsOnlyToThePast) {
 TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
   SmallModel small(config(), 1, where());
   const int S = config().max_seq_len, V = config().vocab_size;
-  const auto full = small.model.logits(small.inputs.data(), 1);
+  const auto full = small.pass.logits(small.inputs);
   for (int prompt = 1; prompt <= S; ++prompt) {
-    const auto cache = small.model.make_cache();
+    KVCache cache(small.model);
     std::vector<float> last(static_cast<size_t>(V));
     const auto extend = [&](std::span<const int32_t> tokens) {
-      small.device->copy_to_host(last.data(), small.model.extend(*cache, tokens));
+      small.device->copy_to_host(last.data(), cache.extend(tokens));
     };
     extend(std::span(small.inputs).first(prompt));
     for (int t = prompt - 1; t < S; ++t) {
       if (t >= prompt) extend(std::span(small.inputs).subspan(t, 1));
       for (int j = 0; j < V; ++j) ASSERT_NEAR(last[j], full[t * V + j], 2e-5) << t;
     }
-    EXPECT_THROW(small.model.extend(*cache, std::span(small.inputs).first(1)), std::runtime_error);
+    EXPECT_THROW(cache.extend(std::span(small.inputs).first(1)), std::runtime_error);
   }
 }
 
@@ -207,8 +213,8 @@ TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
   const int B = 3, S = config().max_seq_len, V = config().vocab_size, shared = 2;
   SmallModel small(config(), B, where());
   for (int b = 1; b < B; ++b) std::copy_n(small.inputs.begin(), shared, small.inputs.begin() + b * S);
-  const auto full = small.model.logits(small.inputs.data(), B);
-  const auto cache = small.model.make_cache(B);
+  const auto full = small.pass.logits(small.inputs);
+  KVCache cache(small.model, B);
   std::vector<float> last(static_cast<size_t>(B * V));
   const auto expect_logits_after = [&](int t, Tensor logits) {
     small.device->copy_to_host(last.data(), logits);
@@ -224,10 +230,10 @@ TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
   };
   const int again = 2;  // a cache can be used for another start
   for (int round = 0; round < again; ++round) {
-    expect_logits_after(shared - 1, small.model.begin(*cache, std::span(small.inputs).first(shared)));
-    expect_logits_after(shared + 1, small.model.extend(*cache, tokens(shared, 2)));
-    expect_logits_after(shared + 2, small.model.extend(*cache, tokens(shared + 2, 1)));
-    EXPECT_EQ(cache->length(), shared + 3);
+    expect_logits_after(shared - 1, cache.begin(std::span(small.inputs).first(shared)));
+    expect_logits_after(shared + 1, cache.extend(tokens(shared, 2)));
+    expect_logits_after(shared + 2, cache.extend(tokens(shared + 2, 1)));
+    EXPECT_EQ(cache.length(), shared + 3);
   }
 }
 
@@ -235,10 +241,10 @@ TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
 TEST_P(EveryModel, MoreSequencesThanAPassTakesAreReadInTurns) {
   const int B = 300, S = config().max_seq_len, V = config().vocab_size;
   SmallModel small(config(), B, where());
-  const auto full = small.model.logits(small.inputs.data(), B);
-  const auto cache = small.model.make_cache(B);
+  const auto full = small.pass.logits(small.inputs);
+  KVCache cache(small.model, B);
   std::vector<float> last(static_cast<size_t>(B * V));
-  small.device->copy_to_host(last.data(), small.model.extend(*cache, small.inputs));
+  small.device->copy_to_host(last.data(), cache.extend(small.inputs));
   for (int b = 0; b < B; ++b)
     for (int j = 0; j < V; ++j) ASSERT_NEAR(last[b * V + j], full[((b + 1) * S - 1) * V + j], 2e-5) << b;
 }
@@ -247,22 +253,22 @@ TEST_P(EveryModel, MoreSequencesThanAPassTakesAreReadInTurns) {
 TEST_P(EveryModel, ATokenOutsideTheVocabularyIsAnErrorOnEveryPath) {
   SmallModel small(config(), 2, where());
   const int V = config().vocab_size;
-  const auto cache = small.model.make_cache(1);
+  KVCache cache(small.model, 1);
   for (const int32_t bad : {V, V + 1, 65535, -1, std::numeric_limits<int32_t>::min()}) {
     for (const size_t at : {size_t{0}, small.inputs.size() - 1}) {
       std::vector<int32_t> tokens = small.inputs;
       tokens[at] = bad;
-      const int32_t *wrong = tokens.data(), *inputs = small.inputs.data(), *targets = small.targets.data();
-      EXPECT_THROW(small.model.loss(wrong, targets, 2), Error);
-      EXPECT_THROW(small.model.loss(inputs, wrong, 2), Error);
-      EXPECT_THROW(small.model.token_losses(wrong, targets, 2), Error);
-      EXPECT_THROW(small.model.logits(wrong, 2), Error);
-      EXPECT_THROW(small.model.loss_and_gradients(wrong, targets, 2, small.grads, 1.0f, {}, 0), Error);
-      EXPECT_THROW(small.model.loss_and_gradients(inputs, wrong, 2, small.grads, 1.0f, {}, 0), Error);
+      const std::vector<int32_t>&wrong = tokens, &inputs = small.inputs, &targets = small.targets;
+      EXPECT_THROW(small.pass.loss(wrong, targets), Error);
+      EXPECT_THROW(small.pass.loss(inputs, wrong), Error);
+      EXPECT_THROW(small.pass.token_losses(wrong, targets), Error);
+      EXPECT_THROW(small.pass.logits(wrong), Error);
+      EXPECT_THROW(small.pass.loss_and_gradients(wrong, targets, small.grads, 1.0f, {}, 0), Error);
+      EXPECT_THROW(small.pass.loss_and_gradients(inputs, wrong, small.grads, 1.0f, {}, 0), Error);
     }
-    EXPECT_THROW(small.model.begin(*cache, std::vector<int32_t>{0, bad}), Error);
-    small.model.begin(*cache, std::vector<int32_t>{0});
-    EXPECT_THROW(small.model.extend(*cache, std::vector<int32_t>{bad}), Error);
+    EXPECT_THROW(cache.begin(std::vector<int32_t>{0, bad}), Error);
+    cache.begin(std::vector<int32_t>{0});
+    EXPECT_THROW(cache.extend(std::vector<int32_t>{bad}), Error);
     EXPECT_THROW(Generator(small.model, std::vector<int32_t>{0, bad}, {}), Error);
   }
   EXPECT_EQ(small.gradients(), std::vector<float>(small.weights.size(), 0.0f));
@@ -271,9 +277,8 @@ TEST_P(EveryModel, ATokenOutsideTheVocabularyIsAnErrorOnEveryPath) {
 TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
   SmallModel small(config(), 3, where());
   const int V = config().vocab_size;
-  small.model.plan(3, config().max_seq_len, false);
-  const auto losses = small.model.token_losses(small.inputs.data(), small.targets.data(), 2);
-  const auto logits = small.model.logits(small.inputs.data(), 2);
+  const auto losses = small.pass.token_losses(small.first(small.inputs, 2), small.first(small.targets, 2));
+  const auto logits = small.pass.logits(small.first(small.inputs, 2));
   ASSERT_EQ(losses.size(), static_cast<size_t>(2 * config().max_seq_len));
   double total = 0;
   for (size_t i = 0; i < losses.size(); ++i) {
@@ -282,7 +287,7 @@ TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
     EXPECT_NEAR(losses[i], std::log(sum) - logits[i * V + static_cast<size_t>(small.targets[i])], 1e-5) << i;
     total += losses[i];
   }
-  EXPECT_NEAR(small.model.loss(small.inputs.data(), small.targets.data(), 2),
+  EXPECT_NEAR(small.pass.loss(small.first(small.inputs, 2), small.first(small.targets, 2)),
               total / static_cast<double>(losses.size()), 1e-5);
 }
 
@@ -296,10 +301,11 @@ TEST(HeadTest, LossesOfManyRowsAreThoseOfTheirSequences) {
                            .num_layers = 1,
                            .ff_hidden_dim = 8};
   SmallModel small(config, 10, all_devices().front());
-  const auto losses = small.model.token_losses(small.inputs.data(), small.targets.data(), 10);
+  const auto losses = small.pass.token_losses(small.first(small.inputs, 10), small.first(small.targets, 10));
   ASSERT_EQ(losses.size(), 600u);
   for (int b = 0; b < 10; ++b) {
-    const auto alone = small.model.token_losses(&small.inputs[b * 60], &small.targets[b * 60], 1);
+    const auto alone = small.pass.token_losses(std::span(small.inputs).subspan(b * 60, 60),
+                                               std::span(small.targets).subspan(b * 60, 60));
     for (int t = 0; t < 60; ++t) ASSERT_NEAR(losses[b * 60 + t], alone[t], 1e-5) << b << " " << t;
   }
 }
@@ -307,11 +313,11 @@ TEST(HeadTest, LossesOfManyRowsAreThoseOfTheirSequences) {
 
 TEST_P(EveryModel, EvaluationWithoutGradientsGivesTheSameLoss) {
   SmallModel small(config(), 3, where());
-  const double with = small.model.loss(small.inputs.data(), small.targets.data(), 3);
-  const double fewer = small.model.loss(small.inputs.data(), small.targets.data(), 2);
-  small.model.plan(3, config().max_seq_len, false);
-  EXPECT_EQ(with, small.model.loss(small.inputs.data(), small.targets.data(), 3));
-  EXPECT_EQ(fewer, small.model.loss(small.inputs.data(), small.targets.data(), 2));
+  const double with = small.pass.loss(small.first(small.inputs, 3), small.first(small.targets, 3));
+  const double fewer = small.pass.loss(small.first(small.inputs, 2), small.first(small.targets, 2));
+  TrainingPass evaluation(small.model, 3, config().max_seq_len, TrainingPass::kForwardOnly);
+  EXPECT_EQ(with, evaluation.loss(small.inputs, small.targets));
+  EXPECT_EQ(fewer, evaluation.loss(small.first(small.inputs, 2), small.first(small.targets, 2)));
 }
 
 TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
@@ -319,8 +325,7 @@ TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
   std::vector<float> first;
   for (const int threads : {1, 2, 5, 1}) {
     SmallModel small(config(), 3, {where().name, threads});
-    small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout,
-                                   2);
+    small.pass.loss_and_gradients(small.inputs, small.targets, small.grads, 1.0f, dropout, 2);
     if (first.empty()) first = small.gradients();
     EXPECT_EQ(first, small.gradients()) << threads;
   }
@@ -334,8 +339,7 @@ TEST(DefaultModelTest, ThreadsNeverChangeABitAtItsRealSize) {
   std::vector<float> first;
   for (const int threads : {1, 2, 3}) {
     SmallModel model(config, 16, {"cpu", threads});
-    model.model.loss_and_gradients(model.inputs.data(), model.targets.data(), 16, model.grads, 1.0f,
-                                   {.p = 0.1f, .seed = 1}, 2);
+    model.pass.loss_and_gradients(model.inputs, model.targets, model.grads, 1.0f, {.p = 0.1f, .seed = 1}, 2);
     if (first.empty()) first = model.gradients();
     EXPECT_TRUE(first == model.gradients()) << threads << " threads";
   }
@@ -354,16 +358,15 @@ TEST(EveryDevice, GivesTheCpusLossAndGradients) {
                            .final_layernorm = true};
   const Dropout dropout{.p = 0.1f, .seed = 1};
   SmallModel cpu(config, 3, {"cpu", 2});
-  const double expected =
-      cpu.model.loss_and_gradients(cpu.inputs.data(), cpu.targets.data(), 3, cpu.grads, 1.0f, dropout, 2);
+  const double expected = cpu.pass.loss_and_gradients(cpu.inputs, cpu.targets, cpu.grads, 1.0f, dropout, 2);
   const auto expected_gradients = cpu.gradients();
   for (const DeviceCase& where : all_devices()) {
     SmallModel other(config, 3, where);
-    const double loss = other.model.loss_and_gradients(other.inputs.data(), other.targets.data(), 3,
-                                                       other.grads, 1.0f, dropout, 2);
+    const double loss =
+        other.pass.loss_and_gradients(other.inputs, other.targets, other.grads, 1.0f, dropout, 2);
     EXPECT_NEAR(loss, expected, 1e-5 * expected) << where.name;
     const auto gradients = other.gradients();
-    for (const ParameterInfo& p : other.model.layout().tensors) {
+    for (const WeightPlace& p : weight_places(config)) {
       double scale = 1e-30, error = 0;
       for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
         scale = std::max(scale, std::abs(static_cast<double>(expected_gradients[i])));
@@ -378,8 +381,8 @@ TEST_P(EveryModel, EveryPlaceHasADropoutOfItsOwn) {
   SmallModel small(config(), 3, where());
   const uint32_t pass = 2;
   const double p = 0.25;
-  const double loss = small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3,
-                                                     small.grads, 1.0f, {.p = 0.25f, .seed = 9}, pass);
+  const double loss = small.pass.loss_and_gradients(small.inputs, small.targets, small.grads, 1.0f,
+                                                    {.p = 0.25f, .seed = 9}, pass);
   const auto factor = [&](uint32_t site, int64_t row, int64_t column) {
     const auto bits = philox4x32({static_cast<uint32_t>(column / 4), static_cast<uint32_t>(row), pass,
                                   static_cast<uint32_t>(RandomUse::kDropout) | site << 8},
@@ -395,7 +398,7 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
   // weights.
   SmallModel small(config(), 3, where());
   const Dropout dropout{.p = 0.25f, .seed = 9};
-  small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, small.grads, 1.0f, dropout, 2);
+  small.pass.loss_and_gradients(small.inputs, small.targets, small.grads, 1.0f, dropout, 2);
   const auto gradient = small.gradients();
   double length = 0;
   for (const float g : gradient) length += static_cast<double>(g) * g;
@@ -405,9 +408,8 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
     std::vector<float> w(small.weights.begin(), small.weights.end());
     for (size_t i = 0; i < w.size(); ++i) w[i] += static_cast<float>(distance * gradient[i] / length);
     small.device->copy_to_device(small.model.weights().flat(), w.data());
-    Parameters ignored(*small.device, small.model.layout());
-    return small.model.loss_and_gradients(small.inputs.data(), small.targets.data(), 3, ignored, 1.0f,
-                                          dropout, 2);
+    GPTWeights ignored(*small.device, config());
+    return small.pass.loss_and_gradients(small.inputs, small.targets, ignored, 1.0f, dropout, 2);
   };
   EXPECT_NEAR((loss_at(h) - loss_at(-h)) / (2 * h), length, 5e-3 * length);
 }
@@ -415,17 +417,16 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
 TEST(InitializationTest, IsGpt2s) {
   const auto device = any_device();
   const ModelConfig config;
-  const ParameterLayout layout(config);
-  Parameters a(*device, layout), b(*device, layout), c(*device, layout);
-  initialize(a, config, *device, 1);
-  initialize(b, config, *device, 1);
-  initialize(c, config, *device, 2);
-  const auto values = [&](const Parameters& p, const ParameterInfo& info) {
-    std::vector<float> host(static_cast<size_t>(info.size));
-    device->copy_to_host(host.data(), p.tensor(info.name));
+  GPTWeights a(*device, config), b(*device, config), c(*device, config);
+  initialize(a, *device, 1);
+  initialize(b, *device, 1);
+  initialize(c, *device, 2);
+  const auto values = [&](const GPTWeights& weights, const WeightPlace& place) {
+    std::vector<float> host(static_cast<size_t>(place.size));
+    device->copy_to_host(host.data(), weights.tensor(place.name));
     return host;
   };
-  for (const ParameterInfo& info : layout.tensors) {
+  for (const WeightPlace& info : weight_places(config)) {
     const auto v = values(a, info);
     EXPECT_EQ(v, values(b, info)) << info.name;
     double mean = 0, square = 0;
@@ -452,9 +453,9 @@ class TransformersFixture : public testing::Test {
         expected_(SafetensorsFile::open(HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small.expected.safetensors")),
         batch_(std::stoi(expected_.metadata().at("batch"))),
         device_(any_device()),
-        model_(*device_, stored_.config) {
+        model_(*device_, stored_.config),
+        pass_(model_, batch_, stored_.config.max_seq_len) {
     stored_.load_into(model_);
-    model_.plan(batch_, stored_.config.max_seq_len, true);
   }
 
   std::vector<float> floats(const std::string& name) const {
@@ -462,8 +463,9 @@ class TransformersFixture : public testing::Test {
     const auto* first = reinterpret_cast<const float*>(bytes.data());
     return {first, first + bytes.size() / sizeof(float)};
   }
-  const int32_t* ints(const std::string& name) const {
-    return reinterpret_cast<const int32_t*>(expected_.tensor(name).bytes.data());
+  std::span<const int32_t> ints(const std::string& name) const {
+    const auto bytes = expected_.tensor(name).bytes;
+    return {reinterpret_cast<const int32_t*>(bytes.data()), bytes.size() / sizeof(int32_t)};
   }
 
   static void expect_close(std::span<const float> actual, const std::vector<float>& expected,
@@ -482,17 +484,18 @@ class TransformersFixture : public testing::Test {
   int batch_;
   std::unique_ptr<Device> device_;
   GPTModel model_;
+  TrainingPass pass_;
 };
 
 TEST_F(TransformersFixture, Logits) {
-  expect_close(model_.logits(ints("inputs"), batch_), floats("logits"), "logits");
+  expect_close(pass_.logits(ints("inputs")), floats("logits"), "logits");
 }
 
 TEST_F(TransformersFixture, LossAndEveryGradient) {
-  Parameters grads(*device_, model_.layout());
-  const double loss = model_.loss_and_gradients(ints("inputs"), ints("targets"), batch_, grads, 1.0f, {}, 0);
+  GPTWeights grads(*device_, model_.config());
+  const double loss = pass_.loss_and_gradients(ints("inputs"), ints("targets"), grads, 1.0f, {}, 0);
   EXPECT_NEAR(loss, floats("loss")[0], 1e-5 * loss);
-  for (const ParameterInfo& p : model_.layout().tensors) {
+  for (const WeightPlace& p : weight_places(model_.config())) {
     std::vector<float> actual(static_cast<size_t>(p.size));
     device_->copy_to_host(actual.data(), grads.tensor(p.name));
     expect_close(actual, floats("grad." + p.name), p.name);

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "gpt_model.h"
+#include "model/weight_places.h"
 #include "operations/reference.h"
 
 namespace hipgpt::reference {
@@ -16,7 +16,7 @@ using SiteFactor = std::function<double(uint32_t site, int64_t row, int64_t colu
 
 class Model {
  public:
-  explicit Model(const ModelConfig& config) : config_(config), layout_(config) {}
+  explicit Model(const ModelConfig& config) : config_(config) {}
 
   /// Mean cross-entropy of predicting targets [B*T] from tokens [B,T].
   double loss(const Values& parameters, const std::vector<int32_t>& tokens,
@@ -68,12 +68,11 @@ class Model {
   static double without_dropout(uint32_t, int64_t, int64_t) { return 1.0; }
 
   Values get(const Values& p, const std::string& name) const {
-    const ParameterInfo& info = layout_.find(name);
-    return Values(p.begin() + info.offset, p.begin() + info.offset + info.size);
+    const WeightPlace place = weight_place(config_, name);
+    return Values(p.begin() + place.offset, p.begin() + place.offset + place.size);
   }
 
   ModelConfig config_;
-  ParameterLayout layout_;
 };
 
 }  // namespace hipgpt::reference

@@ -9,8 +9,10 @@
 #include <numeric>
 
 #include "checkpoint.h"
+#include "checkpoint/write_checkpoint.h"
 #include "error.h"
 #include "generator.h"
+#include "model/weight_places.h"
 #include "operations/device_fixture.h"
 #include "run_folder.h"
 #include "trainer.h"
@@ -90,10 +92,10 @@ class TrainerTest : public InOwnFolder, public testing::WithParamInterface<Devic
     Trainer trainer;
     Run(const DataLoader& data, const TrainerOptions& options, const DeviceCase& where = GetParam())
         : device(make_device(where.name, where.threads)),
-          trainer((initialize(model.weights(), kSmall, *device, options.seed), model), data, options) {}
+          trainer((initialize(model.weights(), *device, options.seed), model), data, options) {}
 
     std::vector<float> weights() {
-      std::vector<float> w(static_cast<size_t>(model.layout().num_elements));
+      std::vector<float> w(static_cast<size_t>(model.weights().size()));
       device->copy_to_host(w.data(), model.weights().flat());
       return w;
     }
@@ -120,7 +122,7 @@ TEST_P(TrainerTest, LearnsARepetitiveText) {
   EXPECT_NEAR(run.trainer.last_step().loss, std::log(7.0), 0.1);
   for (int i = 1; i < 200; ++i) run.trainer.train_step();
   EXPECT_EQ(run.trainer.step(), 200);
-  EXPECT_LT(evaluate(run.model, data_, 4, kSmall.max_seq_len, 0), 0.05);
+  EXPECT_LT(evaluate(run.trainer.pass(), data_, 0), 0.05);
 }
 
 /// Step n takes batches (n-1) N ... n N - 1, and its gradient is their mean. Three steps are compared, since
@@ -132,11 +134,11 @@ TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
   std::vector<int32_t> inputs(24), targets(24);
   for (uint64_t step = 0; step < 3; ++step) {
     reference.device->copy_to_device(reference.model.weights().flat(), run.weights().data());
-    Parameters grads(*reference.device, reference.model.layout());
+    GPTWeights grads(*reference.device, kSmall);
     double loss = 0;
     for (const uint64_t k : {2 * step, 2 * step + 1}) {
       data_.random_batch(k, inputs.data(), targets.data());
-      loss += 0.5 * reference.model.loss_and_gradients(inputs.data(), targets.data(), 4, grads, 0.5f, {}, 0);
+      loss += 0.5 * reference.trainer.pass().loss_and_gradients(inputs, targets, grads, 0.5f, {}, 0);
     }
     std::vector<float> gradient(static_cast<size_t>(grads.flat().size()));
     reference.device->copy_to_host(gradient.data(), grads.flat());
@@ -158,7 +160,7 @@ TEST_P(TrainerTest, TheFirstStepMovesEveryWeightByTheLearningRate) {
   run.trainer.train_step();
   const auto after = run.weights();
   const double rate = learning_rate_at(1, o);
-  for (const ParameterInfo& p : run.model.layout().tensors) {
+  for (const WeightPlace& p : weight_places(kSmall)) {
     const double decay = p.shape.size() == 2 ? 0.5 : 0.0;
     double largest = 0;
     for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
@@ -234,7 +236,7 @@ TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
       run.trainer.last_step();
     }
     FAIL() << "went on with NaN";
-  } catch (const Trainer::NotFinite& failure) {
+  } catch (const NotFinite& failure) {
     EXPECT_EQ(failure.step, run.trainer.step());
     EXPECT_TRUE(std::isnan(failure.loss));
     EXPECT_EQ(std::memcmp(weights.data(), run.weights().data(), weights.size() * sizeof(float)), 0);
@@ -245,9 +247,8 @@ TEST_P(TrainerTest, StopsAtAGradientThatIsNotFiniteWhereTheLossIs) {
   // Nothing reaches the head, so the loss is that of guessing; but its gradient grows on its way back.
   Run run(data_, options());
   std::vector<float> weights(run.weights().size(), 0.0f);
-  const ParameterLayout& layout = run.model.layout();
-  const ParameterInfo& head = layout.find("lm_head.weight");
-  const ParameterInfo& projection = layout.find("transformer.h.0.attn.c_proj.weight");
+  const WeightPlace head = weight_place(kSmall, "lm_head.weight");
+  const WeightPlace projection = weight_place(kSmall, "transformer.h.0.attn.c_proj.weight");
   std::fill_n(weights.begin() + head.offset, kSmall.embed_dim, 3e38f);  // of token 0 alone
   std::fill_n(weights.begin() + projection.offset, projection.size, 100.0f);
   run.device->copy_to_device(run.model.weights().flat(), weights.data());
@@ -255,7 +256,7 @@ TEST_P(TrainerTest, StopsAtAGradientThatIsNotFiniteWhereTheLossIs) {
   try {
     run.trainer.last_step();
     FAIL() << "went on with an infinite gradient";
-  } catch (const Trainer::NotFinite& failure) {
+  } catch (const NotFinite& failure) {
     EXPECT_NEAR(failure.loss, std::log(7.0), 1e-5);
     EXPECT_FALSE(std::isfinite(failure.grad_norm));
     EXPECT_EQ(weights, run.weights());
@@ -272,7 +273,7 @@ TEST_P(TrainerTest, ResultsThatAreReadLateAreStillChecked) {
   try {
     run.trainer.last_step();
     FAIL() << "60 steps of NaN";
-  } catch (const Trainer::NotFinite& failure) {
+  } catch (const NotFinite& failure) {
     EXPECT_EQ(failure.step, 4);
   }
 }
@@ -304,15 +305,15 @@ TEST_P(TrainerTest, TwoRunsAreBitIdentical) {
 
 TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
   Run run(data_, options());
-  const double all = evaluate(run.model, data_, 4, kSmall.max_seq_len, 0);
-  EXPECT_EQ(all, evaluate(run.model, data_, 4, kSmall.max_seq_len, 1000));
+  const double all = evaluate(run.trainer.pass(), data_, 0);
+  EXPECT_EQ(all, evaluate(run.trainer.pass(), data_, 1000));
   double by_hand = 0;
   std::vector<int32_t> inputs(6), targets(6);
   const int windows = (500 - 1) / 6;
   for (int w = 0; w < windows; ++w) {
     tokens_.copy(static_cast<size_t>(w) * 6, 6, inputs.data());
     tokens_.copy(static_cast<size_t>(w) * 6 + 1, 6, targets.data());
-    by_hand += run.model.loss(inputs.data(), targets.data(), 1) / windows;
+    by_hand += run.trainer.pass().loss(inputs, targets) / windows;
   }
   EXPECT_NEAR(all, by_hand, 1e-6);
 
@@ -321,15 +322,15 @@ TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
   double spread = 0;
   for (const size_t i : {0, 10}) {
     data_.sequential_batch(i, batch_inputs.data(), batch_targets.data());
-    spread += 0.5 * run.model.loss(batch_inputs.data(), batch_targets.data(), 4);
+    spread += 0.5 * run.trainer.pass().loss(batch_inputs, batch_targets);
   }
-  EXPECT_NEAR(evaluate(run.model, data_, 4, kSmall.max_seq_len, 2), spread, 1e-6);
+  EXPECT_NEAR(evaluate(run.trainer.pass(), data_, 2), spread, 1e-6);
 }
 
 class CheckpointTest : public InOwnFolder {
  protected:
   CheckpointTest() : device_(any_device()), model_(*device_, kSmall) {
-    initialize(model_.weights(), kSmall, *device_, 5);
+    initialize(model_.weights(), *device_, 5);
     save(model_, {kSmall, 0xfeedface12345678, 42}, "good.bin");
   }
 
@@ -364,7 +365,7 @@ TEST_F(CheckpointTest, RoundTrip) {
   EXPECT_EQ(checkpoint.info().tokenizer_hash, 0xfeedface12345678u);
   GPTModel other(*device_, kSmall);
   checkpoint.weights().load_into(other);
-  std::vector<float> saved(static_cast<size_t>(model_.layout().num_elements)), loaded(saved.size());
+  std::vector<float> saved(static_cast<size_t>(model_.weights().size())), loaded(saved.size());
   device_->copy_to_host(saved.data(), model_.weights().flat());
   device_->copy_to_host(loaded.data(), other.weights().flat());
   EXPECT_EQ(saved, loaded);

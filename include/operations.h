@@ -1,0 +1,137 @@
+// The operations that a transformer is made of: their mathematics, shapes and sources.
+//
+// Each is declared here and nowhere else, as HIPGPT_OPERATION(name, (parameters), (arguments)). Who includes
+// this file says what to make of that: device.h makes a method of Device, src/cpu/cpu_device.h a function
+// hipgpt::cpu::name, hip_kernels.h a launcher hipgpt::hip::name, and src/device/check.h the contract. Each of
+// these is defined once, in the file that is named after the operation.
+//
+// Letters as everywhere in HipGPT: B sequences in a batch, T tokens in each, R = B*T rows, E embedding,
+// H heads, D = E/H head size, F feed-forward, V vocabulary. Tensors are contiguous fp32 and tokens int32
+// unless an operation says otherwise. Same input, same bits: every reduction has an order that depends on
+// shapes alone, never on the number of threads.
+//
+// An operation checks its arguments before it does anything: Error with its name, the argument, what it is
+// and what it must be.
+#ifndef HIPGPT_OPERATION
+#define HIPGPT_OPERATION(name, parameters, arguments)  // included by itself, it declares nothing
+#endif
+// A list in parentheses without them.
+#define HIPGPT_LIST(...) __VA_ARGS__
+
+// ---- Linear layers --------------------------------------------------------------------------------------
+
+/// y = act(x W + b).   x [R,in], y [R,out]. `pre` [R,out], if given, receives x W + b, which linear_backward
+/// wants; y and pre may be one tensor.
+HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre),
+                 (y, x, layer, act, pre))
+
+/// The gradient of y = x W + b, for a given dy [R,out]:
+///   dW += x^T dy (its transpose if W is stored [out,in]);  db += sum_rows dy, if there is a bias;
+///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre): then the gradient of pre [R,in].
+/// GELU is GPT-2's tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))  (Hendrycks & Gimpel, 2016).
+HIPGPT_OPERATION(linear_backward,
+                 (Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
+                  Activation act, Tensor pre),
+                 (dx, gradients, dy, x, layer, act, pre))
+
+// ---- Embedding ------------------------------------------------------------------------------------------
+
+/// y[b,t] = wte[token[b,t]] + wpe[first + t].   tokens int32 [B,T], wte [V,E], wpe [S,E], y [B*T,E];
+/// first_position int32 [1] holds `first`, none: 0.
+HIPGPT_OPERATION(embedding, (Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position),
+                 (y, tokens, wte, wpe, first_position))
+
+/// dwte[token[b,t]] += dy[b,t];  dwpe[t] += sum_b dy[b,t].
+HIPGPT_OPERATION(embedding_backward, (Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens),
+                 (dwte, dwpe, dy, tokens))
+
+// ---- LayerNorm (Ba et al., 2016), epsilon 1e-5 ----------------------------------------------------------
+
+/// y = (x - mean) rstd * weight + bias per row, rstd = 1/sqrt(var + 1e-5).   x, y [R,E].
+HIPGPT_OPERATION(layernorm, (Tensor y, const NormStats& stats, Tensor x, const Norm& norm),
+                 (y, stats, x, norm))
+
+/// sum = x + dropout(branch),  y = LayerNorm(sum): the residual connection and what reads it, in one pass.
+/// All [R,E].
+HIPGPT_OPERATION(residual_layernorm,
+                 (Tensor sum, Tensor y, const NormStats& stats, Tensor x, Tensor branch,
+                  const Dropout& dropout, const Norm& norm),
+                 (sum, y, stats, x, branch, dropout, norm))
+
+/// With xh = (x - mean) rstd and g = dy * weight:  dx += rstd (g - mean_E(g) - xh mean_E(g xh)),
+/// dweight += sum_rows dy xh,  dbias += sum_rows dy.   dx, dy, x [R,E].
+HIPGPT_OPERATION(layernorm_backward,
+                 (Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
+                  const NormStats& stats),
+                 (dx, gradients, dy, x, norm, stats))
+
+// ---- Causal self-attention (Vaswani et al., 2017), scores scaled by 1/sqrt(D) ---------------------------
+
+/// out = concat_h dropout(softmax(Q_h K_h^T / sqrt(D) + causal mask)) V_h.
+/// qkv [B,T,3E] holds Q, K, V side by side, out [B,T,E]; lse [B,H,T] receives log sum exp of each row of
+/// scores, from which the backward pass recomputes the probabilities: no [T,T] matrix is kept.
+HIPGPT_OPERATION(attention, (Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout),
+                 (out, lse, qkv, heads, dropout))
+
+/// dqkv [B,T,3E] from dout [B,T,E], with the same qkv, out, lse and dropout as the forward pass.
+HIPGPT_OPERATION(attention_backward,
+                 (Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
+                  const Dropout& dropout),
+                 (dqkv, dout, qkv, out, lse, heads, dropout))
+
+/// Attention of T new tokens of each of B sequences to all tokens before them and to each other: appends
+/// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T).
+/// qkv [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1] with past+T <= S.
+HIPGPT_OPERATION(attention_cached,
+                 (Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past),
+                 (out, keys, values, qkv, heads, past))
+
+// ---- Residual and dropout -------------------------------------------------------------------------------
+
+/// y = x + dropout(branch); y and x may be one tensor, and x may be none: y = dropout(branch), which is also
+/// the gradient of the branch, from that of the sum.   All [R,E].
+HIPGPT_OPERATION(add_dropout, (Tensor y, Tensor x, Tensor branch, const Dropout& dropout),
+                 (y, x, branch, dropout))
+
+// ---- Loss -----------------------------------------------------------------------------------------------
+
+/// losses[i] = log sum_j exp(z[i,j]) - z[i, target[i]].   logits z [R,V], targets int32 [R], losses [R].
+HIPGPT_OPERATION(cross_entropy, (Tensor losses, Tensor logits, Tensor targets), (losses, logits, targets))
+
+/// The same, and z becomes its own gradient: z[i,j] = scale (softmax(z[i])_j - [j = target[i]]).
+HIPGPT_OPERATION(cross_entropy_with_gradient, (Tensor losses, Tensor logits, Tensor targets, float scale),
+                 (losses, logits, targets, scale))
+
+// ---- Optimizer ------------------------------------------------------------------------------------------
+
+/// out[0] = sum_i x[i], summed in double.   x of any shape.
+HIPGPT_OPERATION(sum, (Tensor out, Tensor x), (out, x))
+
+/// out[0] = sqrt(sum_i x[i]^2), summed in double.   x of any shape.
+HIPGPT_OPERATION(l2_norm, (Tensor out, Tensor x), (out, x))
+
+/// One AdamW step over flat arrays of n parameters, with c = min(1, max_grad_norm / grad_norm[0]) and rates
+/// [3] holding the learning rate lr, 1/(1-b1^t) and 1/(1-b2^t) of step t, counted from 1:
+///   g = c grad;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
+///   p -= lr ( (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps) + weight_decay p ).
+/// If grad_norm[0] is not finite nothing changes.
+HIPGPT_OPERATION(adamw,
+                 (Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
+                  const AdamW& options),
+                 (params, grads, m, v, grad_norm, rates, options))
+
+// ---- Sampling -------------------------------------------------------------------------------------------
+
+/// token[b] = a draw from logits[b]. In this order: repetition penalty (Keskar et al., 2019) for the tokens
+/// i with seen[b,i] != 0, temperature, top-k (Fan et al., 2018), top-p (Holtzman et al., 2020), and the
+/// draw numbered n of the stream s, where (s, n) = draw[b]: a function of (seed, s, n). Of equal logits the
+/// smaller id is first. Then seen[b,token[b]] = 1 and n += 1. If a logit of b is not finite token[b] is -1.
+/// logits [B,V], token int32 [B] or [B,1], draw int32 [B,2], seen int32 [B,V].
+HIPGPT_OPERATION(sample, (Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options),
+                 (token, logits, seen, draw, options))
+
+/// counters[i] += 1, int32 [n].
+HIPGPT_OPERATION(increment, (Tensor counters), (counters))
+
+#undef HIPGPT_LIST
+#undef HIPGPT_OPERATION

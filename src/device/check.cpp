@@ -1,0 +1,316 @@
+#include "device/check.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <string>
+
+#include "error.h"
+
+namespace hipgpt::check {
+
+namespace {
+
+/// Kernels count rows and columns in int.
+constexpr int64_t kLargest = std::numeric_limits<int>::max();
+
+/// The arguments of one call of an operation. Every method throws Error unless what it says holds.
+class Arguments {
+ public:
+  explicit Arguments(const char* operation) : operation_(operation) {}
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(fmt::format("{}: {}", operation_, what));
+  }
+
+  /// Present, contiguous, of this dtype and shape.
+  void is(const char* name, const Tensor& t, std::initializer_list<int64_t> shape,
+          DType dtype = DType::kF32) const {
+    bool fits = t && t.contiguous() && t.dtype() == dtype && t.rank() == static_cast<int>(shape.size());
+    if (fits) {
+      int i = 0;
+      for (const int64_t d : shape) fits = fits && t.dim(i++) == d;
+    }
+    if (fits) return;
+    const Tensor wanted(nullptr, shape, dtype);
+    std::string text = to_string(wanted);
+    text = text.substr(0, text.find(']') + 1);
+    fail(fmt::format("{} is {}, and must be {}", name, to_string(t), text));
+  }
+
+  /// The same for an argument that may be none.
+  void is_or_none(const char* name, const Tensor& t, std::initializer_list<int64_t> shape,
+                  DType dtype = DType::kF32) const {
+    if (t || t.rank() > 0) is(name, t, shape, dtype);
+  }
+
+  /// Present, contiguous, of this dtype, with `rank` dimensions of at least 1, which `letters` names.
+  void has_rank(const char* name, const Tensor& t, int rank, const char* letters,
+                DType dtype = DType::kF32) const {
+    bool fits = t && t.contiguous() && t.dtype() == dtype && t.rank() == rank;
+    for (int i = 0; fits && i < rank; ++i) fits = t.dim(i) >= 1 && t.dim(i) <= kLargest;
+    if (!fits)
+      fail(fmt::format("{} is {}, and must be {} {}", name, to_string(t), to_string(dtype), letters));
+  }
+
+  /// Present, contiguous fp32 of any shape that is not empty.
+  void has_elements(const char* name, const Tensor& t) const {
+    if (!t || !t.contiguous() || t.dtype() != DType::kF32 || t.size() < 1) {
+      fail(fmt::format("{} is {}, and must be f32 with at least one element", name, to_string(t)));
+    }
+  }
+
+  void drops(const Dropout& d) const {
+    if (!(d.p >= 0.0f && d.p < 1.0f)) {
+      fail(fmt::format("dropout.p is {:g}, and must be from 0 to less than 1", d.p));
+    }
+    if (d.p > 0.0f) is("dropout.micro_step", d.micro_step, {1}, DType::kI32);
+  }
+
+  void has_heads(int heads, int64_t width) const {
+    if (heads < 1 || width % heads != 0) {
+      fail(fmt::format("heads is {}, and must divide the width of {}", heads, width));
+    }
+  }
+
+  /// x W + b takes `in` columns to `out`.
+  void is_linear(const char* weight, const char* bias, const Linear& layer, int64_t in, int64_t out) const {
+    if (layer.layout == Layout::kInOut) {
+      is(weight, layer.weight, {in, out});
+    } else {
+      is(weight, layer.weight, {out, in});
+    }
+    is_or_none(bias, layer.bias, {out});
+  }
+
+ private:
+  const char* operation_;
+};
+
+}  // namespace
+
+void linear(Tensor y, Tensor x, const Linear& layer, Activation, Tensor pre) {
+  const Arguments a("linear");
+  a.has_rank("x", x, 2, "[R,in]");
+  a.has_rank("y", y, 2, "[R,out]");
+  const int64_t R = x.dim(0), in = x.dim(1), out = y.dim(1);
+  a.is("y", y, {R, out});
+  a.is_linear("layer.weight", "layer.bias", layer, in, out);
+  a.is_or_none("pre", pre, {R, out});
+}
+
+void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
+                     Activation act, Tensor pre) {
+  const Arguments a("linear_backward");
+  a.has_rank("x", x, 2, "[R,in]");
+  a.has_rank("dy", dy, 2, "[R,out]");
+  const int64_t R = x.dim(0), in = x.dim(1), out = dy.dim(1);
+  a.is("dy", dy, {R, out});
+  a.is("dx", dx, {R, in});
+  a.is_linear("layer.weight", "layer.bias", layer, in, out);
+  a.is_linear("gradients.weight", "gradients.bias", gradients, in, out);
+  if (gradients.layout != layer.layout) a.fail("gradients.layout and layer.layout differ");
+  if (act != Activation::kNone) a.is("pre", pre, {R, in});
+}
+
+void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
+  const Arguments a("embedding");
+  a.has_rank("tokens", tokens, 2, "[B,T]", DType::kI32);
+  a.has_rank("wte", wte, 2, "[V,E]");
+  a.has_rank("wpe", wpe, 2, "[S,E]");
+  const int64_t E = wte.dim(1);
+  a.is("wpe", wpe, {wpe.dim(0), E});
+  a.is("y", y, {tokens.size(), E});
+  a.is_or_none("first_position", first_position, {1}, DType::kI32);
+  if (tokens.dim(1) > wpe.dim(0)) {
+    a.fail(fmt::format("tokens is {}, and wpe has {} positions", to_string(tokens), wpe.dim(0)));
+  }
+}
+
+void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
+  const Arguments a("embedding_backward");
+  a.has_rank("tokens", tokens, 2, "[B,T]", DType::kI32);
+  a.has_rank("dwte", dwte, 2, "[V,E]");
+  a.has_rank("dwpe", dwpe, 2, "[S,E]");
+  const int64_t E = dwte.dim(1);
+  a.is("dwpe", dwpe, {dwpe.dim(0), E});
+  a.is("dy", dy, {tokens.size(), E});
+  if (tokens.dim(1) > dwpe.dim(0)) {
+    a.fail(fmt::format("tokens is {}, and dwpe has {} positions", to_string(tokens), dwpe.dim(0)));
+  }
+}
+
+void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
+  const Arguments a("layernorm");
+  a.has_rank("x", x, 2, "[R,E]");
+  const int64_t R = x.dim(0), E = x.dim(1);
+  a.is("y", y, {R, E});
+  a.is("stats.mean", stats.mean, {R});
+  a.is("stats.rstd", stats.rstd, {R});
+  a.is("norm.weight", norm.weight, {E});
+  a.is("norm.bias", norm.bias, {E});
+}
+
+void residual_layernorm(Tensor sum, Tensor y, const NormStats& stats, Tensor x, Tensor branch,
+                        const Dropout& dropout, const Norm& norm) {
+  const Arguments a("residual_layernorm");
+  a.has_rank("x", x, 2, "[R,E]");
+  const int64_t R = x.dim(0), E = x.dim(1);
+  a.is("sum", sum, {R, E});
+  a.is("y", y, {R, E});
+  a.is("branch", branch, {R, E});
+  a.is("stats.mean", stats.mean, {R});
+  a.is("stats.rstd", stats.rstd, {R});
+  a.is("norm.weight", norm.weight, {E});
+  a.is("norm.bias", norm.bias, {E});
+  a.drops(dropout);
+}
+
+void layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
+                        const NormStats& stats) {
+  const Arguments a("layernorm_backward");
+  a.has_rank("x", x, 2, "[R,E]");
+  const int64_t R = x.dim(0), E = x.dim(1);
+  a.is("dx", dx, {R, E});
+  a.is("dy", dy, {R, E});
+  a.is("gradients.weight", gradients.weight, {E});
+  a.is("gradients.bias", gradients.bias, {E});
+  a.is("norm.weight", norm.weight, {E});
+  a.is("stats.mean", stats.mean, {R});
+  a.is("stats.rstd", stats.rstd, {R});
+}
+
+void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
+  const Arguments a("attention");
+  a.has_rank("out", out, 3, "[B,T,E]");
+  const int64_t B = out.dim(0), T = out.dim(1), E = out.dim(2);
+  a.has_heads(heads, E);
+  a.is("qkv", qkv, {B, T, 3 * E});
+  a.is("lse", lse, {B, heads, T});
+  a.drops(dropout);
+}
+
+void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
+                        const Dropout& dropout) {
+  const Arguments a("attention_backward");
+  a.has_rank("out", out, 3, "[B,T,E]");
+  const int64_t B = out.dim(0), T = out.dim(1), E = out.dim(2);
+  a.has_heads(heads, E);
+  a.is("dout", dout, {B, T, E});
+  a.is("qkv", qkv, {B, T, 3 * E});
+  a.is("dqkv", dqkv, {B, T, 3 * E});
+  a.is("lse", lse, {B, heads, T});
+  a.drops(dropout);
+}
+
+void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past) {
+  const Arguments a("attention_cached");
+  a.has_rank("out", out, 3, "[B,T,E]");
+  a.has_rank("keys", keys, 3, "[B,S,E]");
+  const int64_t B = out.dim(0), T = out.dim(1), E = out.dim(2), S = keys.dim(1);
+  a.has_heads(heads, E);
+  a.is("keys", keys, {B, S, E});
+  a.is("values", values, {B, S, E});
+  a.is("qkv", qkv, {B, T, 3 * E});
+  a.is("past", past, {1}, DType::kI32);
+  if (T > S) a.fail(fmt::format("qkv is {}, and the caches have {} rows", to_string(qkv), S));
+}
+
+void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
+  const Arguments a("add_dropout");
+  a.has_rank("branch", branch, 2, "[R,E]");
+  a.is("y", y, {branch.dim(0), branch.dim(1)});
+  a.is_or_none("x", x, {branch.dim(0), branch.dim(1)});
+  a.drops(dropout);
+}
+
+namespace {
+
+void losses_of_logits(const Arguments& a, const Tensor& losses, const Tensor& logits, const Tensor& targets) {
+  a.has_rank("logits", logits, 2, "[R,V]");
+  a.is("losses", losses, {logits.dim(0)});
+  a.is("targets", targets, {logits.dim(0)}, DType::kI32);
+}
+
+void total_of(const Arguments& a, const Tensor& out, const Tensor& x) {
+  a.is("out", out, {1});
+  a.has_elements("x", x);
+}
+
+}  // namespace
+
+void cross_entropy(Tensor losses, Tensor logits, Tensor targets) {
+  losses_of_logits(Arguments("cross_entropy"), losses, logits, targets);
+}
+
+void cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor targets, float) {
+  losses_of_logits(Arguments("cross_entropy_with_gradient"), losses, logits, targets);
+}
+
+void sum(Tensor out, Tensor x) {
+  total_of(Arguments("sum"), out, x);
+}
+
+void l2_norm(Tensor out, Tensor x) {
+  total_of(Arguments("l2_norm"), out, x);
+}
+
+void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
+           const AdamW& options) {
+  const Arguments a("adamw");
+  a.has_elements("params", params);
+  const int64_t n = params.size();
+  a.is("params", params, {n});
+  a.is("grads", grads, {n});
+  a.is("m", m, {n});
+  a.is("v", v, {n});
+  a.is("grad_norm", grad_norm, {1});
+  a.is("rates", rates, {3});
+  if (options.decayed < 0 || options.decayed > n) {
+    a.fail(fmt::format("options.decayed is {}, and must be from 0 to {}", options.decayed, n));
+  }
+}
+
+void sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) {
+  const Arguments a("sample");
+  a.has_rank("logits", logits, 2, "[B,V]");
+  const int64_t B = logits.dim(0), V = logits.dim(1);
+  if (token.rank() == 2) {
+    a.is("token", token, {B, 1}, DType::kI32);
+  } else {
+    a.is("token", token, {B}, DType::kI32);
+  }
+  a.is("seen", seen, {B, V}, DType::kI32);
+  a.is("draw", draw, {B, 2}, DType::kI32);
+  if (options.top_k < 0) a.fail(fmt::format("options.top_k is {}, and must be 0 or more", options.top_k));
+  if (!(options.top_p > 0.0 && options.top_p <= 1.0)) {
+    a.fail(fmt::format("options.top_p is {:g}, and must be over 0 and at most 1", options.top_p));
+  }
+  if (!(options.temperature >= 0.0)) {
+    a.fail(fmt::format("options.temperature is {:g}, and must be 0 or more", options.temperature));
+  }
+  if (!(options.repetition_penalty > 0.0)) {
+    a.fail(fmt::format("options.repetition_penalty is {:g}, and must be over 0", options.repetition_penalty));
+  }
+}
+
+void increment(Tensor counters) {
+  Arguments("increment").has_rank("counters", counters, 1, "[n]", DType::kI32);
+}
+
+void copied(const char* function, Tensor t) {
+  if (!t.contiguous() || (!t && t.size() > 0)) {
+    throw Error(fmt::format("{}: the tensor is {}, and must be contiguous", function, to_string(t)));
+  }
+}
+
+void copied(const char* function, Tensor dst, Tensor src) {
+  copied(function, dst);
+  copied(function, src);
+  if (dst.dtype() != src.dtype() || dst.size() != src.size()) {
+    throw Error(fmt::format("{}: from {} to {}, which must be of one dtype and size", function,
+                            to_string(src), to_string(dst)));
+  }
+}
+
+}  // namespace hipgpt::check
