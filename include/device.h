@@ -105,12 +105,15 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-/// The device that `--device NAME` asks for: "cpu", "hip" (a GPU), or "auto" (a GPU if there is one).
-/// `threads`, of the CPU, 0: all cores. Error for a name that is unknown, and where there is no GPU or no
-/// kernels for it.
-std::unique_ptr<Device> make_device(const std::string& name, int threads);
+/// The device that `--device NAME` asks for: "cpu", "hip" (a GPU), "hip:N" (the GPU with that index), or "auto"
+/// (a GPU if there is one). `threads`, of the CPU, 0: all cores. Error for a name that is unknown, and where
+/// there is no such GPU or no kernels for it. Where "auto" passes over a GPU because this build has no
+/// kernels for it, `warn` hears why.
+std::unique_ptr<Device> make_device(const std::string& name, int threads,
+                                    const std::function<void(const std::string&)>& warn = {});
 
-/// What make_device() can make here; where there is no GPU, "hip" comes with the reason.
+/// What make_device() can make here: GPUs as "hip:N", discrete ones first, then the CPU. Where there is no
+/// GPU, "hip" comes with the reason.
 std::vector<DeviceInfo> list_devices();
 
 }  // namespace hipgpt

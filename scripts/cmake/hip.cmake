@@ -184,13 +184,16 @@ message(STATUS "HIP platform: ${hipgpt_platform} (${hipgpt_platform_reason})${te
 
 # ---- 4. The HIP device of each platform ---------------------------------------------------------------------
 
+# For the message to the owner of another GPU.
+list(JOIN hipgpt_architectures ", " hipgpt_built_architectures)
+
 set(hipgpt_hip_link_libraries "")
 set(hipgpt_hip_link_directory "")
 
 # amd: one rule that calls hipcc. CMake's HIP language would want a Clang in its place, and does not find the ROCm of Debian and
 # Ubuntu; this rule is the same for every release, and whether the C++ compiler of the build is hipcc, g++ or clang++.
 function(hipgpt_add_amd_hip target)
-  set(flags -std=c++20 -fPIC -Wall -Wextra ${hipgpt_prefix_maps})
+  set(flags -std=c++20 -fPIC -Wall -Wextra "-DHIPGPT_BUILT_ARCHITECTURES=\"${hipgpt_built_architectures}\"" ${hipgpt_prefix_maps})
   list(TRANSFORM hipgpt_architectures PREPEND --offload-arch= OUTPUT_VARIABLE architectures)
   # Those of the core, as -I options; the compiler's own folder may not come before its others.
   set(includes "$<FILTER:$<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>,EXCLUDE,^/usr/include$>")
@@ -227,6 +230,7 @@ macro(hipgpt_add_nvidia_hip target)
   target_compile_options(${target}_hip PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;${hipgpt_prefix_maps}>"
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,${prefix_maps}>")
+  target_compile_definitions(${target}_hip PRIVATE HIPGPT_BUILT_ARCHITECTURES="${hipgpt_built_architectures}")
   target_link_libraries(${target}_hip PRIVATE CUDA::cudart_static)
   # Machine code for each, and PTX of the last for newer GPUs.
   list(TRANSFORM hipgpt_architectures REPLACE "^sm_(.*)" "\\1-real" OUTPUT_VARIABLE architectures)
@@ -253,7 +257,7 @@ function(hipgpt_add_emulated_hip target wave_size)
   target_sources(${target} PRIVATE ${hipgpt_hip_sources} ${emulator})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/platform/emulated ${PROJECT_SOURCE_DIR}/include
                                                ${PROJECT_SOURCE_DIR}/src)
-  target_compile_definitions(${target} PRIVATE HIPGPT_WAVE_SIZE=${wave_size})
+  target_compile_definitions(${target} PRIVATE HIPGPT_WAVE_SIZE=${wave_size} HIPGPT_BUILT_ARCHITECTURES="emulated")
   target_compile_options(${target} PRIVATE -Wno-unknown-pragmas)  # `unroll` is for compilers of GPUs
 endfunction()
 

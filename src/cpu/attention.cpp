@@ -166,9 +166,10 @@ void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qk
 void attention_cached(ThreadPool& threads, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
                       Tensor past_length) {
   check::attention_cached(out, keys, values, qkv, heads, past_length);
-  const int64_t past = *past_length.i32();
   const int64_t batch = qkv.dim(0), count = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
   const int64_t capacity = keys.dim(1);
+  check::ids("attention_cached", "past", past_length.i32(), 1, capacity - count + 1, "the cache");
+  const int64_t past = *past_length.i32();
   for (int64_t i = 0; i < batch * count; ++i) {
     const float* row = qkv.f32() + i * 3 * width;
     const int64_t at = (i / count * capacity + past + i % count) * width;

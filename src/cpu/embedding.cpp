@@ -9,6 +9,10 @@ namespace hipgpt::cpu {
 void embedding(ThreadPool& threads, Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
   check::embedding(y, tokens, wte, wpe, first_position);
   const int64_t seq_len = tokens.dim(1), width = wte.dim(1);
+  check::ids("embedding", "tokens", tokens.i32(), tokens.size(), wte.dim(0), "wte");
+  if (first_position) {
+    check::ids("embedding", "first_position", first_position.i32(), 1, wpe.dim(0) - seq_len + 1, "wpe");
+  }
   const int64_t first = first_position ? *first_position.i32() : 0;
   const int32_t* ids = tokens.i32();
   const float *token_rows = wte.f32(), *position_rows = wpe.f32() + first * width;
@@ -27,6 +31,7 @@ void embedding_backward(ThreadPool& threads, Tensor dwte, Tensor dwpe, Tensor dy
   // its columns in the order of the text, and 32 columns are two cache lines that no other thread touches.
   constexpr int64_t kColumns = 32;
   const int64_t seq_len = tokens.dim(1), width = dwte.dim(1), count = tokens.size();
+  check::ids("embedding_backward", "tokens", tokens.i32(), count, dwte.dim(0), "dwte");
   const int32_t* ids = tokens.i32();
   const float* in = dy.f32();
   float *token_rows = dwte.f32(), *position_rows = dwpe.f32();

@@ -12,6 +12,7 @@ namespace hipgpt::cpu {
 void cross_entropy(ThreadPool& threads, Tensor losses, Tensor logits, Tensor targets) {
   check::cross_entropy(losses, logits, targets);
   const int64_t rows = logits.dim(0), n = logits.dim(1);
+  check::ids("cross_entropy", "targets", targets.i32(), rows, n, "a row of logits");
   const float* z = logits.f32();
   const int32_t* target = targets.i32();
   float* loss = losses.f32();
@@ -31,6 +32,7 @@ void cross_entropy_with_gradient(ThreadPool& threads, Tensor losses, Tensor logi
                                  float scale) {
   check::cross_entropy_with_gradient(losses, logits, targets, scale);
   const int64_t rows = logits.dim(0), n = logits.dim(1);
+  check::ids("cross_entropy_with_gradient", "targets", targets.i32(), rows, n, "a row of logits");
   float* z = logits.f32();
   const int32_t* target = targets.i32();
   float* loss = losses.f32();

@@ -298,6 +298,15 @@ void increment(Tensor counters) {
   Arguments("increment").has_rank("counters", counters, 1, "[n]", DType::kI32);
 }
 
+void ids(const char* operation, const char* name, const int32_t* ids, int64_t n, int64_t limit,
+         const char* table) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (ids[i] >= 0 && ids[i] < limit) continue;
+    throw Error(fmt::format("{}: {} has {} at {}, and {} takes 0 to {}", operation, name, ids[i], i, table,
+                            limit - 1));
+  }
+}
+
 void copied(const char* function, Tensor t) {
   if (!t.contiguous() || (!t && t.size() > 0)) {
     throw Error(fmt::format("{}: the tensor is {}, and must be contiguous", function, to_string(t)));

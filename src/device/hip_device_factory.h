@@ -4,16 +4,26 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "device.h"
+#include "error.h"
 
 namespace hipgpt {
 
-/// The first GPU. Error, with what a user could do about it, where there is none or no kernels for it.
-std::unique_ptr<Device> make_hip_device();
+/// The build has no machine code for this GPU.
+class NoKernelsForGpu : public Error {
+ public:
+  using Error::Error;
+};
 
-/// The GPUs that make_hip_device() can choose from; empty where there is none.
+/// The GPU with this index of the runtime, or without one the first of list_hip_devices(). Error, with what a
+/// user could do about it, where there is no such GPU; NoKernelsForGpu where its architecture was not built.
+std::unique_ptr<Device> make_hip_device(std::optional<int> index);
+
+/// The GPUs that make_hip_device() can choose from: discrete ones first, since the integrated one of a
+/// processor is rarely meant. Each is tried. Empty where there is none.
 std::vector<DeviceInfo> list_hip_devices();
 
 }  // namespace hipgpt

@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <charconv>
+#include <optional>
+#include <string_view>
+
 #include "cpu/cpu_device.h"
 #include "device.h"
 #include "device/hip_device_factory.h"
@@ -9,27 +13,49 @@ namespace hipgpt {
 
 namespace {
 
-/// `auto` takes a GPU, but not an imitation of one, which is for tests and slow.
-bool has_gpu() {
-  for (const DeviceInfo& info : list_hip_devices()) {
-    if (!info.emulated) return true;
+/// N of "hip:N".
+int index_in(const std::string& name) {
+  const std::string_view digits = std::string_view(name).substr(std::string_view("hip:").size());
+  int index = -1;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+  if (error != std::errc{} || end != digits.data() + digits.size() || index < 0) {
+    throw Error(fmt::format("device {}: after hip: comes the number of a GPU, as in hip:0", name));
   }
-  return false;
+  return index;
+}
+
+/// A GPU for `auto`, but not an imitation of one, which is for tests and slow; null where there is none that
+/// this build has kernels for.
+std::unique_ptr<Device> find_gpu(const std::function<void(const std::string&)>& warn) {
+  std::string why;
+  for (const DeviceInfo& info : list_hip_devices()) {
+    if (info.emulated) continue;
+    if (info.usable) return make_hip_device(index_in(info.name));
+    if (why.empty()) why = info.description;
+  }
+  if (!why.empty() && warn) warn(fmt::format("the CPU is used: {}", why));
+  return nullptr;
 }
 
 }  // namespace
 
-std::unique_ptr<Device> make_device(const std::string& name, int threads) {
-  if (name == "hip" || (name == "auto" && has_gpu())) return make_hip_device();
-  if (name == "cpu" || name == "auto") return std::make_unique<CpuDevice>(threads);
-  throw Error(fmt::format("--device {}: must be auto, cpu or hip", name));
+std::unique_ptr<Device> make_device(const std::string& name, int threads,
+                                    const std::function<void(const std::string&)>& warn) {
+  if (name == "hip") return make_hip_device(std::nullopt);
+  if (name.starts_with("hip:")) return make_hip_device(index_in(name));
+  if (name == "auto") {
+    if (auto gpu = find_gpu(warn)) return gpu;
+  } else if (name != "cpu") {
+    throw Error(fmt::format("device {}: must be auto, cpu, hip or hip:N", name));
+  }
+  return std::make_unique<CpuDevice>(threads);
 }
 
 std::vector<DeviceInfo> list_devices() {
   std::vector<DeviceInfo> devices = list_hip_devices();
   if (devices.empty()) {
     try {
-      make_hip_device();
+      make_hip_device(std::nullopt);
     } catch (const Error& error) {
       devices.push_back({"hip", error.what(), false, false});
     }

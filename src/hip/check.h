@@ -3,9 +3,19 @@
 
 #include <hip/hip_runtime.h>
 
+#include <string>
+
+#include "error.h"
+
 namespace hipgpt::hip {
 
-/// Error that names the call, where it stands, what HIP says of it and what a user could try.
+/// A call of HIP that failed.
+struct HipError : Error {
+  HipError(hipError_t error, const std::string& message) : Error(message), code(error) {}
+  hipError_t code;
+};
+
+/// HipError that names the call, where it stands, what HIP says of it and what a user could try.
 [[noreturn]] void throw_hip_error(hipError_t error, const char* call, const char* file, int line);
 
 inline void check(hipError_t error, const char* call, const char* file, int line) {

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <optional>
 #include <string_view>
 
 #include "device/check.h"
 #include "device/hip_device_factory.h"
 #include "error.h"
 #include "hip/check.h"
+#include "hip/gpu.h"
 
 namespace hipgpt {
 
@@ -25,19 +28,15 @@ double gib(size_t bytes) {
   return static_cast<double>(bytes) / (1 << 30);
 }
 
-/// "gfx90a:sramecc+:xnack-" -> "gfx90a".
-std::string architecture(const hipDeviceProp_t& properties) {
-  const std::string_view name = properties.gcnArchName;
-  return std::string(name.substr(0, name.find(':')));
-}
-
 bool is_emulated(const hipDeviceProp_t& properties) {
-  return architecture(properties).starts_with("emulated");
+  return std::string_view(properties.gcnArchName).starts_with("emulated");
 }
 
 std::string describe(const hipDeviceProp_t& p) {
-  return fmt::format("{} ({}), {} compute units, waves of {}, {:.1f} GiB", p.name, architecture(p),
-                     p.multiProcessorCount, p.warpSize, gib(p.totalGlobalMem));
+  const std::string architecture = hip::architecture(p.gcnArchName);
+  return fmt::format("{} ({}), {} compute units, waves of {}, {:.1f} GiB{}", p.name, architecture,
+                     hip::compute_units(architecture, p.multiProcessorCount), p.warpSize,
+                     gib(p.totalGlobalMem), p.integrated != 0 ? ", integrated" : "");
 }
 
 /// AMD's runtime counts 10,000,000 for a major version and 100,000 for a minor one, NVIDIA's 1,000 and 10.
@@ -79,38 +78,74 @@ const char* remedy(hipError_t error) {
 
 void throw_hip_error(hipError_t error, const char* call, const char* file, int line) {
   const std::string_view path = file;
-  throw Error(fmt::format("{} failed at {}:{}: {} ({}); {}", call, path.substr(path.rfind('/') + 1), line,
-                          hipGetErrorString(error), hipGetErrorName(error), remedy(error)));
+  throw HipError(error, fmt::format("{} failed at {}:{}: {} ({}); {}", call, path.substr(path.rfind('/') + 1),
+                                    line, hipGetErrorString(error), hipGetErrorName(error), remedy(error)));
 }
 
 }  // namespace hip
 
-std::unique_ptr<Device> make_hip_device() {
-  return std::make_unique<HipDevice>();
+namespace {
+
+hipDeviceProp_t properties_of(int index) {
+  hipDeviceProp_t properties;
+  HIP_CHECK(hipGetDeviceProperties(&properties, index));
+  return properties;
+}
+
+/// Indices of the GPUs, discrete ones first.
+std::vector<int> ordered_indices() {
+  std::vector<int> indices(static_cast<size_t>(device_count()));
+  std::iota(indices.begin(), indices.end(), 0);
+  std::stable_partition(indices.begin(), indices.end(),
+                        [](int i) { return properties_of(i).integrated == 0; });
+  return indices;
+}
+
+/// The index of a GPU to use. Error where there is no such GPU.
+int chosen_index(std::optional<int> wanted) {
+  int count = 0;
+  const hipError_t error = hipGetDeviceCount(&count);
+  if (error != hipSuccess || count == 0) {
+    static_cast<void>(hipGetLastError());
+    const hipError_t reason = error == hipSuccess ? hipErrorNoDevice : error;
+    throw Error(fmt::format("--device hip: no GPU here: {} ({}); {}", hipGetErrorString(reason),
+                            hipGetErrorName(reason), hip::remedy(hipErrorNoDevice)));
+  }
+  if (!wanted) return ordered_indices().front();
+  if (*wanted >= count) {
+    throw Error(fmt::format("--device hip:{}: there {} hip:0{}; --list-devices shows them", *wanted,
+                            count == 1 ? "is only" : "are",
+                            count == 1 ? "" : fmt::format(" to hip:{}", count - 1)));
+  }
+  return *wanted;
+}
+
+}  // namespace
+
+std::unique_ptr<Device> make_hip_device(std::optional<int> index) {
+  return std::make_unique<HipDevice>(chosen_index(index));
 }
 
 std::vector<DeviceInfo> list_hip_devices() {
   std::vector<DeviceInfo> devices;
-  for (int i = 0; i < device_count(); ++i) {
-    hipDeviceProp_t properties;
-    HIP_CHECK(hipGetDeviceProperties(&properties, i));
-    devices.push_back({"hip", describe(properties) + ", fp32", true, is_emulated(properties)});
+  for (const int i : ordered_indices()) {
+    const hipDeviceProp_t properties = properties_of(i);
+    DeviceInfo info{fmt::format("hip:{}", i), describe(properties) + ", fp32", true, is_emulated(properties)};
+    try {
+      HipDevice tried(i);
+    } catch (const NoKernelsForGpu& error) {
+      info.description = error.what();
+      info.usable = false;
+    }
+    devices.push_back(std::move(info));
   }
   return devices;
 }
 
 // ---- Memory, streams and graphs -------------------------------------------------------------------------
 
-HipDevice::HipDevice() {
-  int count = 0;
-  const hipError_t error = hipGetDeviceCount(&count);
-  if (error != hipSuccess || count == 0) {
-    const hipError_t reason = error == hipSuccess ? hipErrorNoDevice : error;
-    throw Error(fmt::format("--device hip: no GPU here: {} ({}); {}", hipGetErrorString(reason),
-                            hipGetErrorName(reason), hip::remedy(hipErrorNoDevice)));
-  }
-  HIP_CHECK(hipSetDevice(0));
-  HIP_CHECK(hipGetDeviceProperties(&properties_, 0));
+HipDevice::HipDevice(int index) : index_(index), properties_(properties_of(index)) {
+  HIP_CHECK(hipSetDevice(index));
   make_stream(main_);
   make_stream(side_);
   for (hip::Event* event : {&forked_, &joined_}) {
@@ -123,10 +158,24 @@ HipDevice::HipDevice() {
     HIP_CHECK(hipHostMalloc(staging.memory.out(), kStagingBytes, hipHostMallocDefault));
     HIP_CHECK(hipEventCreateWithFlags(staging.free.out(), hipEventDisableTiming));
   }
-  // A first launch tells whether there is code for this GPU: better now than in the middle of a capture.
   HIP_CHECK(hipMemsetAsync(main_.scratch.get(), 0, sizeof(int32_t), main_.launch.stream));
-  increment(Tensor(main_.scratch.get(), {1}, DType::kI32));
-  HIP_CHECK(hipStreamSynchronize(main_.launch.stream));
+  check_for_kernels();
+}
+
+/// A first launch tells whether there is code for this GPU: better now than in the middle of a capture.
+void HipDevice::check_for_kernels() {
+  try {
+    increment(Tensor(main_.scratch.get(), {1}, DType::kI32));
+    HIP_CHECK(hipStreamSynchronize(main_.launch.stream));
+  } catch (const hip::HipError& error) {
+    // ROCm answers with either of these, and more often with the first.
+    if (error.code != hipErrorInvalidDeviceFunction && error.code != hipErrorNoBinaryForGpu) throw;
+    const std::string architecture = hip::architecture(properties_.gcnArchName);
+    throw NoKernelsForGpu(
+        fmt::format("hip:{}, {} ({}): this build has kernels for {} alone; build with "
+                    "-DHIPGPT_HIP_ARCHITECTURES={}, or use --device cpu",
+                    index_, properties_.name, architecture, HIPGPT_BUILT_ARCHITECTURES, architecture));
+  }
 }
 
 HipDevice::~HipDevice() {
@@ -137,15 +186,22 @@ void HipDevice::make_stream(OwnedStream& stream) {
   const int64_t floats = scratch_floats(properties_);
   HIP_CHECK(hipStreamCreateWithFlags(stream.stream.out(), hipStreamNonBlocking));
   HIP_CHECK(hipMalloc(stream.scratch.out(), static_cast<size_t>(floats) * sizeof(float)));
-  stream.launch = {stream.stream.get(), static_cast<float*>(stream.scratch.get()), floats,
-                   properties_.multiProcessorCount};
+  stream.launch = {
+      stream.stream.get(), static_cast<float*>(stream.scratch.get()), floats,
+      hip::compute_units(hip::architecture(properties_.gcnArchName), properties_.multiProcessorCount)};
 }
 
 std::string HipDevice::description() const {
   return fmt::format("hip, {}, runtime {}", describe(properties_), runtime_version());
 }
 
+const hip::Stream& HipDevice::stream() const {
+  HIP_CHECK(hipSetDevice(index_));  // another device may have been used since
+  return main_.launch;
+}
+
 void* HipDevice::allocate(size_t bytes) {
+  stream();
   void* memory = nullptr;
   const hipError_t error = hipMalloc(&memory, std::max<size_t>(bytes, 1));
   if (error == hipErrorOutOfMemory) {
@@ -166,6 +222,7 @@ void HipDevice::release(void* memory) noexcept {
 }
 
 void* HipDevice::allocate_host(size_t bytes) {
+  stream();
   void* memory = nullptr;
   HIP_CHECK(hipHostMalloc(&memory, std::max<size_t>(bytes, 1), hipHostMallocDefault));
   return memory;
@@ -200,7 +257,7 @@ void HipDevice::copy_to_device(Tensor dst, const void* host) {
 
 void HipDevice::copy_to_host(void* host, Tensor src) {
   check::copied("copy_to_host", src);
-  HIP_CHECK(hipMemcpyAsync(host, src.data(), src.bytes(), hipMemcpyDeviceToHost, main_.launch.stream));
+  HIP_CHECK(hipMemcpyAsync(host, src.data(), src.bytes(), hipMemcpyDeviceToHost, stream().stream));
   HIP_CHECK(hipStreamSynchronize(main_.launch.stream));
 }
 

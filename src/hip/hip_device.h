@@ -55,8 +55,9 @@ using Event = Handle<hipEvent_t, destroy_event>;
 
 class HipDevice final : public Device {
  public:
-  /// The first GPU. Error where there is none.
-  HipDevice();
+  /// The GPU with this index of the runtime. Error if it cannot be used, NoKernelsForGpu if this build has no
+  /// code for it.
+  explicit HipDevice(int index);
   ~HipDevice() override;
 
   std::string description() const override;
@@ -74,7 +75,7 @@ class HipDevice final : public Device {
 
 #define HIPGPT_OPERATION(name, parameters, arguments) \
   void name parameters override {                     \
-    hip::name(main_.launch, HIPGPT_LIST arguments);   \
+    hip::name(stream(), HIPGPT_LIST arguments);       \
   }
 #include "operations.h"
 
@@ -94,9 +95,14 @@ class HipDevice final : public Device {
   };
 
   void make_stream(OwnedStream& stream);
+  void check_for_kernels();
+
+  /// Where operations are launched, after this GPU has become the current one of the calling thread.
+  const hip::Stream& stream() const;
   Staging& next_staging();
 
-  hipDeviceProp_t properties_{};
+  int index_;
+  hipDeviceProp_t properties_;
   OwnedStream main_, side_;
   hip::Event forked_, joined_;
   std::array<Staging, 4> staging_;

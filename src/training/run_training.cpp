@@ -146,7 +146,8 @@ int run_training(const TrainingRun& run) {
   check_flags(run);
   RunFolder folder(run.run_name);
   folder.lock();
-  const auto device = make_device(run.device, run.threads);
+  const auto device =
+      make_device(run.device, run.threads, [&](const std::string& note) { progress.warn(note); });
   const std::optional<SavedTraining> saved = find_saved(run, folder, progress);
 
   // All that can be wrong is found before anything is written.

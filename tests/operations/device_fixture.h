@@ -38,7 +38,9 @@ inline std::vector<DeviceCase> all_devices() {
 #else
   std::vector<DeviceCase> cases = {{"cpu", 1}, {"cpu", 3}};
   for (const DeviceInfo& info : list_devices()) {
-    if (info.name == "hip" && info.usable && !info.emulated) cases.push_back({"hip", 0});
+    if (info.name.starts_with("hip:") && info.usable && !info.emulated && cases.size() == 2) {
+      cases.push_back({"hip", 0});  // the first GPU
+    }
   }
   return cases;
 #endif

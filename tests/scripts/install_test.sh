@@ -25,23 +25,87 @@ add_executable(consumer consumer.cpp)
 target_link_libraries(consumer PRIVATE hipgpt::hipgpt)
 TEXT
 cat >"$work/consumer/consumer.cpp" <<'TEXT'
+// Trains a model, saves it, loads it into another, and generates: by public headers alone.
+#include <hipgpt/checkpoint.h>
 #include <hipgpt/generator.h>
+#include <hipgpt/token_file.h>
 #include <hipgpt/tokenizer.h>
+#include <hipgpt/trainer.h>
 
 #include <cstdio>
+#include <string>
 
-int main() {
-  const auto device = hipgpt::make_device("cpu", 1);
-  const auto tokenizer = hipgpt::Tokenizer::train("to be or not to be", {.vocab_size = 260});
-  hipgpt::ModelConfig config;
+using namespace hipgpt;
+
+int main() try {
+  const auto device = make_device("cpu", 1);
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += "to be or not to be, that is the question; ";
+  const Tokenizer tokenizer = Tokenizer::train(text, {.vocab_size = 280});
+  TokenFileWriter writer("tokens.bin", static_cast<uint64_t>(tokenizer.vocab_size()), tokenizer.hash(), 1, text.size());
+  writer.append(tokenizer.encode(text));
+  writer.commit();
+  const TokenFile tokens = TokenFile::open("tokens.bin");
+
+  ModelConfig config;
   config.vocab_size = tokenizer.vocab_size();
-  hipgpt::GPTModel model(*device, config);
-  hipgpt::initialize(model.weights(), config, *device, 1);
-  hipgpt::Generator generator(model, tokenizer.encode("to be"), {});
-  for (int i = 0; i < 40; ++i) generator.next();
-  std::printf("%zu tokens\n", generator.tokens().size());
+  config.max_seq_len = 16;
+  config.embed_dim = 32;
+  GPTModel model(*device, config);
+  initialize(model.weights(), *device, 1);
+  const DataLoader data(tokens, 0, tokens.size(), 8, config.max_seq_len, 1);
+  Trainer trainer(model, data, {.batch = 8, .steps = 150, .warmup_steps = 10, .learning_rate = 1e-2f});
+  while (trainer.step() < 150) trainer.train_step();
+  const double loss = trainer.last_step().loss;
+  save_checkpoint("gpt_checkpoint.bin", model, {config, tokenizer.hash(), trainer.step()});
+
+  GPTModel loaded(*device, config);
+  Checkpoint::open("gpt_checkpoint.bin").weights().load_into(loaded);
+  Generator generator(loaded, tokenizer.encode("to be or"), {.temperature = 0.0});
+  for (int i = 0; i < 10; ++i) generator.next();
+  const std::string continued = tokenizer.decode(generator.tokens());
+  std::printf("loss %.3f: %s\n", loss, continued.c_str());
+  if (!(loss < 0.5) || continued.rfind("to be or not to be, that", 0) != 0) return 2;
+
+  // Wrong calls end in an Error.
+  int errors = 0;
+  const auto expect_error = [&](auto call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      std::printf("%s\n", error.what());
+      ++errors;
+    }
+  };
+  TrainingPass pass(model, 2, config.max_seq_len);
+  GPTWeights gradients(*device, config);
+  const std::vector<int32_t> ids(48, 1), bad(16, 10000);
+  expect_error([&] { pass.compute_loss_and_gradients(gradients, 1.0f, {}); });  // no batch yet
+  expect_error([&] { pass.loss(ids, ids); });                                   // three sequences, where two fit
+  expect_error([&] { pass.loss(bad, bad); });                                   // no such token
+  expect_error([&] { TrainingPass(model, 2, config.max_seq_len + 1); });
+  expect_error([&] { KVCache(model).append(); });
+  expect_error([&] { KVCache(model).logits(); });
+  expect_error([&] { Generator(model, Sampling{}, 2).next(); });
+  expect_error([&] { device->layernorm(model.weights().wte, {}, model.weights().wpe, {}); });
+  return errors == 8 ? 0 : 3;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "consumer: %s\n", error.what());
+  return 1;
 }
 TEXT
+
+# Every public header compiles alone, with nothing but the installed ones. Those of kernels want a GPU's runtime.
+headers=()
+for header in "$work"/prefix/include/hipgpt/*.h; do
+  name=$(basename "$header")
+  if grep -q 'include <hip/' "$header"; then continue; fi
+  printf '#include <hipgpt/%s>\n#include <hipgpt/%s>\n' "$name" "$name" >"$work/consumer/alone_${name%.h}.cpp"
+  headers+=("alone_${name%.h}.cpp")
+done
+printf 'add_library(alone OBJECT %s)\ntarget_link_libraries(alone PRIVATE hipgpt::hipgpt)\n' "${headers[*]}" \
+  >>"$work/consumer/CMakeLists.txt"
+
 cmake -S "$work/consumer" -B "$work/consumer/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_CXX_COMPILER="$2" >>"$work/log"
-cmake --build "$work/consumer/build" >>"$work/log"
-"$work/consumer/build/consumer"
+cmake --build "$work/consumer/build" --parallel 2 >>"$work/log"
+cd "$work" && ./consumer/build/consumer

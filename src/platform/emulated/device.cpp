@@ -60,6 +60,7 @@ hipError_t hipGetDeviceProperties(hipDeviceProp_t* properties, int device) {
   properties->sharedMemPerBlock = kMaxSharedBytes;
   // Not the cores of this machine: a result that depends on it is then the same on every machine.
   properties->multiProcessorCount = 8;
+  properties->integrated = 0;
   properties->maxThreadsPerBlock = kMaxBlockThreads;
   properties->major = 1;
   properties->clockRate = 1'000'000;
@@ -92,6 +93,7 @@ const char* hipGetErrorName(hipError_t error) {
     HIPGPT_NAME(hipErrorInvalidConfiguration);
     HIPGPT_NAME(hipErrorInvalidDevicePointer);
     HIPGPT_NAME(hipErrorInsufficientDriver);
+    HIPGPT_NAME(hipErrorInvalidDeviceFunction);
     HIPGPT_NAME(hipErrorNoDevice);
     HIPGPT_NAME(hipErrorInvalidDevice);
     HIPGPT_NAME(hipErrorNoBinaryForGpu);
@@ -121,6 +123,7 @@ const char* hipGetErrorString(hipError_t error) {
     case hipErrorInvalidConfiguration: return "invalid configuration argument";
     case hipErrorInvalidDevicePointer: return "invalid device pointer";
     case hipErrorInsufficientDriver: return "driver version is insufficient for runtime version";
+    case hipErrorInvalidDeviceFunction: return "invalid device function";
     case hipErrorNoDevice: return "no HIP-capable device is detected";
     case hipErrorInvalidDevice: return "invalid device ordinal";
     case hipErrorNoBinaryForGpu: return "no kernel image is available for execution on the device";

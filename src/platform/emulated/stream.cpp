@@ -4,6 +4,7 @@
 // capture, where the order of the calls is recorded, and checked as strictly as a GPU's runtime checks it.
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -143,6 +144,10 @@ hipError_t enqueue(hipStream_t stream, Work work) {
 
 void launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, hipStream_t stream,
             std::function<void()> body) {
+  if (const char* error = std::getenv("HIPGPT_EMULATED_LAUNCH_ERROR")) {
+    finish(static_cast<hipError_t>(std::atoi(error)));
+    return;
+  }
   if (!launchable(grid, block, shared_bytes)) {
     finish(hipErrorInvalidConfiguration);
     return;

@@ -1,11 +1,10 @@
 // The HIP device of a build without kernels: an Error that says why.
 #include "device/hip_device_factory.h"
-#include "error.h"
 
 namespace hipgpt {
 
 // HIPGPT_NO_HIP_REASON is a sentence from scripts/cmake/hip.cmake, which decided this.
-std::unique_ptr<Device> make_hip_device() {
+std::unique_ptr<Device> make_hip_device(std::optional<int>) {
   throw Error("--device hip: this build has no HIP kernels: " HIPGPT_NO_HIP_REASON);
 }
 

@@ -15,6 +15,7 @@ enum hipError_t {
   hipErrorInvalidConfiguration = 9,
   hipErrorInvalidDevicePointer = 17,
   hipErrorInsufficientDriver = 35,
+  hipErrorInvalidDeviceFunction = 98,
   hipErrorNoDevice = 100,
   hipErrorInvalidDevice = 101,
   hipErrorNoBinaryForGpu = 209,
@@ -47,6 +48,7 @@ struct hipDeviceProp_t {
   size_t totalGlobalMem;
   size_t sharedMemPerBlock;
   int multiProcessorCount;
+  int integrated;
   int maxThreadsPerBlock;
   int major, minor;
   int clockRate;        // kHz

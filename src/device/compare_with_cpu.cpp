@@ -1,0 +1,379 @@
+#include "device/compare_with_cpu.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <deque>
+#include <random>
+
+#include "cpu/cpu_device.h"
+
+namespace hipgpt {
+
+namespace {
+
+/// A tensor of a case: what it holds before the operation, and whether that is compared afterwards.
+struct Operand {
+  enum Content { kRandom, kPositive, kZero, kIds, kNumber };
+
+  std::vector<int64_t> shape;
+  Content content = kRandom;
+  bool compared = false;
+  int64_t number = 0;  // ids are from 0 to number - 1; of kNumber the number itself
+
+  bool is_int() const { return content == kIds || content == kNumber; }
+  int64_t size() const {
+    int64_t n = 1;
+    for (const int64_t d : shape) n *= d;
+    return n;
+  }
+};
+
+/// An operation with its input. `prepare` runs once before it, for what an earlier operation leaves to it.
+struct Case {
+  using Run = std::function<void(Device&, const std::vector<Tensor>&)>;
+
+  const char* name;
+  double tolerance, bytes, flops;
+  std::vector<Operand> operands;
+  Run run, prepare = {};
+};
+
+Tensor shaped(void* memory, const Operand& o) {
+  const auto& s = o.shape;
+  const DType dtype = o.is_int() ? DType::kI32 : DType::kF32;
+  if (s.size() == 1) return {memory, {s[0]}, dtype};
+  if (s.size() == 2) return {memory, {s[0], s[1]}, dtype};
+  return {memory, {s[0], s[1], s[2]}, dtype};
+}
+
+/// The operands of a case in the memory of one device.
+class Operands {
+ public:
+  Operands(Device& device, const Case& c) : device_(device), case_(c) {
+    std::mt19937 generator(1);
+    for (const Operand& o : c.operands) {
+      memory_.emplace_back(device, static_cast<size_t>(o.size()) * 4);
+      tensors_.push_back(shaped(memory_.back().data(), o));
+      if (o.is_int()) {
+        std::vector<int32_t> values(static_cast<size_t>(o.size()), static_cast<int32_t>(o.number));
+        if (o.content == Operand::kIds) {
+          for (int32_t& v : values) v = static_cast<int32_t>(generator() % static_cast<uint64_t>(o.number));
+        }
+        device.copy_to_device(tensors_.back(), values.data());
+        continue;
+      }
+      std::vector<float> values(static_cast<size_t>(o.size()), 0.0f);
+      if (o.content != Operand::kZero) {
+        for (float& v : values) v = static_cast<float>(generator()) * 0x1p-31f - 1.0f;
+      }
+      if (o.content == Operand::kPositive) {
+        for (float& v : values) v = std::abs(v);
+      }
+      device.copy_to_device(tensors_.back(), values.data());
+    }
+    if (c.prepare) c.prepare(device, tensors_);
+  }
+
+  void run() const { case_.run(device_, tensors_); }
+
+  /// The values of an operand.
+  std::vector<double> values(size_t i) const {
+    const auto size = static_cast<size_t>(tensors_[i].size());
+    if (case_.operands[i].is_int()) {
+      std::vector<int32_t> host(size);
+      device_.copy_to_host(host.data(), tensors_[i]);
+      return {host.begin(), host.end()};
+    }
+    std::vector<float> host(size);
+    device_.copy_to_host(host.data(), tensors_[i]);
+    return {host.begin(), host.end()};
+  }
+
+ private:
+  Device& device_;
+  const Case& case_;
+  std::deque<Buffer> memory_;
+  std::vector<Tensor> tensors_;
+};
+
+/// Median seconds of one call of f, from replays of graphs that take a few milliseconds.
+double seconds_of(Device& device, const std::function<void()>& f) {
+  const Buffer memory(device, 4);
+  const Tensor one(memory.data(), {1}, DType::kI32);
+  const auto time = [&](Device::Graph& graph) {
+    int32_t waited_for = 0;
+    const auto start = std::chrono::steady_clock::now();
+    graph.replay();
+    device.copy_to_host(&waited_for, one);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  const auto once = device.capture(f);
+  time(*once);
+  const int repeats = std::clamp(static_cast<int>(5e-3 / time(*once)), 1, 200);
+  const auto many = device.capture([&] {
+    for (int i = 0; i < repeats; ++i) f();
+  });
+  std::vector<double> times;
+  for (int round = 0; round < 5; ++round) times.push_back(time(*many) / repeats);
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+double copy_speed(Device& device, int64_t floats) {
+  const Buffer memory(device, static_cast<size_t>(floats) * 2 * sizeof(float));
+  const Tensor all(memory.data(), {2, floats});
+  device.set_zero(all);
+  const double seconds = seconds_of(device, [&] { device.copy(all.rows(0, 1), all.rows(1, 1)); });
+  return 2.0 * static_cast<double>(floats) * sizeof(float) / seconds;
+}
+
+double number(int64_t n) {
+  return static_cast<double>(n);
+}
+
+/// Every operation once. Bytes are those that must be read and written once, fp32.
+std::vector<Case> all_cases(const ComparisonSizes& s) {
+  const int64_t B = s.B, T = s.T, E = s.E, F = s.F, V = s.V, S = s.S, R = B * T, H = s.H;
+  const auto heads = static_cast<int>(H);
+  const double RE = number(R * E), RF = number(R * F), EF = number(E * F);
+  const double scores = number(B) * number(T) * number(T) * number(E);  // half of them are masked
+  const auto dropout = [](Tensor micro_step) {
+    return Dropout{.p = 0.1f, .seed = 5, .micro_step = micro_step};
+  };
+  const auto stats = [](Device& d, const std::vector<Tensor>& t) {
+    d.layernorm(t[0], {t[6], t[7]}, t[4], {t[5], t[1]});  // mean and rstd of x; the rest is overwritten
+    d.set_zero(t[0]);
+    d.set_zero(t[1]);
+  };
+  const auto id = Operand::kIds, step = Operand::kNumber, zero = Operand::kZero;
+  return {
+      {"linear",
+       2e-6,
+       4 * (RE + EF + 2 * RF),
+       2 * number(R) * EF,
+       {{{R, F}, zero, true}, {{R, E}}, {{E, F}}, {{F}}, {{R, F}, zero, true}},
+       [](Device& d, const auto& t) {
+         d.linear(t[0], t[1], {t[2], t[3]}, Activation::kGelu, t[4]);
+       }},
+      {"linear_backward",
+       5e-6,
+       4 * (4 * RE + 2 * EF + RF),
+       4 * number(R) * EF,
+       {{{R, E}, zero, true},
+        {{E, F}, zero, true},
+        {{F}, zero, true},
+        {{R, F}},
+        {{R, E}},
+        {{E, F}},
+        {{R, E}}},
+       [](Device& d, const auto& t) {
+         d.linear_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, Activation::kGelu, t[6]);
+       }},
+      {"embedding",
+       1e-6,
+       12 * RE,
+       0,
+       {{{R, E}, zero, true}, {{B, T}, id, false, V}, {{V, E}}, {{S, E}}},
+       [](Device& d, const auto& t) { d.embedding(t[0], t[1], t[2], t[3], {}); }},
+      {"embedding_backward",
+       2e-6,
+       16 * RE,
+       0,
+       {{{V, E}, zero, true}, {{S, E}, zero, true}, {{R, E}}, {{B, T}, id, false, V}},
+       [](Device& d, const auto& t) { d.embedding_backward(t[0], t[1], t[2], t[3]); }},
+      {"layernorm",
+       2e-5,
+       8 * RE,
+       0,
+       {{{R, E}, zero, true}, {{R}, zero}, {{R}, zero, true}, {{R, E}}, {{E}}, {{E}}},
+       [](Device& d, const auto& t) {
+         d.layernorm(t[0], {t[1], t[2]}, t[3], {t[4], t[5]});
+       }},
+      {"residual_layernorm",
+       2e-5,
+       16 * RE,
+       0,
+       {{{R, E}, zero, true},
+        {{R, E}, zero, true},
+        {{R}, zero},
+        {{R}, zero, true},
+        {{R, E}},
+        {{R, E}},
+        {{E}},
+        {{E}},
+        {{1}, step, false, 3}},
+       [=](Device& d, const auto& t) {
+         d.residual_layernorm(t[0], t[1], {t[2], t[3]}, t[4], t[5], dropout(t[8]), {t[6], t[7]});
+       }},
+      {"layernorm_backward",
+       2e-5,
+       16 * RE,
+       0,
+       {{{R, E}, zero, true},
+        {{E}, zero, true},
+        {{E}, zero, true},
+        {{R, E}},
+        {{R, E}},
+        {{E}},
+        {{R}, zero},
+        {{R}, zero}},
+       [](Device& d, const auto& t) {
+         d.layernorm_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, {t[6], t[7]});
+       },
+       stats},
+      {"attention",
+       5e-6,
+       16 * RE,
+       2 * scores,
+       {{{B, T, E}, zero, true}, {{B, H, T}, zero, true}, {{B, T, 3 * E}}, {{1}, step, false, 3}},
+       [=](Device& d, const auto& t) { d.attention(t[0], t[1], t[2], heads, dropout(t[3])); }},
+      {"attention_backward",
+       2e-5,
+       32 * RE,
+       5 * scores,
+       {{{B, T, 3 * E}, zero, true},
+        {{B, T, E}},
+        {{B, T, 3 * E}},
+        {{B, T, E}, zero},
+        {{B, H, T}, zero},
+        {{1}, step, false, 3}},
+       [=](Device& d, const auto& t) {
+         d.attention_backward(t[0], t[1], t[2], t[3], t[4], heads, dropout(t[5]));
+       },
+       [=](Device& d, const auto& t) { d.attention(t[3], t[4], t[2], heads, dropout(t[5])); }},
+      {"attention_cached",
+       5e-6,
+       8 * number(B * S * E),
+       0,
+       {{{B, 1, E}, zero, true}, {{B, S, E}}, {{B, S, E}}, {{B, 1, 3 * E}}, {{1}, step, false, S - 1}},
+       [=](Device& d, const auto& t) { d.attention_cached(t[0], t[1], t[2], t[3], heads, t[4]); }},
+      {"add_dropout",
+       1e-6,
+       12 * RE,
+       0,
+       {{{R, E}, zero, true}, {{R, E}}, {{R, E}}, {{1}, step, false, 3}},
+       [=](Device& d, const auto& t) { d.add_dropout(t[0], t[1], t[2], dropout(t[3])); }},
+      {"cross_entropy",
+       2e-6,
+       4 * number(B * V),
+       0,
+       {{{B}, zero, true}, {{B, V}}, {{B}, id, false, V}},
+       [](Device& d, const auto& t) { d.cross_entropy(t[0], t[1], t[2]); }},
+      {"cross_entropy_with_gradient",
+       1e-5,
+       8 * number(T * V),
+       0,
+       {{{T}, zero, true}, {{T, V}, Operand::kRandom, true}, {{T}, id, false, V}},
+       [](Device& d, const auto& t) { d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f); }},
+      {"sum",
+       2e-6,
+       4 * RF,
+       0,
+       {{{1}, zero, true}, {{R, F}, Operand::kPositive}},
+       [](Device& d, const auto& t) { d.sum(t[0], t[1]); }},
+      {"l2_norm",
+       2e-6,
+       4 * RF,
+       0,
+       {{{1}, zero, true}, {{R, F}}},
+       [](Device& d, const auto& t) { d.l2_norm(t[0], t[1]); }},
+      {"adamw",
+       1e-5,
+       28 * RE,
+       0,
+       {{{R * E}, Operand::kRandom, true},
+        {{R * E}},
+        {{R * E}, zero, true},
+        {{R * E}, zero, true},
+        {{1}, Operand::kPositive},
+        {{3}, Operand::kPositive}},
+       [](Device& d, const auto& t) {
+         d.adamw(t[0], t[1], t[2], t[3], t[4], t[5],
+                 {.weight_decay = 0.1f, .max_grad_norm = 0.5f, .decayed = t[0].size() / 3});
+       }},
+      {"sample",
+       0,
+       4 * number(B * V),
+       0,
+       {{{B}, step, true, 0}, {{B, V}}, {{B, V}, step, true, 0}, {{B, 2}, step, true, 1}},
+       [](Device& d, const auto& t) {
+         d.sample(t[0], t[1], t[2], t[3], {.top_k = 50, .top_p = 0.9, .seed = 7});
+       }},
+      {"increment",
+       0,
+       8 * number(R),
+       0,
+       {{{R}, step, true, 41}},
+       [](Device& d, const auto& t) { d.increment(t[0]); }},
+  };
+}
+
+/// The largest difference over all that is compared, each tensor's over the largest of its values.
+double largest_error(const Case& c, const Operands& ours, const Operands& cpus) {
+  double worst = 0.0;
+  for (size_t i = 0; i < c.operands.size(); ++i) {
+    if (!c.operands[i].compared) continue;
+    const std::vector<double> actual = ours.values(i), expected = cpus.values(i);
+    double scale = 1e-30, error = 0.0;
+    for (size_t k = 0; k < actual.size(); ++k) {
+      scale = std::max(scale, std::abs(expected[k]));
+      const double difference = std::abs(actual[k] - expected[k]);
+      if (!(difference <= error)) error = difference;  // NaN stays
+    }
+    if (!(error / scale <= worst)) worst = error / scale;
+  }
+  return worst;
+}
+
+std::string duration(double seconds) {
+  return seconds < 1e-3 ? fmt::format("{:.1f} us", seconds * 1e6) : fmt::format("{:.2f} ms", seconds * 1e3);
+}
+
+}  // namespace
+
+bool DeviceReport::agrees() const {
+  return std::all_of(operations.begin(), operations.end(), [](const auto& o) { return o.agrees(); });
+}
+
+DeviceReport compare_with_cpu(Device& device, const ComparisonSizes& sizes, int cpu_threads,
+                              const std::function<void(const OperationReport&)>& done) {
+  CpuDevice cpu(cpu_threads);
+  DeviceReport report{device.description(), copy_speed(device, sizes.B * sizes.T * sizes.F * 4), {}};
+  for (const Case& c : all_cases(sizes)) {
+    const Operands ours(device, c), cpus(cpu, c);
+    ours.run();
+    cpus.run();
+    const double error = largest_error(c, ours, cpus);
+    report.operations.push_back(
+        {c.name, error, c.tolerance, seconds_of(device, [&] { ours.run(); }), c.bytes, c.flops});
+    if (done) done(report.operations.back());
+  }
+  return report;
+}
+
+std::string line_of(const OperationReport& o, double copy_bytes_per_second) {
+  const double speed = o.bytes / o.seconds;
+  const std::string rate = o.flops > 0 ? fmt::format("{:.2f} TFLOP/s", o.flops / o.seconds / 1e12)
+                                       : fmt::format("{:.1f} GB/s, {:.0f} % of a copy", speed / 1e9,
+                                                     100 * speed / copy_bytes_per_second);
+  return fmt::format("{:<28}{} {:.1e} (at most {:.0e})  {:>9}  {}", o.name, o.agrees() ? "ok   " : "WRONG",
+                     o.error, o.tolerance, duration(o.seconds), rate);
+}
+
+std::string text_of(const DeviceReport& report) {
+  std::string text = fmt::format("HipGPT {}, {}\n{}\na copy moves {:.1f} GB/s\n", HIPGPT_VERSION,
+                                 HIPGPT_COMPILER, report.description, report.copy_bytes_per_second / 1e9);
+  int wrong = 0;
+  for (const OperationReport& o : report.operations) {
+    text += line_of(o, report.copy_bytes_per_second) + "\n";
+    wrong += o.agrees() ? 0 : 1;
+  }
+  return text + (wrong == 0 ? fmt::format("all {} operations agree with the CPU\n", report.operations.size())
+                            : fmt::format("{} of {} operations differ from the CPU: please report this\n",
+                                          wrong, report.operations.size()));
+}
+
+}  // namespace hipgpt

@@ -1,0 +1,47 @@
+// Every operation of a device beside the CPU's, on the user's own machine: what --check-device prints.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "device.h"
+
+namespace hipgpt {
+
+/// What was found of one operation.
+struct OperationReport {
+  std::string name;
+  double error;         ///< largest difference from the CPU's result, over the largest of its values
+  double tolerance;     ///< what rounding explains
+  double seconds;       ///< median of one call
+  double bytes, flops;  ///< that it moves and does, by its formula
+
+  bool agrees() const { return error <= tolerance; }  // false for NaN
+};
+
+struct DeviceReport {
+  std::string description;
+  double copy_bytes_per_second;  ///< read and written by a large copy: what memory can do here
+  std::vector<OperationReport> operations;
+
+  bool agrees() const;
+};
+
+/// The sizes of the comparison, by the letters of operations.h.
+struct ComparisonSizes {
+  int64_t B = 4, T = 512, E = 768, H = 12, F = 3072, V = 50257, S = 1024;
+};
+
+/// Runs every operation on `device` and on the CPU with the same input. With the default sizes it takes about
+/// 10 seconds, most of them on the CPU. `done` hears of each operation as soon as it is measured.
+DeviceReport compare_with_cpu(Device& device, const ComparisonSizes& sizes, int cpu_threads,
+                              const std::function<void(const OperationReport&)>& done = {});
+
+/// "layernorm   1.2e-07 of 2e-05   12.3 us   3.4 TB/s, 83 % of a copy".
+std::string line_of(const OperationReport& operation, double copy_bytes_per_second);
+
+/// The whole report as text to send to somebody.
+std::string text_of(const DeviceReport& report);
+
+}  // namespace hipgpt

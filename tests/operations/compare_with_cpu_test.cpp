@@ -1,0 +1,90 @@
+// --check-device: right devices agree, and one wrong operation is found and named.
+#include "device/compare_with_cpu.h"
+
+#include "device_fixture.h"
+
+namespace hipgpt {
+namespace {
+
+constexpr ComparisonSizes kSmall{.B = 2, .T = 20, .E = 24, .H = 3, .F = 40, .V = 301, .S = 32};
+
+class Comparison : public DeviceTest {};
+
+int times_in(const DeviceReport& report, const std::string& operation) {
+  int times = 0;
+  for (const OperationReport& o : report.operations) times += o.name == operation ? 1 : 0;
+  return times;
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Comparison, testing::ValuesIn(all_devices()), case_name);
+
+TEST_P(Comparison, EveryOperationOfEveryDeviceAgrees) {
+  int heard = 0;
+  const DeviceReport report = compare_with_cpu(*device_, kSmall, 1, [&](const OperationReport&) { ++heard; });
+  EXPECT_TRUE(report.agrees()) << text_of(report);
+  EXPECT_EQ(heard, static_cast<int>(report.operations.size()));
+  int operations = 0;
+#define HIPGPT_OPERATION(name, parameters, arguments) \
+  ++operations;                                       \
+  EXPECT_EQ(times_in(report, #name), 1) << #name;
+#include "operations.h"
+  EXPECT_EQ(report.operations.size(), static_cast<size_t>(operations));
+}
+
+/// A device that does everything as another one does.
+class Forwarding : public Device {
+ public:
+  Forwarding() : inner_(make_device("cpu", 1)) {}
+  std::string description() const override { return inner_->description(); }
+  void* allocate(size_t bytes) override { return inner_->allocate(bytes); }
+  void release(void* memory) noexcept override { inner_->release(memory); }
+  void* allocate_host(size_t bytes) override { return inner_->allocate_host(bytes); }
+  void release_host(void* memory) noexcept override { inner_->release_host(memory); }
+  void copy_to_device(Tensor dst, const void* host) override { inner_->copy_to_device(dst, host); }
+  void copy_to_host(void* host, Tensor src) override { inner_->copy_to_host(host, src); }
+  void copy(Tensor dst, Tensor src) override { inner_->copy(dst, src); }
+  void set_zero(Tensor t) override { inner_->set_zero(t); }
+  int64_t working_set() const override { return inner_->working_set(); }
+  std::unique_ptr<Graph> capture(std::function<void()> f) override { return inner_->capture(std::move(f)); }
+
+#define HIPGPT_OPERATION(name, parameters, arguments) \
+  void name parameters override {                     \
+    inner_->name arguments;                           \
+  }
+#include "operations.h"
+
+ private:
+  std::unique_ptr<Device> inner_;
+};
+
+/// Normalises with a wrong epsilon, and draws the wrong token now and then.
+class Wrong final : public Forwarding {
+ public:
+  void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) override {
+    Forwarding::layernorm(y, stats, x, norm);
+    y.f32()[3] *= 1.001f;
+  }
+  void sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) override {
+    Forwarding::sample(token, logits, seen, draw, options);
+    ++token.i32()[1];
+  }
+  void l2_norm(Tensor out, Tensor x) override {
+    Forwarding::l2_norm(out, x);
+    *out.f32() = std::nanf("");
+  }
+};
+
+TEST(ComparisonTest, AWrongOperationIsFoundAndNamed) {
+  Wrong wrong;
+  const DeviceReport report = compare_with_cpu(wrong, kSmall, 1);
+  EXPECT_FALSE(report.agrees());
+  for (const OperationReport& o : report.operations) {
+    const bool is_wrong = o.name == "layernorm" || o.name == "sample" || o.name == "l2_norm";
+    EXPECT_EQ(o.agrees(), !is_wrong) << o.name;
+    EXPECT_EQ(line_of(o, 1e9).find("WRONG") != std::string::npos, is_wrong) << o.name;
+  }
+  EXPECT_NE(text_of(report).find("3 of 18 operations differ"), std::string::npos) << text_of(report);
+}
+
+}  // namespace
+}  // namespace hipgpt
