@@ -15,8 +15,8 @@ struct Argument {
   const char* name;
   std::vector<int64_t> shape;
   DType dtype = DType::kF32;
-  bool optional = false;                             // none is right too
-  enum { kNothing, kRows, kShape } free = kNothing;  // what may be another: of tables the number of rows
+  bool optional = false;                                       // none is right too
+  enum { kNothing, kRows, kColumns, kShape } free = kNothing;  // what may be of another size
   int64_t ids = 0;  // for int32: values must be from 0 to less than this, unless it is 0
 };
 
@@ -161,15 +161,21 @@ std::vector<Call> all_calls() {
          d.add_dropout(t[0], t[1], t[2], {.p = 0.5f, .micro_step = t[3]});
        }},
       {"cross_entropy",
-       {{"losses", {R}}, {"logits", {R, V}}, {"targets", {R}, i32, false, Argument::kNothing, V}},
+       {{"losses", {R}},
+        {"logits", {R, V}, DType::kF32, false, Argument::kColumns},
+        {"targets", {R}, i32, false, Argument::kNothing, V}},
        [](Device& d, const std::vector<Tensor>& t) { d.cross_entropy(t[0], t[1], t[2]); }},
       {"cross_entropy_with_gradient",
-       {{"losses", {R}}, {"logits", {R, V}}, {"targets", {R}, i32, false, Argument::kNothing, V}},
+       {{"losses", {R}},
+        {"logits", {R, V}, DType::kF32, false, Argument::kColumns},
+        {"targets", {R}, i32, false, Argument::kNothing, V}},
        [](Device& d, const std::vector<Tensor>& t) {
          d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f);
        }},
       {"cross_entropy_with_gradient",  // of a row that is a block's
-       {{"losses", {1}}, {"logits", {1, 600}}, {"targets", {1}, i32, false, Argument::kNothing, 600}},
+       {{"losses", {1}},
+        {"logits", {1, 600}, DType::kF32, false, Argument::kColumns},
+        {"targets", {1}, i32, false, Argument::kNothing, 600}},
        [](Device& d, const std::vector<Tensor>& t) {
          d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f);
        }},
@@ -226,7 +232,10 @@ class Contracts : public DeviceTest {
       case 1:  // the shape without memory
         return make(nullptr, shape, a.dtype);
       case 2:  // a dimension of another size
-        if (a.free == Argument::kShape || (a.free == Argument::kRows && d == 0)) return std::nullopt;
+        if (a.free == Argument::kShape || (a.free == Argument::kRows && d == 0) ||
+            (a.free == Argument::kColumns && d == 1)) {
+          return std::nullopt;
+        }
         shape[d] += std::vector<int64_t>{-1, 1, 7, shape[d]}[static_cast<size_t>(pick(4))];
         return make(memory, shape, a.dtype);
       case 3:  // nothing in it
