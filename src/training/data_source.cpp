@@ -6,7 +6,7 @@
 
 #include "data/find_files.h"
 #include "error.h"
-#include "training/progress_line.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 

@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "util/files.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 
@@ -37,7 +38,7 @@ struct PreparedData::Encoded {
 };
 
 PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenTokenizer>& given,
-                           const RunFolder& folder, ProgressLine& progress)
+                           const RunFolder& folder, Progress& progress)
     : run_(run),
       folder_(folder),
       progress_(progress),

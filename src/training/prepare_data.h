@@ -6,13 +6,13 @@
 #include <string>
 
 #include "data_loader.h"
+#include "records/progress.h"
 #include "run_folder.h"
 #include "run_training.h"
 #include "token_shards.h"
 #include "tokenizer.h"
 #include "training/data_source.h"
 #include "training/file_memory.h"
-#include "training/progress_line.h"
 
 namespace hipgpt {
 
@@ -45,7 +45,7 @@ class PreparedData {
 
   /// Reads the data and chooses or trains the tokenizer. Writes nothing.
   PreparedData(const TrainingRun& run, const std::optional<GivenTokenizer>& given, const RunFolder& folder,
-               ProgressLine& progress);
+               Progress& progress);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 
@@ -79,7 +79,7 @@ class PreparedData {
 
   const TrainingRun& run_;
   const RunFolder& folder_;
-  ProgressLine& progress_;
+  Progress& progress_;
   FileMemory memory_;
   DataSource train_;
   std::optional<DataSource> val_;

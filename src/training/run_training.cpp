@@ -7,11 +7,12 @@
 
 #include "error.h"
 #include "huggingface.h"
+#include "records/progress_line.h"
 #include "run_folder.h"
 #include "training/prepare_data.h"
-#include "training/progress_line.h"
 #include "training/saved_training.h"
 #include "training/training_loop.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 
@@ -91,7 +92,7 @@ std::string describe(const GPTModel& model) {
 
 /// That the saved run, its text and this one can be one run.
 void check_continuation(const TrainingRun& run, const SavedTraining& saved, PreparedData& data,
-                        ProgressLine& progress) {
+                        Progress& progress) {
   if (!saved.optimizer) {
     progress.print(fmt::format("continues from the weights of {}, with a new optimizer (there is no {})",
                                saved.checkpoint.path(), optimizer_path(saved.checkpoint.path())));
@@ -125,8 +126,7 @@ bool is_newest(const SavedTraining& saved, const RunFolder& folder) {
          saved.optimizer->path() == optimizer_path(folder.latest());
 }
 
-std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder& folder,
-                                        ProgressLine& progress) {
+std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder& folder, Progress& progress) {
   if (!run.checkpoint.empty()) return open_saved_training(run.checkpoint);
   if (!run.resume) return std::nullopt;
   auto saved = newest_saved_training(folder, [&](const std::string& why) {

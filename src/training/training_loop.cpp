@@ -6,9 +6,10 @@
 #include <filesystem>
 
 #include "error.h"
-#include "training/report.h"
+#include "records/report.h"
 #include "training/stop_signal.h"
 #include "util/atomic_file.h"
+#include "util/number_text.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -163,7 +164,7 @@ void TrainingLoop::stop(int64_t step, const std::string& why) {
 void TrainingLoop::begin_records() {
   if (!run_.tensorboard.empty()) {
     const auto folder = std::filesystem::path(run_.tensorboard) / run_.run_name;
-    tensorboard_.emplace(folder.string(), first_step_ + 1, progress_);
+    tensorboard_.emplace(folder.string(), first_step_ + 1);
   }
   metrics_.emplace(folder_.metrics(), goes_on_here_ ? std::optional(first_step_) : std::nullopt);
   const RunHistory before = read_history(folder_.metrics());
@@ -175,7 +176,7 @@ void TrainingLoop::begin_records() {
   if (const auto best = before.best_validation()) best_val_loss_ = best->value;
   const auto description = run_record(run_, model_, tokens_);
   metrics_->write(description);  // where not even that can be written, the run had better not begin
-  if (tensorboard_) tensorboard_->write(description);
+  write_or_drop(tensorboard_, description);
   if (run_.sample_every == 0) return;
   auto prompt = run_.sample_prompt.empty() ? first_tokens(tokens_.train.tokens, tokenizer_)
                                            : tokenizer_.encode(run_.sample_prompt);
@@ -183,13 +184,21 @@ void TrainingLoop::begin_records() {
 }
 
 void TrainingLoop::record(const nlohmann::ordered_json& record) {
+  write_or_drop(metrics_, record);
+  write_or_drop(tensorboard_, record);
+}
+
+/// Records are there to watch a run, which must not end because one of them cannot be written: that is
+/// reported once, and the run continues without.
+template <typename Records>
+void TrainingLoop::write_or_drop(std::optional<Records>& records, const nlohmann::ordered_json& record) {
+  if (!records) return;
   try {
-    if (metrics_) metrics_->write(record);
+    records->write(record);
   } catch (const Error& error) {
-    metrics_.reset();
+    records.reset();
     progress_.warn(fmt::format("{}; the training goes on without it", error.what()));
   }
-  if (tensorboard_) tensorboard_->write(record);
 }
 
 void TrainingLoop::log(int64_t n, const StepResult& result) {

@@ -1,4 +1,4 @@
-#include "training/metrics_file.h"
+#include "records/metrics_file.h"
 
 #include <algorithm>
 #include <limits>

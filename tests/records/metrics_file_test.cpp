@@ -1,5 +1,5 @@
 // metrics.jsonl: what a run writes, what one that goes on keeps, and what is read back.
-#include "training/metrics_file.h"
+#include "records/metrics_file.h"
 
 #include "files/test_files.h"
 
