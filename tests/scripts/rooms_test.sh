@@ -19,7 +19,7 @@ records
 generation                   generator.h run_generation.h
 training                     run_training.h trainer.h
 cli
-programs'
+programs reference'
 
 # The only ones that know of a terminal. Everything else that reports goes through one of them.
 terminal='util/terminal.h util/print_error.h records/progress_line.h generation/standard_streams.h'
