@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "model/reference_model.h"
 #include "operations/reference.h"
 #include "reference/bpe_trainer.h"
 #include "tokenizer/bpe_trainer.h"
@@ -128,6 +129,28 @@ TEST(ReferenceTest, CrossEntropyBackward) {
   expect_gradient(
       cross_entropy_backward(z, targets, 0.5), Values(rows, 0.5), z,
       [&](const Values& v) { return cross_entropy(v, targets); }, "dz");
+}
+
+TEST(ReferenceTest, ModelBackward) {
+  const ModelConfig plain{
+      .vocab_size = 7, .max_seq_len = 4, .embed_dim = 4, .num_heads = 2, .num_layers = 2, .ff_hidden_dim = 5};
+  ModelConfig like_gpt2 = plain;
+  like_gpt2.activation = Activation::kGelu;
+  like_gpt2.final_layernorm = like_gpt2.tied_head = true;
+  like_gpt2.head_bias = false;
+  const SiteFactor dropped = [](uint32_t site, int64_t row, int64_t column) {
+    return dropout_factor({.p = 0.25, .seed = 9, .pass = 3, .site = site}, row, column);
+  };
+  const int64_t B = 2, T = 3;
+  const auto tokens = random_tokens(B * T, 7), targets = random_tokens(B * T, 7);
+  for (const ModelConfig& config : {plain, like_gpt2}) {
+    const Model model(config);
+    const Values p = random(ParameterLayout(config).num_elements);
+    expect_close(
+        model.gradients(p, tokens, targets, B, dropped),
+        central_differences([&](const Values& v) { return model.loss(v, tokens, targets, B, dropped); }, p),
+        "model");
+  }
 }
 
 // ---- Forward passes
