@@ -30,9 +30,9 @@ struct TrainingTokens {
 /// Makes what is missing or stale of tokenizer.json and tokens.bin, and says what it does.
 ///
 /// A run that goes on from a checkpoint uses the tokenizer beside it, one that starts from a given model that
-/// model's, and one that was given a tokenizer (--tokenizer) that. Another run keeps the tokenizer.json of
+/// model's, and one that was given a tokenizer that. Another run keeps the tokenizer.json of
 /// its folder if that belongs to the text, which tokens.bin remembers, or if there is no tokens.bin (then
-/// somebody put it there); otherwise, with --reset, or when another vocabulary size is asked for, it learns a
+/// somebody put it there); otherwise, with `reset`, or when another vocabulary size is asked for, it learns a
 /// new one. A tokenizer that is not the one in the folder replaces it only with the first checkpoint: until
 /// then an older checkpoint stays usable, whatever happens.
 class PreparedData {

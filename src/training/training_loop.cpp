@@ -10,6 +10,7 @@
 #include "training/stop_signal.h"
 #include "util/atomic_file.h"
 #include "util/number_text.h"
+#include "util/parameter.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -155,9 +156,10 @@ void TrainingLoop::unless_not_finite(const F& f) {
 void TrainingLoop::stop(int64_t step, const std::string& why) {
   settle_save();
   const auto saved = writer_.saved_step();
-  throw Error(fmt::format("step {}: {}; stopped. {} Try a smaller --lr", step, why,
+  throw Error(fmt::format("step {}: {}; stopped. {} Try a smaller {}", step, why,
                           saved ? fmt::format("The checkpoint of step {} is kept.", *saved)
-                                : "No checkpoint was written or changed."));
+                                : "No checkpoint was written or changed.",
+                          Parameter::kLearningRate));
 }
 
 /// Opens what the run is recorded in. A run that goes on takes over what was recorded before.
@@ -276,9 +278,9 @@ void TrainingLoop::summary(int signal) const {
       duration_text(seconds),
       grouped(static_cast<long long>(static_cast<double>(steps * tokens_per_step()) / seconds)),
       val_loss_ ? fmt::format(", validation loss {:.4f} (best {:.4f})", *val_loss_, *best_val_loss_) : ""));
-  progress_.print(
-      fmt::format("saved      {}{}", folder_.checkpoint(trainer_.step()),
-                  signal == 0 ? "" : fmt::format(" of step {}; --resume goes on", trainer_.step())));
+  progress_.print(fmt::format(
+      "saved      {}{}", folder_.checkpoint(trainer_.step()),
+      signal == 0 ? "" : fmt::format(" of step {}; {} goes on", trainer_.step(), Parameter::kResume)));
 }
 
 /// The training is done and saved, whatever becomes of its report.

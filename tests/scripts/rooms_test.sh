@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The rooms of src/ and which may include which: arrows point down the list below, never up, and never between two rooms of
-# one line. A header in include/ belongs to the room that its line names.
+# one line. A header in include/ belongs to the room that its line names. And only cli/ knows the flags of the programs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -63,3 +63,13 @@ if [[ -n $wrong ]]; then
   exit 1
 fi
 echo "ok: $(wc -l <<<"$includes") includes point one way"
+
+# A message below cli/ names a Parameter (util/parameter.h). These rooms have yet to learn it.
+not_yet='^src/(cpu|device|hip|model|platform)/'
+flags=$(grep -rnE --include='*.h' --include='*.cpp' --exclude-dir=cli '^[^/]*"[^"]*--[a-z]' src include | grep -vE "$not_yet" || true)
+if [[ -n $flags ]]; then
+  echo "$flags"
+  echo "names of flags, outside of src/cli"
+  exit 1
+fi
+echo "ok: only cli/ names flags"
