@@ -22,17 +22,49 @@ def metrics_file(argument):
     return path / "metrics.jsonl" if path.is_dir() else path
 
 
+# Which lines count, and which of two for one step, is decided in src/records/metrics_file.h. The functions from here to
+# read_run() apply its rules, and tests/records/metrics_file_test.cpp holds them against read_history().
+LARGEST_FLOAT = 3.4028234663852886e38
+RANGES = {"step": (0, 1e9), "loss": (-1, LARGEST_FLOAT), "val_loss": (-1, LARGEST_FLOAT), "lr": (0, LARGEST_FLOAT),
+          "grad_norm": (0, LARGEST_FLOAT), "tokens_per_s": (0, 1e15), "elapsed_s": (0, 1e10)}
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_absurd(record):
+    """Whether some number of it is one that no run writes."""
+    return any(is_number(record.get(name)) and not low <= record[name] <= high for name, (low, high) in RANGES.items())
+
+
+def has_step(record):
+    step = record.get("step")
+    return isinstance(step, int) and not isinstance(step, bool) and not is_absurd(record)
+
+
+def parse(line):
+    """The JSON object of a line. ValueError for any other line, such as half a one at the end of a run that was killed."""
+    def reject(constant):
+        raise ValueError(f"{constant} is not JSON")
+
+    record = json.loads(line.decode("utf-8"), parse_constant=reject)
+    if not isinstance(record, dict):
+        raise ValueError("not an object")
+    return record
+
+
 def add(records, record):
-    """A run that went on from a checkpoint repeats steps: what an earlier one said of them and of later ones is void."""
+    """A run that resumed repeats steps: its record replaces those of the same step and of later ones."""
     while records and records[-1]["step"] >= record["step"]:
         records.pop()
     records.append(record)
 
 
 def read_run(path):
-    """A line that is no JSON object is skipped with a word about it: a run that was killed may leave half a line at the end."""
+    """A line that is not a JSON object is reported and skipped."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_bytes().split(b"\n")
     except OSError as error:
         fail(f"cannot read {path}: {error.strerror}")
     train, evaluation, name = [], [], None
@@ -40,18 +72,16 @@ def read_run(path):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError
+            record = parse(line)
         except ValueError:
             print(f"plot_training.py: {path}, line {number}: not a JSON object, skipped", file=sys.stderr)
             continue
         if isinstance(record.get("run"), dict):
             name = record["run"].get("name") or name
-        if isinstance(record.get("step"), int):
-            if "loss" in record:
+        if has_step(record):
+            if is_number(record.get("loss")):
                 add(train, record)
-            if "val_loss" in record:
+            if is_number(record.get("val_loss")):
                 add(evaluation, record)
     if not train and not evaluation:
         fail(f"no records with a step and a loss in {path}")
@@ -59,9 +89,8 @@ def read_run(path):
 
 
 def column(records, name):
-    """The steps and values of one field, where it is a finite number."""
-    points = [(r["step"], r[name]) for r in records
-              if isinstance(r.get(name), (int, float)) and math.isfinite(r[name])]
+    """The steps and values of one field, where it is a number."""
+    points = [(record["step"], record[name]) for record in records if is_number(record.get(name))]
     return [step for step, _ in points], [value for _, value in points]
 
 
@@ -137,7 +166,7 @@ def subtitle(run):
     last = (run.train or run.evaluation)[-1]
     parts = [f"{last['step']:,} steps"]
     elapsed = last.get("elapsed_s")
-    if isinstance(elapsed, (int, float)) and math.isfinite(elapsed):
+    if is_number(elapsed):
         minutes, seconds = divmod(int(elapsed), 60)
         hours, minutes = divmod(minutes, 60)
         parts.append(f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s")

@@ -15,6 +15,7 @@
 #include "error.h"
 #include "util/atomic_file.h"
 #include "util/files.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -85,8 +86,8 @@ int lock_folder(const std::string& folder) {
   const bool taken = errno == EWOULDBLOCK;
   ::close(descriptor);
   if (taken) {
-    throw Error(fmt::format("{}: another train_gpt is at work in this folder; wait for it, or use --run-name",
-                            folder == "." ? "the working folder" : folder));
+    throw Error(fmt::format("{}: another train_gpt is at work in this folder; wait for it, or use {}",
+                            folder == "." ? "the working folder" : folder, Parameter::kRunName));
   }
   return -1;
 }
@@ -97,8 +98,8 @@ RunFolder::RunFolder(const std::string& run_name) : named_(!run_name.empty()) {
   if (!named_) return;
   if (run_name == "." || run_name == ".." || run_name.size() > 200 ||
       run_name.find('/') != std::string::npos) {
-    throw Error(
-        fmt::format("--run-name '{}': must name one folder, without '/' and in at most 200 bytes", run_name));
+    throw Error(fmt::format("{} '{}': must name one folder, without '/' and in at most 200 bytes",
+                            Parameter::kRunName, run_name));
   }
   folder_ = fmt::format("{}/{}/", kRuns, run_name);
 }

@@ -12,6 +12,7 @@
 #include <new>
 #include <system_error>
 
+#include "cli/flag_names.h"
 #include "util/mapping_faults.h"
 #include "util/print_error.h"
 
@@ -47,6 +48,7 @@ inline std::terminate_handler terminate_before = nullptr;
 /// What both mains do first.
 inline void prepare_process(const char* program) {
   name_of_program = program;
+  set_parameter_names(kFlagNames);
   terminate_before = std::set_terminate(report_terminate);
   hold_standard_streams();
   // A file beyond the limit of ulimit -f is then an error of write(), which is said as any other.

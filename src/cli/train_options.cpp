@@ -13,8 +13,8 @@
 
 #include "cli/command_line.h"
 #include "error.h"
+#include "records/metrics_file.h"
 #include "run_folder.h"
-#include "training/metrics_file.h"
 #include "training/saved_training.h"
 #include "util/name_errors.h"
 

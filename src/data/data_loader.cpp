@@ -6,29 +6,31 @@
 
 #include "error.h"
 #include "philox.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
 DataSplit split_tokens(size_t token_count, double val_fraction, int seq_len) {
   if (!(val_fraction >= 0.0 && val_fraction < 1.0)) {  // this way round, it catches NaN
-    throw Error(
-        fmt::format("--val-fraction {}: must be at least 0 (no validation) and below 1", val_fraction));
+    throw Error(fmt::format("{} {}: must be at least 0 (no validation) and below 1", Parameter::kValFraction,
+                            val_fraction));
   }
-  if (seq_len < 1) throw Error(fmt::format("--seq {}: must be at least 1", seq_len));
+  if (seq_len < 1) throw Error(fmt::format("{} {}: must be at least 1", Parameter::kMaxSeqLen, seq_len));
   const size_t needed = static_cast<size_t>(seq_len) + 1;
   const size_t val_count = static_cast<size_t>(static_cast<double>(token_count) * val_fraction);
   const size_t train_count = token_count - val_count;
   if (train_count < needed) {
-    throw Error(
-        fmt::format("text has {} tokens, of which {} for training; --seq {} needs at least {}: use a longer "
-                    "text or a smaller --seq",
-                    token_count, train_count, seq_len, needed));
+    throw Error(fmt::format(
+        "text has {0} tokens, of which {1} for training; {2} {3} needs at least {4}: use a longer "
+        "text or a smaller {2}",
+        token_count, train_count, Parameter::kMaxSeqLen, seq_len, needed));
   }
   if (val_fraction > 0.0 && val_count < needed) {
     throw Error(
-        fmt::format("text has {} tokens, of which {} for validation; --seq {} needs at least {}: use a "
-                    "longer text, a smaller --seq, or a --val-fraction above {} (0: no validation)",
-                    token_count, val_count, seq_len, needed, val_fraction));
+        fmt::format("text has {0} tokens, of which {1} for validation; {2} {3} needs at least {4}: use a "
+                    "longer text, a smaller {2}, or a {5} above {6} (0: no validation)",
+                    token_count, val_count, Parameter::kMaxSeqLen, seq_len, needed, Parameter::kValFraction,
+                    val_fraction));
   }
   return {0, train_count, train_count, token_count};
 }
@@ -41,17 +43,17 @@ DataLoader::DataLoader(const TokenShards& tokens, size_t begin, size_t end, int 
       batch_size_(static_cast<size_t>(batch_size)),
       seq_len_(static_cast<size_t>(seq_len)),
       seed_(seed) {
-  if (batch_size < 1) throw Error(fmt::format("--batch {}: must be at least 1", batch_size));
-  if (seq_len < 1) throw Error(fmt::format("--seq {}: must be at least 1", seq_len));
+  if (batch_size < 1) throw Error(fmt::format("{} {}: must be at least 1", Parameter::kBatch, batch_size));
+  if (seq_len < 1) throw Error(fmt::format("{} {}: must be at least 1", Parameter::kMaxSeqLen, seq_len));
   if (begin > end || end > tokens.size()) {
     throw Error(fmt::format("{}: has {} tokens, so tokens {} to {} are no part of it", tokens.name(),
                             tokens.size(), begin, end));
   }
   if (end - begin < seq_len_ + 1) {
-    throw Error(
-        fmt::format("{}: {} tokens are too few for --seq {}, which needs at least {}; use a longer text or a "
-                    "smaller --seq",
-                    tokens.name(), end - begin, seq_len, seq_len_ + 1));
+    throw Error(fmt::format(
+        "{0}: {1} tokens are too few for {2} {3}, which needs at least {4}; use a longer text or a "
+        "smaller {2}",
+        tokens.name(), end - begin, Parameter::kMaxSeqLen, seq_len, seq_len_ + 1));
   }
 }
 

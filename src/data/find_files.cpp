@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using Predicate = std::function<bool(const std::string&)>;
 
 /// A folder's files and its subfolders', in one order for all. A link to a folder is not followed.
-std::vector<std::string> files_below(const std::string& flag, const std::string& folder,
+std::vector<std::string> files_below(const std::string& parameter, const std::string& folder,
                                      const Predicate& is_left_out) {
   std::vector<std::string> files;
   try {
@@ -26,14 +26,14 @@ std::vector<std::string> files_below(const std::string& flag, const std::string&
       const std::string path = entry->path().string();
       const bool hidden = entry->path().filename().string().starts_with('.');
       if (hidden) entry.disable_recursion_pending();
-      const FileKind kind = name_errors(flag, [&] { return file_kind(path); });
+      const FileKind kind = name_errors(parameter, [&] { return file_kind(path); });
       if (!hidden && kind == FileKind::kRegular && !is_left_out(path)) files.push_back(path);
     }
   } catch (const fs::filesystem_error& error) {
-    throw Error(fmt::format("{} {}: cannot be read ({}): {}", flag, folder, error.path1().string(),
+    throw Error(fmt::format("{} {}: cannot be read ({}): {}", parameter, folder, error.path1().string(),
                             error.code().message()));
   }
-  if (files.empty()) throw Error(fmt::format("{} {}: there is no file in this folder", flag, folder));
+  if (files.empty()) throw Error(fmt::format("{} {}: there is no file in this folder", parameter, folder));
   std::ranges::sort(files);
   return files;
 }
@@ -52,21 +52,21 @@ std::vector<std::string> matches_of(const std::string& pattern) {
 
 }  // namespace
 
-std::vector<std::string> find_files(const std::string& flag, const std::vector<std::string>& values,
+std::vector<std::string> find_files(const std::string& parameter, const std::vector<std::string>& values,
                                     const Predicate& is_left_out) {
   std::vector<std::string> files;
   for (const std::string& value : values) {
     // What exists under this very name is meant, whatever characters the name has.
-    const bool exists = name_errors(flag, [&] { return file_exists(value); });
+    const bool exists = name_errors(parameter, [&] { return file_exists(value); });
     const auto names = exists ? std::vector{value} : matches_of(value);
     if (names.empty()) {
       const bool pattern = value.find_first_of("*?[") != std::string::npos;
-      throw Error(fmt::format("{} {}: {} (./scripts/download_data.sh gets a text)", flag, value,
+      throw Error(fmt::format("{} {}: {} (./scripts/download_data.sh gets a text)", parameter, value,
                               pattern ? "matches no file" : "no such file"));
     }
     for (const std::string& name : names) {
       if (is_folder(name)) {
-        std::ranges::move(files_below(flag, name, is_left_out), std::back_inserter(files));
+        std::ranges::move(files_below(parameter, name, is_left_out), std::back_inserter(files));
       } else {
         files.push_back(name);
       }

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "generation/sliding_windows.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -30,8 +31,8 @@ Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer,
                               const std::string& name, int64_t stride, int threads) {
   const int64_t window = SlidingWindows::window(model);
   if (stride > window) {
-    throw Error(
-        fmt::format("--stride {}: the model sees {} tokens at once; give 1 to {}", stride, window, window));
+    throw Error(fmt::format("{} {}: the model sees {} tokens at once; give 1 to {}", Parameter::kStride,
+                            stride, window, window));
   }
   Perplexity result;
   SlidingWindows windows(model, stride > 0 ? stride : default_stride(model), [&](int32_t token, float loss) {

@@ -8,14 +8,17 @@
 #include "generation/standard_streams.h"
 #include "util/limited_input.h"
 #include "util/mapped_file.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
 namespace {
 
-constexpr const char* kSources =
-    "give --prompt TEXT, --prompt-file FILE, --prompts FILE, --interactive, --perplexity FILE or --export "
-    "DIR";
+std::string sources() {
+  return fmt::format("give {} TEXT, {} FILE, {} FILE, {}, {} FILE or {} DIR", Parameter::kPrompt,
+                     Parameter::kPromptFile, Parameter::kPromptsFile, Parameter::kInteractive,
+                     Parameter::kPerplexityFile, Parameter::kExportFolder);
+}
 
 std::string read_source(const std::string& file) {
   if (file == "-") return read_standard_input();
@@ -24,7 +27,7 @@ std::string read_source(const std::string& file) {
   return std::string(mapped.text());
 }
 
-std::string name_of(const std::string& file) {
+std::string source_name(const std::string& file) {
   return file == "-" ? "standard input" : file;
 }
 
@@ -37,7 +40,7 @@ std::string whole(const std::string& file) {
   std::string text = read_source(file);
   drop_newline(text);
   if (text.empty())
-    throw Error(fmt::format("{} is empty: there is nothing to continue; {}", name_of(file), kSources));
+    throw Error(fmt::format("{} is empty: there is nothing to continue; {}", source_name(file), sources()));
   return text;
 }
 
@@ -50,14 +53,14 @@ std::vector<std::string> lines(const std::string& file) {
     drop_newline(prompts.back());
     begin = end + 1;
     if (prompts.back().empty()) {
-      throw Error(
-          fmt::format("{}, line {}: is empty; every line of --prompts is a prompt (--prompt-file takes a "
-                      "file as one)",
-                      name_of(file), prompts.size()));
+      throw Error(fmt::format("{}, line {}: is empty; every line of {} is a prompt ({} takes a file as one)",
+                              source_name(file), prompts.size(), Parameter::kPromptsFile,
+                              Parameter::kPromptFile));
     }
   }
   if (prompts.empty())
-    throw Error(fmt::format("{}: is empty; --prompts wants a prompt in every line", name_of(file)));
+    throw Error(fmt::format("{}: is empty; {} wants a prompt in every line", source_name(file),
+                            Parameter::kPromptsFile));
   return prompts;
 }
 
@@ -65,12 +68,13 @@ std::vector<std::string> lines(const std::string& file) {
 
 std::vector<std::string> read_prompts(const GenerationRun& run) {
   if (run.prompt) {
-    if (run.prompt->empty()) throw Error("--prompt is empty: it has no tokens to continue from");
+    if (run.prompt->empty())
+      throw Error(fmt::format("{} is empty: it has no tokens to continue from", Parameter::kPrompt));
     return {*run.prompt};
   }
   if (!run.prompt_file.empty()) return {whole(run.prompt_file)};
   if (!run.prompts_file.empty()) return lines(run.prompts_file);
-  if (standard_input_is_a_terminal()) throw Error(fmt::format("nothing to continue: {}", kSources));
+  if (standard_input_is_a_terminal()) throw Error(fmt::format("nothing to continue: {}", sources()));
   return {whole("-")};
 }
 

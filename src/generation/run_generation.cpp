@@ -18,6 +18,7 @@
 #include "tokenizer.h"
 #include "util/files.h"
 #include "util/mapped_file.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -26,7 +27,8 @@ namespace {
 std::string checkpoint_file(const GenerationRun& run) {
   if (!run.checkpoint.empty()) return run.checkpoint;
   if (run.step && run.run_name.empty())
-    throw Error("--step needs --run-name: only named runs keep several checkpoints");
+    throw Error(fmt::format("{} needs {}: only named runs keep several checkpoints", Parameter::kStep,
+                            Parameter::kRunName));
   const RunFolder folder(run.run_name);
   const std::string path = run.step ? folder.checkpoint(*run.step) : folder.latest();
   if (!file_exists(path)) {
@@ -47,7 +49,8 @@ Checkpoint open_checkpoint(const GenerationRun& run, const std::string& path) {
   } catch (const Error& error) {
     const auto checkpoints = RunFolder(run.run_name).checkpoints();
     if (!run.checkpoint.empty() || run.step || checkpoints.size() < 2) throw;
-    throw Error(fmt::format("{}; the one before it: --ckpt {}", error.what(), checkpoints[1]));
+    throw Error(
+        fmt::format("{}; the one before it: {} {}", error.what(), Parameter::kCheckpoint, checkpoints[1]));
   }
 }
 
@@ -76,8 +79,8 @@ FoundModel find_model(const GenerationRun& run) {
 int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
   if (run.stop_token < 0) return tokenizer.special_token(kEndOfText).value_or(-1);
   if (run.stop_token >= tokenizer.vocab_size()) {
-    throw Error(fmt::format("--eos-id {}: the vocabulary has the tokens 0 to {}", run.stop_token,
-                            tokenizer.vocab_size() - 1));
+    throw Error(fmt::format("{} {}: the vocabulary has the tokens 0 to {}", Parameter::kStopToken,
+                            run.stop_token, tokenizer.vocab_size() - 1));
   }
   return run.stop_token;
 }

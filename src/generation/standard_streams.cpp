@@ -1,5 +1,6 @@
 #include "generation/standard_streams.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -7,6 +8,7 @@
 
 #include "error.h"
 #include "util/limited_input.h"
+#include "util/parameter.h"
 #include "util/terminal.h"
 
 namespace hipgpt {
@@ -17,7 +19,8 @@ constexpr const char* kName = "standard input";
 
 /// std::cin reads through stdin, and reports an error there as the end.
 void check_standard_input() {
-  if (std::ferror(stdin) != 0) throw Error("standard input cannot be read; give --prompt TEXT");
+  if (std::ferror(stdin) != 0)
+    throw Error(fmt::format("standard input cannot be read; give {} TEXT", Parameter::kPrompt));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "util/json.h"
 #include "util/mapped_file.h"
 #include "util/name_errors.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -60,7 +61,7 @@ void require_gpt2(const Json& config) {
   require(config, "layer_norm_epsilon", 1e-5);
   require(config, "pruned_heads", Json::object());
   require(config, "quantization_config", Json());
-  // reorder_and_upcast_attn changes nothing in fp32, and the dropouts are --dropout's to say.
+  // reorder_and_upcast_attn changes nothing in fp32, and dropout is for the run to choose.
 }
 
 Activation activation_of(const Json& config) {
@@ -113,14 +114,14 @@ ModelConfig read_model_config(const std::string& path) {
 }
 
 void check_exportable(const ModelConfig& config, const std::string& path) {
-  std::string flags;
-  if (!config.final_layernorm) flags += " --final-layernorm true";
-  if (config.head_bias) flags += " --head-bias false";
-  if (flags.empty()) return;
+  std::string choices;
+  if (!config.final_layernorm) choices += fmt::format(" {} true", Parameter::kFinalLayernorm);
+  if (config.head_bias) choices += fmt::format(" {} false", Parameter::kHeadBias);
+  if (choices.empty()) return;
   throw Error(
       fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
                   "a model that is trained with{} can be exported",
-                  path, flags));
+                  path, choices));
 }
 
 std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text) {

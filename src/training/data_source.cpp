@@ -6,30 +6,31 @@
 
 #include "data/find_files.h"
 #include "error.h"
-#include "training/progress_line.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 
-DataSource::DataSource(std::string flag, const std::vector<std::string>& values, const RunFolder& run_folder)
-    : flag_(std::move(flag)),
-      files_(
-          find_files(flag_, values, [&](const std::string& path) { return run_folder.is_artifact(path); })) {
+DataSource::DataSource(Parameter parameter, const std::vector<std::string>& values,
+                       const RunFolder& run_folder)
+    : parameter_(name_of(parameter)), files_(find_files(parameter_, values, [&](const std::string& path) {
+        return run_folder.is_artifact(path);
+      })) {
   const auto first_text = std::ranges::find_if_not(files_, TokenFile::is_llmc);
   if (first_text == files_.end()) return;
   if (first_text != files_.begin() || std::ranges::any_of(files_, TokenFile::is_llmc)) {
     throw Error(fmt::format("{} {}: is a text, but other files are token files of llm.c; name one kind",
-                            flag_, *first_text));
+                            parameter_, *first_text));
   }
   try {
     text_.emplace(files_);
   } catch (const Error& error) {
-    throw Error(fmt::format("{} {}", flag_, error.what()));
+    throw Error(fmt::format("{} {}", parameter_, error.what()));
   }
 }
 
 std::string DataSource::name() const {
   if (files_.size() == 1) return files_.front();
-  return fmt::format("{} files of {}", grouped(static_cast<long long>(files_.size())), flag_);
+  return fmt::format("{} files of {}", grouped(static_cast<long long>(files_.size())), parameter_);
 }
 
 bool DataSource::needs_end_of_text() {

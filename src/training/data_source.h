@@ -10,17 +10,18 @@
 #include "text.h"
 #include "token_shards.h"
 #include "training/file_memory.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
-/// What the values of --data-path or --val-data-path name.
+/// What the values of data_paths or val_data_paths name.
 class DataSource {
  public:
-  /// Of a folder's files, those that trainings have written in theirs are left out: `run_folder` knows them. An
-  /// Error, beginning with `flag`, for files that are missing, empty, unreadable or of both kinds.
-  DataSource(std::string flag, const std::vector<std::string>& values, const RunFolder& run_folder);
+  /// Of a folder's files, those that trainings have written in theirs are left out: `run_folder` knows them.
+  /// An Error, beginning with `parameter`, for files that are missing, empty, unreadable or of both kinds.
+  DataSource(Parameter parameter, const std::vector<std::string>& values, const RunFolder& run_folder);
 
-  /// For messages: the file, or "7 files of --data-path".
+  /// For messages: the file, or "7 files of" the parameter.
   std::string name() const;
 
   bool is_text() const { return text_.has_value(); }
@@ -36,7 +37,7 @@ class DataSource {
   TokenShards shards(uint64_t vocab_size) const;
 
  private:
-  std::string flag_;
+  std::string parameter_;
   std::vector<std::string> files_;
   std::optional<Text> text_;
   std::optional<uint64_t> hash_;

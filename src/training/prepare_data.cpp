@@ -12,6 +12,8 @@
 
 #include "error.h"
 #include "util/files.h"
+#include "util/number_text.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -37,22 +39,23 @@ struct PreparedData::Encoded {
 };
 
 PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenTokenizer>& given,
-                           const RunFolder& folder, ProgressLine& progress)
+                           const RunFolder& folder, Progress& progress)
     : run_(run),
       folder_(folder),
       progress_(progress),
       memory_(folder.file_memory()),
-      train_("--data-path", run.data_paths, folder),
+      train_(Parameter::kDataPaths, run.data_paths, folder),
       tokenizer_path_(folder.tokenizer()) {
-  if (!run.val_data_paths.empty()) val_.emplace("--val-data-path", run.val_data_paths, folder);
+  if (!run.val_data_paths.empty()) val_.emplace(Parameter::kValDataPaths, run.val_data_paths, folder);
   if (train_.is_text()) existing_tokens_ = open_tokens(folder.tokens());
   if (given) {
     take(*given);
   } else if (!train_.is_text() || (val_ && !val_->is_text())) {
-    throw Error(fmt::format(
-        "{}: {} is a token file of llm.c, which does not hold its vocabulary; "
-        "name the tokenizer that made it with --tokenizer",
-        train_.is_text() ? "--val-data-path" : "--data-path", (train_.is_text() ? *val_ : train_).name()));
+    throw Error(
+        fmt::format("{}: {} is a token file of llm.c, which does not hold its vocabulary; "
+                    "name the tokenizer that made it with {}",
+                    train_.is_text() ? Parameter::kValDataPaths : Parameter::kDataPaths,
+                    (train_.is_text() ? *val_ : train_).name(), Parameter::kTokenizer));
   } else if (!keep_existing_tokenizer()) {
     train_tokenizer();
   }
@@ -64,10 +67,8 @@ void PreparedData::take(const GivenTokenizer& given) {
   tokenizer_path_ = given.path;
   tokenizer_ = given.tokenizer;
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
-    throw Error(
-        fmt::format("--vocab-size {}: the run takes the tokenizer of {}, which has {} tokens; leave the "
-                    "flag away",
-                    *run_.vocab_size, given.path, tokenizer_->vocab_size()));
+    throw Error(fmt::format("{0} {1}: the run takes the tokenizer of {2}, which has {3} tokens; drop {0}",
+                            Parameter::kVocabSize, *run_.vocab_size, given.path, tokenizer_->vocab_size()));
   }
   std::error_code ignored;
   unsaved_ = !fs::equivalent(given.path, folder_.tokenizer(), ignored);
@@ -79,12 +80,12 @@ bool PreparedData::keep_existing_tokenizer() {
   try {
     tokenizer_ = Tokenizer::load(tokenizer_path_);
   } catch (const Error& error) {
-    throw Error(fmt::format("{} (--reset trains a new one)", error.what()));
+    throw Error(fmt::format("{} ({} trains a new one)", error.what(), Parameter::kReset));
   }
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) return false;
   if (existing_tokens_ && !matches(*existing_tokens_, train_)) return false;
-  progress_.print(fmt::format("tokenizer  {}: {} tokens (kept; --reset trains a new one)", tokenizer_path_,
-                              grouped(tokenizer_->vocab_size())));
+  progress_.print(fmt::format("tokenizer  {}: {} tokens (kept; {} trains a new one)", tokenizer_path_,
+                              grouped(tokenizer_->vocab_size()), Parameter::kReset));
   return true;
 }
 
@@ -97,7 +98,7 @@ void PreparedData::train_tokenizer() {
   if (train_.needs_end_of_text()) {
     options.special_tokens = {std::string(kEndOfText)};
     if (options.vocab_size < 257) {
-      throw Error(fmt::format("--vocab-size {}: the text has {}, so at least 257 are needed",
+      throw Error(fmt::format("{} {}: the text has {}, so at least 257 are needed", Parameter::kVocabSize,
                               options.vocab_size, kEndOfText));
     }
   }
@@ -113,10 +114,9 @@ void PreparedData::train_tokenizer() {
 void PreparedData::check_end_of_text(DataSource& source) const {
   if (!source.is_text() || source.text().num_documents() == 1 || tokenizer_->special_token(kEndOfText))
     return;
-  throw Error(fmt::format(
-      "{}: has no {} to stand between the documents of {}; use another --tokenizer, or --reset to "
-      "train one",
-      tokenizer_path_, kEndOfText, source.name()));
+  throw Error(
+      fmt::format("{}: has no {} to stand between the documents of {}; use another {}, or {} to train one",
+                  tokenizer_path_, kEndOfText, source.name(), Parameter::kTokenizer, Parameter::kReset));
 }
 
 /// A file of tokens if it is there and sound; a damaged one is said and made again, for it can be. A large
@@ -154,9 +154,8 @@ TrainingTokens PreparedData::tokens(int seq_len) {
     const size_t count = val.count;
     if (count <= static_cast<size_t>(seq_len)) {
       throw Error(
-          fmt::format("--val-data-path has {} tokens; --seq {} needs at least {}: use a longer text or a "
-                      "smaller --seq",
-                      count, seq_len, seq_len + 1));
+          fmt::format("{0} has {1} tokens; {2} {3} needs at least {4}: use a longer text or a smaller {2}",
+                      Parameter::kValDataPaths, count, Parameter::kMaxSeqLen, seq_len, seq_len + 1));
     }
     result.val = {put_in_place(std::move(val)), 0, count};
   }

@@ -6,13 +6,13 @@
 #include <string>
 
 #include "data_loader.h"
+#include "records/progress.h"
 #include "run_folder.h"
 #include "run_training.h"
 #include "token_shards.h"
 #include "tokenizer.h"
 #include "training/data_source.h"
 #include "training/file_memory.h"
-#include "training/progress_line.h"
 
 namespace hipgpt {
 
@@ -30,9 +30,9 @@ struct TrainingTokens {
 /// Makes what is missing or stale of tokenizer.json and tokens.bin, and says what it does.
 ///
 /// A run that goes on from a checkpoint uses the tokenizer beside it, one that starts from a given model that
-/// model's, and one that was given a tokenizer (--tokenizer) that. Another run keeps the tokenizer.json of
+/// model's, and one that was given a tokenizer that. Another run keeps the tokenizer.json of
 /// its folder if that belongs to the text, which tokens.bin remembers, or if there is no tokens.bin (then
-/// somebody put it there); otherwise, with --reset, or when another vocabulary size is asked for, it learns a
+/// somebody put it there); otherwise, with `reset`, or when another vocabulary size is asked for, it learns a
 /// new one. A tokenizer that is not the one in the folder replaces it only with the first checkpoint: until
 /// then an older checkpoint stays usable, whatever happens.
 class PreparedData {
@@ -45,7 +45,7 @@ class PreparedData {
 
   /// Reads the data and chooses or trains the tokenizer. Writes nothing.
   PreparedData(const TrainingRun& run, const std::optional<GivenTokenizer>& given, const RunFolder& folder,
-               ProgressLine& progress);
+               Progress& progress);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 
@@ -79,7 +79,7 @@ class PreparedData {
 
   const TrainingRun& run_;
   const RunFolder& folder_;
-  ProgressLine& progress_;
+  Progress& progress_;
   FileMemory memory_;
   DataSource train_;
   std::optional<DataSource> val_;

@@ -7,11 +7,13 @@
 
 #include "error.h"
 #include "huggingface.h"
+#include "records/progress_line.h"
 #include "run_folder.h"
 #include "training/prepare_data.h"
-#include "training/progress_line.h"
 #include "training/saved_training.h"
 #include "training/training_loop.h"
+#include "util/number_text.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -19,13 +21,14 @@ namespace {
 
 void check_flags(const TrainingRun& run) {
   if (run.training.min_learning_rate > run.training.learning_rate) {
-    throw Error(fmt::format("--min-lr {} is above --lr {}", run.training.min_learning_rate,
+    throw Error(fmt::format("{} {} is above {} {}", Parameter::kMinLearningRate,
+                            run.training.min_learning_rate, Parameter::kLearningRate,
                             run.training.learning_rate));
   }
   if (run.reset && (run.resume || !run.checkpoint.empty())) {
-    throw Error(fmt::format(
-        "--reset makes a new tokenizer, which the checkpoint of {} does not know: drop one of the two",
-        run.resume ? "--resume" : "--ckpt"));
+    throw Error(
+        fmt::format("{} makes a new tokenizer, which the checkpoint of {} does not know: drop one of the two",
+                    Parameter::kReset, run.resume ? Parameter::kResume : Parameter::kCheckpoint));
   }
 }
 
@@ -70,7 +73,8 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
   }
   const StoredWeights& weights = start->weights;
   if (!(run.model.over(weights.config) == weights.config)) {
-    throw Error(weights.path + ": has other sizes than the flags ask for; drop --dim, --layers and the like");
+    throw Error(fmt::format("{}: has other sizes than the flags ask for; drop {}, {} and the like",
+                            weights.path, Parameter::kEmbedDim, Parameter::kNumLayers));
   }
   auto model = std::make_unique<GPTModel>(device, weights.config);
   weights.load_into(*model);
@@ -91,7 +95,7 @@ std::string describe(const GPTModel& model) {
 
 /// That the saved run, its text and this one can be one run.
 void check_continuation(const TrainingRun& run, const SavedTraining& saved, PreparedData& data,
-                        ProgressLine& progress) {
+                        Progress& progress) {
   if (!saved.optimizer) {
     progress.print(fmt::format("continues from the weights of {}, with a new optimizer (there is no {})",
                                saved.checkpoint.path(), optimizer_path(saved.checkpoint.path())));
@@ -99,21 +103,20 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, Prep
   }
   const OptimizerInfo& info = saved.optimizer->info();
   if (run.resume && !run.saved_flags.empty() && run.saved_flags != info.flags) {
-    throw Error(
-        fmt::format("--resume: {} is sound, but of another run than the newest checkpoint; --ckpt {} goes on "
-                    "with it",
-                    saved.checkpoint.path(), saved.checkpoint.path()));
+    throw Error(fmt::format(
+        "{0}: {1} is sound, but of another run than the newest checkpoint; {2} {1} goes on with it",
+        Parameter::kResume, saved.checkpoint.path(), Parameter::kCheckpoint));
   }
   if (info.step > run.training.steps || (info.step == run.training.steps && !run.resume)) {
-    throw Error(fmt::format("{} has {} steps behind it already: --steps must be larger",
-                            saved.checkpoint.path(), info.step));
+    throw Error(fmt::format("{} has {} steps behind it already: {} must be larger", saved.checkpoint.path(),
+                            info.step, Parameter::kSteps));
   }
   const bool same_text = info.data_hash == data.data_hash();
   if (run.resume && !same_text) {
     throw Error(
-        fmt::format("--resume: {} was trained on another text, or another part of it for training, than {}: "
-                    "--ckpt {} goes on with a new text",
-                    saved.checkpoint.path(), data.data_name(), saved.checkpoint.path()));
+        fmt::format("{0}: {1} was trained on another text, or another part of it for training, than {2}: "
+                    "{3} {1} goes on with a new text",
+                    Parameter::kResume, saved.checkpoint.path(), data.data_name(), Parameter::kCheckpoint));
   }
   progress.print(fmt::format("continues from {} after step {}{}", saved.checkpoint.path(), info.step,
                              same_text ? "" : ", on another text"));
@@ -125,8 +128,7 @@ bool is_newest(const SavedTraining& saved, const RunFolder& folder) {
          saved.optimizer->path() == optimizer_path(folder.latest());
 }
 
-std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder& folder,
-                                        ProgressLine& progress) {
+std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder& folder, Progress& progress) {
   if (!run.checkpoint.empty()) return open_saved_training(run.checkpoint);
   if (!run.resume) return std::nullopt;
   auto saved = newest_saved_training(folder, [&](const std::string& why) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "error.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -45,9 +46,9 @@ std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
   }
   if (checkpoints.empty()) return std::nullopt;
   throw Error(
-      fmt::format("--resume: no checkpoint here can be continued exactly; --ckpt {} takes its weights, if "
-                  "it is sound, and without --resume the run starts anew",
-                  checkpoints.front()));
+      fmt::format("{0}: no checkpoint here can be continued exactly; {1} {2} takes its weights, if it is "
+                  "sound, and without {0} the run starts anew",
+                  Parameter::kResume, Parameter::kCheckpoint, checkpoints.front()));
 }
 
 SavedFlags saved_flags(const std::vector<std::string>& checkpoints) {

@@ -6,9 +6,11 @@
 #include <filesystem>
 
 #include "error.h"
-#include "training/report.h"
+#include "records/report.h"
 #include "training/stop_signal.h"
 #include "util/atomic_file.h"
+#include "util/number_text.h"
+#include "util/parameter.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -154,16 +156,17 @@ void TrainingLoop::unless_not_finite(const F& f) {
 void TrainingLoop::stop(int64_t step, const std::string& why) {
   settle_save();
   const auto saved = writer_.saved_step();
-  throw Error(fmt::format("step {}: {}; stopped. {} Try a smaller --lr", step, why,
+  throw Error(fmt::format("step {}: {}; stopped. {} Try a smaller {}", step, why,
                           saved ? fmt::format("The checkpoint of step {} is kept.", *saved)
-                                : "No checkpoint was written or changed."));
+                                : "No checkpoint was written or changed.",
+                          Parameter::kLearningRate));
 }
 
 /// Opens what the run is recorded in. A run that goes on takes over what was recorded before.
 void TrainingLoop::begin_records() {
   if (!run_.tensorboard.empty()) {
     const auto folder = std::filesystem::path(run_.tensorboard) / run_.run_name;
-    tensorboard_.emplace(folder.string(), first_step_ + 1, progress_);
+    tensorboard_.emplace(folder.string(), first_step_ + 1);
   }
   metrics_.emplace(folder_.metrics(), goes_on_here_ ? std::optional(first_step_) : std::nullopt);
   const RunHistory before = read_history(folder_.metrics());
@@ -175,7 +178,7 @@ void TrainingLoop::begin_records() {
   if (const auto best = before.best_validation()) best_val_loss_ = best->value;
   const auto description = run_record(run_, model_, tokens_);
   metrics_->write(description);  // where not even that can be written, the run had better not begin
-  if (tensorboard_) tensorboard_->write(description);
+  write_or_drop(tensorboard_, description);
   if (run_.sample_every == 0) return;
   auto prompt = run_.sample_prompt.empty() ? first_tokens(tokens_.train.tokens, tokenizer_)
                                            : tokenizer_.encode(run_.sample_prompt);
@@ -183,13 +186,21 @@ void TrainingLoop::begin_records() {
 }
 
 void TrainingLoop::record(const nlohmann::ordered_json& record) {
+  write_or_drop(metrics_, record);
+  write_or_drop(tensorboard_, record);
+}
+
+/// Records are there to watch a run, which must not end because one of them cannot be written: that is
+/// reported once, and the run continues without.
+template <typename Records>
+void TrainingLoop::write_or_drop(std::optional<Records>& records, const nlohmann::ordered_json& record) {
+  if (!records) return;
   try {
-    if (metrics_) metrics_->write(record);
+    records->write(record);
   } catch (const Error& error) {
-    metrics_.reset();
+    records.reset();
     progress_.warn(fmt::format("{}; the training goes on without it", error.what()));
   }
-  if (tensorboard_) tensorboard_->write(record);
 }
 
 void TrainingLoop::log(int64_t n, const StepResult& result) {
@@ -267,9 +278,9 @@ void TrainingLoop::summary(int signal) const {
       duration_text(seconds),
       grouped(static_cast<long long>(static_cast<double>(steps * tokens_per_step()) / seconds)),
       val_loss_ ? fmt::format(", validation loss {:.4f} (best {:.4f})", *val_loss_, *best_val_loss_) : ""));
-  progress_.print(
-      fmt::format("saved      {}{}", folder_.checkpoint(trainer_.step()),
-                  signal == 0 ? "" : fmt::format(" of step {}; --resume goes on", trainer_.step())));
+  progress_.print(fmt::format(
+      "saved      {}{}", folder_.checkpoint(trainer_.step()),
+      signal == 0 ? "" : fmt::format(" of step {}; {} goes on", trainer_.step(), Parameter::kResume)));
 }
 
 /// The training is done and saved, whatever becomes of its report.

@@ -7,15 +7,15 @@
 #include <string>
 
 #include "data_loader.h"
+#include "records/metrics_file.h"
+#include "records/progress_line.h"
+#include "records/tensorboard.h"
 #include "run_folder.h"
 #include "run_training.h"
 #include "trainer.h"
 #include "training/checkpoint_writer.h"
-#include "training/metrics_file.h"
 #include "training/prepare_data.h"
-#include "training/progress_line.h"
 #include "training/samples.h"
-#include "training/tensorboard.h"
 
 namespace hipgpt {
 
@@ -43,6 +43,8 @@ class TrainingLoop {
   [[noreturn]] void stop(int64_t step, const std::string& why);
   void begin_records();
   void record(const nlohmann::ordered_json& record);
+  template <typename Records>
+  void write_or_drop(std::optional<Records>& records, const nlohmann::ordered_json& record);
   void log(int64_t n, const StepResult& result);
   bool validate(int64_t n);
   void sample(int64_t n);

@@ -69,21 +69,21 @@ TEST(SplitTokens, SaysWhatIsTooShort) {
   const auto error = [](size_t count, double fraction, int seq_len) {
     return error_of([&] { split_tokens(count, fraction, seq_len); });
   };
-  EXPECT_EQ(error(20, 0.1, 32),
-            "text has 20 tokens, of which 18 for training; --seq 32 needs at least 33: use a longer text or "
-            "a smaller "
-            "--seq");
+  EXPECT_EQ(
+      error(20, 0.1, 32),
+      "text has 20 tokens, of which 18 for training; max_seq_len 32 needs at least 33: use a longer text or "
+      "a smaller max_seq_len");
   EXPECT_TRUE(says(error(0, 0.1, 32), "text has 0 tokens"));
   EXPECT_TRUE(says(error(32, 0.0, 32), "32 for training"));
   EXPECT_EQ(error(33, 0.0, 32), "");
   EXPECT_TRUE(says(error(329, 0.1, 32), "32 for validation"));
-  EXPECT_TRUE(says(error(329, 0.1, 32), "--val-fraction above 0.1"));
+  EXPECT_TRUE(says(error(329, 0.1, 32), "val_fraction above 0.1"));
   EXPECT_EQ(error(330, 0.1, 32), "");
   for (const double fraction : {-0.1, 1.0, 2.0, std::nan(""), HUGE_VAL}) {
-    EXPECT_TRUE(says(error(1000, fraction, 32), "--val-fraction"));
+    EXPECT_TRUE(says(error(1000, fraction, 32), "val_fraction"));
   }
-  EXPECT_TRUE(says(error(1000, 0.1, 0), "--seq 0"));
-  EXPECT_TRUE(says(error(1000, 0.1, INT32_MAX), "--seq 2147483647 needs at least 2147483648"));
+  EXPECT_TRUE(says(error(1000, 0.1, 0), "max_seq_len 0"));
+  EXPECT_TRUE(says(error(1000, 0.1, INT32_MAX), "max_seq_len 2147483647 needs at least 2147483648"));
 }
 
 TEST_F(DataLoaderTest, ABatchDependsOnSeedAndNumberAlone) {
@@ -183,14 +183,14 @@ TEST_F(DataLoaderTest, RefusesPartsAndSizesThatDoNotFit) {
     return error_of([&] { DataLoader(tokens(), begin, end, batch_size, seq_len, 0); });
   };
   EXPECT_EQ(error(0, 9, 1, 8), "");
-  EXPECT_TRUE(says(error(0, 8, 1, 8), "8 tokens are too few for --seq 8, which needs at least 9"));
+  EXPECT_TRUE(says(error(0, 8, 1, 8), "8 tokens are too few for max_seq_len 8, which needs at least 9"));
   EXPECT_TRUE(says(error(0, 0, 1, 8), "too few"));
   EXPECT_TRUE(says(error(0, 1001, 1, 8), "are no part of it"));
   EXPECT_TRUE(says(error(20, 10, 1, 8), "are no part of it"));
-  EXPECT_TRUE(says(error(0, 100, 0, 8), "--batch 0"));
-  EXPECT_TRUE(says(error(0, 100, -1, 8), "--batch -1"));
-  EXPECT_TRUE(says(error(0, 100, 1, 0), "--seq 0"));
-  EXPECT_TRUE(says(error(0, 100, 1, -5), "--seq -5"));
+  EXPECT_TRUE(says(error(0, 100, 0, 8), "batch 0"));
+  EXPECT_TRUE(says(error(0, 100, -1, 8), "batch -1"));
+  EXPECT_TRUE(says(error(0, 100, 1, 0), "max_seq_len 0"));
+  EXPECT_TRUE(says(error(0, 100, 1, -5), "max_seq_len -5"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "training/prepare_data.h"
 
+#include "records/progress_line.h"
 #include "test_files.h"
 
 namespace hipgpt {

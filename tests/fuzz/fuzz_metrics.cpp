@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "fuzz_target.h"
-#include "training/loss_curve.h"
-#include "training/metrics_file.h"
-#include "training/report.h"
+#include "records/loss_curve.h"
+#include "records/metrics_file.h"
+#include "records/report.h"
 
 namespace hipgpt::fuzz {
 namespace {

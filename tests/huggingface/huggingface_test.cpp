@@ -490,9 +490,9 @@ TEST_F(HuggingFaceTest, AnExportOfAnotherShapeNamesTheFlags) {
     expect_error(flags, [&] { export_to_huggingface(path("out"), other, original_.tokenizer); });
     EXPECT_FALSE(fs::exists(path("out")));
   };
-  expect_flags(false, false, "trained with --final-layernorm true can");
-  expect_flags(true, true, "trained with --head-bias false can");
-  expect_flags(false, true, "trained with --final-layernorm true --head-bias false can");
+  expect_flags(false, false, "trained with final_layernorm true can");
+  expect_flags(true, true, "trained with head_bias false can");
+  expect_flags(false, true, "trained with final_layernorm true head_bias false can");
 }
 
 }  // namespace

@@ -16,8 +16,8 @@
 #include "operations/device_fixture.h"
 #include "run_folder.h"
 #include "trainer.h"
-#include "training/progress_line.h"
 #include "util/atomic_file.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 namespace {

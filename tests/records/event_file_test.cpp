@@ -1,5 +1,5 @@
 // Event files for TensorBoard, read by a reader of the formats that shares nothing with the writer.
-#include "training/event_file.h"
+#include "records/event_file.h"
 
 #include <cmath>
 #include <cstring>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "files/test_files.h"
-#include "training/tensorboard.h"
+#include "records/tensorboard.h"
 
 namespace hipgpt {
 namespace {
@@ -200,11 +200,10 @@ class TensorBoardTest : public FilesTest {
   std::vector<Message> events() const {
     return events_in(fs::directory_iterator(path("tb"))->path().string());
   }
-  ProgressLine progress_;
 };
 
 TEST_F(TensorBoardTest, RecordsBecomeScalarsAndTexts) {
-  TensorBoard board(path("tb"), 5, progress_);
+  TensorBoard board(path("tb"), 5);
   board.write({{"run", {{"name", "a|b"}, {"dim", 128}, {"lr", 0.003f}, {"command", "train_gpt --dim 128"}}}});
   board.write({{"step", 5},
                {"loss", 2.5},

@@ -1,4 +1,4 @@
-#include "training/markdown.h"
+#include "records/markdown.h"
 
 #include <fmt/format.h>
 

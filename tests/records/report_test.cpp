@@ -1,12 +1,12 @@
 // The report of a run: its page, its picture, and what happens to files that are in the way.
-#include "training/report.h"
+#include "records/report.h"
 
 #include <cmath>
 #include <sstream>
 
 #include "files/test_files.h"
-#include "training/loss_curve.h"
-#include "training/markdown.h"
+#include "records/loss_curve.h"
+#include "records/markdown.h"
 
 namespace hipgpt {
 namespace {

@@ -1,4 +1,4 @@
-#include "training/report.h"
+#include "records/report.h"
 
 #include <fmt/format.h>
 
@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "error.h"
-#include "training/loss_curve.h"
-#include "training/markdown.h"
-#include "training/progress_line.h"
+#include "records/loss_curve.h"
+#include "records/markdown.h"
 #include "util/atomic_file.h"
 #include "util/files.h"
 #include "util/mapped_file.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 

@@ -1,4 +1,4 @@
-#include "training/metrics_file.h"
+#include "records/metrics_file.h"
 
 #include <algorithm>
 #include <limits>
@@ -87,7 +87,7 @@ AppendFile open_to_continue(const std::string& path, std::optional<int64_t> resu
   return {path, AppendFile::Start::kKeep};
 }
 
-/// Adds an item after those of earlier steps; others were of a run that did not go on.
+/// Adds an item to its series, by the rule for repeated steps (RunHistory).
 template <typename Item>
 void add(std::vector<Item>& items, Item item) {
   while (!items.empty() && items.back().step >= item.step) items.pop_back();

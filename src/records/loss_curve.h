@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "training/metrics_file.h"
+#include "records/metrics_file.h"
 
 namespace hipgpt {
 

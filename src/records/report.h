@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "records/metrics_file.h"
 #include "run_folder.h"
-#include "training/metrics_file.h"
 
 namespace hipgpt {
 

@@ -1,10 +1,8 @@
-#include "training/progress_line.h"
+#include "records/progress_line.h"
 
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -67,23 +65,6 @@ void ProgressLine::warn(const std::string& text) {
 void ProgressLine::erase() {
   if (shown_) control(kErase);
   shown_ = false;
-}
-
-std::string duration_text(double seconds) {
-  const auto s = static_cast<long long>(std::lround(std::max(0.0, seconds)));
-  if (s >= 3600) return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
-  return fmt::format("{}:{:02}", s / 60, s % 60);
-}
-
-std::string grouped(long long number) {
-  const auto magnitude = static_cast<unsigned long long>(number);
-  const std::string digits = std::to_string(number < 0 ? 0 - magnitude : magnitude);
-  std::string text = number < 0 ? "-" : "";
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
 }
 
 }  // namespace hipgpt

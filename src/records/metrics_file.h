@@ -31,7 +31,13 @@ class MetricsFile {
 /// and of those none after the last that has a step, for they belong to a continuation that did not come far.
 std::string_view lines_up_to(std::string_view text, int64_t last_step);
 
-/// What a metrics file tells of a run. Where it tells a step twice, the later line holds.
+/// What a metrics file tells of a run. The report, the loss curve and scripts/plot_training.py all read it by
+/// these rules; the script has a copy of them, which a test holds against read_history().
+///
+/// - A record is a line that is a JSON object with an integer `step`, and whose numbers all lie in the ranges
+///   of what a run can write.
+/// - A run that resumed repeats steps. Each series (loss, validation loss, speed, samples) is in ascending
+///   order: a record replaces those of its series for the same step and for later ones.
 struct RunHistory {
   struct Point {
     int64_t step;

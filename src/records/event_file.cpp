@@ -1,4 +1,4 @@
-#include "training/event_file.h"
+#include "records/event_file.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "training/loss_curve.h"
+#include "records/loss_curve.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <iterator>
 
-#include "training/progress_line.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 

@@ -1,5 +1,11 @@
 // metrics.jsonl: what a run writes, what one that goes on keeps, and what is read back.
-#include "training/metrics_file.h"
+#include "records/metrics_file.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
 
 #include "files/test_files.h"
 
@@ -96,6 +102,63 @@ TEST_F(MetricsFileTest, OfAStepThatIsToldTwiceTheLaterLineHolds) {
   ASSERT_EQ(history.loss.size(), 2u);  // step 3 was of a run that did not go on
   EXPECT_EQ(history.loss[1].value, 3.5);
   EXPECT_EQ(history.run["dim"], 32);
+}
+
+/// The losses as lines "loss 1 2.5" and "val_loss 2 3.25", the training's first.
+std::string losses_of(const RunHistory& history) {
+  std::string lines;
+  for (const auto& [step, value] : history.loss) lines += fmt::format("loss {} {}\n", step, value);
+  for (const auto& [step, value] : history.val_loss) lines += fmt::format("val_loss {} {}\n", step, value);
+  return lines;
+}
+
+/// The same, as scripts/plot_training.py reads a file.
+std::string losses_of_plot_script(const std::string& file) {
+  constexpr const char* kProgram =
+      "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1])\n"
+      "from pathlib import Path; from plot_training import read_run\n"
+      "run = read_run(Path(sys.argv[2]))\n"
+      "for name, records in ((\"loss\", run.train), (\"val_loss\", run.evaluation)):\n"
+      "    for record in records: print(name, record[\"step\"], f\"{record[name]:.17g}\")\n";
+  const std::string command =
+      fmt::format("python3 -c '{}' '{}/../scripts' '{}' 2>/dev/null", kProgram, HIPGPT_TEST_DATA_DIR, file);
+  std::FILE* output = ::popen(command.c_str(), "r");
+  std::string lines;
+  char name[16];
+  long long step = 0;
+  double value = 0;
+  while (std::fscanf(output, "%15s %lld %lf", name, &step, &value) == 3) {
+    lines += fmt::format("{} {} {}\n", name, step, value);
+  }
+  ::pclose(output);
+  return lines;
+}
+
+TEST_F(MetricsFileTest, ThePlotScriptReadsTheSameLosses) {
+  if (std::system("python3 -c 0 2>/dev/null") != 0) GTEST_SKIP() << "there is no python3";
+  write_all(
+      file(),
+      kRun + step(1, 4.0) + step(2, 3.0) + validation(2, 3.25) + step(3, 2.5) + step(4, 2.25) +
+          validation(4, 2.75) + kRun + step(3, 2.75) + validation(3, 3.0) + step(3, 2.625) +
+          "{\"step\":4,\"loss\":NaN}\n{\"step\":4,\"loss\":1,\"x\":NaN}\n{\"step\":1.0,\"loss\":1}\n{"
+          "\"step\":true,\"loss\":1}\n"
+          "{\"step\":0,\"loss\":-2}\n{\"step\":0,\"loss\":1,\"lr\":-1}\n{\"step\":0,\"loss\":\"x\"}\n"
+          "{\"step\":0,\"loss\":1,\"x\":\"\xff\"}\n{\"step\":0,\"loss\":true}\n[0]\n"
+          "{\"step\":5,\r\"loss\":2.5,\"x\":\"\u2028\"}\n{\"step\":-1,\"val_loss\":1}\n{\"step\":0,\"lo");
+  EXPECT_EQ(losses_of(read_history(file())),
+            "loss 1 4\nloss 2 3\nloss 3 2.625\nloss 5 2.5\nval_loss 2 3.25\nval_loss 3 3\n");
+  EXPECT_EQ(losses_of_plot_script(file()), losses_of(read_history(file())));
+
+  std::mt19937 random(1);
+  std::string text;
+  for (int i = 0, n = 1; i < 2000; ++i, ++n) {
+    if (random() % 20 == 0) n -= std::min<int>(n, static_cast<int>(random() % 15));  // resumes
+    const int loss = static_cast<int>(random() % 1000);
+    text += random() % 4 == 0 ? validation(n, loss) : step(n, loss);
+  }
+  write_all(file(), text);
+  EXPECT_GT(read_history(file()).loss.size(), 300u);
+  EXPECT_EQ(losses_of_plot_script(file()), losses_of(read_history(file())));
 }
 
 TEST_F(MetricsFileTest, WhatIsNoRecordIsPassedOver) {

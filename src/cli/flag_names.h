@@ -1,0 +1,39 @@
+// The flags by which those who type them know the parameters of a run.
+#pragma once
+
+#include "util/parameter.h"
+
+namespace hipgpt {
+
+inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
+    {Parameter::kBatch, "--batch"},
+    {Parameter::kCheckpoint, "--ckpt"},
+    {Parameter::kDataPaths, "--data-path"},
+    {Parameter::kEmbedDim, "--dim"},
+    {Parameter::kExportFolder, "--export"},
+    {Parameter::kFinalLayernorm, "--final-layernorm"},
+    {Parameter::kHeadBias, "--head-bias"},
+    {Parameter::kInteractive, "--interactive"},
+    {Parameter::kLearningRate, "--lr"},
+    {Parameter::kMaxSeqLen, "--seq"},
+    {Parameter::kMinLearningRate, "--min-lr"},
+    {Parameter::kNumLayers, "--layers"},
+    {Parameter::kPerplexityFile, "--perplexity"},
+    {Parameter::kPrompt, "--prompt"},
+    {Parameter::kPromptFile, "--prompt-file"},
+    {Parameter::kPromptsFile, "--prompts"},
+    {Parameter::kReset, "--reset"},
+    {Parameter::kResume, "--resume"},
+    {Parameter::kRunName, "--run-name"},
+    {Parameter::kStep, "--step"},
+    {Parameter::kSteps, "--steps"},
+    {Parameter::kStopToken, "--eos-id"},
+    {Parameter::kStride, "--stride"},
+    {Parameter::kTokenizer, "--tokenizer"},
+    {Parameter::kValDataPaths, "--val-data-path"},
+    {Parameter::kValFraction, "--val-fraction"},
+    {Parameter::kVocabSize, "--vocab-size"},
+};
+static_assert(names_every_parameter(kFlagNames));
+
+}  // namespace hipgpt

@@ -1,0 +1,50 @@
+#include "util/parameter.h"
+
+namespace hipgpt {
+
+namespace {
+
+constexpr std::pair<Parameter, std::string_view> kFields[] = {
+    {Parameter::kBatch, "batch"},
+    {Parameter::kCheckpoint, "checkpoint"},
+    {Parameter::kDataPaths, "data_paths"},
+    {Parameter::kEmbedDim, "embed_dim"},
+    {Parameter::kExportFolder, "export_folder"},
+    {Parameter::kFinalLayernorm, "final_layernorm"},
+    {Parameter::kHeadBias, "head_bias"},
+    {Parameter::kInteractive, "interactive"},
+    {Parameter::kLearningRate, "learning_rate"},
+    {Parameter::kMaxSeqLen, "max_seq_len"},
+    {Parameter::kMinLearningRate, "min_learning_rate"},
+    {Parameter::kNumLayers, "num_layers"},
+    {Parameter::kPerplexityFile, "perplexity_file"},
+    {Parameter::kPrompt, "prompt"},
+    {Parameter::kPromptFile, "prompt_file"},
+    {Parameter::kPromptsFile, "prompts_file"},
+    {Parameter::kReset, "reset"},
+    {Parameter::kResume, "resume"},
+    {Parameter::kRunName, "run_name"},
+    {Parameter::kStep, "step"},
+    {Parameter::kSteps, "steps"},
+    {Parameter::kStopToken, "stop_token"},
+    {Parameter::kStride, "stride"},
+    {Parameter::kTokenizer, "tokenizer"},
+    {Parameter::kValDataPaths, "val_data_paths"},
+    {Parameter::kValFraction, "val_fraction"},
+    {Parameter::kVocabSize, "vocab_size"},
+};
+static_assert(names_every_parameter(kFields));
+
+ParameterNames names = kFields;
+
+}  // namespace
+
+std::string_view name_of(Parameter parameter) {
+  return names[static_cast<size_t>(parameter)].second;
+}
+
+void set_parameter_names(ParameterNames new_names) {
+  names = new_names;
+}
+
+}  // namespace hipgpt
