@@ -19,24 +19,27 @@ constexpr std::pair<const char*, const char*> kScalars[] = {{"loss", "train/loss
                                                             {"tokens_per_s", "train/tokens_per_s"},
                                                             {"val_loss", "val/loss"}};
 
-void add(EventFile& file, const nlohmann::ordered_json& record, int64_t first_step) {
-  if (record.contains("run"))
-    return file.text(first_step, "run/settings", description_markdown(nlohmann::json(record["run"])));
-  const int64_t step = record.at("step");
-  if (record.contains("sample")) {
-    const auto text = record.at("prompt").get<std::string>() + record.at("sample").get<std::string>();
+void add(EventFile& file, const JsonValue& record, int64_t first_step) {
+  if (const JsonValue* run = record.find("run")) {
+    return file.text(first_step, "run/settings", description_markdown(*run));
+  }
+  const int64_t step = record["step"].as_whole();
+  if (record.find("sample")) {
+    const auto text = record["prompt"].as_string() + record["sample"].as_string();
     return file.text(step, "run/sample", markdown::code_block(text));
   }
   std::vector<EventFile::Scalar> scalars;
   for (const auto& [name, tag] : kScalars) {
-    if (record.contains(name)) scalars.push_back({tag, record[name]});
+    if (const JsonValue* number = record.find(name)) {
+      scalars.push_back({tag, static_cast<float>(number->as_number())});
+    }
   }
   file.scalars(step, scalars);
 }
 
 }  // namespace
 
-void TensorBoard::write(const nlohmann::ordered_json& record) {
+void TensorBoard::write(const JsonValue& record) {
   if (!file_) return;
   try {
     add(*file_, record, first_step_);

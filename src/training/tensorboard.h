@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "training/event_file.h"
 #include "training/progress_line.h"
+#include "util/json.h"
 
 namespace hipgpt {
 
@@ -21,7 +21,7 @@ class TensorBoard {
 
   /// Adds a record of metrics.jsonl: the numbers of a step or a validation as scalars, a sample and the
   /// run's settings as texts.
-  void write(const nlohmann::ordered_json& record);
+  void write(const JsonValue& record);
 
  private:
   std::optional<EventFile> file_;  // none after a failure

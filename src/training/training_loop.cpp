@@ -21,8 +21,7 @@ std::vector<std::string> all_valid_utf8(std::vector<std::string> texts) {
   return texts;
 }
 
-nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model,
-                                  const TrainingTokens& tokens) {
+JsonValue run_record(const TrainingRun& run, const GPTModel& model, const TrainingTokens& tokens) {
   const ModelConfig& c = model.config();
   const TrainerOptions& t = run.training;
   return {{"run",
@@ -182,7 +181,7 @@ void TrainingLoop::begin_records() {
   samples_.emplace(model_, tokenizer_, std::move(prompt), run_.sample_tokens, run_.training.seed);
 }
 
-void TrainingLoop::record(const nlohmann::ordered_json& record) {
+void TrainingLoop::record(const JsonValue& record) {
   try {
     if (metrics_) metrics_->write(record);
   } catch (const Error& error) {

@@ -42,7 +42,7 @@ class TrainingLoop {
   void unless_not_finite(const F& f);
   [[noreturn]] void stop(int64_t step, const std::string& why);
   void begin_records();
-  void record(const nlohmann::ordered_json& record);
+  void record(const JsonValue& record);
   void log(int64_t n, const StepResult& result);
   bool validate(int64_t n);
   void sample(int64_t n);
