@@ -2,6 +2,7 @@
 #
 # Decides the platform and the architectures: by HIPGPT_HIP_PLATFORM and HIPGPT_HIP_ARCHITECTURES, or by the GPUs in this
 # machine. Where there are none, nobody waits for kernels that cannot run. Defines
+#   hipgpt_hip                                    a target that compiles the kernels, on the platforms amd and nvidia
 #   hipgpt_add_hip(<target>)                      the library gets the HIP device of the platform that was chosen
 #   hipgpt_add_emulated_hip(<target> <wave size>) the library gets the HIP device that is emulated on the CPU
 #   hipgpt_hip_link_libraries                     what a program needs beside the library, as linker names
@@ -14,9 +15,9 @@ set(HIPGPT_HIP_ARCHITECTURES "" CACHE STRING
 set(HIPGPT_WAVE_SIZE 32 CACHE STRING "Lanes of a wave on the platform emulated: 32 or 64")
 mark_as_advanced(HIPGPT_WAVE_SIZE)
 
-set(hipgpt_hip_sources
-  adamw.cpp attention.cpp attention_backward.cpp dropout.cpp embedding.cpp hip_device.cpp layernorm.cpp matmul.cpp
-  sampling.cpp softmax_cross_entropy.cpp)
+set(hipgpt_hip_sources # the slowest first
+  matmul.cpp attention_backward.cpp attention.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp
+  dropout.cpp adamw.cpp hip_device.cpp)
 list(TRANSFORM hipgpt_hip_sources PREPEND ${PROJECT_SOURCE_DIR}/src/hip/)
 
 # ---- 1. The compilers. hipgpt_check_<platform>(<result>): why kernels cannot be compiled for it, or empty ----------
@@ -212,7 +213,8 @@ set(hipgpt_hip_link_directory "")
 
 # amd: one rule that calls hipcc. CMake's HIP language would want a Clang in its place, and does not find the ROCm of Debian and
 # Ubuntu; this rule is the same for every release, and whether the C++ compiler of the build is hipcc, g++ or clang++.
-function(hipgpt_add_amd_hip target)
+function(hipgpt_compile_amd)
+  set(objects "")
   set(flags -std=c++20 -fPIC -Wall -Wextra ${hipgpt_prefix_maps})
   list(TRANSFORM hipgpt_architectures PREPEND --offload-arch= OUTPUT_VARIABLE architectures)
   # Those of the core, as -I options; the compiler's own folder may not come before its others.
@@ -221,7 +223,8 @@ function(hipgpt_add_amd_hip target)
   separate_arguments(build_type_flags UNIX_COMMAND "${CMAKE_CXX_FLAGS_${build_type}}")
   foreach(source IN LISTS hipgpt_hip_sources)
     get_filename_component(name ${source} NAME)
-    set(object ${PROJECT_BINARY_DIR}/hip/${name}.o)
+    list(LENGTH objects place)
+    set(object ${PROJECT_BINARY_DIR}/hip/${place}-${name}.o) # Ninja takes them by their names
     add_custom_command(OUTPUT ${object}
       COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} -x hip ${architectures} ${flags} ${build_type_flags}
               "-I$<JOIN:${includes},;-I>" -MD -MF ${object}.d -c ${source} -o ${object}
@@ -229,37 +232,47 @@ function(hipgpt_add_amd_hip target)
       DEPFILE ${object}.d
       COMMENT "Compiling src/hip/${name} for AMD GPUs"
       COMMAND_EXPAND_LISTS VERBATIM)
-    target_sources(${target} PRIVATE ${object})
-    set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+    list(APPEND objects ${object})
   endforeach()
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/hip)
+  set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+  add_custom_target(hipgpt_hip DEPENDS ${objects})
+  set(hipgpt_hip_objects ${objects} PARENT_SCOPE)
+endfunction()
+
+function(hipgpt_add_amd_hip target)
+  add_dependencies(${target} hipgpt_hip)
+  target_sources(${target} PRIVATE ${hipgpt_hip_objects})
   target_link_libraries(${target} PRIVATE ${hipgpt_amdhip64})
 endfunction()
 
 # nvidia: CMake's CUDA language, with src/platform/nvidia/hip/hip_runtime.h in the place of HIP's. A macro: languages
 # and properties of sources belong to a folder, not to a function.
-macro(hipgpt_add_nvidia_hip target)
+macro(hipgpt_compile_nvidia)
   # hip_device.cpp has no kernels and needs no nvcc, which does not take every release of fmt.
   set(hipgpt_kernel_sources ${hipgpt_hip_sources})
   list(FILTER hipgpt_kernel_sources EXCLUDE REGEX "/hip_device\\.cpp$")
   set_source_files_properties(${hipgpt_kernel_sources} PROPERTIES LANGUAGE CUDA)
-  add_library(${target}_hip OBJECT ${hipgpt_hip_sources})
-  target_include_directories(${target}_hip PRIVATE src/platform/nvidia
+  add_library(hipgpt_hip OBJECT ${hipgpt_hip_sources})
+  target_include_directories(hipgpt_hip PRIVATE src/platform/nvidia
                                                    $<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>)
   list(JOIN hipgpt_prefix_maps "," prefix_maps)
-  target_compile_options(${target}_hip PRIVATE
+  target_compile_options(hipgpt_hip PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;${hipgpt_prefix_maps}>"
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,${prefix_maps}>")
-  target_link_libraries(${target}_hip PRIVATE CUDA::cudart_static)
+  target_link_libraries(hipgpt_hip PRIVATE CUDA::cudart_static)
   # Machine code for each, and PTX of the last for newer GPUs.
   list(TRANSFORM hipgpt_architectures REPLACE "^sm_(.*)" "\\1-real" OUTPUT_VARIABLE architectures)
   list(TRANSFORM architectures REPLACE "-real" "" AT -1)
-  set_target_properties(${target}_hip PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
+  set_target_properties(hipgpt_hip PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
     CUDA_ARCHITECTURES "${architectures}" POSITION_INDEPENDENT_CODE ON)
-  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_hip>)
+endmacro()
+
+function(hipgpt_add_nvidia_hip target)
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:hipgpt_hip>)
   # Static: a program starts on a machine without CUDA, and says there that it finds no GPU.
   target_link_libraries(${target} PRIVATE CUDA::cudart_static)
-endmacro()
+endfunction()
 
 function(hipgpt_add_none_hip target)
   set(reason "${hipgpt_platform_reason}")
@@ -293,9 +306,11 @@ if(hipgpt_platform STREQUAL "nvidia")
   find_package(CUDAToolkit REQUIRED)
   set(hipgpt_hip_link_libraries cudart_static)
   get_filename_component(hipgpt_hip_link_directory ${CUDA_cudart_static_LIBRARY} DIRECTORY)
+  hipgpt_compile_nvidia()
 elseif(hipgpt_platform STREQUAL "amd")
   set(hipgpt_hip_link_libraries amdhip64)
   get_filename_component(hipgpt_hip_link_directory ${hipgpt_amdhip64} DIRECTORY)
+  hipgpt_compile_amd()
 endif()
 mark_as_advanced(hipgpt_hipcc hipgpt_amdhip64 hipgpt_nvcc)
 
