@@ -6,14 +6,15 @@ usage() {
   cat <<'TEXT'
 Usage: scripts/build.sh [--tests] [--sanitize]
 
-Builds train_gpt and generate, optimised for this machine, in build/. What is built already is not built again.
+Builds train_gpt and generate, compiled for the processor of this machine, in build/. What is built already is not built
+again. Kernels are compiled for the GPUs in the machine, if there are any.
 
   --tests      the tests too
   --sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
   --help       this text
 
 A build/ that was configured by hand keeps its options. For a first build, CMake's own variables in the environment
-apply, for example CXX=hipcc or CMAKE_GENERATOR=Ninja.
+apply, for example CXX=hipcc, which compiles kernels for AMD GPUs, or CMAKE_GENERATOR=Ninja.
 TEXT
 }
 
@@ -39,7 +40,11 @@ if ! command -v cmake >/dev/null; then
   exit 1
 fi
 
+first=false
 if [[ ! -f $build/CMakeCache.txt ]]; then
+  first=true
+  # A plain cmake builds for every processor of this kind, as an installation should.
+  options+=(-DHIPGPT_NATIVE=ON)
   if [[ -z ${CMAKE_GENERATOR:-} ]] && command -v ninja >/dev/null; then
     options+=(-G Ninja)
   fi
@@ -52,8 +57,43 @@ if ! cmake -S "$root" -B "$build" "${options[@]+"${options[@]}"}" >"$log" 2>&1; 
   echo "build.sh: CMake could not configure ${build##*/}/ (a fresh start: rm -r ${build##*/})" >&2
   exit 1
 fi
+if [[ $first == true ]]; then
+  sed -n 's/^-- \(HIP platform: \)/Build: \1/p' "$log"
+fi
 
-# Silent where there is nothing to do.
+# What make or ninja prints, as one line of progress that is rewritten on a terminal, or a line for each quarter elsewhere.
+# Whatever else they print is shown as it is: warnings, and why a build failed. Silent where there is nothing to do.
+show_progress() {
+  local line percent name quarter=0 terminal=false
+  if [[ -t 1 ]]; then terminal=true; fi
+  while IFS= read -r line; do
+    name=""
+    if [[ $line =~ ^\[([0-9]+)/([0-9]+)\]\ (.*) ]]; then # Ninja
+      percent=$((100 * BASH_REMATCH[1] / BASH_REMATCH[2]))
+      name=${BASH_REMATCH[3]}
+    elif [[ $line =~ ^\[\ *([0-9]+)%\]\ (.*) ]]; then # make
+      percent=${BASH_REMATCH[1]}
+      name=${BASH_REMATCH[2]}
+    fi
+    case $name$line in
+      "Built target"* | "Consolidate "* | "Scanning "* | "ninja: no work"* | "ninja: Entering"* | make*": "[EL]* | gmake*": "[EL]*) continue ;;
+    esac
+    if [[ -z $name ]]; then
+      if [[ $terminal == true ]]; then printf '\r\e[K'; fi
+      printf '%s\n' "$line"
+    elif [[ $terminal == true ]]; then
+      name=${name##*/}
+      printf '\rBuild: %3d%%  %s\e[K' "$percent" "${name%.o}"
+    elif ((percent / 25 > quarter)); then
+      quarter=$((percent / 25))
+      printf 'Build: %d%%\n' "$percent"
+    fi
+  done
+  if [[ $terminal == true ]]; then printf '\r\e[K'; fi
+}
+
 cores=$(getconf _NPROCESSORS_ONLN)
-cmake --build "$build" --parallel "$cores" "${targets[@]+"${targets[@]}"}" 2>&1 |
-  { grep --line-buffered -vE '^ninja: no work|\] Built target|^(\[[ 0-9]*%\] )?Consolidate|^gmake|^make' || true; }
+if ! cmake --build "$build" --parallel "$cores" "${targets[@]+"${targets[@]}"}" 2>&1 | show_progress; then
+  echo "build.sh: the build failed; the compiler's messages are above" >&2
+  exit 1
+fi

@@ -1,145 +1,91 @@
 # Who compiles the HIP sources of src/hip, and for which GPUs.
 #
-# Decides HIPGPT_HIP_PLATFORM (auto is the default) and HIPGPT_HIP_ARCHITECTURES, and defines
+# Decides the platform and the architectures: by HIPGPT_HIP_PLATFORM and HIPGPT_HIP_ARCHITECTURES, or by the GPUs in this
+# machine. Where there are none, nobody waits for kernels that cannot run. Defines
+#   hipgpt_hip                                    a target that compiles the kernels, on the platforms amd and nvidia
 #   hipgpt_add_hip(<target>)                      the library gets the HIP device of the platform that was chosen
 #   hipgpt_add_emulated_hip(<target> <wave size>) the library gets the HIP device that is emulated on the CPU
 #   hipgpt_hip_link_libraries                     what a program needs beside the library, as linker names
 #   hipgpt_hip_link_directory                     and where that is
-set(HIPGPT_HIP_PLATFORM auto CACHE STRING "Where the HIP sources run: auto, amd, nvidia, emulated (on the CPU) or none")
+set(HIPGPT_HIP_PLATFORM auto CACHE STRING 
+  "Where the HIP sources run: auto (on the GPUs in this machine), amd, nvidia, emulated (on the CPU) or none")
 set_property(CACHE HIPGPT_HIP_PLATFORM PROPERTY STRINGS auto amd nvidia emulated none)
 set(HIPGPT_HIP_ARCHITECTURES "" CACHE STRING
   "GPUs to compile for, for example gfx90a;gfx942 or sm_90. Empty: those in this machine, or else the usual ones")
 set(HIPGPT_WAVE_SIZE 32 CACHE STRING "Lanes of a wave on the platform emulated: 32 or 64")
 mark_as_advanced(HIPGPT_WAVE_SIZE)
 
-set(hipgpt_hip_sources
-  adamw.cpp attention.cpp attention_backward.cpp dropout.cpp embedding.cpp hip_device.cpp layernorm.cpp matmul.cpp
-  sampling.cpp softmax_cross_entropy.cpp)
+set(hipgpt_hip_sources # the slowest first
+  matmul.cpp attention_backward.cpp attention.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp
+  dropout.cpp adamw.cpp hip_device.cpp)
 list(TRANSFORM hipgpt_hip_sources PREPEND ${PROJECT_SOURCE_DIR}/src/hip/)
 
-# ---- 1. Which compilers are here ----------------------------------------------------------------------------
+# ---- 1. The compilers. hipgpt_check_<platform>(<result>): why kernels cannot be compiled for it, or empty ----------
 
-# hipcc, as the C++ compiler of the whole build or beside it. hipgpt_no_amd: why it cannot be used, or empty.
+# hipcc, as the C++ compiler of the whole build or beside it.
 if(CMAKE_CXX_COMPILER MATCHES "hipcc[^/]*$")
   set(hipgpt_hipcc ${CMAKE_CXX_COMPILER})
 else()
   find_program(hipgpt_hipcc hipcc HINTS $ENV{ROCM_PATH}/bin $ENV{HIP_PATH}/bin PATHS /opt/rocm/bin)
 endif()
-set(hipgpt_no_amd "hipcc was not found")
-if(hipgpt_hipcc)
-  get_filename_component(directory ${hipgpt_hipcc} REALPATH)
-  get_filename_component(directory ${directory} DIRECTORY)
-  find_library(hipgpt_amdhip64 amdhip64 HINTS ${directory}/../lib PATHS /opt/rocm/lib)
-  set(hipgpt_no_amd "the library amdhip64, which belongs to ${hipgpt_hipcc}, was not found")
-  if(hipgpt_amdhip64)
-    execute_process(COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} --version
-      RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_QUIET)
-    set(hipgpt_no_amd "${hipgpt_hipcc} does not run")
-    if(status EQUAL 0 AND text MATCHES "HIP version: ([0-9]+\\.[0-9]+)")
-      set(hipgpt_hipcc_version ${CMAKE_MATCH_1})
-      set(hipgpt_no_amd "")
+
+function(hipgpt_check_amd result)
+  set(reason "hipcc was not found")
+  if(hipgpt_hipcc)
+    get_filename_component(directory ${hipgpt_hipcc} REALPATH)
+    get_filename_component(directory ${directory} DIRECTORY)
+    find_library(hipgpt_amdhip64 amdhip64 HINTS ${directory}/../lib PATHS /opt/rocm/lib)
+    set(reason "the library amdhip64, which belongs to ${hipgpt_hipcc}, was not found")
+    if(hipgpt_amdhip64)
+      execute_process(COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} --version
+        RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_QUIET)
+      set(reason "${hipgpt_hipcc} does not run")
+      if(status EQUAL 0 AND text MATCHES "HIP version: ([0-9]+\\.[0-9]+)")
+        set(hipgpt_amd_compiler "hipcc ${CMAKE_MATCH_1}" PARENT_SCOPE)
+        set(reason "")
+      endif()
     endif()
   endif()
-endif()
+  set(${result} "${reason}" PARENT_SCOPE)
+endfunction()
 
 if(CMAKE_CUDA_COMPILER)
   set(hipgpt_nvcc ${CMAKE_CUDA_COMPILER})
 else()
   find_program(hipgpt_nvcc NAMES $ENV{CUDACXX} nvcc PATHS /usr/local/cuda/bin)
 endif()
-set(hipgpt_no_nvidia "nvcc was not found")
-if(hipgpt_nvcc)
-  execute_process(COMMAND ${hipgpt_nvcc} --version RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_QUIET)
-  set(hipgpt_no_nvidia "${hipgpt_nvcc} does not run")
-  if(status EQUAL 0 AND text MATCHES "release ([0-9]+\\.[0-9]+)")
-    set(hipgpt_nvcc_version ${CMAKE_MATCH_1})
-    set(hipgpt_no_nvidia "")
-    if(hipgpt_nvcc_version VERSION_LESS 12)
-      set(hipgpt_no_nvidia "${hipgpt_nvcc} is of CUDA ${hipgpt_nvcc_version}: C++20 begins with 12.0")
-    elseif(NOT DEFINED hipgpt_nvcc_works)
-      # It takes some versions of some C++ compilers: not to be found out in the middle of a build.
-      file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu "#include <string>\n__global__ void kernel() {}\n")
-      execute_process(
-        COMMAND ${hipgpt_nvcc} -std=c++20 -ccbin ${CMAKE_CXX_COMPILER} -c ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu
-                -o ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.o
-        RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
-      string(COMPARE EQUAL "${status}" "0" works)
-      set(hipgpt_nvcc_works ${works} CACHE INTERNAL "")
-    endif()
-    if(NOT hipgpt_no_nvidia AND NOT hipgpt_nvcc_works)
-      set(hipgpt_no_nvidia "${hipgpt_nvcc} does not work with ${CMAKE_CXX_COMPILER}")
+
+function(hipgpt_check_nvidia result)
+  set(reason "nvcc was not found")
+  if(hipgpt_nvcc)
+    execute_process(COMMAND ${hipgpt_nvcc} --version RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_QUIET)
+    set(reason "${hipgpt_nvcc} does not run")
+    if(status EQUAL 0 AND text MATCHES "release ([0-9]+\\.[0-9]+)")
+      set(version ${CMAKE_MATCH_1})
+      set(reason "")
+      if(version VERSION_LESS 12)
+        set(reason "${hipgpt_nvcc} is of CUDA ${version}: C++20 begins with 12.0")
+      elseif(NOT DEFINED hipgpt_nvcc_works)
+        # It takes some versions of some C++ compilers: not to be found out in the middle of a build.
+        file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu "#include <string>\n__global__ void kernel() {}\n")
+        execute_process(
+          COMMAND ${hipgpt_nvcc} -std=c++20 -ccbin ${CMAKE_CXX_COMPILER} -c ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu
+                  -o ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.o
+          RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+        string(COMPARE EQUAL "${status}" "0" works)
+        set(hipgpt_nvcc_works ${works} CACHE INTERNAL "")
+      endif()
+      if(NOT reason AND NOT hipgpt_nvcc_works)
+        set(reason "${hipgpt_nvcc} does not work with ${CMAKE_CXX_COMPILER}")
+      endif()
+      set(hipgpt_nvidia_compiler "nvcc ${version}" PARENT_SCOPE)
     endif()
   endif()
-endif()
-
-# ---- 2. The platform ----------------------------------------------------------------------------------------
-
-# hipgpt_find_gpus(<platform> <result>): the architectures of the GPUs in this machine.
-function(hipgpt_find_gpus platform result)
-  set(found "")
-  if(platform STREQUAL "amd" AND EXISTS /dev/kfd)
-    get_filename_component(directory ${hipgpt_hipcc} REALPATH)
-    get_filename_component(directory ${directory} DIRECTORY)
-    find_program(hipgpt_agent_enumerator rocm_agent_enumerator HINTS ${directory})
-    mark_as_advanced(hipgpt_agent_enumerator)
-    if(hipgpt_agent_enumerator)
-      execute_process(COMMAND ${hipgpt_agent_enumerator} OUTPUT_VARIABLE text ERROR_QUIET)
-      string(REGEX MATCHALL "gfx[1-9][0-9a-f]+" found "${text}")  # gfx000 is the CPU
-    endif()
-  elseif(platform STREQUAL "nvidia")
-    find_program(hipgpt_nvidia_smi nvidia-smi)
-    mark_as_advanced(hipgpt_nvidia_smi)
-    if(hipgpt_nvidia_smi)
-      execute_process(COMMAND ${hipgpt_nvidia_smi} --query-gpu=compute_cap --format=csv,noheader
-        OUTPUT_VARIABLE text ERROR_QUIET)
-      string(REGEX MATCHALL "[0-9]+\\.[0-9]" found "${text}")
-      list(TRANSFORM found REPLACE "\\." "")
-      list(TRANSFORM found PREPEND sm_)
-    endif()
-  endif()
-  list(REMOVE_DUPLICATES found)
-  set(${result} ${found} PARENT_SCOPE)
+  set(${result} "${reason}" PARENT_SCOPE)
 endfunction()
 
-set(hipgpt_amd_found "hipcc ${hipgpt_hipcc_version} found")
-set(hipgpt_nvidia_found "nvcc ${hipgpt_nvcc_version} found")
-if(NOT HIPGPT_HIP_PLATFORM STREQUAL "auto")
-  set(hipgpt_platform ${HIPGPT_HIP_PLATFORM})
-  set(hipgpt_platform_reason "HIPGPT_HIP_PLATFORM")
-  if(hipgpt_${hipgpt_platform}_found)
-    string(PREPEND hipgpt_platform_reason "${hipgpt_${hipgpt_platform}_found}, by ")
-  endif()
-  if(NOT hipgpt_platform MATCHES "^(amd|nvidia|emulated|none)$")
-    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: auto, amd, nvidia, emulated or none")
-  elseif(hipgpt_no_${hipgpt_platform})
-    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: ${hipgpt_no_${hipgpt_platform}}")
-  endif()
-elseif(HIPGPT_SANITIZE)
-  set(hipgpt_platform none)
-  set(hipgpt_platform_reason "the runtimes of GPUs do not go with sanitizers")
-elseif(NOT hipgpt_no_amd AND NOT hipgpt_no_nvidia)
-  hipgpt_find_gpus(amd amd_gpus)
-  hipgpt_find_gpus(nvidia nvidia_gpus)
-  set(hipgpt_platform amd)
-  if(nvidia_gpus AND NOT amd_gpus)
-    set(hipgpt_platform nvidia)
-  endif()
-  set(hipgpt_platform_reason "${hipgpt_amd_found}, ${hipgpt_nvidia_found}")
-elseif(NOT hipgpt_no_amd)
-  set(hipgpt_platform amd)
-  set(hipgpt_platform_reason ${hipgpt_amd_found})
-elseif(NOT hipgpt_no_nvidia)
-  set(hipgpt_platform nvidia)
-  set(hipgpt_platform_reason ${hipgpt_nvidia_found})
-else()
-  set(hipgpt_platform none)
-  set(hipgpt_platform_reason "${hipgpt_no_amd}, ${hipgpt_no_nvidia}")
-endif()
-
-# ---- 3. The architectures: of the GPUs in this machine, or of those that the compiler knows -----------------
-
-# hipgpt_hipcc_knows(<architecture> <result>): by trying; a list of them is nowhere to be had.
-function(hipgpt_hipcc_knows architecture result)
+# hipgpt_amd_knows(<architecture> <result>): by trying; a list of them is nowhere to be had.
+function(hipgpt_amd_knows architecture result)
   if(NOT DEFINED hipgpt_hipcc_knows_${architecture})
     file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/empty.cpp "")
     execute_process(
@@ -152,33 +98,111 @@ function(hipgpt_hipcc_knows architecture result)
   set(${result} ${hipgpt_hipcc_knows_${architecture}} PARENT_SCOPE)
 endfunction()
 
-set(hipgpt_architectures ${HIPGPT_HIP_ARCHITECTURES})
-if(NOT hipgpt_architectures)
-  hipgpt_find_gpus(${hipgpt_platform} hipgpt_architectures)
+function(hipgpt_nvidia_knows architecture result)
+  execute_process(COMMAND ${hipgpt_nvcc} --list-gpu-code OUTPUT_VARIABLE text)
+  string(REGEX MATCH "(^|\n)${architecture}\n" known "${text}")
+  set(${result} ${known} PARENT_SCOPE)
+endfunction()
+
+# hipgpt_keep_known(<platform> <list>): of these architectures those that the compiler knows.
+function(hipgpt_keep_known platform list)
+  set(known "")
+  foreach(architecture IN LISTS ${list})
+    cmake_language(CALL hipgpt_${platform}_knows ${architecture} knows)
+    if(knows)
+      list(APPEND known ${architecture})
+    endif()
+  endforeach()
+  set(${list} "${known}" PARENT_SCOPE)
+endfunction()
+
+# ---- 2. The platform: the one that was asked for, or that of the GPU in this machine --------------------------------
+
+include(${CMAKE_CURRENT_LIST_DIR}/find_gpus.cmake)
+
+# hipgpt_for_gpus_here(<platform>): sets hipgpt_architectures if there are GPUs and their kernels can be compiled, or adds to
+# hipgpt_platform_reason why they cannot.
+function(hipgpt_for_gpus_here platform)
+  cmake_language(CALL hipgpt_find_${platform}_gpus gpus)
+  if(NOT gpus)
+    return()
+  endif()
+  cmake_language(CALL hipgpt_check_${platform} reason)
+  set(known "")
+  if(NOT reason)
+    set(known ${gpus})
+    hipgpt_keep_known(${platform} known)
+    set(reason "${hipgpt_${platform}_compiler} does not know it")
+  endif()
+  if(known)
+    set(hipgpt_platform ${platform} PARENT_SCOPE)
+    set(hipgpt_architectures ${known} PARENT_SCOPE)
+    set(hipgpt_platform_reason "${hipgpt_${platform}_compiler}, for the GPU in this machine" PARENT_SCOPE)
+  else()
+    list(JOIN gpus ", " gpus)
+    set(hipgpt_platform_reason "a GPU ${gpus} is in this machine, but ${reason}" PARENT_SCOPE)
+  endif()
+endfunction()
+
+set(hipgpt_platform none)
+set(hipgpt_platform_reason "")
+set(hipgpt_architectures "")
+if(NOT HIPGPT_HIP_PLATFORM STREQUAL "auto")
+  set(hipgpt_platform ${HIPGPT_HIP_PLATFORM})
+  set(hipgpt_platform_reason "by HIPGPT_HIP_PLATFORM")
+  if(NOT hipgpt_platform MATCHES "^(amd|nvidia|emulated|none)$")
+    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: auto, amd, nvidia, emulated or none")
+  endif()
+elseif(HIPGPT_SANITIZE)
+  set(hipgpt_platform_reason "the runtimes of GPUs do not go with sanitizers")
+elseif(CMAKE_CXX_COMPILER MATCHES "hipcc[^/]*$")
+  set(hipgpt_platform amd)
+  set(hipgpt_platform_reason "which is the C++ compiler")
+else()
+  hipgpt_for_gpus_here(amd)
+  if(hipgpt_platform STREQUAL "none")
+    hipgpt_for_gpus_here(nvidia)
+  endif()
+  if(NOT hipgpt_platform_reason)
+    set(hipgpt_platform_reason "no GPU found in this machine")
+  endif()
+endif()
+
+if(hipgpt_platform MATCHES "^(amd|nvidia)$" AND NOT hipgpt_architectures)
+  cmake_language(CALL hipgpt_check_${hipgpt_platform} reason)
+  if(reason)
+    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: ${reason}")
+  endif()
+  string(PREPEND hipgpt_platform_reason "${hipgpt_${hipgpt_platform}_compiler}, ")
+endif()
+
+# ---- 3. The architectures: those asked for, or of the GPUs in this machine, or the usual ones -----------------------
+
+if(HIPGPT_HIP_ARCHITECTURES)
+  set(hipgpt_architectures ${HIPGPT_HIP_ARCHITECTURES})
+endif()
+if(NOT hipgpt_architectures AND hipgpt_platform MATCHES "^(amd|nvidia)$")
+  cmake_language(CALL hipgpt_find_${hipgpt_platform}_gpus hipgpt_architectures)
+  hipgpt_keep_known(${hipgpt_platform} hipgpt_architectures)
 endif()
 if(NOT hipgpt_architectures AND hipgpt_platform STREQUAL "amd")
-  foreach(architecture gfx90a gfx942 gfx950 gfx1030 gfx1100 gfx1151 gfx1201)
-    hipgpt_hipcc_knows(${architecture} known)
-    if(NOT known AND architecture STREQUAL "gfx942")
-      set(architecture gfx940)  # what older compilers have of that family
-      hipgpt_hipcc_knows(${architecture} known)
-    endif()
-    if(known)
-      list(APPEND hipgpt_architectures ${architecture})
-    endif()
-  endforeach()
+  set(hipgpt_architectures gfx90a gfx942 gfx950 gfx1030 gfx1100 gfx1151 gfx1201)
+  hipgpt_keep_known(amd hipgpt_architectures)
+  if(NOT gfx942 IN_LIST hipgpt_architectures)
+    list(APPEND hipgpt_architectures gfx940)  # what older compilers have of that family
+    hipgpt_keep_known(amd hipgpt_architectures)
+  endif()
 elseif(NOT hipgpt_architectures AND hipgpt_platform STREQUAL "nvidia")
-  execute_process(COMMAND ${hipgpt_nvcc} --list-gpu-code OUTPUT_VARIABLE text)
-  foreach(architecture sm_80 sm_90)
-    if(text MATCHES "${architecture}\n")
-      list(APPEND hipgpt_architectures ${architecture})
-    endif()
-  endforeach()
+  set(hipgpt_architectures sm_80 sm_90)
+  hipgpt_keep_known(nvidia hipgpt_architectures)
 endif()
 
 list(JOIN hipgpt_architectures " " text)
 if(text)
   string(PREPEND text ", ")
+endif()
+if(hipgpt_platform STREQUAL "none" AND NOT HIPGPT_SANITIZE)
+  set(text "; -DHIPGPT_HIP_PLATFORM=amd or nvidia compiles kernels")
 endif()
 message(STATUS "HIP platform: ${hipgpt_platform} (${hipgpt_platform_reason})${text}")
 
@@ -192,7 +216,8 @@ set(hipgpt_hip_link_directory "")
 
 # amd: one rule that calls hipcc. CMake's HIP language would want a Clang in its place, and does not find the ROCm of Debian and
 # Ubuntu; this rule is the same for every release, and whether the C++ compiler of the build is hipcc, g++ or clang++.
-function(hipgpt_add_amd_hip target)
+function(hipgpt_compile_amd)
+  set(objects "")
   set(flags -std=c++20 -fPIC -Wall -Wextra "-DHIPGPT_BUILT_ARCHITECTURES=\"${hipgpt_built_architectures}\"" ${hipgpt_prefix_maps})
   list(TRANSFORM hipgpt_architectures PREPEND --offload-arch= OUTPUT_VARIABLE architectures)
   # Those of the core, as -I options; the compiler's own folder may not come before its others.
@@ -201,7 +226,8 @@ function(hipgpt_add_amd_hip target)
   separate_arguments(build_type_flags UNIX_COMMAND "${CMAKE_CXX_FLAGS_${build_type}}")
   foreach(source IN LISTS hipgpt_hip_sources)
     get_filename_component(name ${source} NAME)
-    set(object ${PROJECT_BINARY_DIR}/hip/${name}.o)
+    list(LENGTH objects place)
+    set(object ${PROJECT_BINARY_DIR}/hip/${place}-${name}.o) # Ninja takes them by their names
     add_custom_command(OUTPUT ${object}
       COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} -x hip ${architectures} ${flags} ${build_type_flags}
               "-I$<JOIN:${includes},;-I>" -MD -MF ${object}.d -c ${source} -o ${object}
@@ -209,43 +235,55 @@ function(hipgpt_add_amd_hip target)
       DEPFILE ${object}.d
       COMMENT "Compiling src/hip/${name} for AMD GPUs"
       COMMAND_EXPAND_LISTS VERBATIM)
-    target_sources(${target} PRIVATE ${object})
-    set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+    list(APPEND objects ${object})
   endforeach()
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/hip)
+  set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+  add_custom_target(hipgpt_hip DEPENDS ${objects})
+  set(hipgpt_hip_objects ${objects} PARENT_SCOPE)
+endfunction()
+
+function(hipgpt_add_amd_hip target)
+  add_dependencies(${target} hipgpt_hip)
+  target_sources(${target} PRIVATE ${hipgpt_hip_objects})
   target_link_libraries(${target} PRIVATE ${hipgpt_amdhip64})
 endfunction()
 
 # nvidia: CMake's CUDA language, with src/platform/nvidia/hip/hip_runtime.h in the place of HIP's. A macro: languages
 # and properties of sources belong to a folder, not to a function.
-macro(hipgpt_add_nvidia_hip target)
+macro(hipgpt_compile_nvidia)
   # hip_device.cpp has no kernels and needs no nvcc, which does not take every release of fmt.
   set(hipgpt_kernel_sources ${hipgpt_hip_sources})
   list(FILTER hipgpt_kernel_sources EXCLUDE REGEX "/hip_device\\.cpp$")
   set_source_files_properties(${hipgpt_kernel_sources} PROPERTIES LANGUAGE CUDA)
-  add_library(${target}_hip OBJECT ${hipgpt_hip_sources})
-  target_include_directories(${target}_hip PRIVATE src/platform/nvidia
+  add_library(hipgpt_hip OBJECT ${hipgpt_hip_sources})
+  target_include_directories(hipgpt_hip PRIVATE src/platform/nvidia
                                                    $<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>)
   list(JOIN hipgpt_prefix_maps "," prefix_maps)
-  target_compile_options(${target}_hip PRIVATE
+  target_compile_options(hipgpt_hip PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;${hipgpt_prefix_maps}>"
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,${prefix_maps}>")
-  target_compile_definitions(${target}_hip PRIVATE HIPGPT_BUILT_ARCHITECTURES="${hipgpt_built_architectures}")
-  target_link_libraries(${target}_hip PRIVATE CUDA::cudart_static)
+  target_compile_definitions(hipgpt_hip PRIVATE HIPGPT_BUILT_ARCHITECTURES="${hipgpt_built_architectures}")
+  target_link_libraries(hipgpt_hip PRIVATE CUDA::cudart_static)
   # Machine code for each, and PTX of the last for newer GPUs.
   list(TRANSFORM hipgpt_architectures REPLACE "^sm_(.*)" "\\1-real" OUTPUT_VARIABLE architectures)
   list(TRANSFORM architectures REPLACE "-real" "" AT -1)
-  set_target_properties(${target}_hip PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
+  set_target_properties(hipgpt_hip PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
     CUDA_ARCHITECTURES "${architectures}" POSITION_INDEPENDENT_CODE ON)
-  target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_hip>)
-  # Static: a program starts on a machine without CUDA, and says there that it finds no GPU.
-  target_link_libraries(${target} PRIVATE CUDA::cudart_static)
 endmacro()
 
+function(hipgpt_add_nvidia_hip target)
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:hipgpt_hip>)
+  # Static: a program starts on a machine without CUDA, and says there that it finds no GPU.
+  target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+endfunction()
+
 function(hipgpt_add_none_hip target)
-  set(reason "HIPGPT_HIP_PLATFORM=none")
-  if(HIPGPT_HIP_PLATFORM STREQUAL "auto")
-    set(reason "${hipgpt_platform_reason} when it was configured (HIPGPT_HIP_PLATFORM=auto)")
+  set(reason "${hipgpt_platform_reason}")
+  if(HIPGPT_HIP_PLATFORM STREQUAL "none")
+    string(APPEND reason "=none")
+  else()
+    string(APPEND reason " when it was configured")
   endif()
   target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/platform/none/no_hip_device.cpp)
   target_compile_definitions(${target} PRIVATE HIPGPT_NO_HIP_REASON="${reason}")
@@ -272,9 +310,11 @@ if(hipgpt_platform STREQUAL "nvidia")
   find_package(CUDAToolkit REQUIRED)
   set(hipgpt_hip_link_libraries cudart_static)
   get_filename_component(hipgpt_hip_link_directory ${CUDA_cudart_static_LIBRARY} DIRECTORY)
+  hipgpt_compile_nvidia()
 elseif(hipgpt_platform STREQUAL "amd")
   set(hipgpt_hip_link_libraries amdhip64)
   get_filename_component(hipgpt_hip_link_directory ${hipgpt_amdhip64} DIRECTORY)
+  hipgpt_compile_amd()
 endif()
 mark_as_advanced(hipgpt_hipcc hipgpt_amdhip64 hipgpt_nvcc)
 

@@ -40,6 +40,10 @@ foreach(executable train_gpt generate)
   endif()
 endforeach()
 
+if(HIPGPT_NATIVE)
+  install(CODE "message(STATUS \"HipGPT: these programs run on processors like this machine's alone; -DHIPGPT_NATIVE=OFF builds for others too\")")
+endif()
+
 set(hipgpt_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hipgpt)
 set(hipgpt_archive ${CMAKE_INSTALL_LIBDIR}/${CMAKE_STATIC_LIBRARY_PREFIX}hipgpt${CMAKE_STATIC_LIBRARY_SUFFIX})
 set(hipgpt_library_dir ${CMAKE_INSTALL_LIBDIR}/hipgpt)

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "checkpoint/float_values.h"
@@ -49,13 +48,16 @@ int64_t step_field(const SafetensorsFile& file) {
 /// A JSON list. The name of a file may hold any bytes, and JSON may not: those that are not UTF-8 are lost,
 /// and whoever resumes has to give such a flag again.
 std::string flags_text(const std::vector<std::string>& flags) {
-  return nlohmann::json(flags).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return JsonValue(flags).dump();
 }
 
 std::vector<std::string> flags_in(const std::string& path,
                                   const std::map<std::string, std::string>& metadata) {
   try {
-    return parse_json(metadata.at("flags")).get<std::vector<std::string>>();
+    std::vector<std::string> flags;
+    const JsonValue list = parse_json(metadata.at("flags"));
+    for (const JsonValue& flag : list.items()) flags.push_back(flag.as_string());
+    return flags;
   } catch (const std::exception&) {
     throw Error(path + ": damaged (its metadata has no list of flags); use an intact copy of it");
   }

@@ -6,7 +6,6 @@
 #include <bit>
 #include <cstring>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
@@ -18,6 +17,7 @@
 #include "util/atomic_file.h"
 #include "util/json.h"
 #include "util/mapped_file.h"
+#include "util/utf8_stream.h"
 
 namespace hipgpt {
 namespace {
@@ -37,11 +37,6 @@ constexpr const char* kHeaderChecksumKey = "header_checksum";
 [[noreturn]] void fail(const std::string& path, const std::string& fault,
                        const char* remedy = "use an intact copy of it") {
   throw Error(fmt::format("{}: {}; {}", path, fault, remedy));
-}
-
-/// A name from a file as it may appear in a message: on one line, whatever it contains.
-std::string in_quotes(std::string_view name) {
-  return nlohmann::json(name).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 /// Bytes per element; 0 for a dtype that is unknown here.
@@ -130,7 +125,7 @@ uint64_t read_header_length(const std::string& path, std::span<const std::byte> 
 }
 
 /// Parses the header, which must mean the same to every reader: so no key may come twice.
-nlohmann::json parse_header(const std::string& path, std::string_view header) {
+JsonValue parse_header(const std::string& path, std::string_view header) {
   if (header.front() != '{') fail(path, "not a safetensors file (its header is not a JSON object)");
   try {
     return parse_json_with_unique_keys(header);
@@ -139,41 +134,40 @@ nlohmann::json parse_header(const std::string& path, std::string_view header) {
   }
 }
 
-Metadata read_metadata(const std::string& path, const nlohmann::json& header) {
+Metadata read_metadata(const std::string& path, const JsonValue& header) {
   Metadata metadata;
-  const auto entry = header.find(kMetadataKey);
-  if (entry == header.end()) return metadata;
+  const JsonValue* entry = header.find(kMetadataKey);
+  if (entry == nullptr) return metadata;
   if (!entry->is_object()) fail(path, "damaged (its metadata is not a JSON object)");
-  for (const auto& [key, value] : entry->items()) {
+  for (const auto& [key, value] : entry->members()) {
     if (!value.is_string())
-      fail(path, fmt::format("damaged (the value of metadata {} is not a string)", in_quotes(key)));
-    metadata[key] = value.get<std::string>();
+      fail(path, fmt::format("damaged (the value of metadata {} is not a string)", json_quoted(key)));
+    metadata[key] = value.as_string();
   }
   return metadata;
 }
 
-bool is_list_of_sizes(const nlohmann::json& value) {
-  return value.is_array() &&
-         std::all_of(value.begin(), value.end(), [](const auto& item) { return item.is_number_unsigned(); });
+bool is_list_of_sizes(const JsonValue& value) {
+  return value.is_array() && std::ranges::all_of(value.items(), &JsonValue::is_count);
 }
 
-SafetensorsTensor read_tensor(const std::string& path, const std::string& name, const nlohmann::json& entry,
+SafetensorsTensor read_tensor(const std::string& path, const std::string& name, const JsonValue& entry,
                               std::span<const std::byte> data) {
   const auto fail_here = [&](const std::string& fault) {
-    fail(path, fmt::format("tensor {} {}", in_quotes(name), fault));
+    fail(path, fmt::format("tensor {} {}", json_quoted(name), fault));
   };
-  const bool well_formed = entry.is_object() && entry.size() == 3 && entry.contains("dtype") &&
-                           entry["dtype"].is_string() && entry.contains("shape") &&
-                           is_list_of_sizes(entry["shape"]) && entry.contains("data_offsets") &&
-                           is_list_of_sizes(entry["data_offsets"]) && entry["data_offsets"].size() == 2;
+  const JsonValue& offsets = entry["data_offsets"];
+  const bool well_formed = entry.is_object() && entry.members().size() == 3 && entry["dtype"].is_string() &&
+                           is_list_of_sizes(entry["shape"]) && is_list_of_sizes(offsets) &&
+                           offsets.items().size() == 2;
   if (!well_formed) fail_here("is damaged (it needs a dtype, a shape and two data_offsets)");
 
-  const std::string dtype = entry["dtype"].get<std::string>();
-  const std::vector<uint64_t> shape = entry["shape"].get<std::vector<uint64_t>>();
-  const uint64_t begin = entry["data_offsets"][0].get<uint64_t>();
-  const uint64_t end = entry["data_offsets"][1].get<uint64_t>();
+  const std::string& dtype = entry["dtype"].as_string();
+  std::vector<uint64_t> shape;
+  for (const JsonValue& extent : entry["shape"].items()) shape.push_back(extent.as_count());
+  const uint64_t begin = offsets.items()[0].as_count(), end = offsets.items()[1].as_count();
   if (element_bytes(dtype) == 0)
-    fail_here(fmt::format("has the dtype {}, which is unknown here", in_quotes(dtype)));
+    fail_here(fmt::format("has the dtype {}, which is unknown here", json_quoted(dtype)));
   if (begin > end) fail_here("is damaged (it ends before it begins)");
   if (end > data.size()) fail_here("is truncated (it ends after the end of the file)");
   const std::optional<uint64_t> needed = tensor_bytes(shape, element_bytes(dtype));
@@ -184,10 +178,10 @@ SafetensorsTensor read_tensor(const std::string& path, const std::string& name, 
 }
 
 /// The tensors in the order of their bytes, of which each must belong to exactly one.
-std::vector<SafetensorsTensor> read_tensors(const std::string& path, const nlohmann::json& header,
+std::vector<SafetensorsTensor> read_tensors(const std::string& path, const JsonValue& header,
                                             std::span<const std::byte> data) {
   std::vector<SafetensorsTensor> tensors;
-  for (const auto& [name, entry] : header.items()) {
+  for (const auto& [name, entry] : header.members()) {
     if (name != kMetadataKey) tensors.push_back(read_tensor(path, name, entry, data));
   }
   // By end as well as by begin: an empty tensor goes before the one that begins where it does.
@@ -198,9 +192,9 @@ std::vector<SafetensorsTensor> read_tensors(const std::string& path, const nlohm
   const std::byte* position = data.data();
   for (const SafetensorsTensor& tensor : tensors) {
     if (tensor.bytes.data() < position)
-      fail(path, fmt::format("tensor {} overlaps another one", in_quotes(tensor.name)));
+      fail(path, fmt::format("tensor {} overlaps another one", json_quoted(tensor.name)));
     if (tensor.bytes.data() > position)
-      fail(path, fmt::format("damaged (a gap before tensor {})", in_quotes(tensor.name)));
+      fail(path, fmt::format("damaged (a gap before tensor {})", json_quoted(tensor.name)));
     position += tensor.bytes.size();
   }
   const auto extra = data.data() + data.size() - position;
@@ -214,7 +208,7 @@ void check_writable(const std::string& path, std::span<const SafetensorsTensor> 
   std::set<std::string_view> names;
   for (const SafetensorsTensor& tensor : tensors) {
     const auto fail_here = [&](const char* fault, const char* remedy) {
-      fail(path, fmt::format("cannot be written: tensor {} {}", in_quotes(tensor.name), fault), remedy);
+      fail(path, fmt::format("cannot be written: tensor {} {}", json_quoted(tensor.name), fault), remedy);
     };
     if (tensor.name == kMetadataKey) fail_here("has a reserved name", "choose another one");
     if (!names.insert(tensor.name).second) fail_here("is given twice", "names must differ");
@@ -245,20 +239,23 @@ std::string tensors_checksum(const std::vector<SafetensorsTensor>& tensors) {
 /// The JSON header, in the order of the file.
 std::string header_text(const std::string& path, const std::vector<SafetensorsTensor>& tensors,
                         const Metadata& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  header[kMetadataKey] = metadata;
+  const auto utf8 = [&](const std::string& text) {
+    if (valid_utf8(text) == text) return text;
+    fail(path, "cannot be written: a name or a piece of metadata is not UTF-8", "JSON holds UTF-8 only");
+  };
+  JsonValue::Object entries;
+  for (const auto& [key, value] : metadata) entries.push_back({utf8(key), utf8(value)});
+  JsonValue::Object header = {{kMetadataKey, std::move(entries)}};
   uint64_t position = 0;
   for (const SafetensorsTensor& tensor : tensors) {
     const uint64_t end = position + tensor.bytes.size();
-    header[tensor.name] = {
-        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {position, end}}};
+    header.push_back({utf8(tensor.name),
+                      {{"dtype", tensor.dtype},
+                       {"shape", tensor.shape},
+                       {"data_offsets", JsonValue::Array{position, end}}}});
     position = end;
   }
-  try {
-    return header.dump();
-  } catch (const nlohmann::json::exception&) {
-    fail(path, "cannot be written: a name or a piece of metadata is not UTF-8", "JSON holds UTF-8 only");
-  }
+  return JsonValue(std::move(header)).dump();
 }
 
 /// All that comes before the tensors: length, header, and the spaces that align what follows.
@@ -292,7 +289,7 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
   const uint64_t length = read_header_length(path, file->bytes());
   const std::string_view head = file->text().substr(0, kLengthBytes + length);
   const std::span<const std::byte> data = file->bytes().subspan(head.size());
-  const nlohmann::json header = parse_header(path, head.substr(kLengthBytes));
+  const JsonValue header = parse_header(path, head.substr(kLengthBytes));
 
   SafetensorsFile result;
   result.path_ = path;
@@ -312,7 +309,7 @@ const SafetensorsTensor* SafetensorsFile::find(std::string_view name) const {
 const SafetensorsTensor& SafetensorsFile::tensor(std::string_view name) const {
   const SafetensorsTensor* found = find(name);
   if (found == nullptr) {
-    fail(path_, fmt::format("has no tensor {} among its {}", in_quotes(name), tensors_.size()),
+    fail(path_, fmt::format("has no tensor {} among its {}", json_quoted(name), tensors_.size()),
          "use a file of the model that was asked for");
   }
   return *found;

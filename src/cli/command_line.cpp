@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
@@ -9,9 +10,10 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <memory>
 #include <new>
+#include <optional>
 #include <sstream>
+#include <type_traits>
 
 #include "device.h"
 #include "error.h"
@@ -69,98 +71,14 @@ bool is_decimal(const std::string& text) {
          !(text.size() > first + 1 && text[first] == '0' && std::isdigit(text[first + 1]));
 }
 
-}  // namespace
-
-CommandLine::CommandLine(const std::string& program, const std::string& description)
-    : program_(program), app_(description, program) {
-  auto help = std::make_shared<Help>();
-  help->column_width(26);
-  app_.formatter(help);
-  app_.set_version_flag("--version", program + " " HIPGPT_VERSION);
-  app_.set_config("--config", "",
-                  "Read flags from a file of lines 'name = value', 1 GiB at most; the command line wins");
-  app_.config_formatter(std::make_shared<FlagFile>());
-  app_.allow_config_extras(CLI::config_extras_mode::error);
-}
-
-CommandLine::CommandLine() {
-  app_.set_help_flag();
-}
-
-void CommandLine::device(std::string& name) {
-  option("--device", name, "auto (a GPU if there is one), cpu or hip")
-      ->check(CLI::IsMember({"auto", "cpu", "hip"}))
-      ->capture_default_str();
-}
-
-void CommandLine::machine(int& threads) {
-  number("--threads", threads, 0, 4096, "Threads of the CPU; 0: one for each core")->capture_default_str();
-  const auto list = [] {
-    std::string text;
-    for (const DeviceInfo& info : list_devices()) {
-      text += fmt::format("{}{:<4} {}", text.empty() ? "" : "\n", info.name, info.description);
-    }
-    throw CLI::CallForVersion(text, 0);  // parse() prints it, and the program ends
-  };
-  app_.add_flag_callback(spellings("--list-devices"), list, "Show what --device can choose from")
-      ->group(group_);
-}
-
-bool CommandLine::parse(const std::vector<std::string>& arguments, int& exit_status) {
-  try {
-    app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last first
-    return true;
-  } catch (const CLI::Success& asked) {  // --help, --version, --list-devices
-    std::ostringstream text;
-    exit_status = app_.exit(asked, text);
-    write_out(text.str());
-    return false;
-  } catch (const CLI::ConfigError& mistake) {
-    const auto* file = app_.get_config_ptr();
-    print_error(program_, fmt::format("{}: {}", file->results().empty() ? "--config" : file->results().back(),
-                                      mistake.what()));
-  } catch (const CLI::Error& mistake) {
-    print_error(program_, fmt::format("{} (--help lists the flags)", mistake.what()));
-  }
-  exit_status = 2;
-  return false;
-}
-
-std::vector<std::string> CommandLine::given() const {
-  std::vector<std::string> flags;
-  for (const CLI::Option* option : app_.get_options()) {
-    if (option == app_.get_config_ptr()) continue;
-    for (const std::string& value : option->results()) {
-      flags.push_back(fmt::format("--{}={}", option->get_lnames().front(), value));
-    }
-  }
-  return flags;
-}
-
-bool CommandLine::declares(const std::string& flag) const {
-  const size_t end = flag.find('=');
-  const auto has_name = [&](const CLI::Option* option) {
-    return !option->get_lnames().empty() && "--" + option->get_lnames().front() == flag.substr(0, end);
-  };
-  return end != flag.npos && std::ranges::any_of(app_.get_options(), has_name);
-}
-
-void CommandLine::read(const std::vector<std::string>& flags) {
-  try {
-    app_.parse(std::vector<std::string>(flags.rbegin(), flags.rend()));
-  } catch (const CLI::Error& mistake) {
-    throw Error(mistake.what());
-  }
-}
-
 /// "--top-k" -> "--top-k,--top_k".
-std::string CommandLine::spellings(const std::string& name) {
+std::string spellings(const std::string& name) {
   std::string other = name;
   std::replace(other.begin() + 2, other.end(), '-', '_');
   return other == name ? name : fmt::format("{},{}", name, other);
 }
 
-CLI::Validator CommandLine::whole_in_range(int64_t lowest, int64_t highest) {
+CLI::Validator whole_in_range(int64_t lowest, int64_t highest) {
   const auto check = [lowest, highest](const std::string& text) -> std::string {
     int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -171,7 +89,7 @@ CLI::Validator CommandLine::whole_in_range(int64_t lowest, int64_t highest) {
   return CLI::Validator(check, "", "range");
 }
 
-CLI::Validator CommandLine::in_range(double lowest, double highest) {
+CLI::Validator in_range(double lowest, double highest) {
   const auto check = [lowest, highest](const std::string& text) -> std::string {
     char* end = nullptr;
     errno = 0;
@@ -189,9 +107,187 @@ CLI::Validator CommandLine::in_range(double lowest, double highest) {
   return CLI::Validator(check, "", "range");
 }
 
-CLI::Validator CommandLine::not_empty() {
+CLI::Validator not_empty() {
   const auto check = [](const std::string& text) -> std::string { return text.empty() ? "is empty" : ""; };
   return CLI::Validator(check, "", "name");
+}
+
+template <typename T>
+struct Inner {
+  using Type = T;
+};
+template <typename T>
+struct Inner<std::optional<T>> {
+  using Type = T;
+};
+
+}  // namespace
+
+Flag& Flag::show_default() {
+  option_->capture_default_str();
+  return *this;
+}
+
+Flag& Flag::show_default(const std::string& text) {
+  option_->default_str(text);
+  return *this;
+}
+
+Flag& Flag::value_may_be_missing(const std::string& instead) {
+  option_->expected(0, 1)->default_str(instead);
+  return *this;
+}
+
+Flag& Flag::one_of(std::initializer_list<const char*> values) {
+  option_->check(CLI::IsMember(std::vector<std::string>(values.begin(), values.end())));
+  return *this;
+}
+
+Flag& Flag::excludes(const std::string& name) {
+  option_->excludes(name);
+  return *this;
+}
+
+Flag& Flag::excludes(const Flag& other) {
+  option_->excludes(other.option_);
+  return *this;
+}
+
+Flag& Flag::needs(const std::string& name) {
+  option_->needs(name);
+  return *this;
+}
+
+CommandLine::CommandLine(const std::string& program, const std::string& description)
+    : program_(program), app_(std::make_unique<CLI::App>(description, program)) {
+  auto help = std::make_shared<Help>();
+  help->column_width(26);
+  app_->formatter(help);
+  app_->set_version_flag("--version", program + " " HIPGPT_VERSION);
+  app_->set_config("--config", "",
+                   "Read flags from a file of lines 'name = value', 1 GiB at most; the command line wins");
+  app_->config_formatter(std::make_shared<FlagFile>());
+  app_->allow_config_extras(CLI::config_extras_mode::error);
+}
+
+CommandLine::CommandLine() : app_(std::make_unique<CLI::App>()) {
+  app_->set_help_flag();
+}
+
+CommandLine::~CommandLine() = default;
+
+template <typename T>
+Flag CommandLine::option(const std::string& name, T& value, const std::string& help) {
+  return Flag(app_->add_option(spellings(name), value, help)->group(group_));
+}
+
+template <typename T>
+Flag CommandLine::name(const std::string& flag, T& value, const std::string& help) {
+  return Flag(app_->add_option(spellings(flag), value, help)->group(group_)->check(not_empty()));
+}
+
+template <typename T>
+Flag CommandLine::number(const std::string& name, T& value, double lowest, double highest,
+                         const std::string& help) {
+  const bool whole = std::is_integral_v<typename Inner<T>::Type>;
+  const auto range = whole ? whole_in_range(static_cast<int64_t>(lowest), static_cast<int64_t>(highest))
+                           : in_range(lowest, highest);
+  return Flag(app_->add_option(spellings(name), value, help)->group(group_)->check(range));
+}
+
+// The types of values that the flags of the two programs have.
+template Flag CommandLine::option(const std::string&, std::string&, const std::string&);
+template Flag CommandLine::option(const std::string&, std::optional<std::string>&, const std::string&);
+template Flag CommandLine::name(const std::string&, std::string&, const std::string&);
+template Flag CommandLine::name(const std::string&, std::vector<std::string>&, const std::string&);
+template Flag CommandLine::number(const std::string&, int&, double, double, const std::string&);
+template Flag CommandLine::number(const std::string&, int64_t&, double, double, const std::string&);
+template Flag CommandLine::number(const std::string&, uint64_t&, double, double, const std::string&);
+template Flag CommandLine::number(const std::string&, float&, double, double, const std::string&);
+template Flag CommandLine::number(const std::string&, double&, double, double, const std::string&);
+template Flag CommandLine::number(const std::string&, std::optional<int>&, double, double,
+                                  const std::string&);
+template Flag CommandLine::number(const std::string&, std::optional<int64_t>&, double, double,
+                                  const std::string&);
+template Flag CommandLine::number(const std::string&, std::optional<uint64_t>&, double, double,
+                                  const std::string&);
+template Flag CommandLine::number(const std::string&, std::optional<float>&, double, double,
+                                  const std::string&);
+
+Flag CommandLine::true_or_false(const std::string& name, std::optional<bool>& value,
+                                const std::string& help) {
+  return option(name, value, help).one_of({"true", "false"});
+}
+
+Flag CommandLine::flag(const std::string& name, bool& value, const std::string& help) {
+  return Flag(app_->add_flag(spellings(name), value, help)->group(group_));
+}
+
+void CommandLine::device(std::string& name) {
+  option("--device", name, "auto (a GPU if there is one), cpu or hip")
+      .one_of({"auto", "cpu", "hip"})
+      .show_default();
+}
+
+void CommandLine::machine(int& threads) {
+  number("--threads", threads, 0, 4096, "Threads of the CPU; 0: one for each core").show_default();
+  const auto list = [] {
+    std::string text;
+    for (const DeviceInfo& info : list_devices()) {
+      text += fmt::format("{}{:<4} {}", text.empty() ? "" : "\n", info.name, info.description);
+    }
+    throw CLI::CallForVersion(text, 0);  // parse() prints it, and the program ends
+  };
+  app_->add_flag_callback(spellings("--list-devices"), list, "Show what --device can choose from")
+      ->group(group_);
+}
+
+bool CommandLine::parse(const std::vector<std::string>& arguments, int& exit_status) {
+  try {
+    app_->parse(
+        std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last first
+    return true;
+  } catch (const CLI::Success& asked) {  // --help, --version, --list-devices
+    std::ostringstream text;
+    exit_status = app_->exit(asked, text);
+    write_out(text.str());
+    return false;
+  } catch (const CLI::ConfigError& mistake) {
+    const auto* file = app_->get_config_ptr();
+    print_error(program_, fmt::format("{}: {}", file->results().empty() ? "--config" : file->results().back(),
+                                      mistake.what()));
+  } catch (const CLI::Error& mistake) {
+    print_error(program_, fmt::format("{} (--help lists the flags)", mistake.what()));
+  }
+  exit_status = 2;
+  return false;
+}
+
+std::vector<std::string> CommandLine::given() const {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app_->get_options()) {
+    if (option == app_->get_config_ptr()) continue;
+    for (const std::string& value : option->results()) {
+      flags.push_back(fmt::format("--{}={}", option->get_lnames().front(), value));
+    }
+  }
+  return flags;
+}
+
+bool CommandLine::declares(const std::string& flag) const {
+  const size_t end = flag.find('=');
+  const auto has_name = [&](const CLI::Option* option) {
+    return !option->get_lnames().empty() && "--" + option->get_lnames().front() == flag.substr(0, end);
+  };
+  return end != flag.npos && std::ranges::any_of(app_->get_options(), has_name);
+}
+
+void CommandLine::read(const std::vector<std::string>& flags) {
+  try {
+    app_->parse(std::vector<std::string>(flags.rbegin(), flags.rend()));
+  } catch (const CLI::Error& mistake) {
+    throw Error(mistake.what());
+  }
 }
 
 }  // namespace hipgpt

@@ -1,70 +1,73 @@
 // CommandLine: flags the way both executables want them.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
-#include <type_traits>
 #include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace hipgpt {
 
-/// CLI11 with four habits: `_` and `-` are the same in a flag, numbers have a range that NaN is outside of, a
-/// mistake is one line on standard error and exit status 2, and flags may also stand in a file (--config).
-class CommandLine {
-  template <typename T>
-  struct Inner {
-    using Type = T;
-  };
-  template <typename T>
-  struct Inner<std::optional<T>> {
-    using Type = T;
-  };
+/// A flag that was declared, to say more of it.
+class Flag {
+ public:
+  explicit Flag(CLI::Option* option) : option_(option) {}
 
+  /// --help shows the value that the variable has now.
+  Flag& show_default();
+
+  /// --help shows this in its place.
+  Flag& show_default(const std::string& text);
+
+  /// The flag may stand without a value, and then has this one.
+  Flag& value_may_be_missing(const std::string& instead);
+
+  Flag& one_of(std::initializer_list<const char*> values);
+
+  // The other flag is declared already.
+  Flag& excludes(const std::string& name);
+  Flag& excludes(const Flag& other);
+  Flag& needs(const std::string& name);
+
+ private:
+  CLI::Option* option_;
+};
+
+/// The library CLI11 with four habits: `_` and `-` are the same in a flag, numbers have a range that NaN is
+/// outside of, a mistake is one line on standard error and exit status 2, and flags may also stand in a file
+/// (--config). Its headers take long to compile, so command_line.cpp alone includes them, and names the types
+/// that values have.
+class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);
 
-  /// For flags that a program saved in a file of its own: nothing but what is declared is a flag, so neither --help
-  /// nor --config is one.
+  /// For flags that a program saved in a file of its own: nothing but what is declared is a flag, so neither
+  /// --help nor --config is one.
   CommandLine();
+  ~CommandLine();
 
   /// An option with a value. `name` is spelled with '-'.
   template <typename T>
-  CLI::Option* option(const std::string& name, T& value, const std::string& help) {
-    return app_.add_option(spellings(name), value, help)->group(group_);
-  }
+  Flag option(const std::string& name, T& value, const std::string& help);
 
   /// A name, of a file for example: not empty, as an unset variable of a shell script would make it.
   template <typename T>
-  CLI::Option* name(const std::string& flag, T& value, const std::string& help) {
-    return option(flag, value, help)->check(not_empty());
-  }
+  Flag name(const std::string& flag, T& value, const std::string& help);
 
-  /// A whole number from `lowest` to `highest`.
+  /// A number from `lowest` to `highest`: a whole one, or one that is also a number in single precision.
   template <typename T>
-  requires std::is_integral_v<typename Inner<T>::Type> CLI::Option* number(const std::string& name, T& value,
-                                                                           int64_t lowest, int64_t highest,
-                                                                           const std::string& help) {
-    return option(name, value, help)->check(whole_in_range(lowest, highest));
-  }
+  Flag number(const std::string& name, T& value, double lowest, double highest, const std::string& help);
 
-  /// A number from `lowest` to `highest`, that is also one in single precision.
-  template <typename T>
-  requires std::is_floating_point_v<typename Inner<T>::Type> CLI::Option* number(const std::string& name,
-                                                                                 T& value, double lowest,
-                                                                                 double highest,
-                                                                                 const std::string& help) {
-    return option(name, value, help)->check(in_range(lowest, highest));
-  }
+  Flag true_or_false(const std::string& name, std::optional<bool>& value, const std::string& help);
 
-  CLI::Option* true_or_false(const std::string& name, std::optional<bool>& value, const std::string& help) {
-    return option(name, value, help)->check(CLI::IsMember({"true", "false"}));
-  }
-
-  CLI::Option* flag(const std::string& name, bool& value, const std::string& help) {
-    return app_.add_flag(spellings(name), value, help)->group(group_);
-  }
+  Flag flag(const std::string& name, bool& value, const std::string& help);
 
   /// --device.
   void device(std::string& name);
@@ -89,14 +92,9 @@ class CommandLine {
   void read(const std::vector<std::string>& flags);
 
  private:
-  static std::string spellings(const std::string& name);
-  static CLI::Validator whole_in_range(int64_t lowest, int64_t highest);
-  static CLI::Validator in_range(double lowest, double highest);
-  static CLI::Validator not_empty();
-
   std::string program_;
   std::string group_ = "Options";
-  CLI::App app_;
+  std::unique_ptr<CLI::App> app_;
 };
 
 }  // namespace hipgpt

@@ -11,16 +11,16 @@ namespace {
 /// What to do: one thing.
 void declare_task(CommandLine& line, GenerationRun& run) {
   line.group("What to do, one of these (standard input is the prompt without any)");
-  std::vector<CLI::Option*> tasks = {
+  std::vector<Flag> tasks = {
       line.option("--prompt", run.prompt, "Continue this text"),
       line.name("--prompt-file", run.prompt_file, "Continue the text of this file (-: standard input)"),
       line.name("--prompts", run.prompts_file, "Continue every line of this file (-: standard input)"),
       line.flag("--interactive", run.interactive, "Continue every line that is typed"),
       line.name("--perplexity", run.perplexity_file, "Measure how well the model predicts this text"),
       line.name("--export", run.export_folder, "Write the model here for Hugging Face's transformers")};
-  for (CLI::Option* task : tasks) {
-    for (CLI::Option* other : tasks) {
-      if (task != other) task->excludes(other);
+  for (Flag& task : tasks) {
+    for (const Flag& other : tasks) {
+      if (&task != &other) task.excludes(other);
     }
   }
 }
@@ -34,36 +34,33 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   declare_task(line, run);
 
   line.group("Text");
-  line.number("--num-tokens", run.num_tokens, 1, 1e9, "Tokens to generate")->capture_default_str();
+  line.number("--num-tokens", run.num_tokens, 1, 1e9, "Tokens to generate").show_default();
   line.number("--eos-id", run.stop_token, -1, 1e9,
               "Stop at this token; -1: at <|endoftext|>, if there is one")
-      ->capture_default_str();
-  line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations of each prompt")
-      ->capture_default_str();
+      .show_default();
+  line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations of each prompt").show_default();
   line.flag("--json", run.json, "One JSON object in a line for each sample, or for --perplexity");
   line.number("--logprobs", run.logprobs, 0, 1e9, "Log-probabilities of tokens, and of the N likeliest")
-      ->expected(0, 1)
-      ->default_str("0")
-      ->excludes("--perplexity");
+      .value_may_be_missing("0")
+      .excludes("--perplexity");
   line.number("--stride", run.stride, 1, 1 << 20, "Tokens that a window of --perplexity scores (half of S)")
-      ->needs("--perplexity");
+      .needs("--perplexity");
 
   line.group("Sampling");
-  line.number("--top-k", s.top_k, 0, 1e9, "Only the k likeliest tokens; 0: all")->capture_default_str();
+  line.number("--top-k", s.top_k, 0, 1e9, "Only the k likeliest tokens; 0: all").show_default();
   line.number("--top-p", s.top_p, 1e-9, 1.0, "Only the likeliest tokens that together reach p")
-      ->capture_default_str();
-  line.number("--temp", s.temperature, 0.0, 1e6, "Temperature; 0: always the likeliest")
-      ->capture_default_str();
+      .show_default();
+  line.number("--temp", s.temperature, 0.0, 1e6, "Temperature; 0: always the likeliest").show_default();
   line.number("--rep-penalty", s.repetition_penalty, 0.01, 100.0, "Against tokens seen before; 1: none")
-      ->capture_default_str();
+      .show_default();
   line.number("--seed", run.seed, 0, 9007199254740992.0, "Same seed, same text (random)");
 
   line.group("Model");
   line.name("--run-name", run.run_name, "Use checkpoints/NAME/ (else gpt_checkpoint.bin)");
   line.number("--step", run.step, 0, 1e9, "The checkpoint of this step of a named run (the latest)");
   line.name("--ckpt", run.checkpoint, "Use this checkpoint, or folder of a Hugging Face model")
-      ->excludes("--run-name")
-      ->excludes("--step");
+      .excludes("--run-name")
+      .excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
   line.device(run.device);
   line.machine(run.threads);

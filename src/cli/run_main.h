@@ -31,8 +31,8 @@ inline void hold_standard_streams() {
 inline const char* name_of_program = "";
 inline std::terminate_handler terminate_before = nullptr;
 
-/// Where memory ends in a function that promises to throw nothing, such as a copy of nlohmann's, the
-/// exception ends the process: in one line too.
+/// Where memory ends in a function that promises to throw nothing, the exception ends the process: in one
+/// line too.
 [[noreturn]] inline void report_terminate() {
   try {
     if (std::current_exception()) throw;

@@ -33,14 +33,13 @@ std::string name_of(const std::string& flag) {
 void declare_model(CommandLine& line, ModelChoices& model) {
   line.group("Model");
   line.option("--preset", model.preset, "Sizes to start from: default, or gpt2 for 124M (default)")
-      ->check(CLI::IsMember({"default", "gpt2"}));
+      .one_of({"default", "gpt2"});
   line.number("--dim", model.dim, 1, 65536, "E, embedding dimension (128)");
   line.number("--heads", model.heads, 1, 4096, "H, attention heads; divides E (4)");
   line.number("--layers", model.layers, 1, 1024, "L, transformer layers (2)");
   line.number("--ff", model.ff, 1, 1 << 20, "F, feed-forward hidden dimension (256)");
   line.number("--seq", model.seq, 1, 1 << 20, "S, tokens that the model sees at once (32)");
-  line.option("--activation", model.activation, "relu or gelu (relu)")
-      ->check(CLI::IsMember({"relu", "gelu"}));
+  line.option("--activation", model.activation, "relu or gelu (relu)").one_of({"relu", "gelu"});
   line.true_or_false("--final-layernorm", model.final_layernorm, "true: a LayerNorm before the head (false)");
   line.true_or_false("--tied-head", model.tied_head,
                      "true: the head shares the token embedding's weights (false)");
@@ -50,12 +49,12 @@ void declare_model(CommandLine& line, ModelChoices& model) {
 void declare_data(CommandLine& line, TrainingRun& run) {
   line.group("Data");
   line.name("--data-path", run.data_paths, "Texts to train on: files, folders or patterns")
-      ->default_str(run.data_paths.front());
+      .show_default(run.data_paths.front());
   line.name("--val-data-path", run.val_data_paths, "The same for validation, in place of --val-fraction");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json, or the tokenizer in this folder");
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
   line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
-      ->capture_default_str();
+      .show_default();
 }
 
 /// Learning rates as they were given; without, they depend on other flags.
@@ -65,40 +64,36 @@ struct GivenRates {
 
 void declare_training(CommandLine& line, TrainerOptions& t, GivenRates& rates) {
   line.group("Training");
-  line.number("--steps", t.steps, 1, kMany, "Optimizer steps in all")->capture_default_str();
-  line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch")->capture_default_str();
-  line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step")->capture_default_str();
+  line.number("--steps", t.steps, 1, kMany, "Optimizer steps in all").show_default();
+  line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch").show_default();
+  line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step").show_default();
   line.number("--lr", rates.lr, 1e-12, 1e3,
               "Highest learning rate (0.003; 0.0006 for gpt2; 0.00005 with --init-from)");
   line.number("--min-lr", rates.min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
-  line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up")->capture_default_str();
-  line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay")->capture_default_str();
-  line.number("--beta2", t.beta2, 0.0, 0.999999, "AdamW's second decay")->capture_default_str();
-  line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Of matrices; decoupled")->capture_default_str();
+  line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up").show_default();
+  line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay").show_default();
+  line.number("--beta2", t.beta2, 0.0, 0.999999, "AdamW's second decay").show_default();
+  line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Of matrices; decoupled").show_default();
   line.number("--grad-clip", t.grad_clip, 0.0, 1e9, "Largest norm of the gradient; 0: no limit")
-      ->capture_default_str();
-  line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing")->capture_default_str();
-  line.number("--seed", t.seed, 0, 9007199254740992.0, "Of weights, batches and dropout")
-      ->capture_default_str();
+      .show_default();
+  line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing").show_default();
+  line.number("--seed", t.seed, 0, 9007199254740992.0, "Of weights, batches and dropout").show_default();
 }
 
 void declare_records(CommandLine& line, TrainingRun& run) {
   line.group("Run");
-  line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl")
-      ->capture_default_str();
+  line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl").show_default();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
-      ->capture_default_str();
-  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of a validation; 0: all")
-      ->capture_default_str();
+      .show_default();
+  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of a validation; 0: all").show_default();
   line.number("--ckpt-every", run.checkpoint_every, 0, kMany, "Steps between checkpoints; 0: only at the end")
-      ->capture_default_str();
-  line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps")
-      ->capture_default_str();
+      .show_default();
+  line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps").show_default();
   line.number("--sample-every", run.sample_every, 0, kMany,
               "Steps between samples of what it writes; 0: none")
-      ->capture_default_str();
+      .show_default();
   line.name("--sample-prompt", run.sample_prompt, "What a sample continues (the beginning of the text)");
-  line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens of a sample")->capture_default_str();
+  line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens of a sample").show_default();
   line.device(run.device);
 }
 
@@ -122,11 +117,11 @@ struct Settings {
 /// How a run is started, and where it writes. That is for the person at the keyboard to say, each time.
 void declare_start(CommandLine& line, TrainingRun& run) {
   line.flag("--resume", run.resume, "Continue exactly from the newest checkpoint, if there is one");
-  line.name("--ckpt", run.checkpoint, "Continue from this checkpoint")->excludes("--resume");
+  line.name("--ckpt", run.checkpoint, "Continue from this checkpoint").excludes("--resume");
   line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
   line.name("--init-from", run.init_from, "Start from the model and tokenizer of a Hugging Face folder")
-      ->excludes("--ckpt")
-      ->excludes("--reset");
+      .excludes("--ckpt")
+      .excludes("--reset");
   line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
   line.name("--tensorboard", run.tensorboard, "Write TensorBoard's event files into this folder");
   line.machine(run.threads);

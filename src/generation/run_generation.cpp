@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "checkpoint.h"
@@ -17,6 +16,7 @@
 #include "run_folder.h"
 #include "tokenizer.h"
 #include "util/files.h"
+#include "util/json.h"
 #include "util/mapped_file.h"
 #include "util/parameter.h"
 
@@ -98,11 +98,11 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
       measure_perplexity(model, tokenizer, text.text(), run.perplexity_file, run.stride, run.threads);
   remark(facts + "\n");
   if (run.json) {
-    const nlohmann::ordered_json json = {
+    const JsonValue json = {
         {"file", run.perplexity_file},       {"tokens", p.tokens}, {"scored", p.scored},
         {"bytes", text.text().size()},       {"loss", p.loss()},   {"perplexity", p.perplexity()},
         {"bits_per_byte", p.bits_per_byte()}};
-    write_out(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    write_out(json.dump() + "\n");
   } else {
     write_out(
         fmt::format("tokens         {}, {} scored\n"

@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "generation/standard_streams.h"
+#include "util/json.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -30,15 +29,9 @@ SampleWriter::Waiting& SampleWriter::waiting(size_t i) {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 /// A token's text between quotation marks, with escapes.
 std::string quoted(const Tokenizer& tokenizer, int32_t id) {
-  return dump(std::string(tokenizer.token_bytes(id)));
+  return json_quoted(tokenizer.token_bytes(id));
 }
 
 class TextWriter final : public SampleWriter {
@@ -96,11 +89,11 @@ class JsonWriter final : public SampleWriter {
   void finish(size_t i, const Sample& sample) override {
     auto text = std::span(sample.tokens);
     if (sample.finish == Finish::kStop) text = text.first(text.size() - 1);
-    Json json = {{"prompt", prompt_.text},  {"text", tokenizer_.decode(text)},
-                 {"tokens", sample.tokens}, {"finish_reason", name(*sample.finish)},
-                 {"seed", seed_},           {"sample", first_ + static_cast<int64_t>(i)}};
+    JsonValue json = {{"prompt", prompt_.text},  {"text", tokenizer_.decode(text)},
+                      {"tokens", sample.tokens}, {"finish_reason", name(*sample.finish)},
+                      {"seed", seed_},           {"sample", first_ + static_cast<int64_t>(i)}};
     if (!prompt_.logprobs.empty()) add_logprobs(json, sample);
-    write(i, dump(json) + "\n");
+    write(i, json.dump() + "\n");
     close(i);
   }
 
@@ -113,23 +106,25 @@ class JsonWriter final : public SampleWriter {
     }
   }
 
-  Json scored(const ScoredToken& token) const {
+  JsonValue scored(const ScoredToken& token) const {
     return {{"token", token.id},
             {"text", std::string(tokenizer_.token_bytes(token.id))},
             {"logprob", token.logprob}};
   }
 
-  void add_logprobs(Json& json, const Sample& sample) const {
-    json["prompt_tokens"] = prompt_.tokens;
-    Json& prompt = json["prompt_logprobs"] = Json::array();
-    for (const auto& logprob : prompt_.logprobs) prompt.push_back(logprob ? Json(*logprob) : Json());
-    Json& tokens = json["logprobs"] = Json::array();
+  void add_logprobs(JsonValue& json, const Sample& sample) const {
+    JsonValue::Array prompt, tokens;
+    for (const auto& logprob : prompt_.logprobs)
+      prompt.push_back(logprob ? JsonValue(*logprob) : JsonValue());
     for (const DrawnToken& drawn : sample.scores) {
-      Json& token = tokens.emplace_back(scored(drawn.chosen));
-      if (drawn.likeliest.empty()) continue;
-      token["likeliest"] = Json::array();
-      for (const ScoredToken& other : drawn.likeliest) token["likeliest"].push_back(scored(other));
+      JsonValue& token = tokens.emplace_back(scored(drawn.chosen));
+      JsonValue::Array likeliest;
+      for (const ScoredToken& other : drawn.likeliest) likeliest.push_back(scored(other));
+      if (!likeliest.empty()) token.set("likeliest", std::move(likeliest));
     }
+    json.set("prompt_tokens", prompt_.tokens);
+    json.set("prompt_logprobs", std::move(prompt));
+    json.set("logprobs", std::move(tokens));
   }
 
   const Tokenizer& tokenizer_;

@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <map>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <iterator>
 
 #include "error.h"
-#include "util/json.h"
 #include "util/mapped_file.h"
 #include "util/name_errors.h"
 #include "util/parameter.h"
@@ -15,7 +14,7 @@ namespace hipgpt {
 
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 
 constexpr int kLargestSize = 1 << 24;  // of any dimension; four times it fits an int
 
@@ -25,31 +24,30 @@ constexpr std::pair<const char*, Activation> kActivations[] = {
     {"gelu_new", Activation::kGelu}, {"gelu_pytorch_tanh", Activation::kGelu}, {"relu", Activation::kRelu}};
 
 int size_member(const Json& config, const char* key) {
-  const auto found = config.find(key);
-  if (found == config.end()) throw Error(fmt::format("\"{}\" is missing", key));
-  const bool fits = found->is_number_unsigned() && *found >= 1 && *found <= kLargestSize;
+  const Json* found = config.find(key);
+  if (found == nullptr) throw Error(fmt::format("\"{}\" is missing", key));
+  const bool fits = found->is_count() && found->as_count() >= 1 && found->as_count() <= kLargestSize;
   if (!fits) {
     throw Error(fmt::format("\"{}\" is {}: it should be a whole number from 1 to {}", key, found->dump(),
                             kLargestSize));
   }
-  return found->get<int>();
+  return static_cast<int>(found->as_count());
 }
 
 /// Error unless `key` is missing, null, or has this value.
 void require(const Json& config, const char* key, const Json& only) {
-  const auto found = config.find(key);
-  if (found == config.end() || found->is_null() || *found == only) return;
-  throw Error(fmt::format("\"{}\" is {}, which HipGPT does not support: it should be {}", key, found->dump(),
+  const Json& value = config[key];
+  if (value.is_null() || value == only) return;
+  throw Error(fmt::format("\"{}\" is {}, which HipGPT does not support: it should be {}", key, value.dump(),
                           only.dump()));
 }
 
 void require_gpt2(const Json& config) {
-  if (config.value("model_type", Json()) != "gpt2") {
-    throw Error(fmt::format("\"model_type\" is {}: HipGPT reads \"gpt2\"",
-                            config.value("model_type", Json()).dump()));
+  if (config["model_type"] != "gpt2") {
+    throw Error(fmt::format("\"model_type\" is {}: HipGPT reads \"gpt2\"", config["model_type"].dump()));
   }
-  const Json architectures = config.value("architectures", Json());
-  const Json one[] = {Json(), {"GPT2LMHeadModel"}, {"GPT2Model"}};
+  const Json& architectures = config["architectures"];
+  const Json one[] = {Json(), Json::Array{"GPT2LMHeadModel"}, Json::Array{"GPT2Model"}};
   if (std::find(std::begin(one), std::end(one), architectures) == std::end(one)) {
     throw Error(fmt::format("\"architectures\" is {}: HipGPT reads [\"GPT2LMHeadModel\"] or [\"GPT2Model\"]",
                             architectures.dump()));
@@ -59,13 +57,14 @@ void require_gpt2(const Json& config) {
   require(config, "scale_attn_weights", true);
   require(config, "scale_attn_by_inverse_layer_idx", false);
   require(config, "layer_norm_epsilon", 1e-5);
-  require(config, "pruned_heads", Json::object());
+  require(config, "pruned_heads", Json::Object());
   require(config, "quantization_config", Json());
   // reorder_and_upcast_attn changes nothing in fp32, and dropout is for the run to choose.
 }
 
 Activation activation_of(const Json& config) {
-  const Json name = config.value("activation_function", Json("gelu_new"));
+  const Json* given = config.find("activation_function");
+  const Json name = given ? *given : "gelu_new";
   for (const auto& [known, activation] : kActivations) {
     if (name == known) return activation;
   }
@@ -75,10 +74,11 @@ Activation activation_of(const Json& config) {
 }
 
 bool tied_head_of(const Json& config) {
-  const Json tied = config.value("tie_word_embeddings", Json(true));
-  if (!tied.is_boolean())
-    throw Error(fmt::format("\"tie_word_embeddings\" is {}: it should be true or false", tied.dump()));
-  return tied.get<bool>();
+  const Json* tied = config.find("tie_word_embeddings");
+  if (tied == nullptr) return true;
+  if (!tied->is_bool())
+    throw Error(fmt::format("\"tie_word_embeddings\" is {}: it should be true or false", tied->dump()));
+  return tied->as_bool();
 }
 
 ModelConfig to_model_config(const Json& json) {
@@ -89,7 +89,7 @@ ModelConfig to_model_config(const Json& json) {
   config.embed_dim = size_member(json, "n_embd");
   config.num_heads = size_member(json, "n_head");
   config.num_layers = size_member(json, "n_layer");
-  const bool has_ff = json.contains("n_inner") && !json["n_inner"].is_null();
+  const bool has_ff = !json["n_inner"].is_null();
   config.ff_hidden_dim = has_ff ? size_member(json, "n_inner") : 4 * config.embed_dim;
   config.activation = activation_of(json);
   config.final_layernorm = true;
@@ -127,22 +127,21 @@ void check_exportable(const ModelConfig& config, const std::string& path) {
 std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text) {
   const Json end = end_of_text ? Json(*end_of_text) : Json();
   const auto is_ours = [&](const auto& known) { return known.second == c.activation; };
-  return nlohmann::ordered_json{
-             {"architectures", {"GPT2LMHeadModel"}},
-             {"model_type", "gpt2"},
-             {"vocab_size", c.vocab_size},
-             {"n_positions", c.max_seq_len},
-             {"n_ctx", c.max_seq_len},  // the same, under an older name that llama.cpp's converter reads
-             {"n_embd", c.embed_dim},
-             {"n_head", c.num_heads},
-             {"n_layer", c.num_layers},
-             {"n_inner", c.ff_hidden_dim},
-             {"activation_function", std::ranges::find_if(kActivations, is_ours)->first},
-             {"layer_norm_epsilon", 1e-5},
-             {"tie_word_embeddings", c.tied_head},
-             {"bos_token_id", end},
-             {"eos_token_id", end},
-             {"dtype", "float32"}}
+  return Json{{"architectures", Json::Array{"GPT2LMHeadModel"}},
+              {"model_type", "gpt2"},
+              {"vocab_size", c.vocab_size},
+              {"n_positions", c.max_seq_len},
+              {"n_ctx", c.max_seq_len},  // the same, under an older name that llama.cpp's converter reads
+              {"n_embd", c.embed_dim},
+              {"n_head", c.num_heads},
+              {"n_layer", c.num_layers},
+              {"n_inner", c.ff_hidden_dim},
+              {"activation_function", std::ranges::find_if(kActivations, is_ours)->first},
+              {"layer_norm_epsilon", 1e-5},
+              {"tie_word_embeddings", c.tied_head},
+              {"bos_token_id", end},
+              {"eos_token_id", end},
+              {"dtype", "float32"}}
              .dump(2) +
          "\n";
 }

@@ -2,16 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 
 #include "model_config.h"
+#include "util/json.h"
 
 namespace hipgpt {
 
 /// The object in a JSON file; every Error names the file.
-nlohmann::json read_json_object(const std::string& path);
+JsonValue read_json_object(const std::string& path);
 
 /// Error for what is missing, and for everything that would make the model compute something else here.
 ModelConfig read_model_config(const std::string& path);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "checkpoint/float_values.h"
@@ -34,12 +33,11 @@ void require_files(const std::string& folder, std::initializer_list<const char*>
 
 /// The files of a model that is kept in several, as its index names them.
 std::set<std::string> shards(const std::string& folder, const std::string& index) {
-  const nlohmann::json json = read_json_object(index);
-  const nlohmann::json map = json.value("weight_map", nlohmann::json());
+  const JsonValue json = read_json_object(index);
+  const JsonValue& map = json["weight_map"];
   std::set<std::string> names;
   if (map.is_object()) {
-    for (const auto& [tensor, file] : map.items())
-      names.insert(file.is_string() ? file.get<std::string>() : "");
+    for (const auto& [tensor, file] : map.members()) names.insert(file.is_string() ? file.as_string() : "");
   }
   if (names.empty()) throw Error(index + ": \"weight_map\" should be an object of tensors and their files");
   std::set<std::string> paths;

@@ -3,7 +3,6 @@
 
 #include <deque>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "checkpoint/float_values.h"
 #include "error.h"
@@ -46,7 +45,7 @@ class ExportedTensors {
 
 using Files = std::vector<std::pair<std::string, std::string>>;
 
-std::string text_of(const nlohmann::ordered_json& json) {
+std::string text_of(const JsonValue& json) {
   return json.dump(2) + "\n";
 }
 
@@ -54,13 +53,13 @@ std::string text_of(const nlohmann::ordered_json& json) {
 /// model.
 Files small_files(const ModelConfig& config, const Tokenizer& tokenizer) {
   const std::optional<int32_t> end = tokenizer.special_token(kEndOfText);
-  nlohmann::ordered_json tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                             {"model_max_length", config.max_seq_len},
-                                             {"clean_up_tokenization_spaces", false}};
-  nlohmann::ordered_json generation_config = nlohmann::ordered_json::object();
+  JsonValue tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                {"model_max_length", config.max_seq_len},
+                                {"clean_up_tokenization_spaces", false}};
+  JsonValue generation_config = JsonValue::Object();
   if (end) {
-    for (const char* key : {"bos_token", "eos_token", "unk_token"}) tokenizer_config[key] = kEndOfText;
-    for (const char* key : {"bos_token_id", "eos_token_id"}) generation_config[key] = *end;
+    for (const char* key : {"bos_token", "eos_token", "unk_token"}) tokenizer_config.set(key, kEndOfText);
+    for (const char* key : {"bos_token_id", "eos_token_id"}) generation_config.set(key, *end);
   }
   const Tokenizer::Gpt2Files gpt2_files = tokenizer.to_gpt2_files();
   return {{"vocab.json", gpt2_files.vocab},

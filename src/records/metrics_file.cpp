@@ -7,14 +7,13 @@
 
 #include "util/atomic_file.h"
 #include "util/files.h"
-#include "util/json.h"
 #include "util/mapped_file.h"
 
 namespace hipgpt {
 
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 
 /// What a run can have written: its losses are made of floats, and flags bound its steps. A file from
 /// elsewhere may claim more than the arithmetic of a report can bear.
@@ -48,9 +47,9 @@ Json parse(std::string_view line) {
 
 /// A number of a record within its range; nothing for another number or another type.
 std::optional<double> number(const Json& record, const Range& range) {
-  const auto field = record.find(range.name);
-  if (field == record.end() || !field->is_number()) return std::nullopt;
-  const auto value = field->get<double>();
+  const Json& field = record[range.name];
+  if (!field.is_number()) return std::nullopt;
+  const double value = field.as_number();
   return value >= range.lowest && value <= range.highest ? std::optional(value) : std::nullopt;
 }
 
@@ -60,17 +59,15 @@ std::optional<double> number(const Json& record, std::string_view name) {
 
 /// Whether some number of it is one that no run writes.
 bool is_absurd(const Json& record) {
-  return std::ranges::any_of(kRanges, [&](const Range& range) {
-    const auto field = record.find(range.name);
-    return field != record.end() && field->is_number() && !number(record, range);
-  });
+  return std::ranges::any_of(
+      kRanges, [&](const Range& range) { return record[range.name].is_number() && !number(record, range); });
 }
 
 /// The step of a record of a run; nothing for any other line.
 std::optional<int64_t> step_of(const Json& record) {
-  const auto step = record.find(kStep.name);
-  if (step == record.end() || !step->is_number_integer() || is_absurd(record)) return std::nullopt;
-  return step->get<int64_t>();
+  const Json& step = record[kStep.name];
+  if (!step.is_whole() || is_absurd(record)) return std::nullopt;
+  return step.as_whole();
 }
 
 /// Returns normally if the file says nothing of later steps, whatever it takes.
@@ -95,9 +92,8 @@ void add(std::vector<Item>& items, Item item) {
 }
 
 std::optional<std::string> text(const Json& record, const char* name) {
-  const auto value = record.find(name);
-  return value != record.end() && value->is_string() ? std::optional(value->get<std::string>())
-                                                     : std::nullopt;
+  const Json& value = record[name];
+  return value.is_string() ? std::optional(value.as_string()) : std::nullopt;
 }
 
 }  // namespace
@@ -116,16 +112,16 @@ std::string_view lines_up_to(std::string_view text, int64_t last_step) {
 MetricsFile::MetricsFile(const std::string& path, std::optional<int64_t> resumed_step)
     : out_(open_to_continue(path, resumed_step)) {}
 
-void MetricsFile::write(const nlohmann::ordered_json& record) {
-  out_.write(record.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
+void MetricsFile::write(const Json& record) {
+  out_.write(record.dump() + '\n');
 }
 
 std::vector<std::string> RunHistory::flags() const {
   std::vector<std::string> flags;
-  const auto all = run.find("flags");
-  if (all == run.end() || !all->is_array()) return flags;
-  for (const Json& flag : *all) {
-    if (flag.is_string()) flags.push_back(flag.get<std::string>());
+  const Json& all = run["flags"];
+  if (!all.is_array()) return flags;
+  for (const Json& flag : all.items()) {
+    if (flag.is_string()) flags.push_back(flag.as_string());
   }
   return flags;
 }
@@ -142,7 +138,7 @@ RunHistory read_history(const std::string& path) {
   const MappedFile file(path, MappedFile::Access::kSequential);
   for (std::string_view rest = file.text(); !rest.empty();) {
     const Json record = parse(take_line(rest));
-    if (record.contains("run") && record["run"].is_object()) history.run = record["run"];
+    if (record["run"].is_object()) history.run = record["run"];
     const auto step = step_of(record);
     if (!step && is_absurd(record)) ++history.absurd_records;
     if (!step) continue;

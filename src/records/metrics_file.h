@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "util/append_file.h"
+#include "util/json.h"
 
 namespace hipgpt {
 
@@ -21,7 +21,7 @@ class MetricsFile {
   /// that step. What follows there is of a run that died: later steps, and perhaps half a line.
   MetricsFile(const std::string& path, std::optional<int64_t> resumed_step);
 
-  void write(const nlohmann::ordered_json& record);
+  void write(const JsonValue& record);
 
  private:
   AppendFile out_;
@@ -48,9 +48,9 @@ struct RunHistory {
     std::string prompt, continuation;
   };
 
-  nlohmann::json run = nlohmann::json::object();  ///< the newest description
-  std::vector<Point> loss, val_loss;              ///< by step, as all below
-  std::vector<Point> tokens_per_second;           ///< of the steps since the record before
+  JsonValue run = JsonValue::Object();   ///< the newest description
+  std::vector<Point> loss, val_loss;     ///< by step, as all below
+  std::vector<Point> tokens_per_second;  ///< of the steps since the record before
   std::vector<Sample> samples;
   double elapsed_seconds = 0.0;  ///< of the newest record
   int64_t absurd_records = 0;    ///< left out: they have numbers that no run writes, such as a step of -1

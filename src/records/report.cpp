@@ -19,7 +19,7 @@ namespace hipgpt {
 
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 
 /// By this first line a file is known as one that may be replaced.
 constexpr std::string_view kMark = "<!-- Made by train_gpt at the end of a run, which replaces it. -->\n";
@@ -29,27 +29,25 @@ constexpr size_t kMostSamples = 6;
 /// A text without its quotes, the parts of a list with commas between them, and a float without the digits
 /// that it has as a double.
 std::string plain(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) return value.as_string();
   if (value.is_array()) {
     std::string all;
-    for (const Json& part : value) all += (all.empty() ? "" : ", ") + plain(part);
+    for (const Json& part : value.items()) all += (all.empty() ? "" : ", ") + plain(part);
     return all;
   }
-  return value.is_number_float() ? fmt::format("{:g}", value.get<double>()) : value.dump();
+  return value.is_number() && !value.is_whole() ? fmt::format("{:g}", value.as_number()) : value.dump();
 }
 
 std::string count(const Json& value) {
-  const bool fits = value.is_number_integer() && value.get<double>() > -1e18 && value.get<double>() < 1e18;
-  return fits ? grouped(value.get<long long>()) : plain(value);
+  const bool fits = value.is_whole() && std::abs(value.as_number()) < 1e18;
+  return fits ? grouped(value.as_whole()) : plain(value);
 }
 
 /// A count in the run's description; 0 if it is not there, or beyond what a double counts exactly.
 int64_t whole(const Json& run, const char* name) {
   constexpr double kLargest = 9007199254740992.0;
-  const auto field = run.find(name);
-  const bool is_count = field != run.end() && field->is_number_integer() && field->get<double>() >= 0.0 &&
-                        field->get<double>() <= kLargest;
-  return is_count ? field->get<int64_t>() : 0;
+  const Json& field = run[name];
+  return field.is_count() && field.as_number() <= kLargest ? field.as_whole() : 0;
 }
 
 struct Field {
@@ -62,7 +60,9 @@ std::string rows(const Json& run, const std::vector<Field>& fields,
                  std::string (*text)(const Json&) = plain) {
   std::string out;
   for (const auto& [name, label] : fields) {
-    if (run.contains(name) && !run[name].empty()) out += markdown::table_row(label, text(run[name]));
+    const Json& value = run[name];
+    const bool is_empty = value.is_null() || value == Json::Array() || value == Json::Object();
+    if (!is_empty) out += markdown::table_row(label, text(value));
   }
   return out;
 }
@@ -170,12 +170,12 @@ std::string description_markdown(const Json& run) {
   }
   out += "\n## Program\n" + markdown::table_head("what", "version");
   out += rows(run, {{"version", "HipGPT"}, {"compiler", "compiler"}, {"device", "device"}});
-  return run.contains("command") ? out + markdown::code_block(plain(run["command"])) : out;
+  return run.find("command") ? out + markdown::code_block(plain(run["command"])) : out;
 }
 
 std::string report_markdown(const RunHistory& history) {
   const Json& run = history.run;
-  const std::string name = run.contains("name") ? plain(run["name"]) : "";
+  const std::string name = run.find("name") ? plain(run["name"]) : "";
   const std::string title = name.empty() ? "Training run" : "Training run " + markdown::escaped(name);
   return fmt::format("# {}\n\n![Loss curve](loss.svg)\n", title) + results(history) +
          samples(history.samples) + description_markdown(run);

@@ -14,7 +14,7 @@ namespace hipgpt {
 std::string report_markdown(const RunHistory& history);
 
 /// The part of it that is known at the start: model, data, settings and program, from a run's description.
-std::string description_markdown(const nlohmann::json& run);
+std::string description_markdown(const JsonValue& run);
 
 /// Writes both files of the run in `folder`, from its metrics file. Error if a file can't be written, or if
 /// one of that name is not a report: that one stays.

@@ -18,17 +18,20 @@ constexpr std::pair<const char*, const char*> kScalars[] = {{"loss", "train/loss
 
 }  // namespace
 
-void TensorBoard::write(const nlohmann::ordered_json& record) {
-  if (record.contains("run"))
-    return file_.text(first_step_, "run/settings", description_markdown(nlohmann::json(record["run"])));
-  const int64_t step = record.at("step");
-  if (record.contains("sample")) {
-    const auto text = record.at("prompt").get<std::string>() + record.at("sample").get<std::string>();
+void TensorBoard::write(const JsonValue& record) {
+  if (const JsonValue* run = record.find("run")) {
+    return file_.text(first_step_, "run/settings", description_markdown(*run));
+  }
+  const int64_t step = record["step"].as_whole();
+  if (record.find("sample")) {
+    const auto text = record["prompt"].as_string() + record["sample"].as_string();
     return file_.text(step, "run/sample", markdown::code_block(text));
   }
   std::vector<EventFile::Scalar> scalars;
   for (const auto& [name, tag] : kScalars) {
-    if (record.contains(name)) scalars.push_back({tag, record[name]});
+    if (const JsonValue* number = record.find(name)) {
+      scalars.push_back({tag, static_cast<float>(number->as_number())});
+    }
   }
   file_.scalars(step, scalars);
 }

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "records/event_file.h"
+#include "util/json.h"
 
 namespace hipgpt {
 
@@ -17,7 +17,7 @@ class TensorBoard {
 
   /// Adds a record of metrics.jsonl: the numbers of a step or a validation as scalars, a sample and the
   /// run's settings as texts. Error if it can't be written.
-  void write(const nlohmann::ordered_json& record);
+  void write(const JsonValue& record);
 
  private:
   EventFile file_;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "error.h"
@@ -20,42 +19,34 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 using Specials = std::vector<SpecialTokens::Token>;
 using Ids = std::unordered_map<std::string, uint32_t>;
 
 const Json& member(const Json& object, const char* key) {
   if (!object.is_object()) throw Error(fmt::format("\"{}\" should be in an object, which is missing", key));
-  const auto found = object.find(key);
-  if (found == object.end()) throw Error(fmt::format("\"{}\" is missing", key));
+  const Json* found = object.find(key);
+  if (found == nullptr) throw Error(fmt::format("\"{}\" is missing", key));
   return *found;
-}
-
-/// A member that may be missing, which is the same as null.
-const Json& optional_member(const Json& object, const char* key) {
-  static const Json kNull;
-  const auto found = object.find(key);
-  return found == object.end() ? kNull : *found;
 }
 
 std::string string_member(const Json& object, const char* key) {
   const Json& value = member(object, key);
   if (!value.is_string()) throw Error(fmt::format("\"{}\" should be a string", key));
-  return value.get<std::string>();
+  return value.as_string();
 }
 
 bool bool_member(const Json& object, const char* key) {
   const Json& value = member(object, key);
-  if (!value.is_boolean()) throw Error(fmt::format("\"{}\" should be true or false", key));
-  return value.get<bool>();
+  if (!value.is_bool()) throw Error(fmt::format("\"{}\" should be true or false", key));
+  return value.as_bool();
 }
 
 uint32_t as_id(const Json& value, const std::string& token) {
-  const bool fits =
-      value.is_number_unsigned() && value.get<uint64_t>() <= std::numeric_limits<int32_t>::max();
+  const bool fits = value.is_count() && value.as_count() <= std::numeric_limits<int32_t>::max();
   if (!fits)
     throw Error(fmt::format("the id of token \"{}\" should be a whole number from 0 to 2^31 - 1", token));
-  return value.get<uint32_t>();
+  return static_cast<uint32_t>(value.as_count());
 }
 
 bool is_off(const Json& value) {
@@ -64,7 +55,7 @@ bool is_off(const Json& value) {
 
 void require_off(const Json& object, std::initializer_list<const char*> keys) {
   for (const char* key : keys) {
-    if (!is_off(optional_member(object, key))) {
+    if (!is_off(object[key])) {
       throw Error(
           fmt::format("\"{}\" is set, which HipGPT does not support: it should be null or false", key));
     }
@@ -72,9 +63,9 @@ void require_off(const Json& object, std::initializer_list<const char*> keys) {
 }
 
 void require_byte_level(const Json& document, const char* key) {
-  const Json& part = optional_member(document, key);
+  const Json& part = document[key];
   if (part.is_null()) return;
-  if (!part.is_object() || optional_member(part, "type") != "ByteLevel") {
+  if (!part.is_object() || part["type"] != "ByteLevel") {
     throw Error(fmt::format("\"{}\" should be null or of type ByteLevel: HipGPT supports no other", key));
   }
 }
@@ -92,12 +83,12 @@ void check_settings(const fs::path& path) {
 
 /// A template that puts nothing before or after the text, as transformers 5 writes it, is as good as none.
 void check_post_processor(const Json& document) {
-  const Json& part = optional_member(document, "post_processor");
-  if (!part.is_object() || optional_member(part, "type") != "TemplateProcessing") {
+  const Json& part = document["post_processor"];
+  if (!part.is_object() || part["type"] != "TemplateProcessing") {
     return require_byte_level(document, "post_processor");
   }
-  const Json& single = optional_member(part, "single");
-  if (!single.is_array() || single.size() != 1 || !single[0].is_object() || !single[0].contains("Sequence")) {
+  const Json& single = part["single"];
+  if (!single.is_array() || single.items().size() != 1 || !single.items()[0].find("Sequence")) {
     throw Error("\"post_processor\" adds tokens to a text, which HipGPT does not support: it should be null");
   }
 }
@@ -107,7 +98,7 @@ void check_pre_tokenizer(const Json& document) {
   require_byte_level(document, "pre_tokenizer");
   if (part.is_null()) throw Error("\"pre_tokenizer\" should be of type ByteLevel: HipGPT supports no other");
   if (member(part, "add_prefix_space") != false) throw Error("\"add_prefix_space\" should be false");
-  const Json& use_regex = optional_member(part, "use_regex");
+  const Json& use_regex = part["use_regex"];
   if (!use_regex.is_null() && use_regex != true) throw Error("\"use_regex\" should be true");
 }
 
@@ -120,7 +111,7 @@ void check_pipeline(const Json& document) {
   require_byte_level(document, "decoder");
   const Json& model = member(document, "model");
   member(model, "vocab");
-  const Json& type = optional_member(model, "type");  // old files do not have it
+  const Json& type = model["type"];  // old files do not have it
   if (!type.is_null() && type != "BPE")
     throw Error("\"model\" should be of type BPE: HipGPT supports no other");
   require_off(model, {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback",
@@ -130,7 +121,7 @@ void check_pipeline(const Json& document) {
 Ids read_vocab(const Json& vocab) {
   if (!vocab.is_object()) throw Error("\"vocab\" should be an object of tokens and their ids");
   Ids ids;
-  for (const auto& [token, id] : vocab.items()) ids.emplace(token, as_id(id, token));
+  for (const auto& [token, id] : vocab.members()) ids.emplace(token, as_id(id, token));
   return ids;
 }
 
@@ -138,12 +129,12 @@ Specials read_added_tokens(const Json& list) {
   Specials tokens;
   if (list.is_null()) return tokens;
   if (!list.is_array()) throw Error("\"added_tokens\" should be a list");
-  for (const Json& token : list) {
+  for (const Json& token : list.items()) {
     std::string text = string_member(token, "content");
     const uint32_t id = as_id(member(token, "id"), text);
     require_off(token, {"single_word", "lstrip", "rstrip"});
     // The library searches for those to be normalized after all others; HipGPT searches once.
-    if (bool_member(token, "normalized") != bool_member(list[0], "normalized")) {
+    if (bool_member(token, "normalized") != bool_member(list.items()[0], "normalized")) {
       throw Error("\"normalized\" should be the same for all added tokens");
     }
     tokens.push_back({std::move(text), static_cast<int32_t>(id)});
@@ -161,11 +152,11 @@ std::pair<std::string, std::string> split_merge(std::string_view line) {
 }
 
 std::pair<std::string, std::string> read_merge(const Json& merge) {
-  if (merge.is_string()) return split_merge(merge.get_ref<const std::string&>());
-  if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string()) {
-    throw Error("\"merges\" should be a list of pairs of tokens");
-  }
-  return {merge[0].get<std::string>(), merge[1].get<std::string>()};
+  if (merge.is_string()) return split_merge(merge.as_string());
+  const bool is_pair = merge.is_array() && merge.items().size() == 2 && merge.items()[0].is_string() &&
+                       merge.items()[1].is_string();
+  if (!is_pair) throw Error("\"merges\" should be a list of pairs of tokens");
+  return {merge.items()[0].as_string(), merge.items()[1].as_string()};
 }
 
 uint32_t id_in(const Ids& vocab, const std::string& token, const std::string& left,
@@ -185,7 +176,7 @@ Merge find_merge(const Ids& vocab, const std::pair<std::string, std::string>& me
 std::vector<Merge> read_merges(const Json& list, const Ids& vocab) {
   if (!list.is_array()) throw Error("\"merges\" should be a list");
   std::vector<Merge> merges;
-  for (const Json& merge : list) merges.push_back(find_merge(vocab, read_merge(merge)));
+  for (const Json& merge : list.items()) merges.push_back(find_merge(vocab, read_merge(merge)));
   return merges;
 }
 
@@ -229,10 +220,6 @@ std::vector<Merge> read_merges_file(std::string_view text, const Ids& vocab) {
   return merges;
 }
 
-std::string quoted(const std::string& text) {
-  return Json(text).dump();
-}
-
 /// Lines of a JSON list or object, indented.
 template <typename Items, typename Line>
 std::string lines(const Items& items, int indent, Line&& line) {
@@ -272,7 +259,7 @@ Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_fo
     const Json& model = document["model"];
     Ids vocab = read_vocab(model["vocab"]);
     auto merges = read_merges(member(model, "merges"), vocab);
-    auto specials = read_added_tokens(optional_member(document, "added_tokens"));
+    auto specials = read_added_tokens(document["added_tokens"]);
     add_specials(vocab, specials);
     return Tokenizer(
         std::make_shared<Tables>(by_id(vocab), std::move(merges), SpecialTokens(std::move(specials))));
@@ -300,13 +287,14 @@ std::string Tokenizer::to_json() const {
     return fmt::format(
         R"({{"id": {}, "content": {}, "single_word": false, "lstrip": false, "rstrip": false, )"
         R"("normalized": false, "special": true}})",
-        token.id, quoted(token.text));
+        token.id, json_quoted(token.text));
   });
   uint32_t id = 0;
-  const auto vocab = lines(
-      spellings, 6, [&](const std::string& token) { return fmt::format("{}: {}", quoted(token), id++); });
+  const auto vocab = lines(spellings, 6, [&](const std::string& token) {
+    return fmt::format("{}: {}", json_quoted(token), id++);
+  });
   const auto merges = lines(tables_->merges, 6, [&](const Merge& merge) {
-    return fmt::format("[{}, {}]", quoted(spellings[merge.left]), quoted(spellings[merge.right]));
+    return fmt::format("[{}, {}]", json_quoted(spellings[merge.left]), json_quoted(spellings[merge.right]));
   });
   return fmt::format(R"({{
   "version": "1.0",
@@ -343,7 +331,7 @@ Tokenizer::Gpt2Files Tokenizer::to_gpt2_files() const {
   uint32_t id = 0;
   Gpt2Files files;
   files.vocab = fmt::format("{{{}\n}}\n", lines(spellings, 2, [&](const std::string& token) {
-                              return fmt::format("{}: {}", quoted(token), id++);
+                              return fmt::format("{}: {}", json_quoted(token), id++);
                             }));
   files.merges = "#version: 0.2\n";
   for (const Merge& merge : tables_->merges) {

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <ctime>
-#include <nlohmann/json.hpp>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -47,8 +46,8 @@ FileMemory::FileMemory(std::string path) : path_(std::move(path)) {
   if (!file_exists(path_)) return;
   const auto json = try_parse_json(MappedFile(path_, MappedFile::Access::kSequential).text());
   if (!json || !json->is_object()) return;  // damaged: nothing is known
-  for (const auto& [stamp, value] : json->items()) {
-    if (value.is_number_unsigned()) known_[stamp] = value.get<uint64_t>();
+  for (const auto& [stamp, value] : json->members()) {
+    if (value.is_count()) known_[stamp] = value.as_count();
   }
 }
 
@@ -66,7 +65,9 @@ void FileMemory::remember(const FileStamp& stamp, uint64_t value) {
 void FileMemory::save() {
   if (!changed_) return;
   try {
-    write_file_atomically(path_, nlohmann::json(known_).dump(2) + "\n");
+    JsonValue::Object members;
+    for (const auto& [stamp, value] : known_) members.push_back({stamp, value});
+    write_file_atomically(path_, JsonValue(std::move(members)).dump(2) + "\n");
     changed_ = false;
   } catch (const Error&) {
     // A run that can write its checkpoints need not fail for this.

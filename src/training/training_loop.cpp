@@ -23,8 +23,7 @@ std::vector<std::string> all_valid_utf8(std::vector<std::string> texts) {
   return texts;
 }
 
-nlohmann::ordered_json run_record(const TrainingRun& run, const GPTModel& model,
-                                  const TrainingTokens& tokens) {
+JsonValue run_record(const TrainingRun& run, const GPTModel& model, const TrainingTokens& tokens) {
   const ModelConfig& c = model.config();
   const TrainerOptions& t = run.training;
   return {{"run",
@@ -185,7 +184,7 @@ void TrainingLoop::begin_records() {
   samples_.emplace(model_, tokenizer_, std::move(prompt), run_.sample_tokens, run_.training.seed);
 }
 
-void TrainingLoop::record(const nlohmann::ordered_json& record) {
+void TrainingLoop::record(const JsonValue& record) {
   write_or_drop(metrics_, record);
   write_or_drop(tensorboard_, record);
 }
@@ -193,7 +192,7 @@ void TrainingLoop::record(const nlohmann::ordered_json& record) {
 /// Records are there to watch a run, which must not end because one of them cannot be written: that is
 /// reported once, and the run continues without.
 template <typename Records>
-void TrainingLoop::write_or_drop(std::optional<Records>& records, const nlohmann::ordered_json& record) {
+void TrainingLoop::write_or_drop(std::optional<Records>& records, const JsonValue& record) {
   if (!records) return;
   try {
     records->write(record);

@@ -42,9 +42,9 @@ class TrainingLoop {
   void unless_not_finite(const F& f);
   [[noreturn]] void stop(int64_t step, const std::string& why);
   void begin_records();
-  void record(const nlohmann::ordered_json& record);
+  void record(const JsonValue& record);
   template <typename Records>
-  void write_or_drop(std::optional<Records>& records, const nlohmann::ordered_json& record);
+  void write_or_drop(std::optional<Records>& records, const JsonValue& record);
   void log(int64_t n, const StepResult& result);
   bool validate(int64_t n);
   void sample(int64_t n);

@@ -1,5 +1,8 @@
-// The limits of every JSON text that is read.
+// JSON as it is read, under limits, and as it is written: the very text that nlohmann's library would write.
 #include "util/json.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
 
 #include "files/test_files.h"
 
@@ -15,8 +18,10 @@ std::string fault(const std::string& text) {
 }
 
 TEST(ParseJson, GivesTheValue) {
-  EXPECT_EQ(parse_json(R"({"a": [1, "\"[{"], "b": null})")["a"][1], "\"[{");
-  EXPECT_EQ(try_parse_json("7"), nlohmann::json(7));
+  EXPECT_EQ(parse_json(R"({"a": [1, "\"[{"], "b": null})")["a"].items()[1], "\"[{");
+  EXPECT_EQ(try_parse_json("7"), JsonValue(7));
+  EXPECT_EQ(try_parse_json("[1"), std::nullopt);
+  EXPECT_EQ(parse_json(R"({"b": 1, "a": {"b": 2, "b": [3]}, "b": 4})").dump(), R"({"a":{"b":[3]},"b":4})");
   EXPECT_EQ(parse_json_with_unique_keys(R"({"a": {"a": 1}, "b": {"a": 2}})")["b"]["a"], 2);
 }
 
@@ -46,7 +51,7 @@ TEST(ParseJson, HasALimitOfSize) {
 TEST(ParseJson, ManyObjectsWithUniqueKeysAreRead) {
   std::string text = "{\"a\":{}";
   for (int i = 0; i < 100'000; ++i) text += ",\"" + std::to_string(i) + "\":{\"a\":{}}";
-  EXPECT_EQ(parse_json_with_unique_keys(text + "}").size(), 100'001u);
+  EXPECT_EQ(parse_json_with_unique_keys(text + "}").members().size(), 100'001u);
   EXPECT_TRUE(
       says(error_of([&] { parse_json_with_unique_keys(text + ",\"77\":{}}"); }), "the key \"77\" twice"));
 }
@@ -60,6 +65,75 @@ TEST(ParseJson, SaysWhatIsWrong) {
   EXPECT_TRUE(says(fault(std::string("{}\0{}", 5)), "a zero byte at byte 3"));
   EXPECT_TRUE(says(error_of([] { parse_json_with_unique_keys(R"({"b": {"a": 1, "c": 2, "a": 3}})"); }),
                    "has the key \"a\" twice"));
+}
+
+const JsonValue kEveryType = {{"zero", 0},
+                              {"negative", std::numeric_limits<int64_t>::min()},
+                              {"large", std::numeric_limits<uint64_t>::max()},
+                              {"half", 0.5},
+                              {"float", 0.003f},
+                              {"small", 1e-05},
+                              {"round", 1e20},
+                              {"true", true},
+                              {"null", {}},
+                              {"text", "\"\\\n\x01/\xc3\xa9"},
+                              {"array", JsonValue::Array{1, JsonValue::Array(), "a"}},
+                              {"object", {{"z", JsonValue::Object()}, {"a", -1}}}};
+
+TEST(JsonValue, WritesWhatNlohmannsLibraryWrites) {
+  for (const int indent : {-1, 2}) {
+    const std::string text = kEveryType.dump(indent);
+    EXPECT_EQ(text, nlohmann::ordered_json::parse(text).dump(indent));
+    EXPECT_EQ(nlohmann::json::parse(text).dump(indent), parse_json(text).dump(indent));
+  }
+  EXPECT_EQ(JsonValue({{"a", 0.1}, {"b", JsonValue::Array{true, {}}}}).dump(),
+            R"({"a":0.1,"b":[true,null]})");
+  EXPECT_EQ(JsonValue(std::numeric_limits<double>::quiet_NaN()).dump(), "null");
+  EXPECT_EQ(json_quoted("a\xff"), "\"a\xef\xbf\xbd\"");
+}
+
+TEST(JsonValue, ReadsBackWhatItWrote) {
+  const JsonValue read = parse_json(kEveryType.dump());
+  for (const auto& [name, value] : kEveryType.members()) {
+    if (name != "object") {  // whose members are sorted
+      EXPECT_EQ(read[name], value) << name;
+    }
+  }
+  EXPECT_EQ(read["negative"].as_whole(), std::numeric_limits<int64_t>::min());
+  EXPECT_EQ(read["large"].as_count(), std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(parse_json("18446744073709551616"), 18446744073709551616.0);
+}
+
+TEST(JsonValue, ComparesNumbersByValue) {
+  EXPECT_EQ(JsonValue(1), JsonValue(1.0));
+  EXPECT_EQ(JsonValue(-1), JsonValue(int64_t{-1}));
+  EXPECT_NE(JsonValue(-1), JsonValue(std::numeric_limits<uint64_t>::max()));
+  EXPECT_NE(JsonValue(9007199254740993), JsonValue(9007199254740992));
+  EXPECT_NE(JsonValue(1), JsonValue(true));
+  EXPECT_NE(JsonValue(0), JsonValue());
+}
+
+TEST(JsonValue, OfAnotherTypeIsAnError) {
+  const JsonValue text = "a";
+  EXPECT_TRUE(says(error_of([&] { text.as_count(); }), "is not a whole number from 0"));
+  EXPECT_TRUE(says(error_of([&] { JsonValue(-1).as_count(); }), "is not a whole number from 0"));
+  EXPECT_TRUE(says(error_of([&] { JsonValue(1.0).as_whole(); }), "is not a whole number"));
+  EXPECT_TRUE(
+      says(error_of([&] { JsonValue(uint64_t{1} << 63).as_whole(); }), "9223372036854775808 is beyond"));
+  EXPECT_TRUE(says(error_of([&] { text.as_number(); }), "is not a number"));
+  EXPECT_TRUE(says(error_of([&] { text.as_bool(); }), "is not true or false"));
+  EXPECT_TRUE(says(error_of([&] { text.items(); }), "is not an array"));
+  EXPECT_TRUE(says(error_of([&] { JsonValue().as_string(); }), "is not a string"));
+  EXPECT_TRUE(says(error_of([&] { JsonValue(text).set("a", 1); }), "is not an object"));
+  EXPECT_EQ(text.find("a"), nullptr);
+  EXPECT_TRUE(text["a"].is_null());
+}
+
+TEST(JsonValue, MembersAreReplacedInTheirPlace) {
+  JsonValue object = {{"b", 1}, {"a", 2}};
+  object.set("b", "x");
+  object.set("c", JsonValue::Array());
+  EXPECT_EQ(object.dump(), R"({"b":"x","a":2,"c":[]})");
 }
 
 }  // namespace

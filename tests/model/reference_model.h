@@ -156,8 +156,8 @@ class Model {
   }
 
   void add(Values& g, const std::string& name, const Values& part) const {
-    const ParameterInfo& info = layout_.find(name);
-    for (int64_t i = 0; i < info.size; ++i) g[info.offset + i] += part[i];
+    const WeightPlace place = weight_place(config_, name);
+    for (int64_t i = 0; i < place.size; ++i) g[place.offset + i] += part[i];
   }
 
   ModelConfig config_;

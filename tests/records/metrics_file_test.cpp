@@ -168,7 +168,7 @@ TEST_F(MetricsFileTest, WhatIsNoRecordIsPassedOver) {
   const RunHistory history = read_history(file());
   EXPECT_TRUE(history.loss.empty());
   EXPECT_TRUE(history.samples.empty());
-  EXPECT_TRUE(history.run.empty());
+  EXPECT_TRUE(history.run.members().empty());
   EXPECT_FALSE(history.best_validation());
   EXPECT_TRUE(read_history(path("missing")).loss.empty());
 }

@@ -135,7 +135,7 @@ TEST(ReportTest, SaysHowTheRunWent) {
                  {"compiler", "GNU 1.2"},
                  {"lr", 0.003f},
                  {"parameters", 1554056},
-                 {"data", {"my.txt", "b.txt"}},
+                 {"data", JsonValue::Array{"my.txt", "b.txt"}},
                  {"command", "train_gpt --seed 1"},
                  {"seed", 1337},
                  {"device", "cpu, a|b"}};
@@ -151,7 +151,7 @@ TEST(ReportTest, SaysHowTheRunWent) {
         "\ntrain_gpt --seed 1\n", "| device | cpu, a\\|b |"}) {
     EXPECT_NE(page.find(part), std::string::npos) << part << "\n" << page;
   }
-  history.run["steps"] = 400;
+  history.run.set("steps", 400);
   EXPECT_NE(report_markdown(history).find("| steps | 400 |"), std::string::npos);
 }
 

@@ -145,7 +145,7 @@ TEST(ReferenceTest, ModelBackward) {
   const auto tokens = random_tokens(B * T, 7), targets = random_tokens(B * T, 7);
   for (const ModelConfig& config : {plain, like_gpt2}) {
     const Model model(config);
-    const Values p = random(ParameterLayout(config).num_elements);
+    const Values p = random(GPTWeights(config).size());
     expect_close(
         model.gradients(p, tokens, targets, B, dropped),
         central_differences([&](const Values& v) { return model.loss(v, tokens, targets, B, dropped); }, p),

@@ -43,6 +43,38 @@ run scripts/install_deps.sh
 expect_status 1 && expect_output "E: Unable to fetch" && expect_output "failed"
 ok "install_deps.sh says why it failed"
 
+# ---- build.sh, with a fake cmake, whose builds print what is in build.txt
+stub cmake '[[ $1 == --build ]] || { mkdir -p build && echo "-- HIP platform: none (no GPU)" && echo "$*" >"$FAKE/options.txt" && exit 0; }' \
+  'touch build/CMakeCache.txt' 'cat "$FAKE/build.txt"' 'exit "${BUILD_STATUS:-0}"'
+printf '[%s/8] Building CXX object src/file.cpp.o\n' 1 2 3 4 5 6 7 8 >"$FAKE/build.txt"
+run scripts/build.sh
+expect_status 0
+[[ $output == $'Build: configuring build/\nBuild: HIP platform: none (no GPU)\nBuild: 25%\nBuild: 50%\nBuild: 75%\nBuild: 100%' ]] ||
+  fail "a line for each quarter"
+grep -q -- "-DHIPGPT_NATIVE=ON" "$FAKE/options.txt" || fail "not compiled for this processor"
+run scripts/build.sh
+reject_output "configuring"
+! grep -q HIPGPT_NATIVE "$FAKE/options.txt" || fail "a build that is configured keeps its options"
+printf 'ninja: no work to do.\n' >"$FAKE/build.txt"
+run scripts/build.sh
+[[ $status == 0 && -z $output ]] || fail "silent where there is nothing to do"
+printf '%s\n' "Consolidate compiler generated dependencies of target hipgpt" "[ 50%] Built target hipgpt" \
+  "make[1]: Leaving directory 'build'" >"$FAKE/build.txt"
+run scripts/build.sh
+[[ $status == 0 && -z $output ]] || fail "silent where make has nothing to do"
+printf '%s\n' "[ 10%] Building CXX object a.cpp.o" "a.cpp:1:2: error: no such thing" "    1 | [here]" "      | ^~~" \
+  "make[2]: *** [a.cpp.o] Error 1" >"$FAKE/build.txt"
+BUILD_STATUS=2 run scripts/build.sh
+expect_status 1
+expect_output $'a.cpp:1:2: error: no such thing\n    1 | [here]\n      | ^~~\nmake[2]: *** [a.cpp.o] Error 1'
+if command -v script >/dev/null; then
+  printf '[%s/2] Building CXX object src/file%s.cpp.o\n' 1 1 2 2 >"$FAKE/build.txt"
+  run script -qec scripts/build.sh /dev/null
+  expect_output $'\rBuild:  50%  file1.cpp\e[K\rBuild: 100%  file2.cpp\e[K\r\e[K'
+fi
+rm -r build "$work/stubs/cmake"
+ok "build.sh shows progress, and all of a failure"
+
 # ---- run_train.sh and run_generate.sh, with everything around train_gpt faked
 cat >scripts/install_deps.sh <<<'#!/usr/bin/env bash'
 cat >scripts/build.sh <<<'#!/usr/bin/env bash'

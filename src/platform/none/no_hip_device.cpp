@@ -3,9 +3,10 @@
 
 namespace hipgpt {
 
-// HIPGPT_NO_HIP_REASON is a sentence from scripts/cmake/hip.cmake, which decided this.
+// HIPGPT_NO_HIP_REASON comes from scripts/cmake/hip.cmake, which decided this.
 std::unique_ptr<Device> make_hip_device(std::optional<int>) {
-  throw Error("--device hip: this build has no HIP kernels: " HIPGPT_NO_HIP_REASON);
+  throw Error("--device hip: this build has no HIP kernels (" HIPGPT_NO_HIP_REASON
+              "); cmake -DHIPGPT_HIP_PLATFORM=amd or nvidia compiles them");
 }
 
 std::vector<DeviceInfo> list_hip_devices() {

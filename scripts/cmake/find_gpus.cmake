@@ -1,0 +1,51 @@
+# Which GPUs are in this machine. The drivers say so, so no compiler for GPUs needs to be installed.
+
+# hipgpt_find_amd_gpus(<result> [<kfd> <topology>]): the architectures that the kernel's driver names, for example
+# gfx90a;gfx1100. It has a folder for each node with a file "properties"; a node without a GPU has version 0.
+function(hipgpt_find_amd_gpus result)
+  set(kfd /dev/kfd)
+  set(topology /sys/class/kfd/kfd/topology/nodes)
+  if(ARGC EQUAL 3)
+    set(kfd ${ARGV1})
+    set(topology ${ARGV2})
+  endif()
+  set(found "")
+  file(GLOB nodes ${topology}/*/properties)
+  if(NOT EXISTS ${kfd})
+    set(nodes "")
+  endif()
+  foreach(node IN LISTS nodes)
+    file(READ ${node} properties)
+    if(properties MATCHES "gfx_target_version ([0-9]+)" AND CMAKE_MATCH_1 GREATER 0)
+      # 90010 is gfx90a: major version, two digits of minor version, two digits of stepping.
+      math(EXPR major "${CMAKE_MATCH_1} / 10000")
+      math(EXPR minor "${CMAKE_MATCH_1} / 100 % 100" OUTPUT_FORMAT HEXADECIMAL)
+      math(EXPR stepping "${CMAKE_MATCH_1} % 100" OUTPUT_FORMAT HEXADECIMAL)
+      string(REPLACE 0x "" architecture "gfx${major}${minor}${stepping}")
+      list(APPEND found ${architecture})
+    endif()
+  endforeach()
+  # ROCm then runs every GPU as this one.
+  if(found AND "$ENV{HSA_OVERRIDE_GFX_VERSION}" MATCHES "^([0-9]+)\\.([0-9]+)\\.([0-9]+)$")
+    math(EXPR stepping ${CMAKE_MATCH_3} OUTPUT_FORMAT HEXADECIMAL)
+    string(REPLACE 0x "" found "gfx${CMAKE_MATCH_1}${CMAKE_MATCH_2}${stepping}")
+  endif()
+  list(REMOVE_DUPLICATES found)
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
+# hipgpt_find_nvidia_gpus(<result>): as nvidia-smi, which belongs to the driver, names them, for example sm_90.
+function(hipgpt_find_nvidia_gpus result)
+  set(found "")
+  find_program(hipgpt_nvidia_smi nvidia-smi)
+  mark_as_advanced(hipgpt_nvidia_smi)
+  if(hipgpt_nvidia_smi)
+    execute_process(COMMAND ${hipgpt_nvidia_smi} --query-gpu=compute_cap --format=csv,noheader
+      OUTPUT_VARIABLE text ERROR_QUIET)
+    string(REGEX MATCHALL "[0-9]+\\.[0-9]" found "${text}")
+    list(TRANSFORM found REPLACE "\\." "")
+    list(TRANSFORM found PREPEND sm_)
+  endif()
+  list(REMOVE_DUPLICATES found)
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()

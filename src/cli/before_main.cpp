@@ -1,0 +1,72 @@
+// What has to happen before main(), before constructors, and before the shared libraries of a program are
+// initialised. This file and processor.cpp are compiled without -march=native.
+//
+// 1. Code that was compiled for another processor would end in an illegal instruction. A program says so
+// instead.
+//
+// 2. OpenBLAS starts a thread for every core while it is loaded, and each asks for 128 MiB of addresses,
+// again and again where it gets none. HipGPT has no use for these threads (cpu/matmul.cpp). Where addresses
+// are limited (ulimit -v), the program therefore starts itself once more, with the environment variable that
+// tells OpenBLAS to start none.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cli/processor.h"
+
+namespace {
+
+constexpr char kName[] = "OPENBLAS_NUM_THREADS=", kSetting[] = "OPENBLAS_NUM_THREADS=1";
+
+bool is_limited(decltype(RLIMIT_AS) resource) {
+  rlimit limit;
+  return ::getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/// With the arguments of main(), of which `environment` is not yet what getenv() reads. Where anything fails,
+/// the program continues as it is.
+void start_without_blas_threads(char** arguments, char** environment) {
+  if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA)) return;
+  size_t count = 0;
+  for (; environment[count] != nullptr; ++count) {
+    if (std::strcmp(environment[count], kSetting) == 0) return;  // the second start
+  }
+  auto** changed = static_cast<const char**>(std::calloc(count + 2, sizeof(char*)));
+  char program[PATH_MAX] = {};  // /proc/self/exe itself would become the name of the process
+  if (changed == nullptr || ::readlink("/proc/self/exe", program, sizeof(program) - 1) <= 0) return;
+  changed[0] = kSetting;
+  size_t kept = 1;
+  for (size_t i = 0; i < count; ++i) {
+    if (std::strncmp(environment[i], kName, sizeof(kName) - 1) != 0) changed[kept++] = environment[i];
+  }
+  ::execve(program, arguments, const_cast<char**>(changed));
+  std::free(changed);
+}
+
+void end_on_another_processor(const char* program) {
+  const char* missing = hipgpt::missing_extension();
+  if (missing == nullptr) return;
+  const char* slash = std::strrchr(program, '/');
+  char line[256];
+  const int length = std::snprintf(line, sizeof(line),
+                                   "%.80s: compiled for a processor with %s, which this one lacks; compile "
+                                   "it here, or with -DHIPGPT_NATIVE=OFF\n",
+                                   slash == nullptr ? program : slash + 1, missing);
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, static_cast<size_t>(length));
+  ::_exit(1);
+}
+
+void before_main(int count, char** arguments, char** environment) {
+  end_on_another_processor(count > 0 ? arguments[0] : "");
+  start_without_blas_threads(arguments, environment);
+}
+
+// The functions of this section run first of all in a process.
+[[gnu::section(".preinit_array"), gnu::used]] void (*run_first)(int, char**, char**) = before_main;
+
+}  // namespace

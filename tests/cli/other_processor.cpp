@@ -1,0 +1,23 @@
+// A program that pretends to be compiled for extensions that no processor has together.
+// tests/scripts/processor_test.sh expects it to say so before anything of it runs, the constructor of a
+// static object included.
+#include <cstdio>
+
+#include "cli/processor.h"
+
+namespace hipgpt {
+
+constinit const ProcessorExtensions kCompiledFor = {.avx512f = true, .xop = true, .fma4 = true};
+
+namespace {
+
+struct Constructed {
+  Constructed() { std::puts("a constructor ran"); }
+} constructed;
+
+}  // namespace
+}  // namespace hipgpt
+
+int main() {
+  std::puts("main() ran");
+}

@@ -1,0 +1,33 @@
+# GPUs as the driver of AMD's would name them: cmake -DWORK=FOLDER -P find_gpus_test.cmake
+cmake_minimum_required(VERSION 3.21)
+include(${CMAKE_CURRENT_LIST_DIR}/../../scripts/cmake/find_gpus.cmake)
+
+# expect(<wanted> <gfx_target_version>...): what is found among nodes of these versions.
+function(expect wanted)
+  file(REMOVE_RECURSE ${WORK}/nodes)
+  set(node 0)
+  foreach(version IN LISTS ARGN)
+    file(WRITE ${WORK}/nodes/${node}/properties "cpu_cores_count 0\nsimd_count 8\ngfx_target_version ${version}\n")
+    math(EXPR node "${node} + 1")
+  endforeach()
+  hipgpt_find_amd_gpus(found ${WORK}/kfd ${WORK}/nodes)
+  if(NOT "${found}" STREQUAL "${wanted}")
+    message(FATAL_ERROR "of ${ARGN} found '${found}', not '${wanted}'")
+  endif()
+endfunction()
+
+unset(ENV{HSA_OVERRIDE_GFX_VERSION})
+file(REMOVE_RECURSE ${WORK})
+expect("" 0 90010)  # a container without the device
+file(WRITE ${WORK}/kfd "")
+expect("")
+expect("" 0)
+expect("gfx90a" 0 90010 90010)
+expect("gfx942;gfx1030" 0 90402 100300)
+expect("gfx1100;gfx1151;gfx1201" 110000 110501 120001)
+set(ENV{HSA_OVERRIDE_GFX_VERSION} 10.3.0)
+expect("gfx1030" 0 100306)
+expect("" 0)
+set(ENV{HSA_OVERRIDE_GFX_VERSION} 9.0.10)
+expect("gfx90a" 90012)
+file(REMOVE_RECURSE ${WORK})
