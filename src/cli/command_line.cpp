@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "device.h"
+#include "device/compare_with_cpu.h"
 #include "error.h"
 #include "generation/standard_streams.h"
 #include "util/limited_input.h"
@@ -105,6 +106,16 @@ CLI::Validator in_range(double lowest, double highest) {
                        std::numeric_limits<float>::min(), std::numeric_limits<float>::max());
   };
   return CLI::Validator(check, "", "range");
+}
+
+CLI::Validator is_device() {
+  const auto check = [](const std::string& text) -> std::string {
+    const bool numbered = text.starts_with("hip:") && text.size() > 4 && text.size() < 9 &&
+                          text.find_first_not_of("0123456789", 4) == std::string::npos;
+    if (numbered || text == "auto" || text == "cpu" || text == "hip") return "";
+    return fmt::format("{} is not auto, cpu, hip or hip:N (--list-devices shows them)", text);
+  };
+  return CLI::Validator(check, "", "device");
 }
 
 CLI::Validator not_empty() {
@@ -224,9 +235,8 @@ Flag CommandLine::flag(const std::string& name, bool& value, const std::string& 
 }
 
 void CommandLine::device(std::string& name) {
-  option("--device", name, "auto (a GPU if there is one), cpu or hip")
-      .one_of({"auto", "cpu", "hip"})
-      .show_default();
+  const char* help = "auto (a GPU if there is one), cpu, hip, or hip:N for the GPU with that number";
+  Flag(app_->add_option(spellings("--device"), name, help)->group(group_)->check(is_device())).show_default();
 }
 
 void CommandLine::machine(int& threads) {
@@ -234,11 +244,25 @@ void CommandLine::machine(int& threads) {
   const auto list = [] {
     std::string text;
     for (const DeviceInfo& info : list_devices()) {
-      text += fmt::format("{}{:<4} {}", text.empty() ? "" : "\n", info.name, info.description);
+      text += fmt::format("{}{:<6} {}", text.empty() ? "" : "\n", info.name, info.description);
     }
     throw CLI::CallForVersion(text, 0);  // parse() prints it, and the program ends
   };
   app_->add_flag_callback(spellings("--list-devices"), list, "Show what --device can choose from")
+      ->group(group_);
+  const auto check = [&threads](const std::string& name) {
+    const auto device = make_device(name, threads);
+    write_out(fmt::format("{} beside the CPU:\n", device->description()));
+    const DeviceReport report = compare_with_cpu(*device, {}, threads, [](const OperationReport& operation) {
+      write_out(fmt::format("  {}\n", operation.name));
+    });
+    throw CLI::CallForVersion("\n---- a report to send: from here ----\n" + text_of(report) + "---- to here ----",
+                              report.agrees() ? 0 : 1);
+  };
+  app_->add_option_function<std::string>(spellings("--check-device"), check,
+                                         "Compare every operation of a device with the CPU's, and time it")
+      ->check(is_device())
+      ->type_name("TEXT")
       ->group(group_);
 }
 

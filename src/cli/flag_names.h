@@ -9,6 +9,7 @@ inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
     {Parameter::kBatch, "--batch"},
     {Parameter::kCheckpoint, "--ckpt"},
     {Parameter::kDataPaths, "--data-path"},
+    {Parameter::kDevice, "--device"},
     {Parameter::kEmbedDim, "--dim"},
     {Parameter::kExportFolder, "--export"},
     {Parameter::kFinalLayernorm, "--final-layernorm"},

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "device/hip_device_factory.h"
 #include "error.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -19,7 +20,7 @@ int index_in(const std::string& name) {
   int index = -1;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
   if (error != std::errc{} || end != digits.data() + digits.size() || index < 0) {
-    throw Error(fmt::format("device {}: after hip: comes the number of a GPU, as in hip:0", name));
+    throw Error(fmt::format("{} {}: after hip: comes the number of a GPU, as in hip:0", Parameter::kDevice, name));
   }
   return index;
 }
@@ -46,7 +47,7 @@ std::unique_ptr<Device> make_device(const std::string& name, int threads,
   if (name == "auto") {
     if (auto gpu = find_gpu(warn)) return gpu;
   } else if (name != "cpu") {
-    throw Error(fmt::format("device {}: must be auto, cpu, hip or hip:N", name));
+    throw Error(fmt::format("{} {}: must be auto, cpu, hip or hip:N", Parameter::kDevice, name));
   }
   return std::make_unique<CpuDevice>(threads);
 }

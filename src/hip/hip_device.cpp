@@ -13,6 +13,7 @@
 #include "error.h"
 #include "hip/check.h"
 #include "hip/gpu.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -62,15 +63,18 @@ namespace hip {
 namespace {
 
 /// What a user can do about an error, if we know.
-const char* remedy(hipError_t error) {
+std::string remedy(hipError_t error) {
   switch (error) {
     case hipErrorNoDevice:
-    case hipErrorInsufficientDriver: return "is the driver loaded, and may this user use it? (--device cpu)";
+    case hipErrorInsufficientDriver:
+      return fmt::format("is the driver loaded, and may this user use it? ({} cpu)", Parameter::kDevice);
+    case hipErrorInvalidDeviceFunction:
     case hipErrorNoBinaryForGpu:
       return "this build has no code for this GPU: build with its architecture in HIPGPT_HIP_ARCHITECTURES";
-    case hipErrorOutOfMemory: return "make the model, --batch or --seq smaller";
+    case hipErrorOutOfMemory:
+      return fmt::format("make the model, {} or {} smaller", Parameter::kBatch, Parameter::kMaxSeqLen);
     case hipErrorInvalidConfiguration: return "the GPU does not take blocks of this size: please report this";
-    default: return "--device cpu needs no GPU";
+    default: return fmt::format("{} cpu needs no GPU", Parameter::kDevice);
   }
 }
 
@@ -108,12 +112,12 @@ int chosen_index(std::optional<int> wanted) {
   if (error != hipSuccess || count == 0) {
     static_cast<void>(hipGetLastError());
     const hipError_t reason = error == hipSuccess ? hipErrorNoDevice : error;
-    throw Error(fmt::format("--device hip: no GPU here: {} ({}); {}", hipGetErrorString(reason),
+    throw Error(fmt::format("{} hip: no GPU here: {} ({}); {}", Parameter::kDevice, hipGetErrorString(reason),
                             hipGetErrorName(reason), hip::remedy(hipErrorNoDevice)));
   }
   if (!wanted) return ordered_indices().front();
   if (*wanted >= count) {
-    throw Error(fmt::format("--device hip:{}: there {} hip:0{}; --list-devices shows them", *wanted,
+    throw Error(fmt::format("{} hip:{}: there {} hip:0{}", Parameter::kDevice, *wanted,
                             count == 1 ? "is only" : "are",
                             count == 1 ? "" : fmt::format(" to hip:{}", count - 1)));
   }
@@ -173,8 +177,8 @@ void HipDevice::check_for_kernels() {
     const std::string architecture = hip::architecture(properties_.gcnArchName);
     throw NoKernelsForGpu(
         fmt::format("hip:{}, {} ({}): this build has kernels for {} alone; build with "
-                    "-DHIPGPT_HIP_ARCHITECTURES={}, or use --device cpu",
-                    index_, properties_.name, architecture, HIPGPT_BUILT_ARCHITECTURES, architecture));
+                    "-DHIPGPT_HIP_ARCHITECTURES={}, or use {} cpu",
+                    index_, properties_.name, architecture, HIPGPT_BUILT_ARCHITECTURES, architecture, Parameter::kDevice));
   }
 }
 

@@ -8,6 +8,7 @@ constexpr std::pair<Parameter, std::string_view> kFields[] = {
     {Parameter::kBatch, "batch"},
     {Parameter::kCheckpoint, "checkpoint"},
     {Parameter::kDataPaths, "data_paths"},
+    {Parameter::kDevice, "device"},
     {Parameter::kEmbedDim, "embed_dim"},
     {Parameter::kExportFolder, "export_folder"},
     {Parameter::kFinalLayernorm, "final_layernorm"},

@@ -19,6 +19,7 @@ enum class Parameter {
   kBatch,
   kCheckpoint,
   kDataPaths,
+  kDevice,
   kEmbedDim,
   kExportFolder,
   kFinalLayernorm,

@@ -402,7 +402,7 @@ TEST(DevicesTest, AGpuThatWasNotCompiledForIsNamedWithTheRemedy) {
     const std::vector<DeviceInfo> devices = list_devices();
     unsetenv("HIPGPT_EMULATED_LAUNCH_ERROR");
     for (const char* part : {"hip:0", "(emulated)", "kernels for emulated alone",
-                             "-DHIPGPT_HIP_ARCHITECTURES=emulated", "--device cpu"}) {
+                             "-DHIPGPT_HIP_ARCHITECTURES=emulated", "device cpu"}) {
       EXPECT_NE(message.find(part), std::string::npos) << part << " is not in: " << message;
     }
     EXPECT_FALSE(devices.front().usable);
