@@ -30,7 +30,7 @@ class RunFolder {
   std::string tokenizer() const { return folder_ + "tokenizer.json"; }
   std::string tokens() const { return folder_ + "tokens.bin"; }
   std::string val_tokens() const { return folder_ + "val_tokens.bin"; }
-  std::string file_memory() const { return folder_ + "known_files.json"; }
+  std::string hash_cache() const { return folder_ + "known_files.json"; }
   std::string metrics() const { return folder_ + "metrics.jsonl"; }
   std::string report() const { return folder_ + "report.md"; }
   std::string loss_curve() const { return folder_ + "loss.svg"; }
@@ -58,9 +58,9 @@ class RunFolder {
   void keep_previous(bool tokenizer_changes) const;
 
   /// After the checkpoint of this step is written: lets the `latest` link point to it, and of the checkpoints
-  /// up to this step removes all but the `keep_last` newest. Those of later steps are somebody else's, and
+  /// up to this step removes all but the `keep_last` newest. Those of later steps are from another run, and
   /// stay.
-  void published(int64_t step, int keep_last) const;
+  void on_checkpoint_written(int64_t step, int keep_last) const;
 
  private:
   std::vector<int64_t> steps() const;

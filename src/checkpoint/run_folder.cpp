@@ -187,7 +187,7 @@ void RunFolder::keep_previous(bool tokenizer_changes) const {
   }
 }
 
-void RunFolder::published(int64_t step, int keep_last) const {
+void RunFolder::on_checkpoint_written(int64_t step, int keep_last) const {
   if (!named_) return;
   replace_link(folder_ + kLatest, fmt::format("step_{}.bin", step));
   int kept = 0;

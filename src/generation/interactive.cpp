@@ -32,18 +32,18 @@ class InterruptOnce {
 
 }  // namespace
 
-void run_interactive(Continuer& continuer, int64_t samples) {
+void run_interactive(Completer& completer, int64_t samples) {
   const bool terminal = standard_input_is_a_terminal();
   std::string line;
   for (int64_t first = 0;;) {
-    if (terminal) remark("> ");
+    if (terminal) print_status("> ");
     if (!read_standard_line(line)) break;
     if (line.empty()) continue;
     const InterruptOnce guard;
-    continuer.continue_prompt(line, first, false, [] { return interrupted != 0; });
+    completer.complete(line, first, false, [] { return interrupted != 0; });
     first += samples;
   }
-  if (terminal) remark("\n");
+  if (terminal) print_status("\n");
 }
 
 }  // namespace hipgpt

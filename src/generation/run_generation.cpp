@@ -7,7 +7,7 @@
 
 #include "checkpoint.h"
 #include "error.h"
-#include "generation/continuer.h"
+#include "generation/completer.h"
 #include "generation/interactive.h"
 #include "generation/perplexity.h"
 #include "generation/prompts.h"
@@ -42,7 +42,7 @@ std::string tokenizer_file(const GenerationRun& run, const std::string& checkpoi
   return run.tokenizer.empty() ? tokenizer_beside(checkpoint) : run.tokenizer;
 }
 
-/// Where the newest checkpoint is damaged, the one before it is worth a word.
+/// Where the newest checkpoint is damaged, the message names the one before it.
 Checkpoint open_checkpoint(const GenerationRun& run, const std::string& path) {
   try {
     return Checkpoint::open(path);
@@ -87,8 +87,8 @@ int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
 
 void report_speed(int64_t tokens, std::chrono::steady_clock::time_point start) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  remark(fmt::format("{} tokens in {:.2f} s, {:.0f} tokens/s\n", tokens, seconds,
-                     static_cast<double>(tokens) / seconds));
+  print_status(fmt::format("{} tokens in {:.2f} s, {:.0f} tokens/s\n", tokens, seconds,
+                           static_cast<double>(tokens) / seconds));
 }
 
 void print_perplexity(const GenerationRun& run, const MappedFile& text, const Tokenizer& tokenizer,
@@ -96,7 +96,7 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
   const auto start = std::chrono::steady_clock::now();
   const Perplexity p =
       measure_perplexity(model, tokenizer, text.text(), run.perplexity_file, run.stride, run.threads);
-  remark(facts + "\n");
+  print_status(facts + "\n");
   if (run.json) {
     const JsonValue json = {
         {"file", run.perplexity_file},       {"tokens", p.tokens}, {"scored", p.scored},
@@ -115,12 +115,12 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
   report_speed(p.tokens, start);
 }
 
-void continue_prompts(const GenerationRun& run, const std::vector<std::string>& prompts,
-                      Continuer& continuer) {
+void complete_prompts(const GenerationRun& run, const std::vector<std::string>& prompts,
+                      Completer& completer) {
   const auto start = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < prompts.size(); ++i) continuer.continue_prompt(prompts[i], 0, i > 0);
-  if (run.interactive) run_interactive(continuer, run.num_samples);
-  report_speed(continuer.tokens_drawn(), start);
+  for (size_t i = 0; i < prompts.size(); ++i) completer.complete(prompts[i], 0, i > 0);
+  if (run.interactive) run_interactive(completer, run.num_samples);
+  report_speed(completer.tokens_drawn(), start);
 }
 
 }  // namespace
@@ -137,7 +137,7 @@ void run_generation(const GenerationRun& run) {
   const auto [weights, tokenizer, description] = find_model(run);
   if (exports) {
     export_to_huggingface(run.export_folder, weights, tokenizer);
-    return remark(fmt::format("{} exported to {}\n", description, run.export_folder));
+    return print_status(fmt::format("{} exported to {}\n", description, run.export_folder));
   }
   const int64_t stop = stop_token(run, tokenizer);
 
@@ -151,9 +151,9 @@ void run_generation(const GenerationRun& run) {
   if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts);
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();
-  remark(fmt::format("{}; seed {}\n", facts, sampling.seed));
-  Continuer continuer(run, sampling, stop, tokenizer, model);
-  continue_prompts(run, prompts, continuer);
+  print_status(fmt::format("{}; seed {}\n", facts, sampling.seed));
+  Completer completer(run, sampling, stop, tokenizer, model);
+  complete_prompts(run, prompts, completer);
 }
 
 }  // namespace hipgpt

@@ -25,7 +25,7 @@ enum class Finish { kLength, kStop, kInterrupted };
 struct Sample {
   std::vector<int32_t> tokens;     ///< a stop token that ended it included
   std::vector<DrawnToken> scores;  ///< one for each token, if they were asked for
-  std::optional<Finish> finish;    ///< none: it goes on
+  std::optional<Finish> finish;    ///< none: it continues
 };
 
 /// Samples of a prompt are drawn side by side but printed one after the other, in the order of their numbers:

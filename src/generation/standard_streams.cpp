@@ -29,7 +29,7 @@ void write_out(std::string_view text) {
   if (!print_to(stdout, text)) throw Error("standard output cannot be written");
 }
 
-void remark(const std::string& text) {
+void print_status(const std::string& text) {
   print_to(stderr, text);
 }
 

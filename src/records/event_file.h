@@ -19,9 +19,8 @@ namespace hipgpt {
 /// its last whole event.
 class EventFile {
  public:
-  /// Begins a new file in `folder`, which is made if it is missing. It takes back what older files of the
-  /// folder say of `first_step` and later steps: TensorBoard shows every step once. Error if it can't be
-  /// written.
+  /// Begins a new file in `folder`, which is made if it is missing. It voids `first_step` and later steps of
+  /// older files in the folder, so that TensorBoard shows every step once. Error if it can't be written.
   EventFile(const std::string& folder, int64_t first_step);
 
   struct Scalar {

@@ -70,7 +70,7 @@ std::optional<int64_t> step_of(const Json& record) {
   return step.as_whole();
 }
 
-/// Returns normally if the file says nothing of later steps, whatever it takes.
+/// Cuts the file after `last_step`. When it returns, the file has no later steps.
 void forget_later_steps(const std::string& path, int64_t last_step) {
   if (!file_exists(path)) return;
   const MappedFile file(path, MappedFile::Access::kSequential);

@@ -17,8 +17,8 @@ namespace hipgpt {
 /// {"step", "prompt", "sample", "elapsed_s"}. Every line is flushed.
 class MetricsFile {
  public:
-  /// Begins an empty file; or, for a run that goes on after `resumed_step`, keeps what the file says up to
-  /// that step. What follows there is of a run that died: later steps, and perhaps half a line.
+  /// Begins an empty file; or, for a run that resumes after `resumed_step`, keeps the lines up to that step.
+  /// What follows them is from a run that died: later steps, and perhaps half a line.
   MetricsFile(const std::string& path, std::optional<int64_t> resumed_step);
 
   void write(const JsonValue& record);
@@ -27,8 +27,9 @@ class MetricsFile {
   AppendFile out_;
 };
 
-/// How much of a metrics file is of the run up to `last_step`: all lines before the first of a later step,
-/// and of those none after the last that has a step, for they belong to a continuation that did not come far.
+/// The part of a metrics file that belongs to the run up to `last_step`: all lines before the first of a
+/// later step, and of those none after the last that has a step. What comes after that is from a resumed run
+/// that died before its first step.
 std::string_view lines_up_to(std::string_view text, int64_t last_step);
 
 /// What a metrics file tells of a run. The report, the loss curve and scripts/plot_training.py all read it by
@@ -62,7 +63,7 @@ struct RunHistory {
   std::optional<Point> best_validation() const;
 };
 
-/// A file that does not exist has no history; a line that is no record is passed over.
+/// A file that does not exist has no history; a line that is not a record is skipped.
 RunHistory read_history(const std::string& path);
 
 }  // namespace hipgpt

@@ -1,4 +1,4 @@
-// Progress: where the steps of a run report what they do, whoever reads it.
+// Progress: where the parts of a run report what they do.
 #pragma once
 
 #include <string>

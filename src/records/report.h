@@ -9,8 +9,8 @@
 namespace hipgpt {
 
 /// The page in Markdown: how far the run came and its losses, the model, the data, the settings, the program,
-/// and some of the samples, from the first to the last. All of it is in the metrics file, so it covers the
-/// whole of a run that was interrupted and went on.
+/// and some of the samples, from the first to the last. All of it comes from the metrics file, so it covers
+/// the whole of a run that was interrupted and resumed.
 std::string report_markdown(const RunHistory& history);
 
 /// The part of it that is known at the start: model, data, settings and program, from a run's description.

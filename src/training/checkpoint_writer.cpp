@@ -46,7 +46,7 @@ void CheckpointWriter::write() {
   optimizer.commit();
   if (!run_.tokenizer_json.empty()) write_file_atomically(folder_.tokenizer(), run_.tokenizer_json);
   weights.commit();
-  folder_.published(step, run_.keep_last);
+  folder_.on_checkpoint_written(step, run_.keep_last);
   run_.tokenizer_json.clear();
   run_.keep_previous = true;
 }

@@ -1,4 +1,4 @@
-// CheckpointWriter: saves a run while it goes on.
+// CheckpointWriter: saves a run while it trains.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ namespace hipgpt {
 ///   write and sync all files under temporary names;  read them back, checksums too;
 ///   keep the old checkpoint under the name of the previous one;  rename optimizer, tokenizer, weights.
 ///
-/// Wherever this is cut off there is a checkpoint that a run can go on from.
+/// Wherever this is cut off, there is a checkpoint that a run can resume from.
 class CheckpointWriter {
  public:
   /// What stays the same from save to save.

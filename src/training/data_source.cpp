@@ -39,15 +39,15 @@ bool DataSource::needs_end_of_text() {
   return facts_->has_end_of_text;
 }
 
-uint64_t DataSource::hash(FileMemory& memory) {
+uint64_t DataSource::hash(HashCache& hashes) {
   if (hash_) return *hash_;
   if (!is_text()) return *(hash_ = shards(0).sample_hash());
   const FileStamp stamp(files_);
-  hash_ = memory.recall(stamp);
+  hash_ = hashes.get(stamp);
   if (!hash_) {
     facts_ = text_->read();
     hash_ = facts_->hash;
-    memory.remember(stamp, *hash_);
+    hashes.put(stamp, *hash_);
   }
   return *hash_;
 }

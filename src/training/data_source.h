@@ -9,7 +9,7 @@
 #include "run_folder.h"
 #include "text.h"
 #include "token_shards.h"
-#include "training/file_memory.h"
+#include "training/hash_cache.h"
 #include "util/parameter.h"
 
 namespace hipgpt {
@@ -30,8 +30,8 @@ class DataSource {
   /// Whether <|endoftext|> has to be a token: there is more than one document, or one has it in its text.
   bool needs_end_of_text();
 
-  /// Names the text or the tokens by 64 bits. Reads a whole text, unless `memory` knows it.
-  uint64_t hash(FileMemory& memory);
+  /// Names the text or the tokens by 64 bits. Reads a whole text, unless `hashes` knows it.
+  uint64_t hash(HashCache& hashes);
 
   /// The token files, which have no vocabulary of their own.
   TokenShards shards(uint64_t vocab_size) const;

@@ -43,7 +43,7 @@ PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenToke
     : run_(run),
       folder_(folder),
       progress_(progress),
-      memory_(folder.file_memory()),
+      hashes_(folder.hash_cache()),
       train_(Parameter::kDataPaths, run.data_paths, folder),
       tokenizer_path_(folder.tokenizer()) {
   if (!run.val_data_paths.empty()) val_.emplace(Parameter::kValDataPaths, run.val_data_paths, folder);
@@ -94,7 +94,7 @@ void PreparedData::train_tokenizer() {
   Tokenizer::TrainOptions options;
   options.vocab_size = run_.vocab_size.value_or(kDefaultVocabSize);
   options.threads = run_.threads;
-  train_.hash(memory_);  // reads the text, which tells the next line too
+  train_.hash(hashes_);  // reads the text, which tells the next line too
   if (train_.needs_end_of_text()) {
     options.special_tokens = {std::string(kEndOfText)};
     if (options.vocab_size < 257) {
@@ -119,18 +119,18 @@ void PreparedData::check_end_of_text(DataSource& source) const {
                   tokenizer_path_, kEndOfText, source.name(), Parameter::kTokenizer, Parameter::kReset));
 }
 
-/// A file of tokens if it is there and sound; a damaged one is said and made again, for it can be. A large
-/// one is checked from end to end once, and then only if somebody has touched it.
+/// A token file if it exists and is sound; a damaged one is reported and made again. A large one is checked
+/// from end to end once, and then only after it has changed.
 std::optional<TokenFile> PreparedData::open_tokens(const std::string& path) {
   if (run_.reset || !file_exists(path)) return std::nullopt;
   try {
     const FileStamp stamp({path});
-    if (const auto checksum = memory_.recall(stamp)) {
+    if (const auto checksum = hashes_.get(stamp)) {
       TokenFile file = TokenFile::open(path, TokenFile::Check::kHeader);
       if (file.header_checksum() == *checksum) return file;
     }
     TokenFile file = TokenFile::open(path);
-    memory_.remember(stamp, file.header_checksum());
+    hashes_.put(stamp, file.header_checksum());
     return file;
   } catch (const Error& error) {
     progress_.print(fmt::format("{}: making it again", error.what()));
@@ -141,7 +141,7 @@ std::optional<TokenFile> PreparedData::open_tokens(const std::string& path) {
 /// Whether these are the tokens of this source by the tokenizer of this run.
 bool PreparedData::matches(const TokenFile& tokens, DataSource& source) {
   return tokens.matches(tokenizer_->hash(), static_cast<uint64_t>(tokenizer_->vocab_size()),
-                        source.hash(memory_));
+                        source.hash(hashes_));
 }
 
 TrainingTokens PreparedData::tokens(int seq_len) {
@@ -161,7 +161,7 @@ TrainingTokens PreparedData::tokens(int seq_len) {
   }
   result.train = {put_in_place(std::move(train)), split.train_begin, split.train_end};
   if (!val_ && run_.val_fraction > 0.0) result.val = {result.train.tokens, split.val_begin, split.val_end};
-  memory_.save();
+  hashes_.save();
   return result;
 }
 
@@ -181,7 +181,7 @@ PreparedData::Encoded PreparedData::encode(DataSource& source, const std::string
   const auto start = Clock::now();
   const uint64_t bytes = source.text().bytes();
   result.writer =
-      std::make_unique<TokenFileWriter>(path, vocab_size, tokenizer_->hash(), source.hash(memory_), bytes);
+      std::make_unique<TokenFileWriter>(path, vocab_size, tokenizer_->hash(), source.hash(hashes_), bytes);
   tokenizer_->encode(
       source.text(), run_.threads,
       [&](std::span<const int32_t> ids) {
@@ -204,7 +204,7 @@ TokenShards PreparedData::put_in_place(Encoded encoded) const {
 }
 
 uint64_t PreparedData::data_hash() {
-  const uint64_t parts[] = {train_.hash(memory_), val_ ? val_->hash(memory_) : 0,
+  const uint64_t parts[] = {train_.hash(hashes_), val_ ? val_->hash(hashes_) : 0,
                             val_ ? 0 : std::bit_cast<uint64_t>(run_.val_fraction)};
   return XXH3_64bits(parts, sizeof parts);
 }

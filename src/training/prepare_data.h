@@ -12,7 +12,7 @@
 #include "token_shards.h"
 #include "tokenizer.h"
 #include "training/data_source.h"
-#include "training/file_memory.h"
+#include "training/hash_cache.h"
 
 namespace hipgpt {
 
@@ -27,12 +27,12 @@ struct TrainingTokens {
   std::optional<TokenPart> val;  ///< none: there is no validation
 };
 
-/// Makes what is missing or stale of tokenizer.json and tokens.bin, and says what it does.
+/// Makes what is missing or stale of tokenizer.json and tokens.bin, and reports it.
 ///
-/// A run that goes on from a checkpoint uses the tokenizer beside it, one that starts from a given model that
-/// model's, and one that was given a tokenizer that. Another run keeps the tokenizer.json of
-/// its folder if that belongs to the text, which tokens.bin remembers, or if there is no tokens.bin (then
-/// somebody put it there); otherwise, with `reset`, or when another vocabulary size is asked for, it learns a
+/// A run that continues from a checkpoint uses the tokenizer beside it. One that starts from a given model
+/// uses that model's, and one that was given a tokenizer uses that. Another run keeps the tokenizer.json of
+/// its folder if that belongs to the text, which tokens.bin remembers, or if there is no tokens.bin (then the
+/// user put it there); otherwise, with `reset`, or when another vocabulary size is asked for, it learns a
 /// new one. A tokenizer that is not the one in the folder replaces it only with the first checkpoint: until
 /// then an older checkpoint stays usable, whatever happens.
 class PreparedData {
@@ -80,7 +80,7 @@ class PreparedData {
   const TrainingRun& run_;
   const RunFolder& folder_;
   Progress& progress_;
-  FileMemory memory_;
+  HashCache hashes_;
   DataSource train_;
   std::optional<DataSource> val_;
   std::string tokenizer_path_;

@@ -32,7 +32,7 @@ class Samples {
   Generator generator_;
 };
 
-/// A prompt that any model of the text can go on from: its own first tokens, at most eight and not beyond its
+/// A prompt that any model of the text can continue: its own first tokens, at most eight and not beyond its
 /// first line.
 std::vector<int32_t> first_tokens(const TokenShards& text, const Tokenizer& tokenizer);
 

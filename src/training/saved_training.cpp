@@ -33,15 +33,15 @@ SavedTraining open_saved_training(const std::string& path) {
 }
 
 std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
-                                                   const std::function<void(const std::string&)>& remark) {
+                                                   const std::function<void(const std::string&)>& warn) {
   const auto checkpoints = folder.checkpoints();
   for (const std::string& path : checkpoints) {
     try {
       SavedTraining saved = open_saved_training(path);
       if (saved.optimizer) return saved;
-      remark(fmt::format("{}: has no {} to go on from", path, optimizer_path(path)));
+      warn(fmt::format("{}: has no {} to go on from", path, optimizer_path(path)));
     } catch (const Error& error) {
-      remark(error.what());
+      warn(error.what());
     }
   }
   if (checkpoints.empty()) return std::nullopt;

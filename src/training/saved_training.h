@@ -1,4 +1,4 @@
-// SavedTraining: what a run goes on from.
+// SavedTraining: the state a run resumes from.
 #pragma once
 
 #include <functional>
@@ -25,9 +25,9 @@ struct SavedTraining {
 SavedTraining open_saved_training(const std::string& checkpoint);
 
 /// The newest training in a folder that can be continued exactly; nothing if there is no checkpoint. Newer
-/// ones that are damaged or incomplete are skipped, and `remark` is told why. Error if all are.
+/// ones that are damaged or incomplete are skipped, and `warn` is told why. Error if all are.
 std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
-                                                   const std::function<void(const std::string&)>& remark);
+                                                   const std::function<void(const std::string&)>& warn);
 
 /// Flags, "--name=value", and the file that they are in.
 struct SavedFlags {

@@ -98,7 +98,7 @@ DataLoader TrainingLoop::loader(const TokenPart& part) const {
 }
 
 void TrainingLoop::resume(const OptimizerFile& optimizer) {
-  goes_on_here_ = folder_.holds(optimizer.path());
+  resumes_here_ = folder_.holds(optimizer.path());
   optimizer.load_into(trainer_.optimizer(), model_.device());
 }
 
@@ -117,7 +117,7 @@ int TrainingLoop::run() {
     bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
     const bool sampled = samples_ && (last || n % run_.sample_every == 0);
     const bool saved = run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0;
-    // A GPU is not waited for unless somebody wants to know.
+    // Reading a result waits for the GPU, so it is read only where it is shown or saved.
     if (!logged && !evaluated && !sampled && !saved && !progress_.due()) continue;
     StepResult result{};
     unless_not_finite([&] { result = trainer_.last_step(); });
@@ -161,13 +161,13 @@ void TrainingLoop::stop(int64_t step, const std::string& why) {
                           Parameter::kLearningRate));
 }
 
-/// Opens what the run is recorded in. A run that goes on takes over what was recorded before.
+/// Opens what the run is recorded in. A resumed run keeps what was recorded before.
 void TrainingLoop::begin_records() {
   if (!run_.tensorboard.empty()) {
     const auto folder = std::filesystem::path(run_.tensorboard) / run_.run_name;
     tensorboard_.emplace(folder.string(), first_step_ + 1);
   }
-  metrics_.emplace(folder_.metrics(), goes_on_here_ ? std::optional(first_step_) : std::nullopt);
+  metrics_.emplace(folder_.metrics(), resumes_here_ ? std::optional(first_step_) : std::nullopt);
   const RunHistory before = read_history(folder_.metrics());
   if (before.absurd_records > 0) {
     progress_.warn(fmt::format("{}: {} of its records have numbers that no run writes; they are left out",
@@ -242,7 +242,7 @@ void TrainingLoop::sample(int64_t n) {
           {"elapsed_s", earlier_seconds_ + elapsed()}});
 }
 
-/// The files are written while the training goes on.
+/// The files are written while the training continues.
 void TrainingLoop::save() {
   const auto before = Clock::now();
   settle_save();
@@ -250,7 +250,7 @@ void TrainingLoop::save() {
   paused_ += Clock::now() - before;
 }
 
-/// A save that failed in the middle of a run is said, and the next one is another try: the training is worth
+/// A save that failed in the middle of a run is a warning, and the next one retries: the training is worth
 /// more.
 void TrainingLoop::settle_save() {
   try {

@@ -29,7 +29,7 @@ class TrainingLoop {
   void resume(const OptimizerFile& optimizer);
   int64_t step() const { return trainer_.step(); }
 
-  /// Goes on to the last step, or until a signal asks to stop, and saves. Returns the exit status: 0, or 128
+  /// Trains to the last step, or until a signal asks to stop, and saves. Returns the exit status: 0, or 128
   /// + the signal.
   int run();
 
@@ -73,7 +73,7 @@ class TrainingLoop {
   Clock::time_point start_{}, last_report_{};
   Clock::duration paused_{};    // evaluating, sampling and saving since the last report
   double earlier_seconds_ = 0;  // of the run before it was continued
-  bool goes_on_here_ = false;   // the run that is continued was in this folder, and so are its records
+  bool resumes_here_ = false;   // the run that is resumed was in this folder, and so are its records
   int64_t first_step_ = 0, reported_step_ = 0;
   double speed_ = 0.0;
   std::optional<double> val_loss_, best_val_loss_;

@@ -424,7 +424,7 @@ TEST_F(RunFolderTest, KeepsTheNewestAndLinksToTheLast) {
   for (const int step : {10, 20, 100, 110}) {
     touch(folder.checkpoint(step));
     touch(optimizer_path(folder.checkpoint(step)));
-    folder.published(step, 2);
+    folder.on_checkpoint_written(step, 2);
     EXPECT_EQ(content(folder.latest()), folder.checkpoint(step));
     EXPECT_EQ(optimizer_candidates(folder.latest()), std::vector{optimizer_path(folder.checkpoint(step))});
   }

@@ -1,4 +1,4 @@
-#include "generation/continuer.h"
+#include "generation/completer.h"
 
 #include <algorithm>
 
@@ -14,7 +14,7 @@ constexpr int64_t kTogether = 64;
 
 }  // namespace
 
-Continuer::Continuer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
+Completer::Completer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
                      const Tokenizer& tokenizer, GPTModel& model)
     : run_(run), sampling_(sampling), stop_token_(stop_token), tokenizer_(tokenizer), model_(model) {
   if (run.logprobs < 0) return;
@@ -22,8 +22,8 @@ Continuer::Continuer(const GenerationRun& run, const Sampling& sampling, int64_t
                           [this](int32_t, float loss) { prompt_logprobs_.emplace_back(-loss); });
 }
 
-void Continuer::continue_prompt(const std::string& text, int64_t first, bool separate,
-                                const std::function<bool()>& interrupted) {
+void Completer::complete(const std::string& text, int64_t first, bool separate,
+                         const std::function<bool()>& interrupted) {
   const Prompt prompt = read_prompt(text);
   const auto writer = run_.json ? make_json_writer(tokenizer_, prompt, sampling_.seed, first)
                                 : make_text_writer(tokenizer_, prompt, separate);
@@ -33,7 +33,7 @@ void Continuer::continue_prompt(const std::string& text, int64_t first, bool sep
   }
 }
 
-Prompt Continuer::read_prompt(const std::string& text) {
+Prompt Completer::read_prompt(const std::string& text) {
   Prompt prompt{text, tokenizer_.encode(text), {}};
   if (prompt_windows_) {
     prompt_logprobs_ = {std::nullopt};  // nothing is before the first token
@@ -45,7 +45,7 @@ Prompt Continuer::read_prompt(const std::string& text) {
 }
 
 /// Samples offset ... offset+count-1 of the prompt.
-void Continuer::draw(const Prompt& prompt, int64_t first, int64_t offset, int count, SampleWriter& writer,
+void Completer::draw(const Prompt& prompt, int64_t first, int64_t offset, int count, SampleWriter& writer,
                      const std::function<bool()>& interrupted) {
   if (!generator_ || generator_->samples() != count) {
     generator_.reset();
@@ -67,7 +67,7 @@ void Continuer::draw(const Prompt& prompt, int64_t first, int64_t offset, int co
 }
 
 /// The token that each unfinished sample has just been given.
-void Continuer::take_tokens(std::span<Sample> samples, int64_t offset, SampleWriter& writer) {
+void Completer::take_tokens(std::span<Sample> samples, int64_t offset, SampleWriter& writer) {
   const std::vector<float> logits = run_.logprobs >= 0 ? generator_->logits() : std::vector<float>();
   const auto vocab = static_cast<size_t>(model_.config().vocab_size);
   for (size_t b = 0; b < samples.size(); ++b) {

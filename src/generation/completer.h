@@ -1,4 +1,4 @@
-// Continuer: from a prompt to the samples that are printed.
+// Completer: from a prompt to the samples that are printed.
 #pragma once
 
 #include <functional>
@@ -15,15 +15,15 @@
 namespace hipgpt {
 
 /// Continues prompts as a run asks for it. Memory and recorded operations are kept from prompt to prompt.
-class Continuer {
+class Completer {
  public:
   /// `sampling` has the seed, and `stop_token` is one or -1.
-  Continuer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
+  Completer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
             const Tokenizer& tokenizer, GPTModel& model);
 
   /// Draws and prints the run's number of samples of a prompt, numbered from `first` on; `separate`: after
   /// another prompt's. Ends early when `interrupted` says so, which is asked after every token.
-  void continue_prompt(
+  void complete(
       const std::string& text, int64_t first, bool separate,
       const std::function<bool()>& interrupted = [] { return false; });
 

@@ -1,4 +1,4 @@
-// Remembers from run to run what reading large files told, so that they are not read again at each start.
+// HashCache: hashes of large files, kept from run to run so that a start need not read the files again.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace hipgpt {
 
-/// What the file system says of some files: device, inode, size and times of change of each. Whoever replaces
-/// a file, or writes to it, changes that.
+/// What the file system knows about some files: device, inode, size and times of change of each. Replacing a
+/// file or writing to it changes that.
 struct FileStamp {
   std::string text;      // 16 hexadecimal digits
   uint64_t bytes = 0;    // of all files together
@@ -19,19 +19,19 @@ struct FileStamp {
   explicit FileStamp(const std::vector<std::string>& paths);
 };
 
-/// A number for each stamp, kept in a small JSON file. Small files are not worth remembering: below kWorthIt
-/// they are read each time, and no file is written.
-class FileMemory {
+/// A number for each stamp, kept in a small JSON file. Small files are not worth it: below kWorthIt they are
+/// read each time, and no JSON file is written.
+class HashCache {
  public:
   static constexpr uint64_t kWorthIt = uint64_t{1} << 28;
 
   /// Reads what an earlier run has left at `path`, if anything.
-  explicit FileMemory(std::string path);
+  explicit HashCache(std::string path);
 
-  std::optional<uint64_t> recall(const FileStamp& stamp) const;
+  std::optional<uint64_t> get(const FileStamp& stamp) const;
 
   /// `stamp` must have been taken before the files were read.
-  void remember(const FileStamp& stamp, uint64_t value);
+  void put(const FileStamp& stamp, uint64_t value);
 
   /// Writes what is new. Where it cannot, files are merely read again next time.
   void save();

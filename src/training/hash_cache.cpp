@@ -1,4 +1,4 @@
-#include "training/file_memory.h"
+#include "training/hash_cache.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -42,7 +42,7 @@ FileStamp::FileStamp(const std::vector<std::string>& paths) {
   text = fmt::format("{:016x}", XXH3_64bits(facts.data(), facts.size()));
 }
 
-FileMemory::FileMemory(std::string path) : path_(std::move(path)) {
+HashCache::HashCache(std::string path) : path_(std::move(path)) {
   if (!file_exists(path_)) return;
   const auto json = try_parse_json(MappedFile(path_, MappedFile::Access::kSequential).text());
   if (!json || !json->is_object()) return;  // damaged: nothing is known
@@ -51,18 +51,18 @@ FileMemory::FileMemory(std::string path) : path_(std::move(path)) {
   }
 }
 
-std::optional<uint64_t> FileMemory::recall(const FileStamp& stamp) const {
+std::optional<uint64_t> HashCache::get(const FileStamp& stamp) const {
   const auto known = known_.find(stamp.text);
   return known == known_.end() ? std::nullopt : std::optional(known->second);
 }
 
-void FileMemory::remember(const FileStamp& stamp, uint64_t value) {
+void HashCache::put(const FileStamp& stamp, uint64_t value) {
   if (stamp.bytes < kWorthIt || !stamp.settled) return;
-  changed_ = changed_ || recall(stamp) != value;
+  changed_ = changed_ || get(stamp) != value;
   known_[stamp.text] = value;
 }
 
-void FileMemory::save() {
+void HashCache::save() {
   if (!changed_) return;
   try {
     JsonValue::Object members;
