@@ -20,7 +20,8 @@ int index_in(const std::string& name) {
   int index = -1;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
   if (error != std::errc{} || end != digits.data() + digits.size() || index < 0) {
-    throw Error(fmt::format("{} {}: after hip: comes the number of a GPU, as in hip:0", Parameter::kDevice, name));
+    throw Error(
+        fmt::format("{} {}: after hip: comes the number of a GPU, as in hip:0", Parameter::kDevice, name));
   }
   return index;
 }

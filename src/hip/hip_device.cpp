@@ -178,7 +178,8 @@ void HipDevice::check_for_kernels() {
     throw NoKernelsForGpu(
         fmt::format("hip:{}, {} ({}): this build has kernels for {} alone; build with "
                     "-DHIPGPT_HIP_ARCHITECTURES={}, or use {} cpu",
-                    index_, properties_.name, architecture, HIPGPT_BUILT_ARCHITECTURES, architecture, Parameter::kDevice));
+                    index_, properties_.name, architecture, HIPGPT_BUILT_ARCHITECTURES, architecture,
+                    Parameter::kDevice));
   }
 }
 

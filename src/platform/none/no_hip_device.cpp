@@ -8,10 +8,10 @@ namespace hipgpt {
 
 // HIPGPT_NO_HIP_REASON comes from scripts/cmake/hip.cmake, which decided this.
 std::unique_ptr<Device> make_hip_device(std::optional<int>) {
-  throw Error(
-      fmt::format("{} hip: this build has no HIP kernels ({}); cmake -DHIPGPT_HIP_PLATFORM=amd or nvidia compiles "
-                  "them",
-                  Parameter::kDevice, HIPGPT_NO_HIP_REASON));
+  throw Error(fmt::format(
+      "{} hip: this build has no HIP kernels ({}); cmake -DHIPGPT_HIP_PLATFORM=amd or nvidia compiles "
+      "them",
+      Parameter::kDevice, HIPGPT_NO_HIP_REASON));
 }
 
 std::vector<DeviceInfo> list_hip_devices() {
