@@ -15,6 +15,7 @@
 #include "device/check.h"
 #include "error.h"
 #include "util/available_cores.h"
+#include "util/parameter.h"
 
 // OpenBLAS's own, in all its builds; weak, as they are in no header.
 extern "C" [[gnu::weak]] void* blas_memory_alloc(int);
@@ -37,7 +38,7 @@ void reserve_blas_buffers(int threads) {
     throw Error(fmt::format(
         "out of memory: the matrix products of {} thread{} take {} MiB of addresses; raise the "
         "limit (ulimit -v){}",
-        threads, threads == 1 ? "" : "s", count * kBuffer >> 20, threads == 1 ? "" : " or use --threads 1"));
+        threads, threads == 1 ? "" : "s", count * kBuffer >> 20, threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
   }
   ::munmap(room, count * kBuffer);
   std::vector<void*> buffers(count);
@@ -59,8 +60,9 @@ CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_c
   openblas_set_num_threads(1);
   if (openblas_get_parallel() == OPENBLAS_OPENMP && threads_.size() > 1) {
     throw Error(
-        "this OpenBLAS is its OpenMP build, which gives wrong products when several threads call it; "
-        "install libopenblas-pthread-dev and build again, or use --threads 1");
+        fmt::format("this OpenBLAS is its OpenMP build, which gives wrong products when several threads call "
+                    "it; install libopenblas-pthread-dev and build again, or use {} 1",
+                    Parameter::kThreads));
   }
   reserve_blas_buffers(threads_.size());
 }
@@ -82,8 +84,8 @@ void* CpuDevice::allocate(size_t bytes) {
     const std::string limit = bytes > present ? "this machine has " + amount(present)
                                               : "there is not as much left (ulimit -v is a limit too)";
     throw Error(fmt::format(
-        "out of memory: {} asked for in one piece, and {}; make the model, --batch or --seq smaller",
-        amount(bytes), limit));
+        "out of memory: {} asked for in one piece, and {}; make the model, {} or {} smaller",
+        amount(bytes), limit, Parameter::kBatch, Parameter::kMaxSeqLen));
   }
   return memory;
 }

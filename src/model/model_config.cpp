@@ -6,14 +6,15 @@
 #include <charconv>
 
 #include "error.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
 namespace {
 
-void check_size(const char* flag, const char* letter, int64_t value, int64_t largest) {
+void check_size(Parameter parameter, const char* letter, int64_t value, int64_t largest) {
   if (value < 1 || value > largest) {
-    throw Error(fmt::format("{} {}: {} must be from 1 to {}", flag, value, letter, largest));
+    throw Error(fmt::format("{} {}: {} must be from 1 to {}", parameter, value, letter, largest));
   }
 }
 
@@ -74,16 +75,16 @@ int64_t ModelConfig::parameter_count() const {
 }
 
 void ModelConfig::validate() const {
-  check_size("--vocab-size", "V", vocab_size, 1 << 24);
-  check_size("--seq", "S", max_seq_len, 1 << 20);
-  check_size("--dim", "E", embed_dim, 1 << 16);
-  check_size("--heads", "H", num_heads, 1 << 12);
-  check_size("--layers", "L", num_layers, 1 << 10);
-  check_size("--ff", "F", ff_hidden_dim, 1 << 20);
+  check_size(Parameter::kVocabSize, "V", vocab_size, 1 << 24);
+  check_size(Parameter::kMaxSeqLen, "S", max_seq_len, 1 << 20);
+  check_size(Parameter::kEmbedDim, "E", embed_dim, 1 << 16);
+  check_size(Parameter::kHeads, "H", num_heads, 1 << 12);
+  check_size(Parameter::kNumLayers, "L", num_layers, 1 << 10);
+  check_size(Parameter::kFfHiddenDim, "F", ff_hidden_dim, 1 << 20);
   if (embed_dim % num_heads != 0) {
     throw Error(
-        fmt::format("--dim {} is not divisible by --heads {}: every head needs the same number of channels",
-                    embed_dim, num_heads));
+        fmt::format("{} {} is not divisible by {} {}: every head needs the same number of channels",
+                    Parameter::kEmbedDim, embed_dim, Parameter::kHeads, num_heads));
   }
 }
 
@@ -113,7 +114,7 @@ ModelConfig ModelConfig::preset(const std::string& name) {
                        .tied_head = true,
                        .head_bias = false};
   }
-  throw Error(fmt::format("--preset {}: must be default or gpt2", name));
+  throw Error(fmt::format("{} {}: must be default or gpt2", Parameter::kPreset, name));
 }
 
 ModelConfig ModelChoices::over(const ModelConfig& base) const {
