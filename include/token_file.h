@@ -2,6 +2,7 @@
 // src/data/README.md has the layouts.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,6 +43,7 @@ class TokenFile {
 
   /// Token i, i < size().
   int32_t operator[](size_t i) const {
+    assert(i < count_);
     return token_bytes_ == 2 ? static_cast<const uint16_t*>(tokens_)[i]
                              : static_cast<int32_t>(static_cast<const uint32_t*>(tokens_)[i]);
   }

@@ -6,6 +6,7 @@
 // half of which the causal mask would allow to skip.
 #include <cblas.h>
 
+#include <cassert>
 #include <cmath>
 
 #include "cpu/cpu_device.h"
@@ -25,7 +26,10 @@ struct View {
   float* data;
   int64_t rows, cols, stride;
 
-  float* row(int64_t i) const { return data + i * stride; }
+  float* row(int64_t i) const {
+    assert(i >= 0 && i < rows);
+    return data + i * stride;
+  }
   View slice(int64_t first, int64_t count) const { return {row(first), count, cols, stride}; }
 };
 

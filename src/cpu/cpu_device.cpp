@@ -35,10 +35,11 @@ void reserve_blas_buffers(int threads) {
   void* room = ::mmap(nullptr, count * kBuffer, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) {
-    throw Error(fmt::format(
-        "out of memory: the matrix products of {} thread{} take {} MiB of addresses; raise the "
-        "limit (ulimit -v){}",
-        threads, threads == 1 ? "" : "s", count * kBuffer >> 20, threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
+    throw Error(
+        fmt::format("out of memory: the matrix products of {} thread{} take {} MiB of addresses; raise the "
+                    "limit (ulimit -v){}",
+                    threads, threads == 1 ? "" : "s", count * kBuffer >> 20,
+                    threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
   }
   ::munmap(room, count * kBuffer);
   std::vector<void*> buffers(count);
@@ -83,9 +84,9 @@ void* CpuDevice::allocate(size_t bytes) {
   if (memory == nullptr) {
     const std::string limit = bytes > present ? "this machine has " + amount(present)
                                               : "there is not as much left (ulimit -v is a limit too)";
-    throw Error(fmt::format(
-        "out of memory: {} asked for in one piece, and {}; make the model, {} or {} smaller",
-        amount(bytes), limit, Parameter::kBatch, Parameter::kMaxSeqLen));
+    throw Error(
+        fmt::format("out of memory: {} asked for in one piece, and {}; make the model, {} or {} smaller",
+                    amount(bytes), limit, Parameter::kBatch, Parameter::kMaxSeqLen));
   }
   return memory;
 }

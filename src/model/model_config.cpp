@@ -82,9 +82,8 @@ void ModelConfig::validate() const {
   check_size(Parameter::kNumLayers, "L", num_layers, 1 << 10);
   check_size(Parameter::kFfHiddenDim, "F", ff_hidden_dim, 1 << 20);
   if (embed_dim % num_heads != 0) {
-    throw Error(
-        fmt::format("{} {} is not divisible by {} {}: every head needs the same number of channels",
-                    Parameter::kEmbedDim, embed_dim, Parameter::kHeads, num_heads));
+    throw Error(fmt::format("{} {} is not divisible by {} {}: every head needs the same number of channels",
+                            Parameter::kEmbedDim, embed_dim, Parameter::kHeads, num_heads));
   }
 }
 

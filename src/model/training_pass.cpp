@@ -25,8 +25,8 @@ TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind k
   const ModelConfig& c = model.config();
   if (batch < 1) throw Error(fmt::format("a batch of {} sequences: give at least 1", batch));
   if (seq_len < 1 || seq_len > c.max_seq_len) {
-    throw Error(fmt::format("sequences of {} tokens do not fit a model of {} {}: give 1 to {}",
-                            seq_len, Parameter::kMaxSeqLen, c.max_seq_len, c.max_seq_len));
+    throw Error(fmt::format("sequences of {} tokens do not fit a model of {} {}: give 1 to {}", seq_len,
+                            Parameter::kMaxSeqLen, c.max_seq_len, c.max_seq_len));
   }
   const int64_t rows = max_batch_ * seq_len_, E = c.embed_dim;
   const auto L = static_cast<size_t>(c.num_layers);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <numeric>
 
 #include "checkpoint.h"
@@ -16,6 +17,7 @@
 #include "operations/device_fixture.h"
 #include "run_folder.h"
 #include "trainer.h"
+#include "training/checkpoint_writer.h"
 #include "util/atomic_file.h"
 #include "util/number_text.h"
 
@@ -357,6 +359,41 @@ class CheckpointTest : public InOwnFolder {
   std::unique_ptr<Device> device_;
   GPTModel model_;
 };
+
+/// What is saved is the moment of the call, whatever the training does while the files are written.
+TEST_F(CheckpointTest, AWriterSavesTheMomentOfTheCall) {
+  const TokenFile tokens = repetitive_tokens(500);
+  const DataLoader data(tokens, 0, 500, 4, kSmall.max_seq_len, 1);
+  Trainer trainer(model_, data, {.batch = 4, .learning_rate = 1e-2f});
+  RunFolder folder("run");
+  folder.create();
+  CheckpointWriter writer(folder, *device_, kSmall,
+                          {.keep_last = 9,
+                           .keep_previous = true,
+                           .tokenizer_json = {},
+                           .tokenizer_hash = 7,
+                           .data_hash = 8,
+                           .flags = {}});
+  const auto weights_of = [&](const GPTModel& model) {
+    std::vector<float> values(static_cast<size_t>(model.weights().size()));
+    device_->copy_to_host(values.data(), model.weights().flat());
+    return values;
+  };
+  std::map<int64_t, std::vector<float>> saved;
+  for (int i = 0; i < 8; ++i) {
+    trainer.train_step();
+    if (i % 2 == 1) continue;
+    saved[trainer.step()] = weights_of(model_);
+    writer.save(model_, trainer.optimizer());
+  }
+  writer.wait();
+  EXPECT_EQ(writer.saved_step(), 7);
+  GPTModel loaded(*device_, kSmall);
+  for (const auto& [step, weights] : saved) {
+    Checkpoint::open(folder.checkpoint(step)).weights().load_into(loaded);
+    EXPECT_EQ(weights_of(loaded), weights) << step;
+  }
+}
 
 TEST_F(CheckpointTest, RoundTrip) {
   const Checkpoint checkpoint = Checkpoint::open("good.bin");
