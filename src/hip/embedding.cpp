@@ -7,7 +7,7 @@
 //
 // A token may occur many times, and its rows must be added in one order. So the positions are first sorted by
 // token, of equal ones the earlier first: a position's place is the number of positions before it, which a
-// team of 32 threads counts for four positions at a time. Sorted positions are then cut into chunks of 32,
+// team of 32 lanes counts for four positions at a time. Sorted positions are then cut into chunks of 32,
 // and a team sums each chunk's runs of equal tokens, however long or short they are: all teams have the same
 // work. A run inside a chunk is added to dwte; the parts of a run that crosses chunks go to scratch, and a
 // last kernel adds them up in order.
@@ -18,19 +18,16 @@
 
 #include "error.h"
 #include "hip/check.h"
-#include "hip/quads.h"
+#include "hip/reduce.h"
+#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
 
 namespace {
 
-constexpr int kTeam = 32, kThreads = 256, kTeams = kThreads / kTeam;
-constexpr int kSlice = 4 * kTeam;  // columns that a team holds, a quad in each thread
-
-__device__ float4 operator+(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
+constexpr int kThreads = 256, kTeams = kThreads / kTeam;
+constexpr int kSlice = 4 * kTeam;  // columns that a team holds, a vec4 in each lane
 
 int blocks_for(int64_t work, int per_block) {
   return static_cast<int>((work + per_block - 1) / per_block);
@@ -38,7 +35,7 @@ int blocks_for(int64_t work, int per_block) {
 
 // ---- Forward --------------------------------------------------------------------------------------------
 
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads)
     embedding_kernel(float* __restrict__ y, const int32_t* __restrict__ tokens, const float* __restrict__ wte,
                      const float* __restrict__ wpe, const int32_t* first_position, int count, int seq_len,
@@ -50,8 +47,8 @@ __global__ void __launch_bounds__(kThreads)
               *position_row = wpe + position * width;
 #pragma unroll 4
   for (int column = 4 * (threadIdx.x % kTeam); column < width; column += kSlice) {
-    const float4 v = load<kQuads>(token_row, column, width) + load<kQuads>(position_row, column, width);
-    store<kQuads>(y + static_cast<int64_t>(i) * width, column, width, v);
+    const vec4 v = load<kAligned>(token_row, column, width) + load<kAligned>(position_row, column, width);
+    store<kAligned>(y + static_cast<int64_t>(i) * width, column, width, v);
   }
 }
 
@@ -94,8 +91,7 @@ __device__ void sort_positions(const Backward& a, int block) {
   count_below(below, a.tokens, i + kRanked, a.count, own);
 #pragma unroll
   for (int k = 0; k < kRanked; ++k) {
-#pragma unroll
-    for (int distance = kTeam / 2; distance > 0; distance /= 2) below[k] += __shfl_xor(below[k], distance);
+    below[k] = reduce_lanes<kTeam>(below[k], Add());
 #pragma unroll
     for (int l = 0; l < kRanked; ++l)
       if (i + l < a.count && (l < k ? own[l] <= own[k] : own[l] < own[k])) ++below[k];
@@ -107,42 +103,40 @@ __device__ void sort_positions(const Backward& a, int block) {
 }
 
 /// dwpe[t] += sum_b dy[b,t] for a slice of columns: the teams share out b, and team 0 adds them up.
-template <bool kQuads>
+template <bool kAligned>
 __device__ void add_position_gradients(const Backward& a, int t, int slice) {
-  HIPGPT_SHARED(float4, sums, [kTeams][kTeam]);
   const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
   const int column = slice * kSlice + 4 * lane, batch = a.count / a.seq_len;
-  float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  vec4 total = {};
 #pragma unroll 4
   for (int b = team; b < batch; b += kTeams)
-    total = total + load<kQuads>(a.dy + (static_cast<int64_t>(b) * a.seq_len + t) * a.width, column, a.width);
-  sums[team][lane] = total;
-  __syncthreads();
+    total =
+        total + load<kAligned>(a.dy + (static_cast<int64_t>(b) * a.seq_len + t) * a.width, column, a.width);
+  total = sum_thread_rows<kThreads, kTeam>(total);
   if (team > 0) return;
-  for (int other = 1; other < kTeams; ++other) total = total + sums[other][lane];
   float* row = a.dwpe + static_cast<int64_t>(t) * a.width;
-  store<kQuads>(row, column, a.width, load<kQuads>(row, column, a.width) + total);
+  store<kAligned>(row, column, a.width, load<kAligned>(row, column, a.width) + total);
 }
 
 /// Two things that do not need each other, in one launch: the first `sort_blocks` blocks sort.
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) sort_and_add_positions_kernel(Backward a, int sort_blocks) {
   const int block = blockIdx.x;
   if (block < sort_blocks) {
     sort_positions(a, block);
   } else {
-    add_position_gradients<kQuads>(a, (block - sort_blocks) % a.seq_len, (block - sort_blocks) / a.seq_len);
+    add_position_gradients<kAligned>(a, (block - sort_blocks) % a.seq_len, (block - sort_blocks) / a.seq_len);
   }
 }
 
-template <bool kQuads>
-__device__ void add_to_row(float* rows, int row, int column, int width, float4 v) {
+template <bool kAligned>
+__device__ void add_to_row(float* rows, int row, int column, int width, vec4 v) {
   float* p = rows + static_cast<int64_t>(row) * width;
-  store<kQuads>(p, column, width, load<kQuads>(p, column, width) + v);
+  store<kAligned>(p, column, width, load<kAligned>(p, column, width) + v);
 }
 
 /// The sums of a chunk's runs, for a slice of columns.
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
   constexpr int kBatch = 8;  // rows loaded at a time, so that their latencies pass together
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
@@ -150,17 +144,17 @@ __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
   if (chunk >= a.chunks || column >= a.width) return;
   const int begin = chunk * a.chunk, end = min(begin + a.chunk, a.count);
   bool starts_here = begin == 0 || a.sorted_token[begin - 1] != a.sorted_token[begin];
-  float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  vec4 total = {};
   for (int first = begin; first < end; first += kBatch) {
-    float4 rows[kBatch];
+    vec4 rows[kBatch];
     int32_t tokens[kBatch + 1];
 #pragma unroll
     for (int r = 0; r <= kBatch; ++r) tokens[r] = first + r < a.count ? a.sorted_token[first + r] : -1;
 #pragma unroll
     for (int r = 0; r < kBatch; ++r)
       if (first + r < end)
-        rows[r] = load<kQuads>(a.dy + static_cast<int64_t>(a.sorted_position[first + r]) * a.width, column,
-                               a.width);
+        rows[r] = load<kAligned>(a.dy + static_cast<int64_t>(a.sorted_position[first + r]) * a.width, column,
+                                 a.width);
 #pragma unroll
     for (int r = 0; r < kBatch; ++r) {
       if (first + r >= end) break;
@@ -168,12 +162,12 @@ __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
       const bool ends = tokens[r] != tokens[r + 1];
       if (!ends && first + r + 1 < end) continue;
       if (starts_here && ends) {
-        add_to_row<kQuads>(a.dwte, tokens[r], column, a.width, total);
+        add_to_row<kAligned>(a.dwte, tokens[r], column, a.width, total);
       } else {
-        store<kQuads>(a.partial + (2 * static_cast<int64_t>(chunk) + starts_here) * a.width, column, a.width,
-                      total);
+        store<kAligned>(a.partial + (2 * static_cast<int64_t>(chunk) + starts_here) * a.width, column,
+                        a.width, total);
       }
-      total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+      total = {};
       starts_here = true;
     }
   }
@@ -194,7 +188,7 @@ __device__ int chunk_after_run(const Backward& a, int chunk, int32_t token) {
 }
 
 /// Adds the parts of a run that begins in a chunk and ends in a later one to dwte.
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backward a) {
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
   const int column = blockIdx.y * kSlice + 4 * (threadIdx.x % kTeam);
@@ -204,24 +198,24 @@ __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backwa
   if (a.sorted_token[next] != token) return;
   if (begin > 0 && a.sorted_token[begin - 1] == token) return;  // it begins earlier
   const int after = chunk_after_run(a, chunk, token);
-  float4 total = load<kQuads>(a.partial + (2 * static_cast<int64_t>(chunk) + 1) * a.width, column, a.width);
+  vec4 total = load<kAligned>(a.partial + (2 * static_cast<int64_t>(chunk) + 1) * a.width, column, a.width);
 #pragma unroll 8
   for (int c = chunk + 1; c < after; ++c)
-    total = total + load<kQuads>(a.partial + 2 * static_cast<int64_t>(c) * a.width, column, a.width);
-  add_to_row<kQuads>(a.dwte, token, column, a.width, total);
+    total = total + load<kAligned>(a.partial + 2 * static_cast<int64_t>(c) * a.width, column, a.width);
+  add_to_row<kAligned>(a.dwte, token, column, a.width, total);
 }
 
-template <bool kQuads>
+template <bool kAligned>
 void launch_backward(const Queue& queue, const Backward& a) {
   const int slices = blocks_for(a.width, kSlice), sort_blocks = blocks_for(a.count, kTeams * kRanked);
-  hipLaunchKernelGGL((sort_and_add_positions_kernel<kQuads>), dim3(sort_blocks + a.seq_len * slices),
+  hipLaunchKernelGGL((sort_and_add_positions_kernel<kAligned>), dim3(sort_blocks + a.seq_len * slices),
                      dim3(kThreads), 0, queue.stream, a, sort_blocks);
   HIP_CHECK_LAUNCH("embedding_backward, positions");
   const dim3 grid(blocks_for(a.chunks, kTeams), slices);
-  hipLaunchKernelGGL((add_chunks_kernel<kQuads>), grid, dim3(kThreads), 0, queue.stream, a);
+  hipLaunchKernelGGL((add_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, queue.stream, a);
   HIP_CHECK_LAUNCH("embedding_backward, chunks");
   if (a.chunks == 1) return;
-  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kQuads>), grid, dim3(kThreads), 0, queue.stream, a);
+  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, queue.stream, a);
   HIP_CHECK_LAUNCH("embedding_backward, runs");
 }
 
@@ -231,7 +225,7 @@ void embedding(const Queue& queue, float* y, const int32_t* tokens, const float*
                const int32_t* first_position, int batch, int seq_len, int width) {
   const int count = batch * seq_len;
   const dim3 grid(blocks_for(count, kTeams));
-  if (all_by_quads(width, y, wte, wpe)) {
+  if (rows_aligned(width, y, wte, wpe)) {
     hipLaunchKernelGGL((embedding_kernel<true>), grid, dim3(kThreads), 0, queue.stream, y, tokens, wte, wpe,
                        first_position, count, seq_len, width);
   } else {
@@ -257,7 +251,7 @@ void embedding_backward(const Queue& queue, float* dwte, float* dwpe, const floa
   float* partial = queue.scratch + integers;
   const Backward a = {dwte,    dwpe,  dy,      tokens, sorted, sorted + count,
                       partial, count, seq_len, width,  chunk,  blocks_for(count, chunk)};
-  if (all_by_quads(width, dwte, dwpe, dy, queue.scratch)) {
+  if (rows_aligned(width, dwte, dwpe, dy, queue.scratch)) {
     launch_backward<true>(queue, a);
   } else {
     launch_backward<false>(queue, a);
