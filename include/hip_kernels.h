@@ -26,6 +26,10 @@ struct Stream {
   /// or none: then the parts follow each other.
   const Stream* side = nullptr;
   hipEvent_t forked = nullptr, joined = nullptr;
+
+  /// Pinned memory of the host, in which kernels report ids and positions outside of their tables (src/hip/
+  /// fault.h); or none: then they are passed over.
+  int32_t* fault = nullptr;
 };
 
 using Queue = Stream;

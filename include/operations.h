@@ -11,7 +11,8 @@
 // shapes alone, never on the number of threads.
 //
 // An operation checks its arguments before it does anything: Error with its name, the argument, what it is
-// and what it must be.
+// and what it must be. Ids and positions lie in the device's memory: a CPU checks them at once; a GPU passes
+// over the rows of wrong ones, and the next copy_to_host() throws the Error.
 #ifndef HIPGPT_OPERATION
 #define HIPGPT_OPERATION(name, parameters, arguments)  // included by itself, it declares nothing
 #endif

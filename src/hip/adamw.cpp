@@ -11,37 +11,13 @@
 
 #include "device/check.h"
 #include "hip/check.h"
-#include "hip/kernel.h"
+#include "hip/reduce.h"
+#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
 
 namespace {
-
-/// x[i ... i+3], zero beyond the end. kQuads: x is aligned to 16 bytes, and i a multiple of 4.
-template <bool kQuads>
-__device__ float4 load(const float* x, int64_t i, int64_t n) {
-  if (kQuads && i + 4 <= n) return *reinterpret_cast<const float4*>(x + i);
-  return make_float4(i < n ? x[i] : 0.0f, i + 1 < n ? x[i + 1] : 0.0f, i + 2 < n ? x[i + 2] : 0.0f,
-                     i + 3 < n ? x[i + 3] : 0.0f);
-}
-
-template <bool kQuads>
-__device__ void store(float* x, int64_t i, int64_t n, float4 v) {
-  if (kQuads && i + 4 <= n) {
-    *reinterpret_cast<float4*>(x + i) = v;
-    return;
-  }
-  if (i < n) x[i] = v.x;
-  if (i + 1 < n) x[i + 1] = v.y;
-  if (i + 2 < n) x[i + 2] = v.z;
-  if (i + 3 < n) x[i + 3] = v.w;
-}
-
-template <typename... Pointers>
-bool all_aligned(Pointers... pointers) {
-  return ((reinterpret_cast<uintptr_t>(pointers) % sizeof(float4) == 0) && ...);
-}
 
 // ---- Sums -----------------------------------------------------------------------------------------------
 
@@ -55,19 +31,19 @@ __device__ double term(float x) {
   return kSquares ? v * v : v;
 }
 
-template <bool kSquares, bool kQuads, int kThreads>
+/// kAligned: x is; n may be any number.
+template <bool kSquares, bool kAligned, int kThreads>
 __device__ double sum_of_block(const float* x, int64_t n) {
   double total[4] = {0.0, 0.0, 0.0, 0.0};  // so that additions need not wait for each other
-  const int64_t first = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x);
-  const int64_t step = 4 * static_cast<int64_t>(gridDim.x) * kThreads;
+  const auto add = [&total](vec4 v) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) total[e] += term<kSquares>(v[e]);
+  };
+  const int64_t step = 4 * static_cast<int64_t>(gridDim.x) * kThreads, whole = kAligned ? n / 4 * 4 : n;
+  int64_t i = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x);
 #pragma unroll 4
-  for (int64_t i = first; i < n; i += step) {
-    const float4 v = load<kQuads>(x, i, n);
-    total[0] += term<kSquares>(v.x);
-    total[1] += term<kSquares>(v.y);
-    total[2] += term<kSquares>(v.z);
-    total[3] += term<kSquares>(v.w);
-  }
+  for (; i < whole; i += step) add(load<kAligned>(x, i, n));
+  if (i < n) add(load<false>(x, i, n));
   return block_sum<kThreads>((total[0] + total[1]) + (total[2] + total[3]));
 }
 
@@ -76,10 +52,10 @@ __device__ void store_result(float* out, double total) {
   if (threadIdx.x == 0) *out = static_cast<float>(kSquares ? sqrt(total) : total);
 }
 
-template <bool kSquares, bool kQuads>
+template <bool kSquares, bool kAligned>
 __global__ void __launch_bounds__(kSumThreads)
     partial_sums_kernel(double* partial, const float* x, int64_t n) {
-  const double total = sum_of_block<kSquares, kQuads, kSumThreads>(x, n);
+  const double total = sum_of_block<kSquares, kAligned, kSumThreads>(x, n);
   if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 
@@ -91,25 +67,25 @@ __global__ void __launch_bounds__(kFinalThreads)
   store_result<kSquares>(out, block_sum<kFinalThreads>(total));
 }
 
-template <bool kSquares, bool kQuads>
+template <bool kSquares, bool kAligned>
 __global__ void __launch_bounds__(kFinalThreads) short_sum_kernel(float* out, const float* x, int64_t n) {
-  store_result<kSquares>(out, sum_of_block<kSquares, kQuads, kFinalThreads>(x, n));
+  store_result<kSquares>(out, sum_of_block<kSquares, kAligned, kFinalThreads>(x, n));
 }
 
-template <bool kSquares, bool kQuads>
+template <bool kSquares, bool kAligned>
 void launch_sum(const Queue& queue, float* out, const float* x, int64_t n) {
   auto* partial =
       reinterpret_cast<double*>(queue.scratch + reinterpret_cast<uintptr_t>(queue.scratch) / 4 % 2);
   const int64_t fit = (queue.scratch_floats - 1) / 2;  // partial sums in scratch
   if (n <= kShort || fit < 1) {
-    hipLaunchKernelGGL((short_sum_kernel<kSquares, kQuads>), dim3(1), dim3(kFinalThreads), 0, queue.stream,
+    hipLaunchKernelGGL((short_sum_kernel<kSquares, kAligned>), dim3(1), dim3(kFinalThreads), 0, queue.stream,
                        out, x, n);
     HIP_CHECK_LAUNCH("sum");
     return;
   }
   const int64_t busy = 8 * static_cast<int64_t>(queue.compute_units), work = (n + 4095) / 4096;
   const int blocks = static_cast<int>(std::min({busy, work, fit}));
-  hipLaunchKernelGGL((partial_sums_kernel<kSquares, kQuads>), dim3(blocks), dim3(kSumThreads), 0,
+  hipLaunchKernelGGL((partial_sums_kernel<kSquares, kAligned>), dim3(blocks), dim3(kSumThreads), 0,
                      queue.stream, partial, x, n);
   HIP_CHECK_LAUNCH("sum");
   hipLaunchKernelGGL((sum_partials_kernel<kSquares>), dim3(1), dim3(kFinalThreads), 0, queue.stream, out,
@@ -137,40 +113,42 @@ struct Step {
   int64_t decayed, n;
 };
 
-/// The same for all parameters.
-struct Factors {
-  float clip, rate, scale2,
-      keep;  // rate = lr / (1 - b1^t), scale2 = 1 / (1 - b2^t), keep = 1 - lr weight_decay
-};
-
-__device__ void update(float& p, float g, float& m, float& v, const Step& step, const Factors& f,
-                       bool decays) {
-  g *= f.clip;
-  m = step.beta1 * m + (1.0f - step.beta1) * g;
-  v = step.beta2 * v + (1.0f - step.beta2) * g * g;
-  p = (decays ? f.keep : 1.0f) * p - f.rate * m / (sqrtf(v * f.scale2) + step.epsilon);
-}
-
-template <bool kQuads>
-__global__ void __launch_bounds__(kThreads)
-    adamw_kernel(float* __restrict__ params, const float* __restrict__ grads, float* __restrict__ moments1,
-                 float* __restrict__ moments2, Step step) {
-  const int64_t i = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x), n = step.n;
-  if (i >= n) return;
-  float4 p = load<kQuads>(params, i, n), m = load<kQuads>(moments1, i, n), v = load<kQuads>(moments2, i, n);
-  const float4 g = load<kQuads>(grads, i, n);
+template <bool kAligned>
+__device__ void update(float* __restrict__ params, const float* __restrict__ grads,
+                       float* __restrict__ moments1, float* __restrict__ moments2, const Step& step,
+                       int64_t i) {
+  vec4 p = load<kAligned>(params, i, step.n), m = load<kAligned>(moments1, i, step.n),
+       v = load<kAligned>(moments2, i, step.n);
+  const vec4 g = load<kAligned>(grads, i, step.n);
   const float norm = *step.grad_norm, learning_rate = step.rates[0];
   if (!isfinite(norm)) return;
-  const bool clips = step.max_grad_norm > 0.0f && norm > step.max_grad_norm;
-  const Factors f = {clips ? step.max_grad_norm / norm : 1.0f, learning_rate * step.rates[1], step.rates[2],
-                     1.0f - learning_rate * step.weight_decay};
-  update(p.x, g.x, m.x, v.x, step, f, i < step.decayed);
-  update(p.y, g.y, m.y, v.y, step, f, i + 1 < step.decayed);
-  update(p.z, g.z, m.z, v.z, step, f, i + 2 < step.decayed);
-  update(p.w, g.w, m.w, v.w, step, f, i + 3 < step.decayed);
-  store<kQuads>(params, i, n, p);
-  store<kQuads>(moments1, i, n, m);
-  store<kQuads>(moments2, i, n, v);
+  // The same for all parameters: clip, lr / (1 - b1^t), 1 / (1 - b2^t), and 1 - lr weight_decay.
+  const float clip =
+      step.max_grad_norm > 0.0f && norm > step.max_grad_norm ? step.max_grad_norm / norm : 1.0f;
+  const float rate = learning_rate * step.rates[1], scale2 = step.rates[2];
+  const float decay = 1.0f - learning_rate * step.weight_decay;
+#pragma unroll
+  for (int e = 0; e < 4; ++e) {
+    const float clipped = g[e] * clip;
+    m[e] = step.beta1 * m[e] + (1.0f - step.beta1) * clipped;
+    v[e] = step.beta2 * v[e] + (1.0f - step.beta2) * clipped * clipped;
+    p[e] = (i + e < step.decayed ? decay : 1.0f) * p[e] - rate * m[e] / (sqrtf(v[e] * scale2) + step.epsilon);
+  }
+  store<kAligned>(params, i, step.n, p);
+  store<kAligned>(moments1, i, step.n, m);
+  store<kAligned>(moments2, i, step.n, v);
+}
+
+/// kAligned: the arrays are; n may be any number.
+template <bool kAligned>
+__global__ void __launch_bounds__(kThreads)
+    adamw_kernel(float* params, const float* grads, float* moments1, float* moments2, Step step) {
+  const int64_t i = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x);
+  if (kAligned && i + 4 <= step.n) {
+    update<true>(params, grads, moments1, moments2, step, i);
+  } else if (i < step.n) {
+    update<false>(params, grads, moments1, moments2, step, i);
+  }
 }
 
 }  // namespace

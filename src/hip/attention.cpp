@@ -10,7 +10,7 @@
 // computed.
 //   Operations: 2 T^2 D a head, half of the 4 T^2 D of two full products; per score an exponential and, with
 //   dropout, a quarter of a Philox block. Bytes: Q and O once, K and V T/64 times, mostly from L2: 16
-//   multiply-adds for each. So arithmetic bounds it, and after that shared memory: a quad read for 8 to 11
+//   multiply-adds for each. So arithmetic bounds it, and after that shared memory: a vec4 read for 8 to 11
 //   multiply-adds a thread.
 //
 // decode_kernel (one new token a sequence): a block takes a head, a group of lanes every n-th key, each with
@@ -28,13 +28,14 @@
 #include "hip/attention_tile.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
+#include "hip/fault.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
 
 namespace {
 
-constexpr int kKeys = 32;  ///< of a tile: four for each lane of a group
+constexpr int kKeys = 32;  ///< of a tile: four for each of the lanes that share a row
 
 /// What attention_kernel works on: queries, keys and values each as part of wider rows.
 struct AttentionWork {
@@ -45,7 +46,7 @@ struct AttentionWork {
   int sequence_heads, seq_len, heads, head_size;
   int key_rows;  ///< from a sequence's keys to the next one's
   float scale;
-  bool by_quads;
+  bool aligned;
 };
 
 /// The rows of one head, and how many keys come before its first query.
@@ -55,13 +56,14 @@ struct Head {
   int past;
 
   __device__ Head(const AttentionWork& w, int bh) : past(w.past == nullptr ? 0 : *w.past) {
+    if (past < 0 || past > w.key_rows - w.seq_len) past = 0;  // append_kernel has reported it
     const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size, d = w.head_size;
     const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
     const int64_t key_offset = static_cast<int64_t>(bh / w.heads) * w.key_rows * w.key_stride + column;
-    q = {w.queries + row * w.query_stride + column, w.query_stride, w.seq_len, d, w.by_quads};
-    k = {w.keys + key_offset, w.key_stride, past + w.seq_len, d, w.by_quads};
-    v = {w.values + key_offset, w.key_stride, past + w.seq_len, d, w.by_quads};
-    out = {w.out + row * width + column, width, w.seq_len, d, w.by_quads};
+    q = {w.queries + row * w.query_stride + column, w.query_stride, w.seq_len, d, w.aligned};
+    k = {w.keys + key_offset, w.key_stride, past + w.seq_len, d, w.aligned};
+    v = {w.values + key_offset, w.key_stride, past + w.seq_len, d, w.aligned};
+    out = {w.out + row * width + column, width, w.seq_len, d, w.aligned};
   }
 };
 
@@ -80,50 +82,51 @@ struct OnlineSoftmax {
 
   /// s becomes exp(s - top); returns what everything summed so far has to be multiplied by. Key 0 is visible
   /// to every query, so that top is finite after the first tile.
-  __device__ float add(int r, float4& s) {
-    const float tile_top = group_reduce(fmaxf(fmaxf(s.x, s.y), fmaxf(s.z, s.w)), Max());
+  __device__ float add(int r, vec4& s) {
+    const float tile_top = reduce_lanes<kRowLanes>(fmaxf(fmaxf(s[0], s[1]), fmaxf(s[2], s[3])), Max());
     const float new_top = fmaxf(top[r], tile_top);
     const float correction = expf(top[r] - new_top);
-    s = make_float4(expf(s.x - new_top), expf(s.y - new_top), expf(s.z - new_top), expf(s.w - new_top));
-    total[r] = fmaf(total[r], correction, (s.x + s.y) + (s.z + s.w));
+    s = map(s, [new_top](float x) { return expf(x - new_top); });
+    total[r] = fmaf(total[r], correction, sum_of(s));
     top[r] = new_top;
     return correction;
   }
 
   __device__ void finish() {
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) total[r] = group_reduce(total[r], Add());
+    for (int r = 0; r < kRows; ++r) total[r] = reduce_lanes<kRowLanes>(total[r], Add());
   }
 };
 
 /// Scaled scores of the four keys from `key` on that `query` may see; -inf for those after it.
-__device__ inline float4 causal_scores(float4 s, float scale, int key, int query) {
-  return make_float4(key <= query ? s.x * scale : -INFINITY, key + 1 <= query ? s.y * scale : -INFINITY,
-                     key + 2 <= query ? s.z * scale : -INFINITY, key + 3 <= query ? s.w * scale : -INFINITY);
+__device__ inline vec4 causal_scores(vec4 s, float scale, int key, int query) {
+#pragma unroll
+  for (int e = 0; e < 4; ++e) s[e] = key + e <= query ? s[e] * scale : -INFINITY;
+  return s;
 }
 
-/// A thread's share of the queries of a block: kRows rows of scores and of outputs. kHead: D or more, with
+/// A thread's part of the queries of a block: kRows rows of scores and of outputs. kHead: D or more, with
 /// zeros for columns that are not there; they come in chunks of kChunk.
 template <int kHead, int kQueries, int kRows>
-struct Share {
-  static constexpr int kThreads = kQueries / kRows * kGroup;
+struct ForwardTile {
+  static constexpr int kThreads = kQueries / kRows * kRowLanes;
   static constexpr int kChunk = kHead < 64 ? kHead : 64, kChunks = kHead / kChunk;
-  static constexpr int kQuads = kChunk / 4 / kGroup;
-  using QueryTile = Tile<kQueries, kHead>;
-  using KeyTile = Tile<kKeys, kChunk>;
-  using ScoreTile = Tile<kQueries, kKeys>;
+  static constexpr int kVecs = kChunk / 4 / kRowLanes;
+  using QueryTile = AttentionTile<kQueries, kHead>;
+  using KeyTile = AttentionTile<kKeys, kChunk>;
+  using ScoreTile = AttentionTile<kQueries, kKeys>;
 
   int bh, first, row, tx;  ///< first query of the block, this thread's first row in it
-  float4 s[kRows];
-  float4 out[kChunks][kRows][kQuads];
+  vec4 s[kRows];
+  vec4 out[kChunks][kRows][kVecs];
   OnlineSoftmax<kRows> softmax;
 
-  __device__ Share(int bh_, int first_)
-      : bh(bh_), first(first_), row(threadIdx.x / kGroup * kRows), tx(threadIdx.x % kGroup), out{} {}
+  __device__ ForwardTile(int bh_, int first_)
+      : bh(bh_), first(first_), row(threadIdx.x / kRowLanes * kRows), tx(threadIdx.x % kRowLanes), out{} {}
 
   __device__ void clear_scores() {
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) s[r] = zero_quad();
+    for (int r = 0; r < kRows; ++r) s[r] = {};
   }
 
   /// Scores become dropped-out probabilities, up to the factor that is known at the end, and go to p.
@@ -137,12 +140,10 @@ struct Share {
 #pragma unroll
       for (int c = 0; c < kChunks; ++c) {
 #pragma unroll
-        for (int i = 0; i < kQuads; ++i) out[c][r][i] = scaled(out[c][r][i], correction);
+        for (int i = 0; i < kVecs; ++i) out[c][r][i] = out[c][r][i] * correction;
       }
-      if (mask.p > 0.0f) {
-        const float4 f = mask.factors(static_cast<uint32_t>(bh) * work.seq_len + query, key / 4);
-        s[r] = make_float4(s[r].x * f.x, s[r].y * f.y, s[r].z * f.z, s[r].w * f.w);
-      }
+      if (mask.p > 0.0f)
+        s[r] = s[r] * mask.factors(static_cast<uint32_t>(bh) * work.seq_len + query, key / 4);
       p.at(row + r, tx) = s[r];
     }
   }
@@ -156,8 +157,8 @@ struct Share {
 #pragma unroll
       for (int c = 0; c < kChunks; ++c) {
 #pragma unroll
-        for (int i = 0; i < kQuads; ++i)
-          rows.store(query, c * kChunk + 4 * (tx + kGroup * i), scaled(out[c][r][i], factor));
+        for (int i = 0; i < kVecs; ++i)
+          rows.store(query, c * kChunk + 4 * (tx + kRowLanes * i), out[c][r][i] * factor);
       }
       if (work.lse != nullptr && tx == 0 && query < work.seq_len)
         work.lse[static_cast<int64_t>(bh) * work.seq_len + query] = softmax.top[r] + logf(softmax.total[r]);
@@ -168,12 +169,12 @@ struct Share {
 /// K and V pass through one tile in shared memory, a chunk of columns at a time: K's chunks, then V's. The
 /// next one is on its way in registers while this one is multiplied.
 template <int kHead, int kQueries, int kRows>
-__global__ void __launch_bounds__(kQueries / kRows * kGroup)
+__global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 && kRows == 4 ? 4 : 1)
     attention_kernel(AttentionWork work, DropoutMask mask) {
-  using S = Share<kHead, kQueries, kRows>;
+  using S = ForwardTile<kHead, kQueries, kRows>;
   using QueryTile = typename S::QueryTile;
   using KeyTile = typename S::KeyTile;
-  HIPGPT_SHARED(float4, memory, [QueryTile::kSize + KeyTile::kSize + S::ScoreTile::kSize]);
+  HIPGPT_SHARED(vec4, memory, [QueryTile::kSize + KeyTile::kSize + S::ScoreTile::kSize]);
   const QueryTile q{memory};
   const KeyTile kv{memory + QueryTile::kSize};
   const typename S::ScoreTile p{memory + QueryTile::kSize + KeyTile::kSize};
@@ -187,14 +188,14 @@ __global__ void __launch_bounds__(kQueries / kRows * kGroup)
   const int last_key = head.past + min(first + kQueries, work.seq_len) - 1;
   // Tiles that no query of 64 neighbouring threads sees are skipped by them: whole waves, of either size.
   const int last_seen =
-      head.past + first + (static_cast<int>(threadIdx.x) / 64 + 1) * (64 / kGroup * kRows) - 1;
+      head.past + first + (static_cast<int>(threadIdx.x) / 64 + 1) * (64 / kRowLanes * kRows) - 1;
 
-  S share(bh, first);
-  TileCopy<KeyTile, S::kThreads> next;
+  S tile(bh, first);
+  TileLoader<KeyTile, S::kThreads> next;
   next.load(head.k, 0, 0);
   copy_tile<S::kThreads>(q, head.q, first);
   for (int first_key = 0; first_key <= last_key; first_key += kKeys) {
-    share.clear_scores();
+    tile.clear_scores();
 #pragma unroll
     for (int c = 0; c < S::kChunks; ++c) {
       __syncthreads();
@@ -206,9 +207,9 @@ __global__ void __launch_bounds__(kQueries / kRows * kGroup)
         next.load(head.v, first_key, 0);
       }
       if (first_key <= last_seen)
-        multiply_abt<KeyTile::kRowQuads>(share.s, q, share.row, c * KeyTile::kRowQuads, kv, 4 * share.tx);
+        multiply_abt<KeyTile::kRowVecs>(tile.s, q, tile.row, c * KeyTile::kRowVecs, kv, 4 * tile.tx);
     }
-    if (first_key <= last_seen) share.probabilities(p, work, mask, head.past, first_key + 4 * share.tx);
+    if (first_key <= last_seen) tile.probabilities(p, work, mask, head.past, first_key + 4 * tile.tx);
 #pragma unroll
     for (int c = 0; c < S::kChunks; ++c) {
       __syncthreads();
@@ -219,22 +220,23 @@ __global__ void __launch_bounds__(kQueries / kRows * kGroup)
       } else {
         next.load(head.k, first_key + kKeys, 0);
       }
-      if (first_key <= last_seen) multiply_ab(share.out[c], p, share.row, kv, share.tx);
+      if (first_key <= last_seen) multiply_ab(tile.out[c], p, tile.row, kv, tile.tx);
     }
   }
-  share.write(work, head.out);
+  tile.write(work, head.out);
 }
 
 template <int kHead, int kQueries, int kRows>
 void launch_attention(const Queue& queue, const AttentionWork& work, const DropoutMask& mask) {
   const unsigned blocks = ((work.seq_len + kQueries - 1) / kQueries) * work.sequence_heads;
   hipLaunchKernelGGL((attention_kernel<kHead, kQueries, kRows>), dim3(blocks),
-                     dim3(kQueries / kRows * kGroup), 0, queue.stream, work, mask);
+                     dim3(kQueries / kRows * kRowLanes), 0, queue.stream, work, mask);
   HIP_CHECK_LAUNCH("attention");
 }
 
 void attend(const Queue& queue, const AttentionWork& work, const DropoutMask& mask) {
-  const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads < 64 * queue.compute_units;
+  const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads <
+                      kTuning.attention.little_queries * queue.compute_units;
   if (work.head_size <= 32) {
     little ? launch_attention<32, 16, 1>(queue, work, mask) : launch_attention<32, 64, 4>(queue, work, mask);
   } else if (work.head_size <= 64) {
@@ -255,52 +257,54 @@ struct DecodeWork {
   const int32_t* past;
   int batch, heads, head_size, capacity;
   float scale;
-  bool by_quads;
+  bool aligned;
+  FaultReport report;
 };
 
-/// Online softmax of one query over the keys that a group of lanes takes; each lane has kQuads of the values'
-/// quads.
-template <int kQuads>
+/// Online softmax of one query over the keys that a group of lanes takes; each lane has kVecs
+/// of the values' vec4.
+template <int kVecs>
 struct DecodeState {
   float top = -INFINITY, total = 0.0f;
-  float4 out[kQuads] = {};
+  vec4 out[kVecs] = {};
 
-  __device__ void add(float score, const float4 (&value)[kQuads]) {
+  __device__ void add(float score, const vec4 (&value)[kVecs]) {
     const float new_top = fmaxf(top, score);
     const float correction = expf(top - new_top), p = expf(score - new_top);
     top = new_top;
     total = fmaf(total, correction, p);
 #pragma unroll
-    for (int i = 0; i < kQuads; ++i) {
-      out[i] = scaled(out[i], correction);
+    for (int i = 0; i < kVecs; ++i) {
+      out[i] = out[i] * correction;
       add_scaled(out[i], p, value[i]);
     }
   }
 };
 
-/// kLanes lanes take a key, 4 kQuads columns each; kLanes 4 kQuads >= D.
-template <int kLanes, int kQuads, int kThreads>
+/// kLanes lanes take a key, 4 kVecs columns each; kLanes 4 kVecs >= D.
+template <int kLanes, int kVecs, int kThreads>
 __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   constexpr int kGroups = kThreads / kLanes;
   constexpr int kAtOnce =
-      4 / kQuads > 0 ? 4 / kQuads : 1;  // keys of a group whose loads are under way together
-  constexpr int kHead = kLanes * 4 * kQuads;
+      4 / kVecs > 0 ? 4 / kVecs : 1;  // keys of a group whose loads are under way together
+  constexpr int kHead = kLanes * 4 * kVecs;
   HIPGPT_SHARED(float, group_top, [kGroups]);
   HIPGPT_SHARED(float, group_total, [kGroups]);
-  HIPGPT_SHARED(float4, group_out, [kGroups * kLanes * kQuads]);
+  HIPGPT_SHARED(vec4, group_out, [kGroups * kLanes * kVecs]);
   const int sequence = blockIdx.x / work.heads, d = work.head_size, past = *work.past;
+  if (past < 0 || past >= work.capacity) return work.report();
   const int width = work.heads * d, column = blockIdx.x % work.heads * d;
   const int64_t cached = static_cast<int64_t>(sequence) * work.capacity * width + column;
   const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
-  const Rows<const float> new_rows{work.qkv + sequence * 3 * width + column, width, 3, d, work.by_quads};
-  const Rows<float> keys{work.keys + cached, width, past + 1, d, work.by_quads};
-  const Rows<float> values{work.values + cached, width, past + 1, d, work.by_quads};
+  const Rows<const float> new_rows{work.qkv + sequence * 3 * width + column, width, 3, d, work.aligned};
+  const Rows<float> keys{work.keys + cached, width, past + 1, d, work.aligned};
+  const Rows<float> values{work.values + cached, width, past + 1, d, work.aligned};
 
-  float4 q[kQuads];
+  vec4 q[kVecs];
 #pragma unroll
-  for (int i = 0; i < kQuads; ++i) {
+  for (int i = 0; i < kVecs; ++i) {
     const int at = 4 * (lane + kLanes * i);
-    q[i] = scaled(new_rows.load(0, at), work.scale);
+    q[i] = new_rows.load(0, at) * work.scale;
     if (group == 0) {
       keys.store(past, at, new_rows.load(1, at));
       values.store(past, at, new_rows.load(2, at));
@@ -308,13 +312,13 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   }
   __syncthreads();  // the new row is in the cache
 
-  DecodeState<kQuads> state;
+  DecodeState<kVecs> state;
   for (int first = 0; first <= past; first += kGroups * kAtOnce) {
-    float4 k[kAtOnce][kQuads], v[kAtOnce][kQuads];
+    vec4 k[kAtOnce][kVecs], v[kAtOnce][kVecs];
 #pragma unroll
     for (int n = 0; n < kAtOnce; ++n) {
 #pragma unroll
-      for (int i = 0; i < kQuads; ++i) {
+      for (int i = 0; i < kVecs; ++i) {
         k[n][i] = keys.load(first + n * kGroups + group, 4 * (lane + kLanes * i));
         v[n][i] = values.load(first + n * kGroups + group, 4 * (lane + kLanes * i));
       }
@@ -323,15 +327,14 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
     for (int n = 0; n < kAtOnce; ++n) {
       float score = 0.0f;
 #pragma unroll
-      for (int i = 0; i < kQuads; ++i) score = add_dot(score, q[i], k[n][i]);
-#pragma unroll
-      for (int distance = kLanes / 2; distance > 0; distance /= 2) score += __shfl_xor(score, distance);
+      for (int i = 0; i < kVecs; ++i) score = add_dot(score, q[i], k[n][i]);
+      score = reduce_lanes<kLanes>(score, Add());
       if (first + n * kGroups + group <= past) state.add(score, v[n]);
     }
   }
 
 #pragma unroll
-  for (int i = 0; i < kQuads; ++i) group_out[group * kLanes * kQuads + lane + kLanes * i] = state.out[i];
+  for (int i = 0; i < kVecs; ++i) group_out[group * kLanes * kVecs + lane + kLanes * i] = state.out[i];
   if (lane == 0) {
     group_top[group] = state.top;
     group_total[group] = state.total;
@@ -349,14 +352,14 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   work.out[sequence * width + column + threadIdx.x] = out / total;
 }
 
-template <int kLanes, int kQuads>
+template <int kLanes, int kVecs>
 void launch_decode(const Queue& queue, const DecodeWork& work) {
   const dim3 grid(work.batch * work.heads);
   // A small cache has too few keys for many threads.
   if (work.capacity <= 128) {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 256>), grid, dim3(256), 0, queue.stream, work);
+    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 256>), grid, dim3(256), 0, queue.stream, work);
   } else {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kQuads, 512>), grid, dim3(512), 0, queue.stream, work);
+    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 512>), grid, dim3(512), 0, queue.stream, work);
   }
   HIP_CHECK_LAUNCH("decode");
 }
@@ -375,10 +378,12 @@ void decode(const Queue& queue, const DecodeWork& work) {
 
 /// Copies the keys and values of `count` rows of qkv, for each sequence, to its caches, from row *past on.
 /// blockIdx.y is the sequence.
-__global__ void __launch_bounds__(256) append_kernel(float* keys, float* values, const float* qkv, int count,
-                                                     int width, int capacity, const int32_t* past) {
+__global__ void __launch_bounds__(256)
+    append_kernel(float* keys, float* values, const float* qkv, int count, int width, int capacity,
+                  const int32_t* past, FaultReport report) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, sequence = blockIdx.y;
   if (i >= static_cast<int64_t>(count) * width) return;
+  if (*past < 0 || *past > capacity - count) return report();
   const float* row = qkv + (sequence * count + i / width) * 3 * width + i % width;
   const int64_t at = (sequence * capacity + *past) * width + i;
   keys[at] = row[width];
@@ -406,7 +411,7 @@ void attention(const Stream& stream, Tensor out, Tensor lse, Tensor qkv, int hea
                            head_size,
                            seq_len,
                            1.0f / std::sqrt(static_cast<float>(head_size)),
-                           all_by_quads(head_size, out.f32(), qkv.f32())};
+                           rows_aligned(head_size, out.f32(), qkv.f32())};
   attend(stream, work, DropoutMask(dropout));
 }
 
@@ -418,18 +423,19 @@ void attention_cached(const Stream& stream, Tensor out, Tensor keys, Tensor valu
   const int capacity = static_cast<int>(keys.dim(1));
   check_head_size(head_size);
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
-  const bool by_quads = all_by_quads(head_size, out.f32(), keys.f32(), values.f32(), qkv.f32());
+  const FaultReport report{stream.fault, Fault::kAttentionCached};
+  const bool aligned = rows_aligned(head_size, out.f32(), keys.f32(), values.f32(), qkv.f32());
   if (count == 1) {
     return decode(stream, {out.f32(), keys.f32(), values.f32(), qkv.f32(), past.i32(), batch, heads,
-                           head_size, capacity, scale, by_quads});
+                           head_size, capacity, scale, aligned, report});
   }
   const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
   hipLaunchKernelGGL(append_kernel, dim3(blocks, batch), dim3(256), 0, stream.stream, keys.f32(),
-                     values.f32(), qkv.f32(), count, width, capacity, past.i32());
+                     values.f32(), qkv.f32(), count, width, capacity, past.i32(), report);
   HIP_CHECK_LAUNCH("append");
   const AttentionWork work{out.f32(), nullptr,   qkv.f32(),  keys.f32(),    values.f32(),
                            3 * width, width,     past.i32(), batch * heads, count,
-                           heads,     head_size, capacity,   scale,         by_quads};
+                           heads,     head_size, capacity,   scale,         aligned};
   attend(stream, work, DropoutMask(Dropout{}));
 }
 

@@ -15,7 +15,7 @@
 //   Operations: 5 T^2 D a head (half of five full products), 7 T^2 D with two kernels; an exponential and,
 //   with dropout, a quarter of a Philox block per score. Bytes for a pair of tiles: Q, dO, O and, read and
 //   written, dQ: 160 D floats for 5120 D multiply-adds. Arithmetic bounds it, and after that shared memory: a
-//   quad read for 9 multiply-adds a thread.
+//   vec4 read for 9 multiply-adds a thread.
 //
 // Measured on an H200: at B=64 T=256 H=6 D=64 0.41 ms with dropout, 20 TFLOP/s; at T=1024 20 to 25; at D=128
 // 12 to 17.
@@ -39,10 +39,10 @@ struct BackwardWork {
   const float *dout, *qkv, *out, *lse;
   int sequence_heads, seq_len, heads, head_size;
   float scale;
-  bool by_quads;
+  bool aligned;
 };
 
-/// The rows of one head. Those of dQ, dK and dV lie as those of Q, K and V.
+/// The rows of one head. dQ, dK and dV have the layout of Q, K and V.
 struct Head {
   Rows<const float> q, k, v, out, dout;
   Rows<float> dq;
@@ -54,12 +54,12 @@ struct Head {
     const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size;
     const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
     const int64_t wide = row * 3 * width + column, narrow = row * width + column;
-    q = {w.qkv + wide, 3 * width, w.seq_len, w.head_size, w.by_quads};
-    k = {q.data + width, q.stride, q.rows, q.width, q.by_quads};
-    v = {k.data + width, q.stride, q.rows, q.width, q.by_quads};
-    out = {w.out + narrow, width, q.rows, q.width, q.by_quads};
-    dout = {w.dout + narrow, width, q.rows, q.width, q.by_quads};
-    dq = {w.dqkv + wide, q.stride, q.rows, q.width, q.by_quads};
+    q = {w.qkv + wide, 3 * width, w.seq_len, w.head_size, w.aligned};
+    k = {q.data + width, q.stride, q.rows, q.width, q.aligned};
+    v = {k.data + width, q.stride, q.rows, q.width, q.aligned};
+    out = {w.out + narrow, width, q.rows, q.width, q.aligned};
+    dout = {w.dout + narrow, width, q.rows, q.width, q.aligned};
+    dq = {w.dqkv + wide, q.stride, q.rows, q.width, q.aligned};
     dk = dq.data + width;
     dv = dk + width;
     lse = w.lse + static_cast<int64_t>(bh) * w.seq_len;
@@ -69,15 +69,15 @@ struct Head {
 
 /// A block's place in its head, and its tiles. kHead: D or more, with zeros for columns that are not there.
 template <int kHead>
-struct Pair {
+struct BackwardTile {
   static constexpr int kChunk = kHead < 64 ? kHead : 64, kChunks = kHead / kChunk;
-  static constexpr int kQuads = kChunk / 4 / kGroup;
+  static constexpr int kVecs = kChunk / 4 / kRowLanes;
   // A block has the gradients of so many chunks, or its registers would not do; blockIdx.y says which.
   static constexpr int kOwn = kChunks < 2 ? kChunks : 2;
-  using HeadTile = Tile<kSide, kChunk>;
-  using ScoreTile = Tile<kSide, kSide>;
-  using Copy = TileCopy<HeadTile, kThreads>;
-  static constexpr int kSize = 4 * HeadTile::kSize + 2 * ScoreTile::kSize;  ///< quads of shared memory
+  using HeadTile = AttentionTile<kSide, kChunk>;
+  using ScoreTile = AttentionTile<kSide, kSide>;
+  using Loader = TileLoader<HeadTile, kThreads>;
+  static constexpr int kSize = 4 * HeadTile::kSize + 2 * ScoreTile::kSize;  ///< vec4 of shared memory
 
   const Head& head;
   float scale;
@@ -90,7 +90,7 @@ struct Pair {
   HeadTile a, b, c;
   ScoreTile scores;
 
-  __device__ Pair(const Head& h, float scale_, const DropoutMask& mask_, float4* memory, float* rows)
+  __device__ BackwardTile(const Head& h, float scale_, const DropoutMask& mask_, vec4* memory, float* rows)
       : head(h),
         scale(scale_),
         mask(mask_),
@@ -103,8 +103,8 @@ struct Pair {
         delta(rows),
         lse(rows + kSide),
         half(threadIdx.x / kHalf),
-        tx(threadIdx.x % kGroup),
-        ty(threadIdx.x % kHalf / kGroup),
+        tx(threadIdx.x % kRowLanes),
+        ty(threadIdx.x % kHalf / kRowLanes),
         a{half == 0 ? q.memory : g.memory},
         b{half == 0 ? k.memory : v.memory},
         c{half == 0 ? g.memory : q.memory},
@@ -112,15 +112,15 @@ struct Pair {
 
   static __device__ int own_chunk(int c) { return kOwn == kChunks ? c : blockIdx.y * kOwn + c; }
 
-  /// A thread's piece of a chunk of dQ: each half has its own quads, or rows if there are too few of them.
-  static constexpr int kQueryRows = kQuads == 1 ? 2 : 4;
-  __device__ int dq_row() const { return 4 * ty + (kQuads == 1 ? 2 * half : 0); }
-  __device__ int dq_quad() const { return tx + (kQuads == 1 ? 0 : kGroup * half); }
+  /// A thread's piece of a chunk of dQ: each half has its own vec4, or rows if there are too few of them.
+  static constexpr int kQueryRows = kVecs == 1 ? 2 : 4;
+  __device__ int dq_row() const { return 4 * ty + (kVecs == 1 ? 2 * half : 0); }
+  __device__ int dq_vec() const { return tx + (kVecs == 1 ? 0 : kRowLanes * half); }
 
   __device__ void load(const HeadTile& tile, const Rows<const float>& rows, int first, int chunk) const {
-    Copy copy;
-    copy.load(rows, first, chunk * kChunk);
-    copy.store(tile);
+    Loader loader;
+    loader.load(rows, first, chunk * kChunk);
+    loader.store(tile);
   }
 
   __device__ void load_keys(int first_key, int chunk) const {
@@ -135,21 +135,20 @@ struct Pair {
 
   /// delta and lse of the queries.
   __device__ void load_rows(int first_query) const {
-    constexpr int kLanes = HeadTile::kRowQuads;  // that copy one row
-    float dots[Copy::kCount] = {};
+    constexpr int kLanes = HeadTile::kRowVecs;  // that bring one row
+    float dots[Loader::kCount] = {};
 #pragma unroll 1
     for (int chunk = 0; chunk < kChunks; ++chunk) {
-      Copy a, b;
+      Loader a, b;
       a.load(head.dout, first_query, chunk * kChunk);
       b.load(head.out, first_query, chunk * kChunk);
 #pragma unroll
-      for (int i = 0; i < Copy::kCount; ++i) dots[i] = add_dot(dots[i], a.quads[i], b.quads[i]);
+      for (int i = 0; i < Loader::kCount; ++i) dots[i] = add_dot(dots[i], a.vecs[i], b.vecs[i]);
     }
 #pragma unroll
-    for (int i = 0; i < Copy::kCount; ++i) {
-#pragma unroll
-      for (int distance = 1; distance < kLanes; distance *= 2) dots[i] += __shfl_xor(dots[i], distance);
-      if (Copy::quad(i) == 0) delta[Copy::row(i)] = dots[i];
+    for (int i = 0; i < Loader::kCount; ++i) {
+      dots[i] = reduce_lanes<kLanes>(dots[i], Add());
+      if (Loader::vec(i) == 0) delta[Loader::row(i)] = dots[i];
     }
     const int query = first_query + threadIdx.x;
     if (threadIdx.x < kSide) lse[threadIdx.x] = query < head.q.rows ? head.lse[query] : 0.0f;
@@ -159,7 +158,7 @@ struct Pair {
   /// several chunks, both are loaded first.
   template <bool kLoadKeys, bool kLoadQueries>
   __device__ void products(int first_query, int first_key) const {
-    float4 sum[4] = {};
+    vec4 sum[4] = {};
 #pragma unroll 1
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       __syncthreads();
@@ -167,7 +166,7 @@ struct Pair {
       if (kLoadQueries && chunk == 0) load_rows(first_query);
       if (kLoadKeys || kChunks > 1) load_keys(first_key, chunk);
       __syncthreads();
-      multiply_abt<HeadTile::kRowQuads>(sum, a, 4 * ty, 0, b, 4 * tx);
+      multiply_abt<HeadTile::kRowVecs>(sum, a, 4 * ty, 0, b, 4 * tx);
     }
 #pragma unroll
     for (int r = 0; r < 4; ++r) scores.at(4 * ty + r, tx) = sum[r];
@@ -177,83 +176,81 @@ struct Pair {
   /// S becomes F P, dP becomes dS.
   __device__ void softmax_gradient(int first_query, int first_key) const {
 #pragma unroll
-    for (int i = 0; i < ScoreTile::kQuads / kThreads; ++i) {
-      const int index = threadIdx.x + i * kThreads, row = index / ScoreTile::kRowQuads;
-      const int quad = index % ScoreTile::kRowQuads;
-      const int query = first_query + row, key = first_key + 4 * quad;
-      float4 p = s.at(row, quad), dp = ds.at(row, quad), f = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
+    for (int i = 0; i < ScoreTile::kVecs / kThreads; ++i) {
+      const int index = threadIdx.x + i * kThreads, row = index / ScoreTile::kRowVecs;
+      const int vec = index % ScoreTile::kRowVecs;
+      const int query = first_query + row, key = first_key + 4 * vec;
+      vec4 p = s.at(row, vec), dp = ds.at(row, vec), f = filled<float, 4>(1.0f);
       if (mask.p > 0.0f) f = mask.factors(head.first_dropout_row + query, key / 4);
-      element(p.x, dp.x, f.x, row, key <= query);
-      element(p.y, dp.y, f.y, row, key + 1 <= query);
-      element(p.z, dp.z, f.z, row, key + 2 <= query);
-      element(p.w, dp.w, f.w, row, key + 3 <= query);
-      s.at(row, quad) = p;
-      ds.at(row, quad) = dp;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const float probability = key + e <= query ? expf(fmaf(p[e], scale, -lse[row])) : 0.0f;
+        dp[e] = probability * fmaf(f[e], dp[e], -delta[row]) * scale;
+        p[e] = f[e] * probability;
+      }
+      s.at(row, vec) = p;
+      ds.at(row, vec) = dp;
     }
     __syncthreads();
-  }
-
-  __device__ void element(float& s, float& dp, float f, int row, bool visible) const {
-    const float p = visible ? expf(fmaf(s, scale, -lse[row])) : 0.0f;
-    dp = p * (fmaf(f, dp, -delta[row])) * scale;
-    s = f * p;
   }
 };
 
 /// dK and dV of 32 keys at a time: of all keys of a head, and then dQ too, or of one tile of keys.
 template <int kHead, bool kWholeHead>
-__global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, DropoutMask mask) {
-  using P = Pair<kHead>;
-  HIPGPT_SHARED(float4, memory, [P::kSize]);
+__global__ void HIPGPT_LAUNCH_BOUNDS(kThreads, kHead <= 32   ? 5
+                                               : kHead <= 64 ? 4
+                                                             : 1)
+    keys_kernel(BackwardWork work, DropoutMask mask) {
+  using P = BackwardTile<kHead>;
+  HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
   const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
   mask.pass = &pass;  // read once, not for every factor
   const Head head(work, blockIdx.x % work.sequence_heads);
-  const P pair(head, work.scale, mask, memory, rows);
+  const P tile(head, work.scale, mask, memory, rows);
   // The first keys are seen by the most queries, so they start first.
   const int first = kWholeHead ? 0 : blockIdx.x / work.sequence_heads * kSide;
   const int end = kWholeHead ? work.seq_len : first + 1;
 
   for (int first_key = first; first_key < end; first_key += kSide) {
-    float4 sum[P::kOwn][4][P::kQuads] = {};  // dV of the first half of the threads, dK of the other
+    vec4 sum[P::kOwn][4][P::kVecs] = {};  // dV of the first half of the threads, dK of the other
     __syncthreads();
-    if (P::kChunks == 1) pair.load_keys(first_key, 0);
+    if (P::kChunks == 1) tile.load_keys(first_key, 0);
     for (int first_query = first_key; first_query < work.seq_len; first_query += kSide) {
-      pair.template products<false, true>(first_query, first_key);
-      pair.softmax_gradient(first_query, first_key);
+      tile.template products<false, true>(first_query, first_key);
+      tile.softmax_gradient(first_query, first_key);
 #pragma unroll
       for (int c = 0; c < P::kOwn; ++c) {
         if (P::kChunks > 1) {
           __syncthreads();
-          pair.load_queries(first_query, P::own_chunk(c));
-          if (kWholeHead) pair.load_keys(first_key, P::own_chunk(c));
+          tile.load_queries(first_query, P::own_chunk(c));
+          if (kWholeHead) tile.load_keys(first_key, P::own_chunk(c));
           __syncthreads();
         }
-        float4 dq[P::kQueryRows][1] = {};
-        const int row = first_query + pair.dq_row(),
-                  column = P::own_chunk(c) * P::kChunk + 4 * pair.dq_quad();
+        vec4 dq[P::kQueryRows][1] = {};
+        const int row = first_query + tile.dq_row(), column = P::own_chunk(c) * P::kChunk + 4 * tile.dq_vec();
         if (kWholeHead && first_key > 0) {
 #pragma unroll
           for (int r = 0; r < P::kQueryRows; ++r) dq[r][0] = head.dq.load(row + r, column);
         }
-        multiply_atb(sum[c], pair.scores, pair.ty, pair.c, pair.tx);
+        multiply_atb<4, 4, 2>(sum[c], tile.scores, 4 * tile.ty, tile.c, 4 * tile.tx);
         if (kWholeHead) {
-          multiply_ab(dq, pair.ds, pair.dq_row(), pair.k, pair.dq_quad());
+          multiply_ab(dq, tile.ds, tile.dq_row(), tile.k, tile.dq_vec());
 #pragma unroll
           for (int r = 0; r < P::kQueryRows; ++r) head.dq.store(row + r, column, dq[r][0]);
         }
       }
     }
-    const Rows<float> result{pair.half == 0 ? head.dv : head.dk, head.dq.stride, head.dq.rows, head.dq.width,
-                             head.dq.by_quads};
+    const Rows<float> result{tile.half == 0 ? head.dv : head.dk, head.dq.stride, head.dq.rows, head.dq.width,
+                             head.dq.aligned};
 #pragma unroll
     for (int c = 0; c < P::kOwn; ++c) {
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
 #pragma unroll
-        for (int i = 0; i < P::kQuads; ++i)
-          result.store(first_key + 4 * pair.ty + r, P::own_chunk(c) * P::kChunk + 4 * (pair.tx + kGroup * i),
-                       sum[c][r][i]);
+        for (int i = 0; i < P::kVecs; ++i)
+          result.store(first_key + 4 * tile.ty + r,
+                       P::own_chunk(c) * P::kChunk + 4 * (tile.tx + kRowLanes * i), sum[c][r][i]);
       }
     }
   }
@@ -261,49 +258,52 @@ __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, Dropo
 
 /// dQ of 32 queries.
 template <int kHead>
-__global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork work, DropoutMask mask) {
-  using P = Pair<kHead>;
-  HIPGPT_SHARED(float4, memory, [P::kSize]);
+__global__ void HIPGPT_LAUNCH_BOUNDS(kThreads, kHead <= 32   ? 5
+                                               : kHead <= 64 ? 4
+                                                             : 1)
+    queries_kernel(BackwardWork work, DropoutMask mask) {
+  using P = BackwardTile<kHead>;
+  HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
   const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
   mask.pass = &pass;
   const Head head(work, blockIdx.x % work.sequence_heads);
-  const P pair(head, work.scale, mask, memory, rows);
+  const P tile(head, work.scale, mask, memory, rows);
   // The last queries see the most keys, so they start first.
   const int tiles = (work.seq_len + kSide - 1) / kSide;
   const int first_query = (tiles - 1 - blockIdx.x / work.sequence_heads) * kSide;
 
-  float4 dq[P::kOwn][P::kQueryRows][1] = {};
-  if (P::kChunks == 1) pair.load_queries(first_query, 0);
-  pair.load_rows(first_query);
+  vec4 dq[P::kOwn][P::kQueryRows][1] = {};
+  if (P::kChunks == 1) tile.load_queries(first_query, 0);
+  tile.load_rows(first_query);
   for (int first_key = 0; first_key <= first_query; first_key += kSide) {
-    pair.template products<true, false>(first_query, first_key);
-    pair.softmax_gradient(first_query, first_key);
+    tile.template products<true, false>(first_query, first_key);
+    tile.softmax_gradient(first_query, first_key);
 #pragma unroll
     for (int c = 0; c < P::kOwn; ++c) {
       if (P::kChunks > 1) {
         __syncthreads();
-        pair.load(pair.k, head.k, first_key, P::own_chunk(c));
+        tile.load(tile.k, head.k, first_key, P::own_chunk(c));
         __syncthreads();
       }
-      multiply_ab(dq[c], pair.ds, pair.dq_row(), pair.k, pair.dq_quad());
+      multiply_ab(dq[c], tile.ds, tile.dq_row(), tile.k, tile.dq_vec());
     }
   }
 #pragma unroll
   for (int c = 0; c < P::kOwn; ++c) {
 #pragma unroll
     for (int r = 0; r < P::kQueryRows; ++r)
-      head.dq.store(first_query + pair.dq_row() + r, P::own_chunk(c) * P::kChunk + 4 * pair.dq_quad(),
+      head.dq.store(first_query + tile.dq_row() + r, P::own_chunk(c) * P::kChunk + 4 * tile.dq_vec(),
                     dq[c][r][0]);
   }
 }
 
 template <int kHead>
 void launch(const Queue& queue, const BackwardWork& work, const DropoutMask& mask) {
-  using P = Pair<kHead>;
+  using P = BackwardTile<kHead>;
   const unsigned heads = work.sequence_heads, parts = P::kChunks / P::kOwn;
   const unsigned tiles = (work.seq_len + kSide - 1) / kSide;
-  if (tiles == 1 || work.sequence_heads >= 2 * queue.compute_units) {
+  if (tiles == 1 || work.sequence_heads >= kTuning.attention.whole_heads * queue.compute_units) {
     hipLaunchKernelGGL((keys_kernel<kHead, true>), dim3(heads, parts), dim3(kThreads), 0, queue.stream, work,
                        mask);
     HIP_CHECK_LAUNCH("attention_backward");
@@ -334,7 +334,7 @@ void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor q
                           heads,
                           head_size,
                           1.0f / std::sqrt(static_cast<float>(head_size)),
-                          all_by_quads(head_size, dqkv.f32(), dout.f32(), qkv.f32(), out.f32())};
+                          rows_aligned(head_size, dqkv.f32(), dout.f32(), qkv.f32(), out.f32())};
   const DropoutMask mask(dropout);
   if (head_size <= 32) return launch<32>(stream, work, mask);
   if (head_size <= 64) return launch<64>(stream, work, mask);

@@ -3,19 +3,19 @@
 #pragma once
 
 #include "device.h"
-#include "hip/kernel.h"
+#include "hip/vec.h"
 
 namespace hipgpt::hip {
 
 /// A Dropout as a kernel takes it.
 struct DropoutMask {
-  float p, keep;  // 1/(1-p)
+  float p, scale;  // 1/(1-p)
   uint32_t threshold, key0, key1, use;
   const int32_t* pass;
 
   explicit DropoutMask(const Dropout& d)
       : p(d.p),
-        keep(1.0f / (1.0f - d.p)),
+        scale(1.0f / (1.0f - d.p)),
         threshold(static_cast<uint32_t>(static_cast<double>(d.p) * 4294967296.0)),
         key0(static_cast<uint32_t>(d.seed)),
         key1(static_cast<uint32_t>(d.seed >> 32)),
@@ -23,11 +23,11 @@ struct DropoutMask {
         pass(d.p > 0.0f ? d.micro_step.i32() : nullptr) {}
 
   /// Factors, 0 or 1/(1-p), of the four elements from column 4 `column4` of a row on.
-  __device__ float4 factors(uint32_t row, uint32_t column4) const {
+  __device__ vec4 factors(uint32_t row, uint32_t column4) const {
     uint32_t x[4] = {column4, row, static_cast<uint32_t>(*pass), use};
     philox4x32_10(x, key0, key1);
-    return make_float4(x[0] < threshold ? 0.0f : keep, x[1] < threshold ? 0.0f : keep,
-                       x[2] < threshold ? 0.0f : keep, x[3] < threshold ? 0.0f : keep);
+    return {x[0] < threshold ? 0.0f : scale, x[1] < threshold ? 0.0f : scale, x[2] < threshold ? 0.0f : scale,
+            x[3] < threshold ? 0.0f : scale};
   }
 };
 

@@ -7,7 +7,7 @@
 //
 // A token may occur many times, and its rows must be added in one order. So the positions are first sorted by
 // token, of equal ones the earlier first: a position's place is the number of positions before it, which a
-// team of 32 threads counts for four positions at a time. Sorted positions are then cut into chunks of 32,
+// team of 32 lanes counts for four positions at a time. Sorted positions are then cut into chunks of 32,
 // and a team sums each chunk's runs of equal tokens, however long or short they are: all teams have the same
 // work. A run inside a chunk is added to dwte; the parts of a run that crosses chunks go to scratch, and a
 // last kernel adds them up in order.
@@ -19,19 +19,17 @@
 #include "device/check.h"
 #include "error.h"
 #include "hip/check.h"
-#include "hip/quads.h"
+#include "hip/fault.h"
+#include "hip/reduce.h"
+#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
 
 namespace {
 
-constexpr int kTeam = 32, kThreads = 256, kTeams = kThreads / kTeam;
-constexpr int kSlice = 4 * kTeam;  // columns that a team holds, a quad in each thread
-
-__device__ float4 operator+(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
+constexpr int kThreads = 256, kTeams = kThreads / kTeam;
+constexpr int kSlice = 4 * kTeam;  // columns that a team holds, a vec4 in each lane
 
 int blocks_for(int64_t work, int per_block) {
   return static_cast<int>((work + per_block - 1) / per_block);
@@ -39,20 +37,21 @@ int blocks_for(int64_t work, int per_block) {
 
 // ---- Forward --------------------------------------------------------------------------------------------
 
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads)
     embedding_kernel(float* __restrict__ y, const int32_t* __restrict__ tokens, const float* __restrict__ wte,
                      const float* __restrict__ wpe, const int32_t* first_position, int count, int seq_len,
-                     int width) {
+                     int width, int vocab, int positions, FaultReport report) {
   const int i = blockIdx.x * kTeams + threadIdx.x / kTeam;
   if (i >= count) return;
-  const int64_t position = (first_position != nullptr ? *first_position : 0) + i % seq_len;
-  const float *token_row = wte + static_cast<int64_t>(tokens[i]) * width,
-              *position_row = wpe + position * width;
+  const int64_t position = (first_position != nullptr ? int64_t{*first_position} : 0) + i % seq_len;
+  const int32_t token = tokens[i];
+  if (token < 0 || token >= vocab || position < 0 || position >= positions) return report();
+  const float *token_row = wte + static_cast<int64_t>(token) * width, *position_row = wpe + position * width;
 #pragma unroll 4
   for (int column = 4 * (threadIdx.x % kTeam); column < width; column += kSlice) {
-    const float4 v = load<kQuads>(token_row, column, width) + load<kQuads>(position_row, column, width);
-    store<kQuads>(y + static_cast<int64_t>(i) * width, column, width, v);
+    const vec4 v = load<kAligned>(token_row, column, width) + load<kAligned>(position_row, column, width);
+    store<kAligned>(y + static_cast<int64_t>(i) * width, column, width, v);
   }
 }
 
@@ -64,18 +63,20 @@ struct Backward {
   const int32_t* tokens;
   int32_t *sorted_position, *sorted_token;  // [count]
   float* partial;                           // [chunks, 2, width]: a chunk's first run, its last run
-  int count, seq_len, width, chunk, chunks;
+  int count, seq_len, width, vocab, chunk, chunks;
+  FaultReport report;
 };
 
-/// below[k] += how many of tokens[first ... last-1] are less than limit[k], of those that fall to this lane.
-template <int kCount>
+/// below[k] += how many of tokens[first ... last-1] are less than limit[k], or equal to it, of those that fall
+/// to this lane.
+template <bool kOrEqual, int kCount>
 __device__ void count_below(int (&below)[kCount], const int32_t* tokens, int first, int last,
                             const int32_t (&limit)[kCount]) {
 #pragma unroll 4
   for (int j = first + threadIdx.x % kTeam; j < last; j += kTeam) {
     const int32_t token = tokens[j];
 #pragma unroll
-    for (int k = 0; k < kCount; ++k) below[k] += token < limit[k];
+    for (int k = 0; k < kCount; ++k) below[k] += kOrEqual ? token <= limit[k] : token < limit[k];
   }
 }
 
@@ -84,19 +85,17 @@ constexpr int kRanked = 4;  // positions that a team places at a time
 /// Places the positions of this team: behind all lesser tokens and behind equal ones at earlier positions.
 __device__ void sort_positions(const Backward& a, int block) {
   const int i = (block * kTeams + threadIdx.x / kTeam) * kRanked, lane = threadIdx.x % kTeam;
-  int32_t own[kRanked], own_and_equal[kRanked];
+  int32_t own[kRanked];
   int below[kRanked] = {};
 #pragma unroll
   for (int k = 0; k < kRanked; ++k) {
     own[k] = i + k < a.count ? a.tokens[i + k] : 0;
-    own_and_equal[k] = own[k] + 1;
   }
-  count_below(below, a.tokens, 0, min(i, a.count), own_and_equal);
-  count_below(below, a.tokens, i + kRanked, a.count, own);
+  count_below<true>(below, a.tokens, 0, min(i, a.count), own);
+  count_below<false>(below, a.tokens, i + kRanked, a.count, own);
 #pragma unroll
   for (int k = 0; k < kRanked; ++k) {
-#pragma unroll
-    for (int distance = kTeam / 2; distance > 0; distance /= 2) below[k] += __shfl_xor(below[k], distance);
+    below[k] = reduce_lanes<kTeam>(below[k], Add());
 #pragma unroll
     for (int l = 0; l < kRanked; ++l)
       if (i + l < a.count && (l < k ? own[l] <= own[k] : own[l] < own[k])) ++below[k];
@@ -108,42 +107,42 @@ __device__ void sort_positions(const Backward& a, int block) {
 }
 
 /// dwpe[t] += sum_b dy[b,t] for a slice of columns: the teams share out b, and team 0 adds them up.
-template <bool kQuads>
+template <bool kAligned>
 __device__ void add_position_gradients(const Backward& a, int t, int slice) {
-  HIPGPT_SHARED(float4, sums, [kTeams][kTeam]);
   const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
   const int column = slice * kSlice + 4 * lane, batch = a.count / a.seq_len;
-  float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  vec4 total = {};
 #pragma unroll 4
   for (int b = team; b < batch; b += kTeams)
-    total = total + load<kQuads>(a.dy + (static_cast<int64_t>(b) * a.seq_len + t) * a.width, column, a.width);
-  sums[team][lane] = total;
-  __syncthreads();
+    total =
+        total + load<kAligned>(a.dy + (static_cast<int64_t>(b) * a.seq_len + t) * a.width, column, a.width);
+  total = sum_thread_rows<kThreads, kTeam>(total);
   if (team > 0) return;
-  for (int other = 1; other < kTeams; ++other) total = total + sums[other][lane];
   float* row = a.dwpe + static_cast<int64_t>(t) * a.width;
-  store<kQuads>(row, column, a.width, load<kQuads>(row, column, a.width) + total);
+  store<kAligned>(row, column, a.width, load<kAligned>(row, column, a.width) + total);
 }
 
 /// Two things that do not need each other, in one launch: the first `sort_blocks` blocks sort.
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) sort_and_add_positions_kernel(Backward a, int sort_blocks) {
   const int block = blockIdx.x;
   if (block < sort_blocks) {
     sort_positions(a, block);
   } else {
-    add_position_gradients<kQuads>(a, (block - sort_blocks) % a.seq_len, (block - sort_blocks) / a.seq_len);
+    add_position_gradients<kAligned>(a, (block - sort_blocks) % a.seq_len, (block - sort_blocks) / a.seq_len);
   }
 }
 
-template <bool kQuads>
-__device__ void add_to_row(float* rows, int row, int column, int width, float4 v) {
-  float* p = rows + static_cast<int64_t>(row) * width;
-  store<kQuads>(p, column, width, load<kQuads>(p, column, width) + v);
+/// dwte[token] += v, four columns of it.
+template <bool kAligned>
+__device__ void add_to_row(const Backward& a, int32_t token, int column, vec4 v) {
+  if (token < 0 || token >= a.vocab) return a.report();
+  float* row = a.dwte + static_cast<int64_t>(token) * a.width;
+  store<kAligned>(row, column, a.width, load<kAligned>(row, column, a.width) + v);
 }
 
 /// The sums of a chunk's runs, for a slice of columns.
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
   constexpr int kBatch = 8;  // rows loaded at a time, so that their latencies pass together
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
@@ -151,17 +150,17 @@ __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
   if (chunk >= a.chunks || column >= a.width) return;
   const int begin = chunk * a.chunk, end = min(begin + a.chunk, a.count);
   bool starts_here = begin == 0 || a.sorted_token[begin - 1] != a.sorted_token[begin];
-  float4 total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  vec4 total = {};
   for (int first = begin; first < end; first += kBatch) {
-    float4 rows[kBatch];
+    vec4 rows[kBatch];
     int32_t tokens[kBatch + 1];
 #pragma unroll
     for (int r = 0; r <= kBatch; ++r) tokens[r] = first + r < a.count ? a.sorted_token[first + r] : -1;
 #pragma unroll
     for (int r = 0; r < kBatch; ++r)
       if (first + r < end)
-        rows[r] = load<kQuads>(a.dy + static_cast<int64_t>(a.sorted_position[first + r]) * a.width, column,
-                               a.width);
+        rows[r] = load<kAligned>(a.dy + static_cast<int64_t>(a.sorted_position[first + r]) * a.width, column,
+                                 a.width);
 #pragma unroll
     for (int r = 0; r < kBatch; ++r) {
       if (first + r >= end) break;
@@ -169,12 +168,12 @@ __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
       const bool ends = tokens[r] != tokens[r + 1];
       if (!ends && first + r + 1 < end) continue;
       if (starts_here && ends) {
-        add_to_row<kQuads>(a.dwte, tokens[r], column, a.width, total);
+        add_to_row<kAligned>(a, tokens[r], column, total);
       } else {
-        store<kQuads>(a.partial + (2 * static_cast<int64_t>(chunk) + starts_here) * a.width, column, a.width,
-                      total);
+        store<kAligned>(a.partial + (2 * static_cast<int64_t>(chunk) + starts_here) * a.width, column,
+                        a.width, total);
       }
-      total = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+      total = {};
       starts_here = true;
     }
   }
@@ -195,7 +194,7 @@ __device__ int chunk_after_run(const Backward& a, int chunk, int32_t token) {
 }
 
 /// Adds the parts of a run that begins in a chunk and ends in a later one to dwte.
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backward a) {
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
   const int column = blockIdx.y * kSlice + 4 * (threadIdx.x % kTeam);
@@ -205,24 +204,24 @@ __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backwa
   if (a.sorted_token[next] != token) return;
   if (begin > 0 && a.sorted_token[begin - 1] == token) return;  // it begins earlier
   const int after = chunk_after_run(a, chunk, token);
-  float4 total = load<kQuads>(a.partial + (2 * static_cast<int64_t>(chunk) + 1) * a.width, column, a.width);
+  vec4 total = load<kAligned>(a.partial + (2 * static_cast<int64_t>(chunk) + 1) * a.width, column, a.width);
 #pragma unroll 8
   for (int c = chunk + 1; c < after; ++c)
-    total = total + load<kQuads>(a.partial + 2 * static_cast<int64_t>(c) * a.width, column, a.width);
-  add_to_row<kQuads>(a.dwte, token, column, a.width, total);
+    total = total + load<kAligned>(a.partial + 2 * static_cast<int64_t>(c) * a.width, column, a.width);
+  add_to_row<kAligned>(a, token, column, total);
 }
 
-template <bool kQuads>
+template <bool kAligned>
 void launch_backward(const Queue& queue, const Backward& a) {
   const int slices = blocks_for(a.width, kSlice), sort_blocks = blocks_for(a.count, kTeams * kRanked);
-  hipLaunchKernelGGL((sort_and_add_positions_kernel<kQuads>), dim3(sort_blocks + a.seq_len * slices),
+  hipLaunchKernelGGL((sort_and_add_positions_kernel<kAligned>), dim3(sort_blocks + a.seq_len * slices),
                      dim3(kThreads), 0, queue.stream, a, sort_blocks);
   HIP_CHECK_LAUNCH("embedding_backward, positions");
   const dim3 grid(blocks_for(a.chunks, kTeams), slices);
-  hipLaunchKernelGGL((add_chunks_kernel<kQuads>), grid, dim3(kThreads), 0, queue.stream, a);
+  hipLaunchKernelGGL((add_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, queue.stream, a);
   HIP_CHECK_LAUNCH("embedding_backward, chunks");
   if (a.chunks == 1) return;
-  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kQuads>), grid, dim3(kThreads), 0, queue.stream, a);
+  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, queue.stream, a);
   HIP_CHECK_LAUNCH("embedding_backward, runs");
 }
 
@@ -234,9 +233,11 @@ void embedding(const Stream& stream, Tensor y, Tensor tokens, Tensor wte, Tensor
   const int width = static_cast<int>(wte.dim(1));
   const dim3 grid(blocks_for(count, kTeams));
   const auto kernel =
-      all_by_quads(width, y.f32(), wte.f32(), wpe.f32()) ? embedding_kernel<true> : embedding_kernel<false>;
+      rows_aligned(width, y.f32(), wte.f32(), wpe.f32()) ? embedding_kernel<true> : embedding_kernel<false>;
   hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.stream, y.f32(), tokens.i32(), wte.f32(),
-                     wpe.f32(), first_position ? first_position.i32() : nullptr, count, seq_len, width);
+                     wpe.f32(), first_position ? first_position.i32() : nullptr, count, seq_len, width,
+                     static_cast<int>(wte.dim(0)), static_cast<int>(wpe.dim(0)),
+                     FaultReport{stream.fault, Fault::kEmbedding});
   HIP_CHECK_LAUNCH("embedding");
 }
 
@@ -255,9 +256,21 @@ void embedding_backward(const Stream& stream, Tensor dwte, Tensor dwpe, Tensor d
 
   auto* sorted = reinterpret_cast<int32_t*>(stream.scratch);
   float* partial = stream.scratch + integers;
-  const Backward a = {dwte.f32(), dwpe.f32(), dy.f32(), tokens.i32(), sorted, sorted + count,
-                      partial,    count,      seq_len,  width,        chunk,  blocks_for(count, chunk)};
-  if (all_by_quads(width, dwte.f32(), dwpe.f32(), dy.f32(), stream.scratch)) {
+  const Backward a = {.dwte = dwte.f32(),
+                      .dwpe = dwpe.f32(),
+                      .dy = dy.f32(),
+                      .tokens = tokens.i32(),
+                      .sorted_position = sorted,
+                      .sorted_token = sorted + count,
+                      .partial = partial,
+                      .count = count,
+                      .seq_len = seq_len,
+                      .width = width,
+                      .vocab = static_cast<int>(dwte.dim(0)),
+                      .chunk = chunk,
+                      .chunks = blocks_for(count, chunk),
+                      .report = {stream.fault, Fault::kEmbeddingBackward}};
+  if (rows_aligned(width, dwte.f32(), dwpe.f32(), dy.f32(), stream.scratch)) {
     launch_backward<true>(stream, a);
   } else {
     launch_backward<false>(stream, a);

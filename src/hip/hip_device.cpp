@@ -7,11 +7,13 @@
 #include <numeric>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "device/check.h"
 #include "device/hip_device_factory.h"
 #include "error.h"
 #include "hip/check.h"
+#include "hip/fault.h"
 #include "hip/gpu.h"
 #include "util/parameter.h"
 
@@ -158,6 +160,9 @@ HipDevice::HipDevice(int index) : index_(index), properties_(properties_of(index
   main_.launch.side = &side_.launch;
   main_.launch.forked = forked_.get();
   main_.launch.joined = joined_.get();
+  HIP_CHECK(hipHostMalloc(fault_.out(), sizeof(int32_t), hipHostMallocDefault));
+  main_.launch.fault = static_cast<int32_t*>(fault_.get());
+  *main_.launch.fault = 0;
   for (Staging& staging : staging_) {
     HIP_CHECK(hipHostMalloc(staging.memory.out(), kStagingBytes, hipHostMallocDefault));
     HIP_CHECK(hipEventCreateWithFlags(staging.free.out(), hipEventDisableTiming));
@@ -264,6 +269,20 @@ void HipDevice::copy_to_host(void* host, Tensor src) {
   check::copied("copy_to_host", src);
   HIP_CHECK(hipMemcpyAsync(host, src.data(), src.bytes(), hipMemcpyDeviceToHost, stream().stream));
   HIP_CHECK(hipStreamSynchronize(main_.launch.stream));
+  check_faults();
+}
+
+void HipDevice::check_faults() {
+  const auto fault = static_cast<hip::Fault>(std::exchange(*main_.launch.fault, 0));
+  switch (fault) {
+    case hip::Fault::kNone: return;
+    case hip::Fault::kEmbedding: throw Error("embedding: tokens or first_position lie outside wte or wpe");
+    case hip::Fault::kEmbeddingBackward: throw Error("embedding_backward: tokens lie outside dwte");
+    case hip::Fault::kAttentionCached: throw Error("attention_cached: past leaves no room in the cache");
+    case hip::Fault::kCrossEntropy: throw Error("cross_entropy: targets lie outside a row of logits");
+    case hip::Fault::kCrossEntropyWithGradient:
+      throw Error("cross_entropy_with_gradient: targets lie outside a row of logits");
+  }
 }
 
 void HipDevice::copy(Tensor dst, Tensor src) {

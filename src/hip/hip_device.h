@@ -97,6 +97,9 @@ class HipDevice final : public Device {
   void make_stream(OwnedStream& stream);
   void check_for_kernels();
 
+  /// Throws what kernels have reported since the last time.
+  void check_faults();
+
   /// Where operations are launched, after this GPU has become the current one of the calling thread.
   const hip::Stream& stream() const;
   Staging& next_staging();
@@ -105,6 +108,7 @@ class HipDevice final : public Device {
   hipDeviceProp_t properties_;
   OwnedStream main_, side_;
   hip::Event forked_, joined_;
+  hip::PinnedMemory fault_;  // int32: see hip/fault.h
   std::array<Staging, 4> staging_;
   size_t next_staging_ = 0;
 };

@@ -1,4 +1,4 @@
-// What every kernel file includes: the HIP runtime of the platform, the wave, shared memory and reductions.
+// What every kernel file includes: the HIP runtime of the platform, the wave and shared memory.
 //
 // A kernel is written once for three platforms (src/platform). What differs between them has its one place
 // here: how many lanes a wave has, how shared memory is declared, and what a launch bound means.
@@ -36,49 +36,5 @@ constexpr int kWaveSize = 64;
 #else
 constexpr int kWaveSize = 32;
 #endif
-
-/// f of the values of all lanes of the wave, in every lane: a butterfly, so the order never changes.
-template <typename T, typename F>
-__device__ inline T wave_reduce(T value, F f) {
-#pragma unroll
-  for (int distance = kWaveSize / 2; distance > 0; distance /= 2)
-    value = f(value, __shfl_xor(value, distance));
-  return value;
-}
-
-struct Add {
-  template <typename T>
-  __device__ T operator()(T a, T b) const {
-    return a + b;
-  }
-};
-
-struct Max {
-  template <typename T>
-  __device__ T operator()(T a, T b) const {
-    return a > b ? a : b;
-  }
-};
-
-/// f of the values of all threads of a one-dimensional block, in every thread. `identity` is f's. Every
-/// thread must call it, and it begins and ends with a barrier, so calls may follow each other.
-template <int kThreads, typename T, typename F>
-__device__ inline T block_reduce(T value, T identity, F f) {
-  static_assert(kThreads % 64 == 0 && kThreads <= 1024, "a block is whole waves of either size");
-  constexpr int kWaves = kThreads / kWaveSize;
-  HIPGPT_SHARED(T, partial, [kWaves]);
-  const int lane = threadIdx.x % kWaveSize, wave = threadIdx.x / kWaveSize;
-  value = wave_reduce(value, f);
-  __syncthreads();  // whoever used `partial` before is done
-  if (lane == 0) partial[wave] = value;
-  __syncthreads();
-  // A block has at most 32 waves: one wave holds them all, at either size.
-  return wave_reduce(lane < kWaves ? partial[lane] : identity, f);
-}
-
-template <int kThreads, typename T>
-__device__ inline T block_sum(T value) {
-  return block_reduce<kThreads>(value, T(0), Add());
-}
 
 }  // namespace hipgpt::hip

@@ -21,7 +21,8 @@
 #include "error.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
-#include "hip/quads.h"
+#include "hip/reduce.h"
+#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -29,65 +30,41 @@ namespace hipgpt::hip {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kSmallTeam = 32;  // lanes that reduce by shuffles, at either wave size
-constexpr int kLargeTeam = kThreads;
 constexpr float kEpsilon = 1e-5f;
 
-// ---- Four columns of a row ------------------------------------------------------------------------------
+// ---- What the threads of a row do together --------------------------------------------------------------
 
 /// (v - mean) scale, zero beyond the row's end.
-template <bool kQuads>
-__device__ float4 centered(float4 v, float mean, float scale, int column, int width) {
-  if (column >= width) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-  v = make_float4((v.x - mean) * scale, (v.y - mean) * scale, (v.z - mean) * scale, (v.w - mean) * scale);
-  if constexpr (!kQuads) {
-    if (column + 1 >= width) v.y = 0.0f;
-    if (column + 2 >= width) v.z = 0.0f;
-    if (column + 3 >= width) v.w = 0.0f;
-  }
+template <bool kAligned>
+__device__ vec4 centered(vec4 v, float mean, float scale, int column, int width) {
+#pragma unroll
+  for (int e = 0; e < 4; ++e) v[e] = column + (kAligned ? 0 : e) < width ? (v[e] - mean) * scale : 0.0f;
   return v;
 }
 
-__device__ float4 operator+(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-
-__device__ float4 operator*(float4 a, float4 b) {
-  return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
-}
-
-__device__ float sum_of(float4 v) {
-  return (v.x + v.y) + (v.z + v.w);
-}
-
-/// The sums over a team of kCount values, in each of its threads. All threads of the block must call it.
-template <int kTeam, int kCount>
-__device__ void team_sums(float (&v)[kCount]) {
+/// The sums over the kLanes threads of a row of kCount values, in each of them: over a team, or the block.
+/// All threads of the block must call it.
+template <int kLanes, int kCount>
+__device__ void row_sums(float (&v)[kCount]) {
 #pragma unroll
-  for (int distance = kSmallTeam / 2; distance > 0; distance /= 2)
-#pragma unroll
-    for (int n = 0; n < kCount; ++n) v[n] += __shfl_xor(v[n], distance);
-  if constexpr (kTeam == kLargeTeam) {
-    constexpr int kParts = kLargeTeam / kSmallTeam;
+  for (int n = 0; n < kCount; ++n) v[n] = reduce_lanes<kTeam>(v[n], Add());
+  if constexpr (kLanes > kTeam) {
+    constexpr int kParts = kLanes / kTeam;
     HIPGPT_SHARED(float, parts, [kParts][kCount]);
     __syncthreads();  // whoever read the parts of the row before is done
-    if (threadIdx.x % kSmallTeam == 0)
+    if (threadIdx.x % kTeam == 0)
 #pragma unroll
-      for (int n = 0; n < kCount; ++n) parts[threadIdx.x / kSmallTeam][n] = v[n];
+      for (int n = 0; n < kCount; ++n) parts[threadIdx.x / kTeam][n] = v[n];
     __syncthreads();
 #pragma unroll
-    for (int n = 0; n < kCount; ++n) {
-      v[n] = parts[0][n];
-#pragma unroll
-      for (int p = 1; p < kParts; ++p) v[n] += parts[p][n];
-    }
+    for (int n = 0; n < kCount; ++n) v[n] = add_in_order(parts[0][n], &parts[1][n], kParts - 1, kCount);
   }
 }
 
-template <int kTeam>
-__device__ float team_sum(float value) {
+template <int kLanes>
+__device__ float row_sum(float value) {
   float v[1] = {value};
-  team_sums<kTeam>(v);
+  row_sums<kLanes>(v);
   return v[0];
 }
 
@@ -103,47 +80,47 @@ struct Forward {
 };
 
 /// The row's four values from `column` on: of x, or of x + dropout(branch), which it then writes to `sum`.
-template <bool kQuads, bool kResidual>
-__device__ float4 load_input(const Forward& a, int row, int column, int width) {
+template <bool kAligned, bool kResidual>
+__device__ vec4 load_input(const Forward& a, int row, int column, int width) {
   const int64_t begin = static_cast<int64_t>(row) * a.width;
-  float4 v = load<kQuads>(a.x + begin, column, width);
+  vec4 v = load<kAligned>(a.x + begin, column, width);
   if constexpr (kResidual) {
-    float4 branch = load<kQuads>(a.branch + begin, column, width);
+    vec4 branch = load<kAligned>(a.branch + begin, column, width);
     if (a.mask.p > 0.0f) branch = branch * a.mask.factors(row, column / 4);
     v = v + branch;
-    store<kQuads>(a.sum + begin, column, width, v);
+    store<kAligned>(a.sum + begin, column, width, v);
   }
   return v;
 }
 
-template <bool kQuads>
-__device__ void store_output(const Forward& a, int row, int column, int width, float4 normalized) {
-  const float4 w = load<kQuads>(a.w, column, width), b = load<kQuads>(a.b, column, width);
-  store<kQuads>(a.y + static_cast<int64_t>(row) * a.width, column, width, normalized * w + b);
+template <bool kAligned>
+__device__ void store_output(const Forward& a, int row, int column, int width, vec4 normalized) {
+  const vec4 w = load<kAligned>(a.w, column, width), b = load<kAligned>(a.b, column, width);
+  store<kAligned>(a.y + static_cast<int64_t>(row) * a.width, column, width, normalized * w + b);
 }
 
-template <int kTeam, int kChunks, bool kQuads, bool kResidual>
+template <int kLanes, int kChunks, bool kAligned, bool kResidual>
 __global__ void __launch_bounds__(kThreads) forward_kernel(Forward a) {
-  const int lane = threadIdx.x % kTeam, row = blockIdx.x * (kThreads / kTeam) + threadIdx.x / kTeam;
+  const int lane = threadIdx.x % kLanes, row = blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes;
   const int width = row < a.rows ? a.width : 0;  // a team without a row sees an empty one
-  float4 v[kChunks];
+  vec4 v[kChunks];
   float total = 0.0f;
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    v[c] = load_input<kQuads, kResidual>(a, row, 4 * (c * kTeam + lane), width);
+    v[c] = load_input<kAligned, kResidual>(a, row, 4 * (c * kLanes + lane), width);
     total += sum_of(v[c]);
   }
-  const float mean = team_sum<kTeam>(total) / a.width;
+  const float mean = row_sum<kLanes>(total) / a.width;
   float squares = 0.0f;
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    v[c] = centered<kQuads>(v[c], mean, 1.0f, 4 * (c * kTeam + lane), width);
+    v[c] = centered<kAligned>(v[c], mean, 1.0f, 4 * (c * kLanes + lane), width);
     squares += sum_of(v[c] * v[c]);
   }
-  const float rstd = 1.0f / sqrtf(team_sum<kTeam>(squares) / a.width + kEpsilon);
-  const float4 scale = make_float4(rstd, rstd, rstd, rstd);
+  const float rstd = 1.0f / sqrtf(row_sum<kLanes>(squares) / a.width + kEpsilon);
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) store_output<kQuads>(a, row, 4 * (c * kTeam + lane), width, v[c] * scale);
+  for (int c = 0; c < kChunks; ++c)
+    store_output<kAligned>(a, row, 4 * (c * kLanes + lane), width, v[c] * rstd);
   if (lane == 0 && row < a.rows) {
     a.mean[row] = mean;
     a.rstd[row] = rstd;
@@ -151,51 +128,52 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(Forward a) {
 }
 
 /// Any width: the row is read three times, first from memory and then from the cache.
-template <bool kQuads, bool kResidual>
+template <bool kAligned, bool kResidual>
 __global__ void __launch_bounds__(kThreads) forward_wide_kernel(Forward a) {
   const int row = blockIdx.x, first = 4 * threadIdx.x;
   const int64_t begin = static_cast<int64_t>(row) * a.width;
   float total = 0.0f;
   for (int column = first; column < a.width; column += 4 * kThreads)
-    total += sum_of(load_input<kQuads, kResidual>(a, row, column, a.width));
-  const float mean = team_sum<kLargeTeam>(total) / a.width;
+    total += sum_of(load_input<kAligned, kResidual>(a, row, column, a.width));
+  const float mean = row_sum<kThreads>(total) / a.width;
   const float* input = (kResidual ? a.sum : a.x) + begin;  // every thread reads what it wrote itself
   float squares = 0.0f;
   for (int column = first; column < a.width; column += 4 * kThreads) {
-    const float4 d = centered<kQuads>(load<kQuads>(input, column, a.width), mean, 1.0f, column, a.width);
+    const vec4 d = centered<kAligned>(load<kAligned>(input, column, a.width), mean, 1.0f, column, a.width);
     squares += sum_of(d * d);
   }
-  const float rstd = 1.0f / sqrtf(team_sum<kLargeTeam>(squares) / a.width + kEpsilon);
+  const float rstd = 1.0f / sqrtf(row_sum<kThreads>(squares) / a.width + kEpsilon);
   for (int column = first; column < a.width; column += 4 * kThreads)
-    store_output<kQuads>(a, row, column, a.width,
-                         centered<kQuads>(load<kQuads>(input, column, a.width), mean, rstd, column, a.width));
+    store_output<kAligned>(
+        a, row, column, a.width,
+        centered<kAligned>(load<kAligned>(input, column, a.width), mean, rstd, column, a.width));
   if (threadIdx.x == 0) {
     a.mean[row] = mean;
     a.rstd[row] = rstd;
   }
 }
 
-template <int kTeam, int kChunks, bool kQuads, bool kResidual>
+template <int kLanes, int kChunks, bool kAligned, bool kResidual>
 void launch_forward(const Queue& queue, const Forward& a) {
-  constexpr int kTeams = kThreads / kTeam;
-  hipLaunchKernelGGL((forward_kernel<kTeam, kChunks, kQuads, kResidual>),
+  constexpr int kTeams = kThreads / kLanes;
+  hipLaunchKernelGGL((forward_kernel<kLanes, kChunks, kAligned, kResidual>),
                      dim3((a.rows + kTeams - 1) / kTeams), dim3(kThreads), 0, queue.stream, a);
 }
 
-template <bool kQuads, bool kResidual>
+template <bool kAligned, bool kResidual>
 void launch_forward(const Queue& queue, const Forward& a) {
   if (a.width <= 256) {
-    launch_forward<kSmallTeam, 2, kQuads, kResidual>(queue, a);
+    launch_forward<kTeam, 2, kAligned, kResidual>(queue, a);
   } else if (a.width <= 512) {
-    launch_forward<kSmallTeam, 4, kQuads, kResidual>(queue, a);
+    launch_forward<kTeam, 4, kAligned, kResidual>(queue, a);
   } else if (a.width <= 1024) {
-    launch_forward<kSmallTeam, 8, kQuads, kResidual>(queue, a);
+    launch_forward<kTeam, 8, kAligned, kResidual>(queue, a);
   } else if (a.width <= 2048) {
-    launch_forward<kLargeTeam, 2, kQuads, kResidual>(queue, a);
+    launch_forward<kThreads, 2, kAligned, kResidual>(queue, a);
   } else if (a.width <= 8192) {
-    launch_forward<kLargeTeam, 8, kQuads, kResidual>(queue, a);
+    launch_forward<kThreads, 8, kAligned, kResidual>(queue, a);
   } else {
-    hipLaunchKernelGGL((forward_wide_kernel<kQuads, kResidual>), dim3(a.rows), dim3(kThreads), 0,
+    hipLaunchKernelGGL((forward_wide_kernel<kAligned, kResidual>), dim3(a.rows), dim3(kThreads), 0,
                        queue.stream, a);
   }
 }
@@ -210,50 +188,40 @@ struct Backward {
 
 /// What a row gives to dw is dy xh, to db dy; and what dx needs of it is g = dy w and xh.
 struct Terms {
-  float4 dy, xh, g;
+  vec4 dy, xh, g;
 };
 
-template <bool kQuads>
+template <bool kAligned>
 __device__ Terms load_terms(const Backward& a, int64_t begin, int column, int width, float mean, float rstd) {
-  const float4 dy = load<kQuads>(a.dy + begin, column, width), x = load<kQuads>(a.x + begin, column, width);
-  return {dy, centered<kQuads>(x, mean, rstd, column, width), dy * load<kQuads>(a.w, column, width)};
+  const vec4 dy = load<kAligned>(a.dy + begin, column, width), x = load<kAligned>(a.x + begin, column, width);
+  return {dy, centered<kAligned>(x, mean, rstd, column, width), dy * load<kAligned>(a.w, column, width)};
 }
 
 /// dx + rstd (g - mean(g) - xh mean(g xh))
-__device__ float4 add_gradient(float4 dx, const Terms& t, float rstd, float mean_g, float mean_g_xh) {
-  return make_float4(dx.x + rstd * (t.g.x - mean_g - t.xh.x * mean_g_xh),
-                     dx.y + rstd * (t.g.y - mean_g - t.xh.y * mean_g_xh),
-                     dx.z + rstd * (t.g.z - mean_g - t.xh.z * mean_g_xh),
-                     dx.w + rstd * (t.g.w - mean_g - t.xh.w * mean_g_xh));
+__device__ vec4 add_gradient(vec4 dx, const Terms& t, float rstd, float mean_g, float mean_g_xh) {
+#pragma unroll
+  for (int e = 0; e < 4; ++e) dx[e] += rstd * (t.g[e] - mean_g - t.xh[e] * mean_g_xh);
+  return dx;
 }
 
-/// Writes the sum of `own` over the teams of the block to a row of partial sums.
-template <int kTeam, int kChunks, bool kQuads>
-__device__ void store_partial(float* row, int width, const float4 (&own)[kChunks]) {
-  constexpr int kTeams = kThreads / kTeam;
-  const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
+/// Writes the sum of `own` over the rows that a block holds at a time to a row of partial sums.
+template <int kLanes, int kChunks, bool kAligned>
+__device__ void store_partial(float* row, int width, const vec4 (&own)[kChunks]) {
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    const int column = 4 * (c * kTeam + lane);
-    float4 total = own[c];
-    if constexpr (kTeams > 1) {
-      HIPGPT_SHARED(float4, quads, [kTeams][kTeam]);
-      __syncthreads();
-      quads[team][lane] = total;
-      __syncthreads();
-      for (int t = 1; t < kTeams; ++t) total = total + quads[t][lane];  // right in team 0, which writes it
-    }
-    if (team == 0) store<kQuads>(row, column, width, total);
+    const vec4 total = kLanes < kThreads ? sum_thread_rows<kThreads, kLanes>(own[c]) : own[c];
+    if (threadIdx.x < kLanes)
+      store<kAligned>(row, 4 * (c * kLanes + static_cast<int>(threadIdx.x)), width, total);
   }
 }
 
-template <int kTeam, int kChunks, bool kQuads>
+template <int kLanes, int kChunks, bool kAligned>
 __global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
-  constexpr int kTeams = kThreads / kTeam;
-  const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
-  float4 dw[kChunks], db[kChunks];
+  constexpr int kTeams = kThreads / kLanes;
+  const int lane = threadIdx.x % kLanes, team = threadIdx.x / kLanes;
+  vec4 dw[kChunks], db[kChunks];
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) dw[c] = db[c] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  for (int c = 0; c < kChunks; ++c) dw[c] = db[c] = vec4{};
 
   for (int first = blockIdx.x * kTeams; first < a.rows; first += gridDim.x * kTeams) {
     const bool active = first + team < a.rows;
@@ -262,98 +230,93 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
     const int64_t begin = static_cast<int64_t>(row) * a.width;
     const float rstd = a.rstd[row], mean = a.mean[row];
     Terms terms[kChunks];
-    float4 dx[kChunks];
+    vec4 dx[kChunks];
     float sums[2] = {0.0f, 0.0f};
 #pragma unroll
     for (int c = 0; c < kChunks; ++c) {
-      const int column = 4 * (c * kTeam + lane);
-      const Terms t = terms[c] = load_terms<kQuads>(a, begin, column, width, mean, rstd);
-      dx[c] = load<kQuads>(a.dx + begin, column, width);
+      const int column = 4 * (c * kLanes + lane);
+      const Terms t = terms[c] = load_terms<kAligned>(a, begin, column, width, mean, rstd);
+      dx[c] = load<kAligned>(a.dx + begin, column, width);
       dw[c] = dw[c] + t.dy * t.xh;
       db[c] = db[c] + t.dy;
       sums[0] += sum_of(t.g);
       sums[1] += sum_of(t.g * t.xh);
     }
-    team_sums<kTeam>(sums);
+    row_sums<kLanes>(sums);
 #pragma unroll
     for (int c = 0; c < kChunks; ++c)
-      store<kQuads>(a.dx + begin, 4 * (c * kTeam + lane), width,
-                    add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width));
+      store<kAligned>(a.dx + begin, 4 * (c * kLanes + lane), width,
+                      add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width));
   }
   float* partial = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
-  store_partial<kTeam, kChunks, kQuads>(partial, a.width, dw);
-  store_partial<kTeam, kChunks, kQuads>(partial + a.width, a.width, db);
+  store_partial<kLanes, kChunks, kAligned>(partial, a.width, dw);
+  store_partial<kLanes, kChunks, kAligned>(partial + a.width, a.width, db);
 }
 
 /// Any width: the row is read twice, and the sums for dw and db are kept in the cache, each by its own
 /// thread.
-template <bool kQuads>
+template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) backward_wide_kernel(Backward a) {
   float* dw = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
   float* db = dw + a.width;
-  const float4 zero = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  const vec4 zero = {};
   for (int row = blockIdx.x; row < a.rows; row += gridDim.x) {
     const bool is_first = row == static_cast<int>(blockIdx.x);
     const int64_t begin = static_cast<int64_t>(row) * a.width;
     const float rstd = a.rstd[row], mean = a.mean[row];
     float sums[2] = {0.0f, 0.0f};
     for (int column = 4 * threadIdx.x; column < a.width; column += 4 * kThreads) {
-      const Terms t = load_terms<kQuads>(a, begin, column, a.width, mean, rstd);
-      const float4 dw_before = is_first ? zero : load<kQuads>(dw, column, a.width);
-      const float4 db_before = is_first ? zero : load<kQuads>(db, column, a.width);
-      store<kQuads>(dw, column, a.width, dw_before + t.dy * t.xh);
-      store<kQuads>(db, column, a.width, db_before + t.dy);
+      const Terms t = load_terms<kAligned>(a, begin, column, a.width, mean, rstd);
+      const vec4 dw_before = is_first ? zero : load<kAligned>(dw, column, a.width);
+      const vec4 db_before = is_first ? zero : load<kAligned>(db, column, a.width);
+      store<kAligned>(dw, column, a.width, dw_before + t.dy * t.xh);
+      store<kAligned>(db, column, a.width, db_before + t.dy);
       sums[0] += sum_of(t.g);
       sums[1] += sum_of(t.g * t.xh);
     }
-    team_sums<kLargeTeam>(sums);
+    row_sums<kThreads>(sums);
     for (int column = 4 * threadIdx.x; column < a.width; column += 4 * kThreads) {
-      const Terms t = load_terms<kQuads>(a, begin, column, a.width, mean, rstd);
-      const float4 dx = load<kQuads>(a.dx + begin, column, a.width);
-      store<kQuads>(a.dx + begin, column, a.width,
-                    add_gradient(dx, t, rstd, sums[0] / a.width, sums[1] / a.width));
+      const Terms t = load_terms<kAligned>(a, begin, column, a.width, mean, rstd);
+      const vec4 dx = load<kAligned>(a.dx + begin, column, a.width);
+      store<kAligned>(a.dx + begin, column, a.width,
+                      add_gradient(dx, t, rstd, sums[0] / a.width, sums[1] / a.width));
     }
   }
 }
 
-constexpr int kSumColumns = 32, kSumTeams = 32;  // a block of add_partials_kernel
+constexpr int kSumColumns = 32, kSumThreads = 1024;  // a block of add_partials_kernel
 
 /// dw, db += the sums of their columns of partial [blocks, 2, width].
-__global__ void __launch_bounds__(kSumColumns* kSumTeams)
+__global__ void __launch_bounds__(kSumThreads)
     add_partials_kernel(float* dw, float* db, const float* partial, int blocks, int width) {
-  HIPGPT_SHARED(float, sums, [kSumTeams][kSumColumns]);
-  const int lane = threadIdx.x % kSumColumns, team = threadIdx.x / kSumColumns;
-  const int column = blockIdx.x * kSumColumns + lane, columns = 2 * width;
+  constexpr int kRows = kSumThreads / kSumColumns;
+  const int row = threadIdx.x / kSumColumns, columns = 2 * width;
+  const int column = blockIdx.x * kSumColumns + threadIdx.x % kSumColumns;
   float total = 0.0f;
-  if (column < columns) {
-#pragma unroll 8
-    for (int i = team; i < blocks; i += kSumTeams)
-      total += partial[static_cast<int64_t>(i) * columns + column];
-  }
-  sums[team][lane] = total;
-  __syncthreads();
-  if (team > 0 || column >= columns) return;
-#pragma unroll
-  for (int t = 1; t < kSumTeams; ++t) total += sums[t][lane];
+  if (column < columns && row < blocks)
+    total = add_in_order(0.0f, partial + static_cast<int64_t>(row) * columns + column,
+                         (blocks - row + kRows - 1) / kRows, static_cast<int64_t>(kRows) * columns);
+  total = sum_thread_rows<kSumThreads, kSumColumns>(total);
+  if (row > 0 || column >= columns) return;
   float& out = column < width ? dw[column] : db[column - width];
   out += total;
 }
 
-template <bool kQuads>
+template <bool kAligned>
 void launch_backward(const Queue& queue, const Backward& a, int blocks) {
   const dim3 grid(blocks), block(kThreads);
   if (a.width <= 256) {
-    hipLaunchKernelGGL((backward_kernel<kSmallTeam, 2, kQuads>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kTeam, 2, kAligned>), grid, block, 0, queue.stream, a);
   } else if (a.width <= 512) {
-    hipLaunchKernelGGL((backward_kernel<kSmallTeam, 4, kQuads>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kTeam, 4, kAligned>), grid, block, 0, queue.stream, a);
   } else if (a.width <= 1024) {
-    hipLaunchKernelGGL((backward_kernel<kLargeTeam, 1, kQuads>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kThreads, 1, kAligned>), grid, block, 0, queue.stream, a);
   } else if (a.width <= 2048) {
-    hipLaunchKernelGGL((backward_kernel<kLargeTeam, 2, kQuads>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kThreads, 2, kAligned>), grid, block, 0, queue.stream, a);
   } else if (a.width <= 4096) {
-    hipLaunchKernelGGL((backward_kernel<kLargeTeam, 4, kQuads>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kThreads, 4, kAligned>), grid, block, 0, queue.stream, a);
   } else {
-    hipLaunchKernelGGL((backward_wide_kernel<kQuads>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_wide_kernel<kAligned>), grid, block, 0, queue.stream, a);
   }
 }
 
@@ -372,7 +335,7 @@ void layernorm(const Stream& stream, Tensor y, const NormStats& stats, Tensor x,
                      .mask = DropoutMask(Dropout()),
                      .rows = static_cast<int>(x.dim(0)),
                      .width = static_cast<int>(x.dim(1))};
-  if (all_by_quads(a.width, a.y, a.x, a.w, a.b)) {
+  if (rows_aligned(a.width, a.y, a.x, a.w, a.b)) {
     launch_forward<true, false>(stream, a);
   } else {
     launch_forward<false, false>(stream, a);
@@ -394,7 +357,7 @@ void residual_layernorm(const Stream& stream, Tensor sum, Tensor y, const NormSt
                      .mask = DropoutMask(dropout),
                      .rows = static_cast<int>(x.dim(0)),
                      .width = static_cast<int>(x.dim(1))};
-  if (all_by_quads(a.width, a.sum, a.y, a.x, a.branch, a.w, a.b)) {
+  if (rows_aligned(a.width, a.sum, a.y, a.x, a.branch, a.w, a.b)) {
     launch_forward<true, true>(stream, a);
   } else {
     launch_forward<false, true>(stream, a);
@@ -406,7 +369,7 @@ void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, 
                         const Norm& norm, const NormStats& stats) {
   check::layernorm_backward(dx, gradients, dy, x, norm, stats);
   const int rows = static_cast<int>(x.dim(0)), width = static_cast<int>(x.dim(1));
-  const int teams = width <= 512 ? kThreads / kSmallTeam : 1;
+  const int teams = width <= 512 ? kThreads / kTeam : 1;
   const int busy =
       stream.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit side by side
   const int64_t fit = stream.scratch_floats / (2 * static_cast<int64_t>(width));
@@ -421,15 +384,15 @@ void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, 
                       .rstd = stats.rstd.f32(),
                       .rows = rows,
                       .width = width};
-  if (all_by_quads(width, a.dx, a.partial, a.dy, a.x, a.w)) {
+  if (rows_aligned(width, a.dx, a.partial, a.dy, a.x, a.w)) {
     launch_backward<true>(stream, a, blocks);
   } else {
     launch_backward<false>(stream, a, blocks);
   }
   HIP_CHECK_LAUNCH("layernorm_backward");
   hipLaunchKernelGGL(add_partials_kernel, dim3((2 * width + kSumColumns - 1) / kSumColumns),
-                     dim3(kSumColumns * kSumTeams), 0, stream.stream, gradients.weight.f32(),
-                     gradients.bias.f32(), stream.scratch, blocks, width);
+                     dim3(kSumThreads), 0, stream.stream, gradients.weight.f32(), gradients.bias.f32(),
+                     stream.scratch, blocks, width);
   HIP_CHECK_LAUNCH("layernorm_backward, sums");
 }
 

@@ -17,6 +17,7 @@
 #include "hip/activation.h"
 #include "hip/check.h"
 #include "hip/matmul_tile.h"
+#include "hip/reduce.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {

@@ -19,7 +19,7 @@
 #include "device/check.h"
 #include "error.h"
 #include "hip/check.h"
-#include "hip/kernel.h"
+#include "hip/reduce.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -115,12 +115,12 @@ __device__ Survey survey(const Logits& logits, int top_k) {
   uint32_t low = 0;
   const auto own = static_cast<uint32_t>(best >> 32);
   if (top_k <= kThreads / 64) {
-    low = wave_reduce(own, Max());
+    low = reduce_lanes<kWaveSize>(own, Max());
   } else if (top_k <= kThreads) {
     low = own;
   }
-  low = block_reduce<kThreads>(low, ~0u, Min());
-  best = block_reduce<kThreads>(best, Mass{0}, Max());
+  low = reduce_block<kThreads>(low, ~0u, Min());
+  best = reduce_block<kThreads>(best, Mass{0}, Max());
   const Candidate first = {static_cast<uint32_t>(best >> 32), static_cast<int>(~static_cast<uint32_t>(best))};
   return {best == kBroken, first, low};
 }
@@ -203,7 +203,7 @@ __device__ int nth_token(const Logits& logits, uint32_t key, Mass n) {
   int count = 0;
 #pragma unroll 8
   for (int id = begin + lane; id < end; id += kWaveSize) count += logits.key(id) == key;
-  count = wave_reduce(count, Add());
+  count = reduce_lanes<kWaveSize>(count, Add());
   if (lane == 0) wave_count[wave] = count;
   if (threadIdx.x == 0) found[0] = 0;
   __syncthreads();

@@ -5,9 +5,9 @@
 //                                there
 // Bound by memory: the floor is these bytes over its bandwidth.
 //
-// Up to 512 logits a row stays in the registers of a team of 32 threads, 8 teams a block; up to 16384 a block
+// Up to 512 logits a row stays in the registers of a team of 32 lanes, 8 teams a block; up to 16384 a block
 // of 256 takes it, above one of 1024. A row of GPT-2's 50257 logits begins at any multiple of 4 bytes, so a
-// block reads the aligned quads that cover it: its first and its last quad may belong to the neighbours in
+// block reads the aligned packs that cover it: its first and its last pack may belong to the neighbours in
 // part.
 //
 // Measured on an H200 (4.3 TB/s by copying), 8192 x 50257: 94 % without and 63 % with the gradient, whose
@@ -16,31 +16,34 @@
 
 #include "device/check.h"
 #include "hip/check.h"
-#include "hip/kernel.h"
+#include "hip/fault.h"
+#include "hip/reduce.h"
+#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
 
 namespace {
 
-constexpr int kTeam = 32, kTeamBlock = 256;
+constexpr int kTeamBlock = 256;
 
 // ---- A row in the registers of a team -------------------------------------------------------------------
 
-template <typename F>
-__device__ float team_reduce(float value, F f) {
-#pragma unroll
-  for (int distance = kTeam / 2; distance > 0; distance /= 2) value = f(value, __shfl_xor(value, distance));
-  return value;
+/// The target of a row; one outside of the vocabulary is reported, and 0 taken in its place.
+__device__ int target_of(const int32_t* targets, int row, int vocab, FaultReport report) {
+  const int32_t target = targets[row];
+  if (target >= 0 && target < vocab) return target;
+  report();
+  return 0;
 }
 
 template <int kPerThread, bool kGradient>
 __global__ void __launch_bounds__(kTeamBlock)
-    small_rows_kernel(float* losses, float* logits, const int32_t* targets, float scale, int rows,
-                      int vocab) {
+    small_rows_kernel(float* losses, float* logits, const int32_t* targets, float scale, int rows, int vocab,
+                      FaultReport report) {
   const int lane = threadIdx.x % kTeam, row = blockIdx.x * (kTeamBlock / kTeam) + threadIdx.x / kTeam;
   const int n = row < rows ? vocab : 0;  // a team without a row sees an empty one
-  const int target = row < rows ? targets[row] : 0;
+  const int target = row < rows ? target_of(targets, row, vocab, report) : 0;
   float* z = logits + static_cast<int64_t>(row) * vocab;
   float v[kPerThread];
   float top = -FLT_MAX;  // of no number: an infinite one would make NaN of -inf
@@ -50,7 +53,7 @@ __global__ void __launch_bounds__(kTeamBlock)
     v[i] = j < n ? z[j] : -INFINITY;
     top = v[i] > top ? v[i] : top;  // NaN is passed over here, and comes back in the sum
   }
-  top = team_reduce(top, Max());
+  top = reduce_lanes<kTeam>(top, Max());
   float total = 0.0f, wanted = 0.0f;
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
@@ -58,7 +61,7 @@ __global__ void __launch_bounds__(kTeamBlock)
     v[i] = expf(v[i] - top);
     total += v[i];
   }
-  total = team_reduce(total, Add());
+  total = reduce_lanes<kTeam>(total, Add());
   if (row < rows && lane == target % kTeam) losses[row] = logf(total) + (top - wanted);
   if constexpr (kGradient) {
     const float factor = scale / total;
@@ -72,12 +75,12 @@ __global__ void __launch_bounds__(kTeamBlock)
 
 // ---- A row of a block -----------------------------------------------------------------------------------
 
-/// A row as aligned quads: quad q holds the columns 4 q - skip ... 4 q - skip + 3.
-struct Quads {
+/// A row as the aligned packs that cover it: pack q holds the columns 4 q - skip ... 4 q - skip + 3.
+struct Packs {
   float* row;
   int width, skip, count;
 
-  __device__ Quads(float* row, int width)
+  __device__ Packs(float* row, int width)
       : row(row),
         width(width),
         skip(static_cast<int>(reinterpret_cast<uintptr_t>(row) / sizeof(float) % 4)),
@@ -85,24 +88,19 @@ struct Quads {
 
   __device__ int column(int q) const { return 4 * q - skip; }
   __device__ bool whole(int q) const { return column(q) >= 0 && column(q) + 4 <= width; }
-  __device__ float at(int j) const { return j >= 0 && j < width ? row[j] : -INFINITY; }
 
-  __device__ float4 load(int q) const {
+  __device__ vec4 load(int q) const {
     const int j = column(q);
-    if (whole(q)) return *reinterpret_cast<const float4*>(row + j);
-    return make_float4(at(j), at(j + 1), at(j + 2), at(j + 3));
+    return whole(q) ? load_whole(row + j) : load_part(row + j, -j, width - j, -INFINITY);
   }
 
-  __device__ void store(int q, float4 v) const {
+  __device__ void store(int q, vec4 v) const {
     const int j = column(q);
     if (whole(q)) {
-      *reinterpret_cast<float4*>(row + j) = v;
-      return;
+      store_whole(row + j, v);
+    } else {
+      store_part(row + j, -j, width - j, v);
     }
-    const float values[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      if (j + i >= 0 && j + i < width) row[j + i] = values[i];
   }
 };
 
@@ -112,48 +110,42 @@ struct Softmax {
 
 /// Reads the row once: whenever the maximum grows, the sum so far is scaled down to it.
 template <int kThreads>
-__device__ Softmax reduce_row(const Quads& quads) {
+__device__ Softmax reduce_row(const Packs& packs) {
   float top = -FLT_MAX, total = 0.0f;
 #pragma unroll 4
-  for (int q = threadIdx.x; q < quads.count; q += kThreads) {
-    const float4 z = quads.load(q);
-    const float largest = fmaxf(fmaxf(z.x, z.y), fmaxf(z.z, z.w));
+  for (int q = threadIdx.x; q < packs.count; q += kThreads) {
+    const vec4 z = packs.load(q);
+    const float largest = fmaxf(fmaxf(z[0], z[1]), fmaxf(z[2], z[3]));
     if (largest > top) {
       total *= expf(top - largest);
       top = largest;
     }
-    total += (expf(z.x - top) + expf(z.y - top)) + (expf(z.z - top) + expf(z.w - top));
+    total += sum_of(map(z, [top](float x) { return expf(x - top); }));
   }
-  const float row_top = block_reduce<kThreads>(top, -FLT_MAX, Max());
+  const float row_top = reduce_block<kThreads>(top, -FLT_MAX, Max());
   return {row_top, block_sum<kThreads>(total * expf(top - row_top))};
 }
 
 template <int kThreads, bool kGradient>
-__global__ void __launch_bounds__(kThreads)
-    row_kernel(float* losses, float* logits, const int32_t* targets, float scale, int vocab) {
-  const int row = blockIdx.x, target = targets[row];
-  const Quads quads(logits + static_cast<int64_t>(row) * vocab, vocab);
-  const float wanted = quads.row[target];
+__global__ void __launch_bounds__(kThreads) row_kernel(float* losses, float* logits, const int32_t* targets,
+                                                       float scale, int vocab, FaultReport report) {
+  const int row = blockIdx.x, target = target_of(targets, row, vocab, report);
+  const Packs packs(logits + static_cast<int64_t>(row) * vocab, vocab);
+  const float wanted = packs.row[target];
   const Softmax softmax =
-      reduce_row<kThreads>(quads);  // ends with a barrier: `wanted` is read before the writes
+      reduce_row<kThreads>(packs);  // ends with a barrier: `wanted` is read before the writes
   if (threadIdx.x == 0) losses[row] = logf(softmax.total) + (softmax.top - wanted);
   if constexpr (kGradient) {
     const float factor = scale / softmax.total;
-    const int passes = (quads.count + kThreads - 1) / kThreads;
+    const int passes = (packs.count + kThreads - 1) / kThreads;
 #pragma unroll 4
     for (int q = threadIdx.x + (passes - 1) * kThreads; q >= 0; q -= kThreads) {
-      if (q >= quads.count) continue;
-      float4 z = quads.load(q);
-      z.x = expf(z.x - softmax.top) * factor;
-      z.y = expf(z.y - softmax.top) * factor;
-      z.z = expf(z.z - softmax.top) * factor;
-      z.w = expf(z.w - softmax.top) * factor;
-      const int at = target - quads.column(q);
-      if (at == 0) z.x -= scale;
-      if (at == 1) z.y -= scale;
-      if (at == 2) z.z -= scale;
-      if (at == 3) z.w -= scale;
-      quads.store(q, z);
+      if (q >= packs.count) continue;
+      vec4 z = packs.load(q);
+      const int at = target - packs.column(q);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) z[e] = expf(z[e] - softmax.top) * factor - (at == e ? scale : 0.0f);
+      packs.store(q, z);
     }
   }
 }
@@ -162,19 +154,20 @@ __global__ void __launch_bounds__(kThreads)
 template <bool kGradient>
 void launch(const Stream& stream, Tensor losses, Tensor logits, Tensor targets, float scale) {
   const int rows = static_cast<int>(logits.dim(0)), vocab = static_cast<int>(logits.dim(1));
+  const FaultReport report{stream.fault, kGradient ? Fault::kCrossEntropyWithGradient : Fault::kCrossEntropy};
   const dim3 team_grid((rows + kTeamBlock / kTeam - 1) / (kTeamBlock / kTeam));
   if (vocab <= 128) {
     hipLaunchKernelGGL((small_rows_kernel<4, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.stream,
-                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab);
+                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab, report);
   } else if (vocab <= 512) {
     hipLaunchKernelGGL((small_rows_kernel<16, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.stream,
-                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab);
+                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab, report);
   } else if (vocab <= 16384) {
     hipLaunchKernelGGL((row_kernel<256, kGradient>), dim3(rows), dim3(256), 0, stream.stream, losses.f32(),
-                       logits.f32(), targets.i32(), scale, vocab);
+                       logits.f32(), targets.i32(), scale, vocab, report);
   } else {
     hipLaunchKernelGGL((row_kernel<1024, kGradient>), dim3(rows), dim3(1024), 0, stream.stream, losses.f32(),
-                       logits.f32(), targets.i32(), scale, vocab);
+                       logits.f32(), targets.i32(), scale, vocab, report);
   }
   HIP_CHECK_LAUNCH("cross_entropy");
 }
