@@ -142,7 +142,7 @@ void run_generation(const GenerationRun& run) {
   const int64_t stop = stop_token(run, tokenizer);
 
   const auto device =
-      make_device(run.device, run.threads, [](const std::string& note) { remark(note + "\n"); });
+      make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });
   GPTModel model(*device, weights.config);
   weights.load_into(model);
 
