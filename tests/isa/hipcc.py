@@ -5,6 +5,8 @@ import subprocess
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# What checks the arguments of the launchers, for the host alone.
+HOST_SOURCES = [f"{ROOT}/src/device/check.cpp", f"{ROOT}/src/device/tensor.cpp"]
 SOURCES = sorted(f"{ROOT}/src/hip/{name}" for name in os.listdir(f"{ROOT}/src/hip")
                  if name.endswith(".cpp") and name != "hip_device.cpp")
 

@@ -1,4 +1,4 @@
-// The operations of hip_kernels.h as C functions, and a HIP runtime that hands their launches to whoever set
+// The launchers of hip_kernels.h as C functions, and a HIP runtime that hands their launches to whoever set
 // the callback: with it a library of src/hip, as hipcc compiles it, runs without a GPU and without ROCm's
 // runtime. run_kernels.py loads it and emulates the kernels.
 #include <cstdio>
@@ -112,9 +112,9 @@ namespace {
 
 using namespace hipgpt;
 
-hip::Queue queue;
+hip::Stream stream;
 Dropout dropout;
-int32_t dropout_pass;
+int32_t dropout_step;
 
 /// 1 if f throws: an exception may not leave a C function.
 template <typename F>
@@ -128,8 +128,18 @@ int status_of(F f) {
   }
 }
 
-Device::Op op(int transposed) {
-  return transposed != 0 ? Device::Op::kTranspose : Device::Op::kNone;
+/// A tensor over Python's memory; none if that is null.
+Tensor f32(const float* data, std::initializer_list<int64_t> shape) {
+  return data == nullptr ? Tensor() : Tensor(const_cast<float*>(data), shape);
+}
+Tensor i32(const int32_t* data, std::initializer_list<int64_t> shape) {
+  return data == nullptr ? Tensor() : Tensor(const_cast<int32_t*>(data), shape, DType::kI32);
+}
+
+/// A weight [in,out], or [out,in].
+Linear layer_of(const float* weight, const float* bias, int out_in, int in, int out) {
+  return {out_in != 0 ? f32(weight, {out, in}) : f32(weight, {in, out}), f32(bias, {out}),
+          out_in != 0 ? Layout::kOutIn : Layout::kInOut};
 }
 Activation act(int index) {
   return static_cast<Activation>(index);
@@ -140,118 +150,152 @@ Activation act(int index) {
 extern "C" {
 
 /// For the operations that follow.
-void isa_set_queue(float* scratch, int64_t scratch_floats, int compute_units) {
-  queue = {nullptr, scratch, scratch_floats, compute_units};
+void isa_set_stream(float* scratch, int64_t scratch_floats, int compute_units) {
+  stream = {nullptr, scratch, scratch_floats, compute_units};
 }
 
 /// Likewise; p = 0: none.
-void isa_set_dropout(float p, uint64_t seed, int32_t pass, uint32_t site) {
-  dropout_pass = pass;
-  dropout = {p, seed, Tensor(reinterpret_cast<std::byte*>(&dropout_pass), {1}, DType::kI32), site};
+void isa_set_dropout(float p, uint64_t seed, int32_t step, uint32_t site) {
+  dropout_step = step;
+  dropout = {p, seed, i32(&dropout_step, {1}), site};
 }
 
-int isa_matmul(float* c, const float* a, int op_a, const float* b, int op_b, int m, int n, int k,
-               int accumulate) {
-  return status_of([&] { hip::matmul(queue, c, a, op(op_a), b, op(op_b), m, n, k, accumulate != 0); });
+int isa_linear(float* y, const float* x, const float* w, int out_in, const float* bias, int activation,
+               float* pre, int rows, int out, int in) {
+  return status_of([&] {
+    hip::linear(stream, f32(y, {rows, out}), f32(x, {rows, in}), layer_of(w, bias, out_in, in, out),
+                act(activation), f32(pre, {rows, out}));
+  });
 }
 
-int isa_linear(float* y, const float* x, const float* w, int op_w, const float* bias, int activation,
-               float* pre, int m, int n, int k) {
-  return status_of([&] { hip::linear(queue, y, x, w, op(op_w), bias, act(activation), pre, m, n, k); });
-}
-
-int isa_linear_backward_input(float* dx, const float* dy, const float* w, int op_w, const float* pre,
-                              int activation, int m, int n, int k) {
-  return status_of(
-      [&] { hip::linear_backward_input(queue, dx, dy, w, op(op_w), pre, act(activation), m, n, k); });
-}
-
-int isa_column_sums(float* db, const float* dy, int m, int n) {
-  return status_of([&] { hip::column_sums(queue, db, dy, m, n); });
+int isa_linear_backward(float* dx, float* dw, float* db, const float* dy, const float* x, const float* w,
+                        int out_in, int activation, const float* pre, int rows, int out, int in) {
+  return status_of([&] {
+    hip::linear_backward(stream, f32(dx, {rows, in}), layer_of(dw, db, out_in, in, out), f32(dy, {rows, out}),
+                         f32(x, {rows, in}), layer_of(w, nullptr, out_in, in, out), act(activation),
+                         f32(pre, {rows, in}));
+  });
 }
 
 int isa_embedding(float* y, const int32_t* tokens, const float* wte, const float* wpe, const int32_t* first,
-                  int batch, int seq_len, int width) {
-  return status_of([&] { hip::embedding(queue, y, tokens, wte, wpe, first, batch, seq_len, width); });
+                  int batch, int seq_len, int width, int vocab, int positions) {
+  return status_of([&] {
+    hip::embedding(stream, f32(y, {int64_t{batch} * seq_len, width}), i32(tokens, {batch, seq_len}),
+                   f32(wte, {vocab, width}), f32(wpe, {positions, width}), i32(first, {1}));
+  });
 }
 
 int isa_embedding_backward(float* dwte, float* dwpe, const float* dy, const int32_t* tokens, int batch,
-                           int seq_len, int width) {
-  return status_of([&] { hip::embedding_backward(queue, dwte, dwpe, dy, tokens, batch, seq_len, width); });
+                           int seq_len, int width, int vocab, int positions) {
+  return status_of([&] {
+    hip::embedding_backward(stream, f32(dwte, {vocab, width}), f32(dwpe, {positions, width}),
+                            f32(dy, {int64_t{batch} * seq_len, width}), i32(tokens, {batch, seq_len}));
+  });
 }
 
 int isa_layernorm(float* y, float* mean, float* rstd, const float* x, const float* w, const float* b,
                   int rows, int width) {
-  return status_of([&] { hip::layernorm(queue, y, mean, rstd, x, w, b, rows, width); });
+  return status_of([&] {
+    hip::layernorm(stream, f32(y, {rows, width}), {f32(mean, {rows}), f32(rstd, {rows})},
+                   f32(x, {rows, width}), {f32(w, {width}), f32(b, {width})});
+  });
 }
 
 int isa_residual_layernorm(float* sum, float* y, float* mean, float* rstd, const float* x,
                            const float* branch, const float* w, const float* b, int rows, int width) {
-  return status_of(
-      [&] { hip::residual_layernorm(queue, sum, y, mean, rstd, x, branch, dropout, w, b, rows, width); });
+  return status_of([&] {
+    hip::residual_layernorm(stream, f32(sum, {rows, width}), f32(y, {rows, width}),
+                            {f32(mean, {rows}), f32(rstd, {rows})}, f32(x, {rows, width}),
+                            f32(branch, {rows, width}), dropout, {f32(w, {width}), f32(b, {width})});
+  });
 }
 
 int isa_layernorm_backward(float* dx, float* dw, float* db, const float* dy, const float* x, const float* w,
                            const float* mean, const float* rstd, int rows, int width) {
-  return status_of([&] { hip::layernorm_backward(queue, dx, dw, db, dy, x, w, mean, rstd, rows, width); });
+  return status_of([&] {
+    hip::layernorm_backward(stream, f32(dx, {rows, width}), {f32(dw, {width}), f32(db, {width})},
+                            f32(dy, {rows, width}), f32(x, {rows, width}), {f32(w, {width}), {}},
+                            {f32(mean, {rows}), f32(rstd, {rows})});
+  });
 }
 
 int isa_attention(float* out, float* lse, const float* qkv, int batch, int seq_len, int heads,
                   int head_size) {
-  return status_of([&] { hip::attention(queue, out, lse, qkv, batch, seq_len, heads, head_size, dropout); });
+  const int64_t B = batch, T = seq_len, E = int64_t{heads} * head_size;
+  return status_of([&] {
+    hip::attention(stream, f32(out, {B, T, E}), f32(lse, {B, heads, T}), f32(qkv, {B, T, 3 * E}), heads,
+                   dropout);
+  });
 }
 
 int isa_attention_backward(float* dqkv, const float* dout, const float* qkv, const float* out,
                            const float* lse, int batch, int seq_len, int heads, int head_size) {
+  const int64_t B = batch, T = seq_len, E = int64_t{heads} * head_size;
   return status_of([&] {
-    hip::attention_backward(queue, dqkv, dout, qkv, out, lse, batch, seq_len, heads, head_size, dropout);
+    hip::attention_backward(stream, f32(dqkv, {B, T, 3 * E}), f32(dout, {B, T, E}), f32(qkv, {B, T, 3 * E}),
+                            f32(out, {B, T, E}), f32(lse, {B, heads, T}), heads, dropout);
   });
 }
 
 int isa_attention_cached(float* out, float* keys, float* values, const float* qkv, int batch, int count,
                          int heads, int head_size, int capacity, const int32_t* past) {
+  const int64_t B = batch, T = count, S = capacity, E = int64_t{heads} * head_size;
   return status_of([&] {
-    hip::attention_cached(queue, out, keys, values, qkv, batch, count, heads, head_size, capacity, past);
+    hip::attention_cached(stream, f32(out, {B, T, E}), f32(keys, {B, S, E}), f32(values, {B, S, E}),
+                          f32(qkv, {B, T, 3 * E}), heads, i32(past, {1}));
   });
 }
 
 int isa_add_dropout(float* y, const float* x, const float* branch, int rows, int width) {
-  return status_of([&] { hip::add_dropout(queue, y, x, branch, dropout, rows, width); });
+  return status_of([&] {
+    hip::add_dropout(stream, f32(y, {rows, width}), f32(x, {rows, width}), f32(branch, {rows, width}),
+                     dropout);
+  });
 }
 
 int isa_cross_entropy(float* losses, const float* logits, const int32_t* targets, int rows, int vocab) {
-  return status_of([&] { hip::cross_entropy(queue, losses, logits, targets, rows, vocab); });
+  return status_of([&] {
+    hip::cross_entropy(stream, f32(losses, {rows}), f32(logits, {rows, vocab}), i32(targets, {rows}));
+  });
 }
 
 int isa_cross_entropy_with_gradient(float* losses, float* logits, const int32_t* targets, float scale,
                                     int rows, int vocab) {
-  return status_of(
-      [&] { hip::cross_entropy_with_gradient(queue, losses, logits, targets, scale, rows, vocab); });
+  return status_of([&] {
+    hip::cross_entropy_with_gradient(stream, f32(losses, {rows}), f32(logits, {rows, vocab}),
+                                     i32(targets, {rows}), scale);
+  });
 }
 
 int isa_sum(float* out, const float* x, int64_t n) {
-  return status_of([&] { hip::sum(queue, out, x, n); });
+  return status_of([&] { hip::sum(stream, f32(out, {1}), f32(x, {n})); });
 }
 
-int isa_norm(float* out, const float* x, int64_t n) {
-  return status_of([&] { hip::norm(queue, out, x, n); });
+int isa_l2_norm(float* out, const float* x, int64_t n) {
+  return status_of([&] { hip::l2_norm(stream, f32(out, {1}), f32(x, {n})); });
 }
 
 int isa_adamw(float* params, const float* grads, float* m, float* v, const float* grad_norm,
               const float* rates, float beta1, float beta2, float epsilon, float weight_decay,
               float max_grad_norm, int64_t decayed, int64_t n) {
   const AdamW options{beta1, beta2, epsilon, weight_decay, max_grad_norm, decayed};
-  return status_of([&] { hip::adamw(queue, params, grads, m, v, grad_norm, rates, options, n); });
+  return status_of([&] {
+    hip::adamw(stream, f32(params, {n}), f32(grads, {n}), f32(m, {n}), f32(v, {n}), f32(grad_norm, {1}),
+               f32(rates, {3}), options);
+  });
 }
 
 int isa_sample(int32_t* token, const float* logits, int32_t* seen, int32_t* draw, int batch, int vocab,
                int top_k, double top_p, double temperature, double penalty, uint64_t seed) {
   const Sampling options{top_k, top_p, temperature, penalty, seed};
-  return status_of([&] { hip::sample(queue, token, logits, seen, draw, batch, vocab, options); });
+  return status_of([&] {
+    hip::sample(stream, i32(token, {batch}), f32(logits, {batch, vocab}), i32(seen, {batch, vocab}),
+                i32(draw, {batch, 2}), options);
+  });
 }
 
 int isa_increment(int32_t* counters, int count) {
-  return status_of([&] { hip::increment(queue, counters, count); });
+  return status_of([&] { hip::increment(stream, i32(counters, {count})); });
 }
 
 }  // extern "C"

@@ -36,11 +36,11 @@ def error_of(*pairs):
 
 
 class Scratch:
-    """The scratch memory of a queue, NaN before use."""
+    """The scratch memory of a stream, NaN before use."""
 
     def __init__(self, gpu, floats=1 << 20, compute_units=COMPUTE_UNITS):
         self.memory = unwritten(floats)
-        gpu.call("set_queue", self.memory, np.int64(floats), compute_units)
+        gpu.call("set_stream", self.memory, np.int64(floats), compute_units)
 
 
 # ---- Philox4x32-10 and the dropout made of it ---------------------------------------------------------------
@@ -92,50 +92,35 @@ def activation_slope(kind, x):
     return np.ones_like(x)
 
 
-def matmul(m, n, k, trans_a=0, trans_b=0, accumulate=0, compute_units=COMPUTE_UNITS):
+def linear(rows, out, inner, out_in=0, activation=NONE, with_bias=True, compute_units=COMPUTE_UNITS):
     def check(gpu):
         scratch = Scratch(gpu, compute_units=compute_units)
-        a = random(k, m) if trans_a else random(m, k)
-        b = random(n, k) if trans_b else random(k, n)
-        c = random(m, n) if accumulate else unwritten(m, n)
-        expected = (a.T if trans_a else a).astype(np.float64) @ (b.T if trans_b else b) + (c if accumulate else 0)
-        gpu.call("matmul", c, a, trans_a, b, trans_b, m, n, k, accumulate)
+        x, w = random(rows, inner), random(out, inner) if out_in else random(inner, out)
+        bias = random(out) if with_bias else None
+        y, pre = unwritten(rows, out), unwritten(rows, out) if with_bias else None
+        expected = x.astype(np.float64) @ (w.T if out_in else w) + (bias if with_bias else 0)
+        gpu.call("linear", y, x, w, out_in, bias, activation, pre, rows, out, inner)
         del scratch
-        return error_of((c, expected)), FORWARD
+        results = [(y, activated(activation, expected))] + ([(pre, expected)] if with_bias else [])
+        return error_of(*results), FORWARD
     return check
 
 
-def linear(m, n, k, trans_w=0, activation=NONE):
+def linear_backward(rows, out, inner, out_in=0, activation=NONE, with_bias=True, compute_units=COMPUTE_UNITS):
     def check(gpu):
-        scratch = Scratch(gpu)
-        x, w, bias = random(m, k), random(n, k) if trans_w else random(k, n), random(n)
-        y, pre = unwritten(m, n), unwritten(m, n)
-        expected = x.astype(np.float64) @ (w.T if trans_w else w) + bias
-        gpu.call("linear", y, x, w, trans_w, bias, activation, pre, m, n, k)
+        scratch = Scratch(gpu, compute_units=compute_units)
+        shape = (out, inner) if out_in else (inner, out)
+        dy, x, w, pre = random(rows, out), random(rows, inner), random(*shape), random(rows, inner)
+        dx, dw, db = unwritten(rows, inner), random(*shape), random(out) if with_bias else None
+        wide_dy, wide_x = dy.astype(np.float64), x.astype(np.float64)
+        expected_dx = wide_dy @ (w if out_in else w.T) * activation_slope(activation, pre.astype(np.float64))
+        expected_dw = dw + (wide_dy.T @ wide_x if out_in else wide_x.T @ wide_dy)
+        expected_db = db + wide_dy.sum(0) if with_bias else None
+        gpu.call("linear_backward", dx, dw, db, dy, x, w, out_in, activation, None if activation == NONE else pre, rows,
+                 out, inner)
         del scratch
-        return error_of((pre, expected), (y, activated(activation, expected))), FORWARD
-    return check
-
-
-def linear_backward_input(m, n, k, trans_w=0, activation=NONE):
-    def check(gpu):
-        scratch = Scratch(gpu)
-        dy, w, pre, dx = random(m, n), random(n, k) if trans_w else random(k, n), random(m, k), unwritten(m, k)
-        expected = dy.astype(np.float64) @ (w if trans_w else w.T) * activation_slope(activation, pre.astype(np.float64))
-        gpu.call("linear_backward_input", dx, dy, w, trans_w, None if activation == NONE else pre, activation, m, n, k)
-        del scratch
-        return error_of((dx, expected)), FORWARD
-    return check
-
-
-def column_sums(m, n):
-    def check(gpu):
-        scratch = Scratch(gpu)
-        dy, db = random(m, n), random(n)
-        expected = db + dy.astype(np.float64).sum(0)
-        gpu.call("column_sums", db, dy, m, n)
-        del scratch
-        return error_of((db, expected)), FORWARD
+        results = [(dx, expected_dx), (dw, expected_dw)] + ([(db, expected_db)] if with_bias else [])
+        return error_of(*results), FORWARD
     return check
 
 
@@ -145,7 +130,7 @@ def embedding(batch, seq_len, width, vocab=11):
     def check(gpu):
         tokens, first = _random.integers(0, vocab, (batch, seq_len), np.int32), np.array([3], np.int32)
         wte, wpe, y = random(vocab, width), random(seq_len + 3, width), unwritten(batch, seq_len, width)
-        gpu.call("embedding", y, tokens, wte, wpe, first, batch, seq_len, width)
+        gpu.call("embedding", y, tokens, wte, wpe, first, batch, seq_len, width, vocab, seq_len + 3)
         return error_of((y, wte[tokens].astype(np.float64) + wpe[3:3 + seq_len])), FORWARD
     return check
 
@@ -157,7 +142,7 @@ def embedding_backward(batch, seq_len, width, vocab=11):
         dwte, dwpe = random(vocab, width), random(seq_len, width)
         expected_wte, expected_wpe = dwte.astype(np.float64), dwpe + dy.astype(np.float64).sum(0)
         np.add.at(expected_wte, tokens, dy.astype(np.float64))
-        gpu.call("embedding_backward", dwte, dwpe, dy, tokens, batch, seq_len, width)
+        gpu.call("embedding_backward", dwte, dwpe, dy, tokens, batch, seq_len, width, vocab, seq_len)
         del scratch
         return error_of((dwte, expected_wte), (dwpe, expected_wpe)), FORWARD
     return check
@@ -395,22 +380,21 @@ def all_checks():
         words = [operation.__name__, *map(str, arguments), *(f"{key}={value}" for key, value in options.items())]
         checks.append((" ".join(words), operation(*arguments, **options)))
 
-    # Tiles of 32, 64 and 128 (the fewer compute units, the larger), with aligned rows and without, in every layout.
+    # Tiles of 32, 64 and 128 (the fewer compute units, the larger), with aligned rows and without, in every layout:
+    # y [m,n] and dW [m,n] with sums over k.
     for units, m, n, k in ((64, 36, 40, 36), (64, 33, 35, 7), (4, 132, 68, 20), (4, 67, 129, 9), (1, 132, 132, 12), (1, 5, 131, 9)):
-        for trans_a, trans_b in ((0, 0), (0, 1), (1, 0)):
-            add(matmul, m, n, k, trans_a, trans_b, accumulate=trans_a, compute_units=units)
-    add(matmul, 37, 66, 19, 1, 1)
-    add(matmul, 20, 24, 520, compute_units=8)  # in parts
-    for n, k in ((68, 52), (35, 37)):
-        for trans_w in (0, 1):
-            add(linear, 1, n, k, trans_w)
+        for out_in in (0, 1):
+            add(linear, m, n, k, out_in, with_bias=False, compute_units=units)
+        add(linear_backward, k, n, m, with_bias=False, compute_units=units)
+    add(linear, 20, 24, 520, with_bias=False, compute_units=8)  # in parts
+    for out, inner in ((68, 52), (35, 37)):
+        for out_in in (0, 1):
+            add(linear, 1, out, inner, out_in)
     add(linear, 33, 40, 12, 0, GELU)
     add(linear, 9, 7, 5, 1, RELU)
-    add(linear_backward_input, 33, 12, 40, 0, GELU)
-    add(linear_backward_input, 9, 7, 5, 1, RELU)
-    add(linear_backward_input, 5, 8, 4, 0)
-    add(column_sums, 37, 35)
-    add(column_sums, 515, 33)
+    add(linear_backward, 33, 12, 40, 0, GELU)
+    add(linear_backward, 9, 7, 5, 1, RELU)
+    add(linear_backward, 515, 33, 8)  # column sums in parts
 
     for width in (8, 7):
         add(embedding, 2, 5, width)
@@ -449,7 +433,7 @@ def all_checks():
     for vocab in (5, 130, 131, 1000, 16388):
         for gradient in (False, True):
             add(cross_entropy, 3 if vocab < 10000 else 1, vocab, gradient)
-    for operation in ("sum", "norm"):
+    for operation in ("sum", "l2_norm"):
         for n, offset in ((1000, 0), (1001, 1), (70001, 0), (70001, 1)):
             add(total, operation, n, offset)
     add(adamw, 1000)

@@ -35,18 +35,18 @@ def why_not(architecture, hipcc):
 
 def build_library(hipcc, architecture, folder):
     """src/hip, host code and kernels, over the runtime of host.cpp. What is there and newer than its sources is kept."""
-    from hipcc import ROOT, SOURCES, compile_hip
+    from hipcc import HOST_SOURCES, ROOT, SOURCES, compile_hip
     headers = [os.path.join(path, name) for top in ("include", "src/hip") for path, _, names in os.walk(f"{ROOT}/{top}")
                for name in names if name.endswith(".h")]
     objects = []
-    for source in [*SOURCES, f"{ROOT}/tests/isa/host.cpp"]:
+    for source in [*SOURCES, *HOST_SOURCES, f"{ROOT}/tests/isa/host.cpp"]:
         output = f"{folder}/{os.path.basename(source)}.{architecture}.o"
         objects.append(output)
         newest = max(os.path.getmtime(file) for file in [source, *headers])
         if not os.path.exists(output) or os.path.getmtime(output) < newest:
             compile_hip(hipcc, architecture, source, output)
     library = f"{folder}/kernels.{architecture}.so"
-    subprocess.run([os.environ.get("CXX", "c++"), "-shared", "-Wl,-Bsymbolic", "-o", library, *objects], check=True)
+    subprocess.run([os.environ.get("CXX", "c++"), "-shared", "-Wl,-Bsymbolic", "-o", library, *objects, "-lfmt"], check=True)
     return library
 
 
