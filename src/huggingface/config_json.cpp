@@ -113,14 +113,12 @@ ModelConfig read_model_config(const std::string& path) {
 }
 
 void check_exportable(const ModelConfig& config, const std::string& path) {
-  std::string flags;
-  if (!config.final_layernorm) flags += " --final-layernorm true";
-  if (config.head_bias) flags += " --head-bias false";
-  if (flags.empty()) return;
+  if (config.final_layernorm && !config.head_bias) return;
   throw Error(
       fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
-                  "a model that is trained with{} can be exported",
-                  path, flags));
+                  "a model that is trained with{}{} can be exported",
+                  path, config.final_layernorm ? "" : " --final-layernorm true",
+                  config.head_bias ? " --head-bias false" : ""));
 }
 
 std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text) {
