@@ -114,14 +114,14 @@ ModelConfig read_model_config(const std::string& path) {
 }
 
 void check_exportable(const ModelConfig& config, const std::string& path) {
-  std::string choices;
-  if (!config.final_layernorm) choices += fmt::format(" {} true", Parameter::kFinalLayernorm);
-  if (config.head_bias) choices += fmt::format(" {} false", Parameter::kHeadBias);
-  if (choices.empty()) return;
-  throw Error(
-      fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
-                  "a model that is trained with{} can be exported",
-                  path, choices));
+  if (config.final_layernorm && !config.head_bias) return;
+  const auto asked = [](bool missing, Parameter parameter, const char* value) {
+    return missing ? fmt::format(" {} {}", parameter, value) : std::string();
+  };
+  throw Error(fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
+                          "a model that is trained with{}{} can be exported",
+                          path, asked(!config.final_layernorm, Parameter::kFinalLayernorm, "true"),
+                          asked(config.head_bias, Parameter::kHeadBias, "false")));
 }
 
 std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text) {

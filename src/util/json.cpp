@@ -147,6 +147,11 @@ const T& held(const Data& data, const char* type) {
 
 }  // namespace
 
+JsonValue::JsonValue() noexcept = default;
+JsonValue::JsonValue(double value) : data_(value) {}
+JsonValue::JsonValue(const char* text) : data_(std::string(text)) {}
+JsonValue::JsonValue(std::string_view text) : data_(std::string(text)) {}
+JsonValue::JsonValue(std::string text) : data_(std::move(text)) {}
 JsonValue::JsonValue(Array items) : data_(std::move(items)) {}
 JsonValue::JsonValue(Object members) : data_(std::move(members)) {}
 JsonValue::JsonValue(std::initializer_list<Member> members) : data_(Object(members)) {}
@@ -155,6 +160,14 @@ JsonValue::JsonValue(JsonValue&&) noexcept = default;
 JsonValue& JsonValue::operator=(const JsonValue&) = default;
 JsonValue& JsonValue::operator=(JsonValue&&) noexcept = default;
 JsonValue::~JsonValue() = default;
+
+void JsonValue::hold(int64_t negative) {
+  data_ = negative;
+}
+
+void JsonValue::hold(uint64_t count) {
+  data_ = count;
+}
 
 bool JsonValue::as_bool() const {
   return held<bool>(data_, "true or false");

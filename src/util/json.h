@@ -29,20 +29,20 @@ class JsonValue {
   using Array = std::vector<JsonValue>;
   using Object = std::vector<Member>;
 
-  JsonValue() = default;  ///< null
+  JsonValue() noexcept;  ///< null
   JsonValue(std::same_as<bool> auto value) : data_(value) {}
   template <std::integral T>
   requires(!std::same_as<T, bool>) JsonValue(T value) {
     if (value < T{0}) {
-      data_ = static_cast<int64_t>(value);
+      hold(static_cast<int64_t>(value));
     } else {
-      data_ = static_cast<uint64_t>(value);
+      hold(static_cast<uint64_t>(value));
     }
   }
-  JsonValue(double value) : data_(value) {}
-  JsonValue(const char* text) : data_(std::string(text)) {}
-  JsonValue(std::string_view text) : data_(std::string(text)) {}
-  JsonValue(std::string text) : data_(std::move(text)) {}
+  JsonValue(double value);
+  JsonValue(const char* text);
+  JsonValue(std::string_view text);
+  JsonValue(std::string text);
   JsonValue(Array items);
   JsonValue(Object members);
   template <typename T>
@@ -94,6 +94,8 @@ class JsonValue {
   std::string dump(int indent = -1) const;
 
  private:
+  void hold(int64_t negative);
+  void hold(uint64_t count);
   void append_to(std::string& text, int indent, int level) const;
 
   // Whole numbers from 0 are uint64_t, so int64_t is a negative one.

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "hip/kernel.h"
+#include "hip/reduce.h"
 #include "platform/emulated/emulator.h"
 #include "platform/emulated/sanitizer.h"
 
