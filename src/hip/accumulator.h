@@ -90,7 +90,7 @@ class AtomAccumulator {
         for (int e = 0; e < Atom::kSum; e += Atom::kNeighbours) {
           Values values;
 #pragma unroll
-          for (int v = 0; v < Atom::kNeighbours; ++v) values[v] = sums_[i][j][e + v];
+          for (int v = 0; v < Atom::kNeighbours; ++v) values[v] = Atom::result(sums_[i][j][e + v]);
           f(part_ * kBandM + Atom::sum_row(lane_, e), column_ + j * Atom::kN + Atom::sum_column(lane_, e),
             values);
         }

@@ -29,6 +29,15 @@ struct CdnaAtom {
   using Left = Value;
   using Right = Value;
 
+  /// A sum on its way to shared memory, in a vector register. The hardware would store it from the
+  /// accumulation register as well, but the instruction emulator (tests/isa) would then read another one.
+  __device__ static float result(float sum) {
+#if defined(__gfx90a__) || defined(__gfx940__) || defined(__gfx942__) || defined(__gfx950__)
+    asm("" : "+v"(sum));
+#endif
+    return sum;
+  }
+
   __device__ static void multiply_add(float (&sum)[kSum], const Left& a, const Right& b) {
 #if defined(__gfx90a__) || defined(__gfx940__) || defined(__gfx942__) || defined(__gfx950__)
     using Four = float __attribute__((ext_vector_type(4)));

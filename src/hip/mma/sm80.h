@@ -38,6 +38,8 @@ struct Sm80Atom {
   using Left = Split<kLeft>;
   using Right = Split<kRight>;
 
+  __device__ static float result(float sum) { return sum; }
+
   /// The small products first.
   __device__ static void multiply_add(float (&sum)[kSum], const Left& a, const Right& b) {
     multiply(sum, a.low, b.high);
