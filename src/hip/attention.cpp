@@ -5,7 +5,8 @@
 // attention_kernel (FlashAttention: Dao et al., 2022; online softmax: Milakov & Gimelshein, 2018): a block
 // takes 64 queries of a head (32 if D > 64, 16 where there is too little work to fill the GPU) and walks over
 // the keys 32 at a time. Scores and outputs stay in registers, 4x4 and 4xD/8 a thread; Q, one tile of K or V
-// and the tile of P are in shared memory (33 KB at D = 64). With m the largest score so far and l, O sums of
+// and the tile of P are in shared memory (32 KB at D = 64, so that two blocks fit on
+// 64 KB). With m the largest score so far and l, O sums of
 // exp(S - m): a tile that raises m by d first multiplies l and O by exp(-d). Tiles above the diagonal are not
 // computed.
 //   Operations: 2 T^2 D a head, half of the 4 T^2 D of two full products; per score an exponential and, with

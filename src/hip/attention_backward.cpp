@@ -8,7 +8,8 @@
 // pairs, so its halves share them out: the first 64 threads compute S and dV, the others dP and dK, by the
 // same code on other tiles; the elementwise step and dQ belong to all. A head wider than 64 passes in
 // chunks of 64 columns, and one wider than 128 has a block for the gradients of each 128.
-//   keys_kernel, whole head: a block owns a head. For 32 keys, dK and dV stay in registers while it walks
+//   keys_kernel, whole head (D <= 128): a block owns a head. For 32 keys, dK and dV stay in registers while
+//   it walks
 //     over the queries that see them; dQ is added to in memory, by the same thread, in the order of the keys.
 //   Where heads alone do not fill the GPU: keys_kernel without dQ, a block for every 32 keys of a head, and
 //     queries_kernel for dQ, a block for every 32 queries. No sum is shared between blocks: no atomics.
@@ -197,10 +198,7 @@ struct BackwardTile {
 
 /// dK and dV of 32 keys at a time: of all keys of a head, and then dQ too, or of one tile of keys.
 template <int kHead, bool kWholeHead>
-__global__ void HIPGPT_LAUNCH_BOUNDS(kThreads, kHead <= 32   ? 5
-                                               : kHead <= 64 ? 4
-                                                             : 1)
-    keys_kernel(BackwardWork work, DropoutMask mask) {
+__global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, DropoutMask mask) {
   using P = BackwardTile<kHead>;
   HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
@@ -258,10 +256,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kThreads, kHead <= 32   ? 5
 
 /// dQ of 32 queries.
 template <int kHead>
-__global__ void HIPGPT_LAUNCH_BOUNDS(kThreads, kHead <= 32   ? 5
-                                               : kHead <= 64 ? 4
-                                                             : 1)
-    queries_kernel(BackwardWork work, DropoutMask mask) {
+__global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork work, DropoutMask mask) {
   using P = BackwardTile<kHead>;
   HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
@@ -303,11 +298,14 @@ void launch(const Queue& queue, const BackwardWork& work, const DropoutMask& mas
   using P = BackwardTile<kHead>;
   const unsigned heads = work.sequence_heads, parts = P::kChunks / P::kOwn;
   const unsigned tiles = (work.seq_len + kSide - 1) / kSide;
-  if (tiles == 1 || work.sequence_heads >= kTuning.attention.whole_heads * queue.compute_units) {
-    hipLaunchKernelGGL((keys_kernel<kHead, true>), dim3(heads, parts), dim3(kThreads), 0, queue.stream, work,
-                       mask);
-    HIP_CHECK_LAUNCH("attention_backward");
-    return;
+  // Wider heads would need more registers than RDNA has for a thread.
+  if constexpr (kHead <= 128) {
+    if (tiles == 1 || work.sequence_heads >= kTuning.attention.whole_heads * queue.compute_units) {
+      hipLaunchKernelGGL((keys_kernel<kHead, true>), dim3(heads, parts), dim3(kThreads), 0, queue.stream,
+                         work, mask);
+      HIP_CHECK_LAUNCH("attention_backward");
+      return;
+    }
   }
   const dim3 grid(tiles * heads, parts);
   hipLaunchKernelGGL((keys_kernel<kHead, false>), grid, dim3(kThreads), 0, queue.stream, work, mask);

@@ -14,10 +14,10 @@
 #include <cmath>
 
 #include "device/check.h"
-#include "hip/activation.h"
 #include "hip/check.h"
 #include "hip/matmul_tile.h"
 #include "hip/reduce.h"
+#include "hip/tuning.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -31,145 +31,55 @@ int ceil_div(int a, int b) {
   return (a + b - 1) / b;
 }
 
-/// Neighbours in a row that are loaded and stored together.
-template <int kCount>
-struct alignas(kCount * sizeof(float)) Pack {
-  float values[kCount];
-};
-
-/// What is done with a sum s before it becomes C[i,j]: bias, activation or the slope of one, accumulation.
-struct Epilogue {
-  const float* bias = nullptr;      // [n]
-  float* pre = nullptr;             // [m,n] receives s + bias
-  const float* slope_at = nullptr;  // [m,n]: s is multiplied by act'(slope_at)
-  Activation act = Activation::kNone;
-  bool accumulate = false;
-
-  /// For kCount neighbours; several only where everything is aligned to their size.
-  template <int kCount>
-  __device__ void store(float* c, int64_t index, int column, Pack<kCount> s) const {
-    if (bias != nullptr) s = map(s, load<kCount>(bias + column), Add());
-    if (pre != nullptr) put(pre + index, s);
-    if (slope_at != nullptr) {
-      s = map(s, load<kCount>(slope_at + index),
-              [this](float a, float z) { return a * activation_slope(act, z); });
-    } else {
-      s = map(s, s, [this](float a, float) { return activate(act, a); });
-    }
-    if (accumulate) s = map(load<kCount>(c + index), s, Add());
-    put(c + index, s);
-  }
-
- private:
-  template <int kCount, typename F>
-  __device__ static Pack<kCount> map(Pack<kCount> a, Pack<kCount> b, F f) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) a.values[i] = f(a.values[i], b.values[i]);
-    return a;
-  }
-  template <int kCount>
-  __device__ static Pack<kCount> load(const float* from) {
-    return *reinterpret_cast<const Pack<kCount>*>(from);
-  }
-  template <int kCount>
-  __device__ static void put(float* to, Pack<kCount> pack) {
-    *reinterpret_cast<Pack<kCount>*>(to) = pack;
-  }
-};
-
-/// A whole product, as a kernel takes it. Block (x, y) computes tile x (columns fastest, so that the tiles
-/// that run together share rows of A) over part y of k; with several parts it stores to parts [y,m,n]
-/// instead.
-struct Product {
-  float* c;
-  const float *a, *b;
-  int m, n, k;
-  int part_k;    // length of a part
-  float* parts;  // null: k is in one part
-  Epilogue epilogue;
-  bool vector_c;  // rows of C, and of what the epilogue reads, begin at multiples of 16 bytes
-};
-
-/// What a thread has computed of a tile, to C or to its part.
-template <typename Shape>
-__device__ __forceinline__ void store_tile(const Product& p, const Sums<Shape>& sums, int m0, int n0) {
-  constexpr int kPiece = Sums<Shape>::kPiece;
-  float* c = p.parts != nullptr ? p.parts + static_cast<int64_t>(blockIdx.y) * p.m * p.n : p.c;
-  sums.for_each_piece([&](int tile_row, int tile_column, const float* values) {
-    const int row = m0 + tile_row, column = n0 + tile_column;
-    if (row >= p.m || column >= p.n) return;
-    const int64_t index = static_cast<int64_t>(row) * p.n + column;
-    if (p.vector_c) {
-      Pack<kPiece> pack;
-#pragma unroll
-      for (int e = 0; e < kPiece; ++e) pack.values[e] = values[e];
-      p.epilogue.store(c, index, column, pack);
-    } else {
-#pragma unroll
-      for (int e = 0; e < kPiece; ++e) {
-        if (column + e < p.n) p.epilogue.store(c, index + e, column + e, Pack<1>{{values[e]}});
-      }
-    }
-  });
-}
-
-template <typename Shape, bool kTransA, bool kTransB, bool kVector>
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 __global__ HIPGPT_LAUNCH_BOUNDS(Shape::kThreads,
                                 Shape::kThreads == 128 ? 3 : 2) void matmul_kernel(Product p) {
-  const int across = (p.n + Shape::kN - 1) / Shape::kN;
-  const int tile_m = static_cast<int>(blockIdx.x) / across, tile_n = static_cast<int>(blockIdx.x) % across;
-  const int m0 = tile_m * Shape::kM, n0 = tile_n * Shape::kN;
-  const int k_begin = static_cast<int>(blockIdx.y) * p.part_k;
-  const int k_end = k_begin + p.part_k < p.k ? k_begin + p.part_k : p.k;
-  Sums<Shape> sums;
-  multiply_tile<Shape, kTransA, kTransB, kVector>(sums, p.a, p.b, p.m, p.n, p.k, m0, n0, k_begin, k_end);
-
-  store_tile<Shape>(p, sums, m0, n0);
+  using Block = ProductTile<Shape, kTransA, kTransB, kAligned>;
+  HIPGPT_SHARED(vec4, memory, [Block::kSize]);
+  Block::run(p, memory);
 }
 
 constexpr int kPartThreads = 256;
 
 /// C from the parts, in their order.
 __global__ __launch_bounds__(kPartThreads) void sum_parts_kernel(Product p, int count) {
-  const int64_t size = static_cast<int64_t>(p.m) * p.n;
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * kPartThreads + threadIdx.x;
-  if (index >= size) return;
-  float total = 0.0f;
+  const int64_t size = static_cast<int64_t>(p.m) * p.n, row_vecs = (p.n + 3) / 4;
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * kPartThreads + threadIdx.x;
+  const int row = static_cast<int>(i / row_vecs), column = static_cast<int>(i % row_vecs) * 4;
+  if (row >= p.m) return;
+  vec4 total = {};
 #pragma unroll 4
-  for (int part = 0; part < count; ++part) total += p.parts[part * size + index];
-  p.epilogue.store(p.c, index, static_cast<int>(index % p.n), Pack<1>{{total}});
+  for (int part = 0; part < count; ++part)
+    total = total + Rows<float>{p.parts + part * size, p.n, p.m, p.n, p.aligned_c}.load(row, column);
+  p.epilogue.store(p.result(), row, column, total);
 }
 
-using Large = TileShape<128, 64, 16, 8, 8, true>;
-using Medium = TileShape<64, 64, 16, 4, 4, false>;
-using Small = TileShape<32, 32, 32, 2, 2, false>;
+using Large = TileShape<128, 64, 16, 8, 8, OfTarget>;
+using Medium = TileShape<64, 64, 16, 4, 4, NoAtom>;
+using Small = TileShape<32, 32, 32, 2, 2, NoAtom>;
 
-template <typename Shape, bool kTransA, bool kTransB, bool kVector>
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 void launch_tiles(const Queue& queue, const Product& p) {
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN), parts = ceil_div(p.k, p.part_k);
-  hipLaunchKernelGGL((matmul_kernel<Shape, kTransA, kTransB, kVector>), dim3(tiles, parts),
+  hipLaunchKernelGGL((matmul_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles, parts),
                      dim3(Shape::kThreads), 0, queue.stream, p);
   HIP_CHECK_LAUNCH("matmul_kernel");
 }
 
-template <typename Shape, bool kVector>
+template <typename Shape, bool kAligned>
 void launch_layout(const Queue& queue, const Product& p, Op op_a, Op op_b) {
   if (op_a == Op::kNone) {
-    if (op_b == Op::kNone) return launch_tiles<Shape, false, false, kVector>(queue, p);
-    return launch_tiles<Shape, false, true, kVector>(queue, p);
+    if (op_b == Op::kNone) return launch_tiles<Shape, false, false, kAligned>(queue, p);
+    return launch_tiles<Shape, false, true, kAligned>(queue, p);
   }
-  return launch_tiles<Shape, true, false, kVector>(queue, p);
-}
-
-bool is_vector(const float* data, int ld) {
-  return ld % 4 == 0 && reinterpret_cast<uintptr_t>(data) % 16 == 0;
+  return launch_tiles<Shape, true, false, kAligned>(queue, p);
 }
 
 template <typename Shape>
 void launch_shape(const Queue& queue, const Product& p, Op op_a, Op op_b) {
-  const bool vector =
-      is_vector(p.a, op_a == Op::kNone ? p.k : p.m) && is_vector(p.b, op_b == Op::kNone ? p.n : p.k);
-  if (vector) return launch_layout<Shape, true>(queue, p, op_a, op_b);
+  const bool aligned =
+      rows_aligned(op_a == Op::kNone ? p.k : p.m, p.a) && rows_aligned(op_b == Op::kNone ? p.n : p.k, p.b);
+  if (aligned) return launch_layout<Shape, true>(queue, p, op_a, op_b);
   return launch_layout<Shape, false>(queue, p, op_a, op_b);
 }
 
@@ -178,71 +88,44 @@ void launch_shape(const Queue& queue, const Product& p, Op op_a, Op op_b) {
 constexpr int kRowThreads = 256, kRowColumns = 32;
 
 /// W [k,n]: a block has 32 columns, its threads share out k, and the sums are added up in shared memory.
-template <bool kVector>
+template <bool kAligned>
 __global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product p) {
-  constexpr int kWidth = kVector ? 4 : 1, kLanes = kRowColumns / kWidth, kGroups = kRowThreads / kLanes;
-  HIPGPT_SHARED(float, sums, [kGroups][kRowColumns]);
-  const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
-  const int first = static_cast<int>(blockIdx.x) * kRowColumns, column = first + lane * kWidth;
-  float sum[kWidth] = {};
-  if (column < p.n) {
-    const float* w = p.b + column;
+  constexpr int kLanes = kRowColumns / 4, kGroups = kRowThreads / kLanes;
+  const int column = static_cast<int>(blockIdx.x) * kRowColumns + threadIdx.x % kLanes * 4;
+  const int group = threadIdx.x / kLanes;
+  vec4 sum = {};
 #pragma unroll 4
-    for (int i = group; i < p.k; i += kGroups) {
-      const float x = p.a[i];
-      const float* row = w + static_cast<int64_t>(i) * p.n;
-      if constexpr (kVector) {
-        const float4 v = *reinterpret_cast<const float4*>(row);
-        sum[0] += x * v.x, sum[1] += x * v.y, sum[2] += x * v.z, sum[3] += x * v.w;
-      } else {
-        sum[0] += x * row[0];
-      }
-    }
-  }
-#pragma unroll
-  for (int e = 0; e < kWidth; ++e) sums[group][lane * kWidth + e] = sum[e];
-  __syncthreads();
-  const int mine = threadIdx.x;
-  if (mine >= kRowColumns || first + mine >= p.n) return;
-  float total = 0.0f;
-#pragma unroll 8
-  for (int g = 0; g < kGroups; ++g) total += sums[g][mine];
-  p.epilogue.store(p.c, first + mine, first + mine, Pack<1>{{total}});
+  for (int i = group; i < p.k; i += kGroups)
+    add_scaled(sum, p.a[i], load<kAligned>(p.b + static_cast<int64_t>(i) * p.n, column, p.n));
+  sum = sum_thread_rows<kRowThreads, kLanes>(sum);
+  if (group == 0) p.epilogue.store(p.result(), 0, column, sum);
 }
 
-/// W [n,k]: 32 threads for each column of W^T.
-template <bool kVector>
+/// W [n,k]: a team for each column of W^T.
+template <bool kAligned>
 __global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Product p) {
-  constexpr int kWidth = kVector ? 4 : 1;
-  const int lane = threadIdx.x % 32;
-  const int column = static_cast<int>(blockIdx.x) * (kRowThreads / 32) + threadIdx.x / 32;
+  const int lane = threadIdx.x % kTeam;
+  const int column = static_cast<int>(blockIdx.x) * (kRowThreads / kTeam) + threadIdx.x / kTeam;
   const float* row = p.b + static_cast<int64_t>(column < p.n ? column : 0) * p.k;
   float sum = 0.0f;
 #pragma unroll 4
-  for (int i = lane * kWidth; i < p.k; i += 32 * kWidth) {
-    if constexpr (kVector) {
-      const float4 x = *reinterpret_cast<const float4*>(p.a + i),
-                   w = *reinterpret_cast<const float4*>(row + i);
-      sum += x.x * w.x + x.y * w.y + x.z * w.z + x.w * w.w;
-    } else {
-      sum += p.a[i] * row[i];
-    }
-  }
-#pragma unroll
-  for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor(sum, distance);
-  if (lane == 0 && column < p.n) p.epilogue.store(p.c, column, column, Pack<1>{{sum}});
+  for (int i = lane * 4; i < p.k; i += kTeam * 4)
+    sum = add_dot(sum, load<kAligned>(p.a, i, p.k), load<kAligned>(row, i, p.k));
+  sum = reduce_lanes<kTeam>(sum, Add());
+  const Rows<float> one{p.c, p.n, 1, column + 1, false};
+  if (lane == 0 && column < p.n) p.epilogue.store(one, 0, column, filled<float, 4>(sum));
 }
 
 void launch_row(const Queue& queue, const Product& p, Op op_b) {
-  const bool vector =
-      is_vector(p.b, op_b == Op::kNone ? p.n : p.k) && (op_b == Op::kNone || is_vector(p.a, p.k));
   const dim3 block(kRowThreads);
   if (op_b == Op::kNone) {
-    const auto kernel = vector ? row_times_matrix_kernel<true> : row_times_matrix_kernel<false>;
+    const auto kernel =
+        rows_aligned(p.n, p.b) ? row_times_matrix_kernel<true> : row_times_matrix_kernel<false>;
     hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowColumns)), block, 0, queue.stream, p);
   } else {
-    const auto kernel = vector ? row_times_transposed_kernel<true> : row_times_transposed_kernel<false>;
-    hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowThreads / 32)), block, 0, queue.stream, p);
+    const auto kernel =
+        rows_aligned(p.k, p.a, p.b) ? row_times_transposed_kernel<true> : row_times_transposed_kernel<false>;
+    hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowThreads / kTeam)), block, 0, queue.stream, p);
   }
   HIP_CHECK_LAUNCH("row_times_matrix");
 }
@@ -259,17 +142,16 @@ struct Plan {
 /// The best number of parts for tiles of one shape, whose speed on a full GPU is `speed` of the largest's.
 template <typename Shape>
 Plan plan_parts(const Queue& queue, const Product& p, double speed) {
-  constexpr double kAlone = 2.2;     // a compute unit with one or two blocks takes as long as with this many
-  constexpr double kSumming = 40.0;  // writing and adding up a part takes as long as this many steps of k
-  constexpr int64_t kMostParts = 32, kShortest = 128;
+  constexpr const ProductTuning& kHere = kTuning.product;
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
   const int64_t fit = queue.scratch_floats / (static_cast<int64_t>(p.m) * p.n);
-  const int64_t most = std::max<int64_t>(1, std::min<int64_t>({kMostParts, fit, p.k / kShortest}));
+  const int64_t most =
+      std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
   Plan best{1e300, 1};
   for (int parts = 1; parts <= most; ++parts) {
     const double share = static_cast<double>(tiles) * parts / queue.compute_units;
-    const double cost =
-        std::max(std::ceil(share), kAlone) / share / speed + (parts > 1 ? kSumming * parts / p.k : 0.0);
+    const double cost = std::max(std::ceil(share), kHere.alone) / share / speed +
+                        (parts > 1 ? kHere.summing * parts / p.k : 0.0);
     if (cost < best.cost) best = {cost, parts};
   }
   return best;
@@ -277,26 +159,25 @@ Plan plan_parts(const Queue& queue, const Product& p, double speed) {
 
 template <typename Shape>
 void launch_planned(const Queue& queue, Product p, Op op_a, Op op_b, int parts) {
-  p.part_k = ceil_div(ceil_div(p.k, parts), Shape::kK) * Shape::kK;
+  p.part_k = ceil_div(ceil_div(p.k, parts), Shape::kStep) * Shape::kStep;
   const int used = ceil_div(p.k, p.part_k);
   if (used == 1) return launch_shape<Shape>(queue, p, op_a, op_b);
   p.parts = queue.scratch;
+  p.aligned_c = p.aligned_c && all_aligned(p.parts);
   Product part = p;
   part.epilogue = {};  // what follows the product is done with the sum of its parts
   launch_shape<Shape>(queue, part, op_a, op_b);
-  const int64_t size = static_cast<int64_t>(p.m) * p.n;
-  hipLaunchKernelGGL(sum_parts_kernel, dim3(static_cast<unsigned>((size + kPartThreads - 1) / kPartThreads)),
+  const int64_t vecs = static_cast<int64_t>(p.m) * ceil_div(p.n, 4);
+  hipLaunchKernelGGL(sum_parts_kernel, dim3(static_cast<unsigned>((vecs + kPartThreads - 1) / kPartThreads)),
                      dim3(kPartThreads), 0, queue.stream, p, used);
   HIP_CHECK_LAUNCH("sum_parts_kernel");
 }
 
 void launch_product(const Queue& queue, const Product& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(queue, p, op_b);
-  if (op_a == Op::kTranspose && op_b == Op::kTranspose) {
-    return launch_tiles<Medium, true, true, false>(queue, p);  // no layer needs it
-  }
-  const Plan large = plan_parts<Large>(queue, p, 1.0), medium = plan_parts<Medium>(queue, p, 0.7),
-             small = plan_parts<Small>(queue, p, 0.35);
+  const Plan large = plan_parts<Large>(queue, p, 1.0),
+             medium = plan_parts<Medium>(queue, p, kTuning.product.medium_speed),
+             small = plan_parts<Small>(queue, p, kTuning.product.small_speed);
   if (large.cost <= medium.cost && large.cost <= small.cost) {
     launch_planned<Large>(queue, p, op_a, op_b, large.parts);
   } else if (medium.cost <= small.cost) {
@@ -309,36 +190,29 @@ void launch_product(const Queue& queue, const Product& p, Op op_a, Op op_b) {
 /// C = op(A) op(B) with what follows it.
 Product make_product(float* c, const float* a, const float* b, int m, int n, int k,
                      const Epilogue& epilogue) {
-  Product p{c, a, b, m, n, k, k, nullptr, epilogue, true};
-  for (const float* data : {static_cast<const float*>(c), epilogue.bias,
-                            static_cast<const float*>(epilogue.pre), epilogue.slope_at}) {
-    p.vector_c = p.vector_c && is_vector(data, n);
-  }
-  return p;
+  const bool aligned = rows_aligned(n, c, epilogue.bias, epilogue.pre, epilogue.slope_at);
+  return {c, a, b, m, n, k, k, nullptr, epilogue, aligned};
 }
 
 // ---- Column sums ----------------------------------------------------------------------------------------
 
-constexpr int kSumThreads = 256, kSumColumns = 32, kSumLanes = kSumThreads / kSumColumns;
+constexpr int kSumThreads = 256, kSumColumns = 32, kSumRows = kSumThreads / kSumColumns;
 
 /// sums[j] (+)= sum of column j over rows [part_rows blockIdx.y, ...): to `sums` itself or to part
 /// blockIdx.y.
 __global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, float* parts, const float* x,
                                                                   int rows, int n, int part_rows) {
-  HIPGPT_SHARED(float, partial, [kSumLanes][kSumColumns]);
-  const int lane = threadIdx.x / kSumColumns, local = threadIdx.x % kSumColumns;
-  const int column = static_cast<int>(blockIdx.x) * kSumColumns + local;
+  const int thread_row = threadIdx.x / kSumColumns;
+  const int column = static_cast<int>(blockIdx.x) * kSumColumns + threadIdx.x % kSumColumns;
   const int first = static_cast<int>(blockIdx.y) * part_rows;
   const int end = first + part_rows < rows ? first + part_rows : rows;
   float sum = 0.0f;
   if (column < n) {
 #pragma unroll 8
-    for (int i = first + lane; i < end; i += kSumLanes) sum += x[static_cast<int64_t>(i) * n + column];
+    for (int i = first + thread_row; i < end; i += kSumRows) sum += x[static_cast<int64_t>(i) * n + column];
   }
-  partial[lane][local] = sum;
-  __syncthreads();
-  if (lane != 0 || column >= n) return;
-  for (int other = 1; other < kSumLanes; ++other) sum += partial[other][local];
+  sum = sum_thread_rows<kSumThreads, kSumColumns>(sum);
+  if (thread_row != 0 || column >= n) return;
   if (parts != nullptr) {
     parts[static_cast<int64_t>(blockIdx.y) * n + column] = sum;
   } else {
@@ -351,10 +225,7 @@ __global__ __launch_bounds__(kSumThreads) void add_parts_kernel(float* sums, con
                                                                 int n) {
   const int column = static_cast<int>(blockIdx.x) * kSumThreads + threadIdx.x;
   if (column >= n) return;
-  float total = 0.0f;
-#pragma unroll 8
-  for (int part = 0; part < count; ++part) total += parts[static_cast<int64_t>(part) * n + column];
-  sums[column] += total;
+  sums[column] += add_in_order(0.0f, parts + column, count, static_cast<int64_t>(n));
 }
 
 /// db[j] += sum_i dy[i,j].   dy [m,n].

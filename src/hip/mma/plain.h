@@ -64,17 +64,15 @@ __device__ __forceinline__ void multiply_atb(Vec<float, kPieceB> (&c)[kRows][kPi
 #pragma unroll kUnroll
   for (int k = 0; k < A::kRows; ++k) {
     Vec<float, kPieceA> x[kRows / kPieceA];
-    Vec<float, kPieceB> y[kPieces];
 #pragma unroll
     for (int p = 0; p < kRows / kPieceA; ++p) x[p] = a.template piece<kPieceA>(k, a_column + p * kStepA);
 #pragma unroll
-    for (int q = 0; q < kPieces; ++q) y[q] = b.template piece<kPieceB>(k, b_column + q * kRowLanes * kPieceB);
+    for (int q = 0; q < kPieces; ++q) {
+      const Vec<float, kPieceB> y = b.template piece<kPieceB>(k, b_column + q * kRowLanes * kPieceB);
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
+      for (int r = 0; r < kRows; ++r) {
 #pragma unroll
-      for (int q = 0; q < kPieces; ++q) {
-#pragma unroll
-        for (int e = 0; e < kPieceB; ++e) c[r][q][e] = fmaf(x[r / kPieceA][r % kPieceA], y[q][e], c[r][q][e]);
+        for (int e = 0; e < kPieceB; ++e) c[r][q][e] = fmaf(x[r / kPieceA][r % kPieceA], y[e], c[r][q][e]);
       }
     }
   }

@@ -1,0 +1,135 @@
+// Who multiplies: the sums of a block's tile, held by its threads. This is the seam between what a kernel
+// computes and what an architecture has for it, one level above a single instruction:
+//
+//   sums.multiply(tile_a, tile_b)   adds the products of one step along k
+//   sums.for_each(band, f)          f(row, column, values) for a band of the sums, to be brought in order
+//
+// AtomAccumulator works by the matrix cores of a family, which an atom describes; PlainAccumulator without.
+// The atoms of this folder that suit the compiler's target are chosen here; those of other families are there
+// for tests, with their instructions emulated. RDNA's matrix cores (WMMA) have no fp32, so RDNA takes the
+// plain way and has no atom yet.
+#pragma once
+
+#include <type_traits>
+
+#include "hip/mma/cdna.h"
+#include "hip/mma/plain.h"
+#include "hip/mma/sm80.h"
+
+namespace hipgpt::hip {
+
+/// An architecture without matrix cores for fp32.
+struct NoAtom {
+  static constexpr int kStep = 0, kPad = 1;
+};
+
+/// What the architecture at hand has. The name of a kernel must not depend on it, or the host would ask for
+/// one that the device has not: so shapes say OfTarget, and what that is, is looked up inside.
+struct OfTarget;
+
+template <typename T>
+struct AtomOf {
+  using Type = T;
+};
+template <>
+struct AtomOf<OfTarget> {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  using Type = Sm80Atom;
+#elif defined(__gfx90a__) || defined(__gfx940__) || defined(__gfx942__) || defined(__gfx950__)
+  using Type = CdnaAtom;
+#else
+  using Type = NoAtom;
+#endif
+};
+
+/// The sums of a block's tile by matrix cores: each wave has a part of 64 rows, in atoms.
+template <typename Shape>
+class AtomAccumulator {
+  using Atom = typename Shape::Atom;
+
+ public:
+  static constexpr int kPartM = 64, kBandM = Atom::kM, kBands = kPartM / kBandM;
+  static constexpr int kStagePad = Atom::kStagePad;
+
+  __device__ AtomAccumulator() : sums_{} {
+    const int wave = threadIdx.x / Atom::kLanes;
+    lane_ = threadIdx.x % Atom::kLanes;
+    part_ = wave % (Shape::kM / kPartM);
+    column_ = wave / (Shape::kM / kPartM) * kPartN;
+  }
+
+  template <typename A, typename B>
+  __device__ __forceinline__ void multiply(const A& a, const B& b) {
+    constexpr int kAhead = Atom::kReadAhead ? A::kRows / Atom::kK : 1;  // whose operands are read together
+#pragma unroll
+    for (int first = 0; first < A::kRows; first += kAhead * Atom::kK) {
+      typename Atom::Left left[kAhead][kAtomsM];
+      typename Atom::Right right[kAhead][kAtomsN];
+#pragma unroll
+      for (int s = 0; s < kAhead; ++s) read(left[s], right[s], a, b, first + s * Atom::kK);
+#pragma unroll
+      for (int s = 0; s < kAhead; ++s) {
+#pragma unroll
+        for (int i = 0; i < kAtomsM; ++i) {
+#pragma unroll
+          for (int j = 0; j < kAtomsN; ++j) Atom::multiply_add(sums_[i][j], left[s][i], right[s][j]);
+        }
+      }
+    }
+  }
+
+  template <typename F>
+  __device__ __forceinline__ void for_each(int band, const F& f) const {
+    using Values = Vec<float, Atom::kNeighbours>;
+#pragma unroll
+    for (int i = 0; i < kAtomsM; ++i) {
+      if (i != band) continue;  // an index into registers has to be a constant
+#pragma unroll
+      for (int j = 0; j < kAtomsN; ++j) {
+#pragma unroll
+        for (int e = 0; e < Atom::kSum; e += Atom::kNeighbours) {
+          Values values;
+#pragma unroll
+          for (int v = 0; v < Atom::kNeighbours; ++v) values[v] = Atom::result(sums_[i][j][e + v]);
+          f(part_ * kBandM + Atom::sum_row(lane_, e), column_ + j * Atom::kN + Atom::sum_column(lane_, e),
+            values);
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr int kPartN = Shape::kM * Shape::kN / (Shape::kThreads / Atom::kLanes) / kPartM;
+  static constexpr int kAtomsM = kPartM / Atom::kM, kAtomsN = kPartN / Atom::kN;
+
+  template <typename A, typename B>
+  __device__ __forceinline__ void read(typename Atom::Left (&left)[kAtomsM],
+                                       typename Atom::Right (&right)[kAtomsN], const A& a, const B& b,
+                                       int k) const {
+#pragma unroll
+    for (int i = 0; i < kAtomsM; ++i) {
+#pragma unroll
+      for (int e = 0; e < Atom::kLeft; ++e) {
+        const int row = part_ * kPartM + i * Atom::kM + Atom::left_row(lane_, e);
+        left[i].set(e, a.template piece<1>(k + Atom::left_k(lane_, e), row)[0]);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kAtomsN; ++j) {
+#pragma unroll
+      for (int e = 0; e < Atom::kRight; ++e) {
+        const int column = column_ + j * Atom::kN + Atom::right_column(lane_, e);
+        right[j].set(e, b.template piece<1>(k + Atom::right_k(lane_, e), column)[0]);
+      }
+    }
+  }
+
+  float sums_[kAtomsM][kAtomsN][Atom::kSum];
+  int lane_, part_, column_;
+};
+
+template <typename Shape>
+using Accumulator = std::conditional_t<std::is_same_v<typename Shape::Atom, NoAtom>, PlainAccumulator<Shape>,
+                                       AtomAccumulator<Shape>>;
+
+}  // namespace hipgpt::hip

@@ -1,0 +1,36 @@
+// What is done with a sum of products on its way to memory, written once for every product.
+#pragma once
+
+#include "hip/activation.h"
+#include "hip/tile.h"
+
+namespace hipgpt::hip {
+
+/// From a sum s to C[i,j]: bias, activation or the slope of one, accumulation.
+struct Epilogue {
+  const float* bias = nullptr;      // [n]
+  float* pre = nullptr;             // [m,n] receives s + bias
+  const float* slope_at = nullptr;  // [m,n]: s is multiplied by act'(slope_at)
+  Activation act = Activation::kNone;
+  bool accumulate = false;
+
+  /// For C[row, column ...]. If C is aligned, so are `bias`, `pre` and `slope_at`.
+  __device__ void store(const Rows<float>& c, int row, int column, vec4 s) const {
+    if (row >= c.rows || column >= c.width) return;
+    const auto load = [&](const float* p) {
+      return c.aligned ? load_whole(p) : load_part(p, 0, c.width - column);
+    };
+    const int64_t index = c.at(row, column) - c.data;
+    if (bias != nullptr) s = s + load(bias + column);
+    if (pre != nullptr) Rows<float>{pre, c.stride, c.rows, c.width, c.aligned}.store(row, column, s);
+    if (slope_at != nullptr) {
+      s = map(s, load(slope_at + index), [this](float x, float z) { return x * activation_slope(act, z); });
+    } else if (act != Activation::kNone) {
+      s = map(s, [this](float x) { return activate(act, x); });
+    }
+    if (accumulate) s = load(c.data + index) + s;
+    c.store(row, column, s);
+  }
+};
+
+}  // namespace hipgpt::hip

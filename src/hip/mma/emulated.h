@@ -1,0 +1,46 @@
+// The instructions of matrix cores in plain C++, for tests on the emulated platform: each lane fetches the
+// operands of its sums from the other lanes by shuffles.
+//
+// These are written from the side of the matrix, where does element (row, k) lie, and the atoms from the side
+// of the lane, which element is mine. So a map that is wrong in one place gives a wrong product.
+#pragma once
+
+#include "hip/kernel.h"
+
+namespace hipgpt::hip {
+
+/// Nearest value with 10 bits of fraction, ties away from zero.
+__device__ inline uint32_t emulated_to_tf32(float x) {
+  return (__float_as_uint(x) + 0x1000u) & ~0x1fffu;
+}
+
+/// mma.sync.m16n8k8 with tf32 operands, of which the unit ignores the lowest 13 bits.
+///   A(row, k)     lane 4 (row mod 8) + k mod 4, register row / 8 + 2 (k / 4)
+///   B(k, column)  lane 4 column + k mod 4,      register k / 4
+///   C(row, col)   lane 4 (row mod 8) + col / 2, register 2 (row / 8) + col mod 2
+__device__ inline void emulated_mma_m16n8k8(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  const int lane = threadIdx.x % 32, base = threadIdx.x % kWaveSize / 32 * 32;
+  const auto value = [](uint32_t bits) { return __uint_as_float(bits & ~0x1fffu); };
+  for (int reg = 0; reg < 4; ++reg) {
+    const int row_mod_8 = lane / 4, column = lane % 4 * 2 + reg % 2;
+    for (int k = 0; k < 8; ++k) {
+      const uint32_t x = __shfl(a[reg / 2 + k / 4 * 2], base + 4 * row_mod_8 + k % 4);
+      const uint32_t y = __shfl(b[k / 4], base + 4 * column + k % 4);
+      c[reg] = fmaf(value(x), value(y), c[reg]);
+    }
+  }
+}
+
+/// v_mfma_f32_16x16x4_f32.
+///   A(row, k)        lane 16 k + row
+///   B(k, column)     lane 16 k + column
+///   C(row, column)   lane 16 (row / 4) + column, register row mod 4
+__device__ inline void emulated_mfma_16x16x4(float (&c)[4], float a, float b) {
+  const int lane = threadIdx.x % 64;
+  for (int k = 0; k < 4; ++k) {
+    const float y = __shfl(b, 16 * k + lane % 16);
+    for (int reg = 0; reg < 4; ++reg) c[reg] = fmaf(__shfl(a, 16 * k + lane / 16 * 4 + reg), y, c[reg]);
+  }
+}
+
+}  // namespace hipgpt::hip

@@ -1,0 +1,333 @@
+// The vocabulary of tiles (src/hip): every accumulator in every layout of its operands against a sum in
+// double, the atoms of both families with their instructions emulated, the layouts of tiles, and guarded
+// loads.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "hip/attention_tile.h"
+#include "hip/matmul_tile.h"
+
+namespace hipgpt::hip {
+namespace {
+
+std::vector<float> random_values(size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+  std::vector<float> values(count);
+  for (float& v : values) v = uniform(random);
+  return values;
+}
+
+/// Memory of the emulated device, which notices what is written or read beside it.
+class Buffer {
+ public:
+  explicit Buffer(const std::vector<float>& values) : count_(values.size()) {
+    EXPECT_EQ(hipMalloc(&data_, count_ * sizeof(float)), hipSuccess);
+    EXPECT_EQ(hipMemcpy(data_, values.data(), count_ * sizeof(float), hipMemcpyHostToDevice), hipSuccess);
+  }
+  ~Buffer() { static_cast<void>(hipFree(data_)); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  float* data() const { return data_; }
+  std::vector<float> values() const {
+    std::vector<float> result(count_);
+    EXPECT_EQ(hipMemcpy(result.data(), data_, count_ * sizeof(float), hipMemcpyDeviceToHost), hipSuccess);
+    return result;
+  }
+
+ private:
+  float* data_ = nullptr;
+  size_t count_;
+};
+
+// ---- Products -------------------------------------------------------------------------------------------
+
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
+__global__ void product_kernel(Product p) {
+  using Block = ProductTile<Shape, kTransA, kTransB, kAligned>;
+  HIPGPT_SHARED(vec4, memory, [Block::kSize]);
+  Block::run(p, memory);
+}
+
+/// The largest error of C = op(A) op(B), of the sum of the magnitudes of its products, by one block a tile.
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
+double product_error(int m, int n, int k) {
+  const Buffer a(random_values(static_cast<size_t>(m) * k, 1)),
+      b(random_values(static_cast<size_t>(k) * n, 2));
+  const Buffer c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
+  const Product p{c.data(), a.data(), b.data(), m, n, k, k, nullptr, {}, n % 4 == 0};
+  const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
+  hipLaunchKernelGGL((product_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles), dim3(Shape::kThreads),
+                     0, nullptr, p);
+  EXPECT_EQ(hipGetLastError(), hipSuccess);
+  const std::vector<float> x = a.values(), y = b.values(), z = c.values();
+  double worst = 0.0;
+  for (int i = 0; i < m; ++i) {
+    for (int j = 0; j < n; ++j) {
+      double sum = 0.0, magnitude = 0.0;
+      for (int l = 0; l < k; ++l) {
+        const double term = static_cast<double>(kTransA ? x[static_cast<size_t>(l) * m + i]
+                                                        : x[static_cast<size_t>(i) * k + l]) *
+                            (kTransB ? y[static_cast<size_t>(j) * k + l] : y[static_cast<size_t>(l) * n + j]);
+        sum += term;
+        magnitude += std::fabs(term);
+      }
+      const double error = std::fabs(z[static_cast<size_t>(i) * n + j] - sum) / magnitude;
+      if (!(error <= worst)) worst = error;  // NaN is the worst
+    }
+  }
+  return worst;
+}
+
+template <typename Shape>
+void expect_products_are_right(double tolerance) {
+  // More than one tile each way, edges inside of tiles, and a last step along k that is not whole.
+  constexpr int kM = Shape::kM + 12, kN = Shape::kN + 20, kK = 44;
+  EXPECT_LE((product_error<Shape, false, false, true>(kM, kN, kK)), tolerance);
+  EXPECT_LE((product_error<Shape, false, true, true>(kM, kN, kK)), tolerance);
+  EXPECT_LE((product_error<Shape, true, false, true>(kM, kN, kK)), tolerance);
+  EXPECT_LE((product_error<Shape, false, false, false>(kM - 1, kN - 3, kK - 1)), tolerance);
+  EXPECT_LE((product_error<Shape, false, true, false>(kM - 1, kN - 3, kK - 1)), tolerance);
+  EXPECT_LE((product_error<Shape, true, false, false>(kM - 1, kN - 3, kK - 1)), tolerance);
+  EXPECT_LE((product_error<Shape, true, true, false>(3, 5, 1)), tolerance);
+}
+
+constexpr double kFp32 = 2e-6;
+
+TEST(Accumulators, PlainLarge) {
+  expect_products_are_right<TileShape<128, 64, 16, 8, 8, NoAtom>>(kFp32);
+}
+TEST(Accumulators, PlainMedium) {
+  expect_products_are_right<TileShape<64, 64, 16, 4, 4, NoAtom>>(kFp32);
+}
+TEST(Accumulators, PlainSmall) {
+  expect_products_are_right<TileShape<32, 32, 32, 2, 2, NoAtom>>(kFp32);
+}
+
+/// Lanes in teams of 32, so at either wave size. High and low parts are right to 2^-22 of each product; with
+/// high parts alone the error would be 2^-11.
+TEST(Accumulators, Sm80) {
+  expect_products_are_right<TileShape<128, 64, 16, 8, 8, Sm80Atom>>(kFp32);
+}
+
+#if HIPGPT_WAVE_SIZE == 64
+TEST(Accumulators, Cdna) {
+  expect_products_are_right<TileShape<128, 64, 16, 8, 8, CdnaAtom>>(kFp32);
+}
+#endif
+
+TEST(Accumulators, CdnaTakesShorterStepsForItsSharedMemory) {
+  using Block = ProductTile<TileShape<128, 64, 16, 8, 8, CdnaAtom>, false, false, true>;
+  EXPECT_LE(Block::kSize * sizeof(vec4), 16u * 1024) << "four blocks of two waves do not fit on 64 KB";
+}
+
+TEST(Atoms, HighAndLowPartsMakeTheWhole) {
+  for (const float x : random_values(1000, 3)) {
+    Sm80Atom::Left split;
+    split.set(0, x);
+    const float high = __uint_as_float(split.high[0]), low = __uint_as_float(split.low[0]);
+    EXPECT_EQ(split.high[0] & 0x1fff, 0u) << "tf32 has 10 bits of fraction";
+    EXPECT_EQ(high + low, x);
+    EXPECT_LE(std::fabs(low), std::fabs(x) * 0x1p-11f);
+  }
+}
+
+// ---- The epilogue ---------------------------------------------------------------------------------------
+
+__global__ void epilogue_kernel(Epilogue epilogue, Rows<float> c, const float* sums) {
+  const int row = threadIdx.x / 2, column = threadIdx.x % 2 * 4;
+  epilogue.store(c, row, column, load_part(sums + row * c.width + column, 0, c.width - column));
+}
+
+TEST(EpilogueTest, DoesEverythingInItsOrder) {
+  for (const int n : {8, 7}) {
+    const size_t size = static_cast<size_t>(32) * n;
+    const std::vector<float> before = random_values(size, 4), s = random_values(size, 5);
+    const Buffer sums(s), bias(random_values(n, 6)), pre(before), slope_at(random_values(size, 7));
+    for (const bool slope : {false, true}) {
+      const Buffer c(before);
+      Epilogue epilogue;
+      epilogue.bias = bias.data();
+      epilogue.pre = pre.data();
+      epilogue.slope_at = slope ? slope_at.data() : nullptr;
+      epilogue.act = Activation::kGelu;
+      epilogue.accumulate = true;
+      const Rows<float> rows{c.data(), n, 32, n, n == 8};
+      hipLaunchKernelGGL(epilogue_kernel, dim3(1), dim3(64), 0, nullptr, epilogue, rows, sums.data());
+      const std::vector<float> result = c.values(), inner = pre.values(), b = bias.values(),
+                               z = slope_at.values();
+      for (size_t i = 0; i < size; ++i) {
+        const float x = s[i] + b[i % n];
+        EXPECT_EQ(inner[i], x);
+        const float y =
+            slope ? x * activation_slope(Activation::kGelu, z[i]) : activate(Activation::kGelu, x);
+        EXPECT_EQ(result[i], before[i] + y);
+      }
+    }
+  }
+}
+
+// ---- Layouts --------------------------------------------------------------------------------------------
+
+/// The banks of a vec4, of eight groups of four that shared memory has.
+int bank_of(int index) {
+  return index % 8;
+}
+
+template <typename T>
+void expect_each_vec_its_own_place() {
+  std::vector<vec4> memory(T::kSize);
+  const T tile{memory.data()};
+  std::set<const vec4*> places;
+  for (int row = 0; row < T::kRows; ++row) {
+    for (int v = 0; v < T::kRowVecs; ++v) {
+      const vec4* at = &tile.at(row, v);
+      ASSERT_TRUE(at >= memory.data() && at < memory.data() + T::kSize) << row << ' ' << v;
+      EXPECT_TRUE(places.insert(at).second) << row << ' ' << v;
+      EXPECT_EQ(&tile.template piece<1>(row, 4 * v + 3)[0], &at->values[3]);
+    }
+  }
+}
+
+/// What the lanes of a row read at once: rows 0, 4, ... 28 at one place (A B^T), or eight neighbours (A B).
+template <typename Layout>
+void expect_no_bank_conflicts(int row_vecs) {
+  for (int v = 0; v < row_vecs; ++v) {
+    std::set<int> banks;
+    for (int lane = 0; lane < 8; ++lane) banks.insert(bank_of(Layout::index(4 * lane, v, row_vecs)));
+    EXPECT_EQ(banks.size(), 8u) << "rows 0, 4, ... at " << v;
+  }
+  for (int row = 0; row < 32; ++row) {
+    std::set<int> banks;
+    for (int lane = 0; lane < 8; ++lane) banks.insert(bank_of(Layout::index(row, lane, row_vecs)));
+    EXPECT_EQ(banks.size(), 8u) << "row " << row;
+  }
+}
+
+TEST(Tiles, EveryVecHasAPlaceOfItsOwn) {
+  expect_each_vec_its_own_place<Tile<32, 64, Swizzled<2>>>();
+  expect_each_vec_its_own_place<Tile<64, 32, Swizzled<2>>>();
+  expect_each_vec_its_own_place<Tile<32, 64, Padded<2, 1>>>();
+  expect_each_vec_its_own_place<Tile<16, 128, Padded<0, 2>>>();
+}
+
+TEST(Tiles, LanesMeetAllBanks) {
+  for (const int row_vecs : {8, 16, 64}) {
+    expect_no_bank_conflicts<Swizzled<2>>(row_vecs);
+    expect_no_bank_conflicts<Padded<2, 1>>(row_vecs);
+  }
+}
+
+template <typename T, bool kTransposed>
+__global__ void copy_kernel(float* to, Rows<const float> from) {
+  HIPGPT_SHARED(vec4, memory, [T::kSize]);
+  const T tile{memory};
+  TileLoader<T, 64, kTransposed> loader;
+  loader.load(from, 0, 0);
+  loader.store(tile);
+  __syncthreads();
+  for (int i = threadIdx.x; i < T::kRows * T::kColumns; i += 64)
+    to[i] = tile.template piece<1>(i / T::kColumns, i % T::kColumns)[0];
+}
+
+template <typename T, bool kTransposed>
+void expect_copy(int rows, int width) {
+  const std::vector<float> values = random_values(static_cast<size_t>(rows) * width, 8);
+  const Buffer from(values), to(std::vector<float>(static_cast<size_t>(T::kRows) * T::kColumns));
+  hipLaunchKernelGGL((copy_kernel<T, kTransposed>), dim3(1), dim3(64), 0, nullptr, to.data(),
+                     (Rows<const float>{from.data(), width, rows, width, width % 4 == 0}));
+  const std::vector<float> tile = to.values();
+  for (int r = 0; r < T::kRows; ++r) {
+    for (int c = 0; c < T::kColumns; ++c) {
+      const int row = kTransposed ? c : r, column = kTransposed ? r : c;
+      const bool inside = row < rows && column < width;
+      EXPECT_EQ(tile[static_cast<size_t>(r) * T::kColumns + c],
+                inside ? values[static_cast<size_t>(row) * width + column] : 0.0f);
+    }
+  }
+}
+
+TEST(Tiles, LoadersBringRowsOrColumnsAndZerosOutside) {
+  expect_copy<Tile<32, 64, Swizzled<2>>, false>(32, 64);
+  expect_copy<Tile<32, 64, Swizzled<2>>, false>(29, 50);
+  expect_copy<Tile<32, 64, Padded<2, 1>>, false>(29, 52);
+  expect_copy<Tile<16, 64, Padded<0, 1>>, true>(64, 16);
+  expect_copy<Tile<16, 64, Padded<0, 1>>, true>(61, 13);
+}
+
+// ---- Packs ----------------------------------------------------------------------------------------------
+
+template <typename T>
+void expect_guarded_loads() {
+  constexpr int kCount = kVecSize<T>;
+  static_assert(sizeof(Vec<T, kCount>) == 16 && alignof(Vec<T, kCount>) == 16);
+  alignas(16) T row[2 * kCount];
+  for (int i = 0; i < 2 * kCount; ++i) row[i] = static_cast<T>(i + 1);
+  for (int width = 0; width <= 2 * kCount; ++width) {
+    for (int column = 0; column < 2 * kCount; column += kCount) {
+      const auto v = load<false>(row, column, width);
+      for (int i = 0; i < kCount; ++i) EXPECT_EQ(v[i], column + i < width ? row[column + i] : T(0));
+      T copy[2 * kCount] = {};
+      store<false>(copy, column, width, filled<T, kCount>(T(9)));
+      for (int i = 0; i < 2 * kCount; ++i)
+        EXPECT_EQ(copy[i], i >= column && i < column + kCount && i < width ? T(9) : T(0));
+    }
+  }
+  EXPECT_EQ(load<true>(row, kCount, 2 * kCount)[0], row[kCount]);
+  EXPECT_EQ(load<true>(row, kCount, kCount)[0], T(0));
+}
+
+TEST(Packs, AreSixteenBytesOfAnyTypeAndGuarded) {
+  expect_guarded_loads<float>();
+  expect_guarded_loads<double>();
+  expect_guarded_loads<uint16_t>();  // bf16 by its bits
+}
+
+TEST(Packs, AlignmentIsOneTest) {
+  alignas(16) const float memory[8] = {};
+  const float* none = nullptr;
+  EXPECT_TRUE(rows_aligned(8, memory, none));
+  EXPECT_FALSE(rows_aligned(6, memory));
+  EXPECT_FALSE(rows_aligned(8, memory + 1));
+  EXPECT_TRUE(all_aligned(memory, memory + 4));
+  EXPECT_FALSE(all_aligned(memory, memory + 2));
+}
+
+// ---- Reductions -----------------------------------------------------------------------------------------
+
+__global__ void reduce_kernel(float* out, const float* x) {
+  const float v = x[threadIdx.x];
+  out[threadIdx.x] = reduce_lanes<8>(v, Add());
+  out[256 + threadIdx.x] = reduce_lanes<kTeam>(v, Max());
+  out[512 + threadIdx.x] = sum_thread_rows<256, 32>(v);
+  out[768 + threadIdx.x] = block_sum<256>(v);
+}
+
+TEST(Reductions, OverLanesTeamsRowsAndBlock) {
+  std::vector<float> x(256);
+  for (int i = 0; i < 256; ++i) x[i] = static_cast<float>(i * 37 % 101);  // sums of integers are exact
+  const Buffer in(x), out(std::vector<float>(1024));
+  hipLaunchKernelGGL(reduce_kernel, dim3(1), dim3(256), 0, nullptr, out.data(), in.data());
+  const std::vector<float> result = out.values();
+  float total = 0.0f;
+  for (const float v : x) total += v;
+  for (int t = 0; t < 256; ++t) {
+    float eight = 0.0f, top = 0.0f, column = 0.0f;
+    for (int i = 0; i < 8; ++i) eight += x[t / 8 * 8 + i];
+    for (int i = 0; i < 32; ++i) top = std::max(top, x[t / 32 * 32 + i]);
+    for (int row = 0; row < 8; ++row) column += x[row * 32 + t % 32];
+    EXPECT_EQ(result[t], eight);
+    EXPECT_EQ(result[256 + t], top);
+    EXPECT_EQ(result[512 + t], t < 32 ? column : x[t]);
+    EXPECT_EQ(result[768 + t], total);
+  }
+}
+
+}  // namespace
+}  // namespace hipgpt::hip
