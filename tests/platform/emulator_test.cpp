@@ -535,7 +535,7 @@ TEST_F(Emulator, LanesBeyondTheBlockGivePoison) {
 
 __global__ void reduce(float* out, const float* in) {
   out[threadIdx.x] = block_sum<kThreads>(in[threadIdx.x]);
-  out[threadIdx.x] += block_reduce<kThreads>(in[threadIdx.x], -1.0f, Max());
+  out[threadIdx.x] += reduce_block<kThreads>(in[threadIdx.x], -1.0f, Max());
 }
 
 TEST_F(Emulator, RunsTheReductionsOfTheKernels) {
