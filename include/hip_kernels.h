@@ -17,7 +17,7 @@ namespace hipgpt::hip {
 
 /// Where kernels run: a stream of the GPU, and scratch memory that only work on this stream uses.
 struct Stream {
-  hipStream_t stream;
+  hipStream_t handle;
   float* scratch;
   int64_t scratch_floats;
   int compute_units;  ///< of the GPU: how many blocks it takes to keep it busy
@@ -31,8 +31,6 @@ struct Stream {
   /// fault.h); or none: then they are passed over.
   int32_t* fault = nullptr;
 };
-
-using Queue = Stream;
 
 /// Largest head size D that the attention kernels take.
 constexpr int kMaxHeadSize = 256;

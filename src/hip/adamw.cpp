@@ -73,32 +73,32 @@ __global__ void __launch_bounds__(kFinalThreads) short_sum_kernel(float* out, co
 }
 
 template <bool kSquares, bool kAligned>
-void launch_sum(const Queue& queue, float* out, const float* x, int64_t n) {
+void launch_sum(const Stream& stream, float* out, const float* x, int64_t n) {
   auto* partial =
-      reinterpret_cast<double*>(queue.scratch + reinterpret_cast<uintptr_t>(queue.scratch) / 4 % 2);
-  const int64_t fit = (queue.scratch_floats - 1) / 2;  // partial sums in scratch
+      reinterpret_cast<double*>(stream.scratch + reinterpret_cast<uintptr_t>(stream.scratch) / 4 % 2);
+  const int64_t fit = (stream.scratch_floats - 1) / 2;  // partial sums in scratch
   if (n <= kShort || fit < 1) {
-    hipLaunchKernelGGL((short_sum_kernel<kSquares, kAligned>), dim3(1), dim3(kFinalThreads), 0, queue.stream,
+    hipLaunchKernelGGL((short_sum_kernel<kSquares, kAligned>), dim3(1), dim3(kFinalThreads), 0, stream.handle,
                        out, x, n);
     HIP_CHECK_LAUNCH("sum");
     return;
   }
-  const int64_t busy = 8 * static_cast<int64_t>(queue.compute_units), work = (n + 4095) / 4096;
+  const int64_t busy = 8 * static_cast<int64_t>(stream.compute_units), work = (n + 4095) / 4096;
   const int blocks = static_cast<int>(std::min({busy, work, fit}));
   hipLaunchKernelGGL((partial_sums_kernel<kSquares, kAligned>), dim3(blocks), dim3(kSumThreads), 0,
-                     queue.stream, partial, x, n);
+                     stream.handle, partial, x, n);
   HIP_CHECK_LAUNCH("sum");
-  hipLaunchKernelGGL((sum_partials_kernel<kSquares>), dim3(1), dim3(kFinalThreads), 0, queue.stream, out,
+  hipLaunchKernelGGL((sum_partials_kernel<kSquares>), dim3(1), dim3(kFinalThreads), 0, stream.handle, out,
                      partial, blocks);
   HIP_CHECK_LAUNCH("sum of partial sums");
 }
 
 template <bool kSquares>
-void launch_sum(const Queue& queue, float* out, const float* x, int64_t n) {
+void launch_sum(const Stream& stream, float* out, const float* x, int64_t n) {
   if (all_aligned(x)) {
-    launch_sum<kSquares, true>(queue, out, x, n);
+    launch_sum<kSquares, true>(stream, out, x, n);
   } else {
-    launch_sum<kSquares, false>(queue, out, x, n);
+    launch_sum<kSquares, false>(stream, out, x, n);
   }
 }
 
@@ -178,7 +178,7 @@ void adamw(const Stream& stream, Tensor params, Tensor grads, Tensor m, Tensor v
   const dim3 grid(static_cast<unsigned>((step.n + 4 * kThreads - 1) / (4 * kThreads)));
   const auto kernel =
       all_aligned(params.f32(), grads.f32(), m.f32(), v.f32()) ? adamw_kernel<true> : adamw_kernel<false>;
-  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.stream, params.f32(), grads.f32(), m.f32(),
+  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, params.f32(), grads.f32(), m.f32(),
                      v.f32(), step);
   HIP_CHECK_LAUNCH("adamw");
 }

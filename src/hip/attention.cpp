@@ -228,24 +228,26 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 &
 }
 
 template <int kHead, int kQueries, int kRows>
-void launch_attention(const Queue& queue, const AttentionWork& work, const DropoutMask& mask) {
+void launch_attention(const Stream& stream, const AttentionWork& work, const DropoutMask& mask) {
   const unsigned blocks = ((work.seq_len + kQueries - 1) / kQueries) * work.sequence_heads;
   hipLaunchKernelGGL((attention_kernel<kHead, kQueries, kRows>), dim3(blocks),
-                     dim3(kQueries / kRows * kRowLanes), 0, queue.stream, work, mask);
+                     dim3(kQueries / kRows * kRowLanes), 0, stream.handle, work, mask);
   HIP_CHECK_LAUNCH("attention");
 }
 
-void attend(const Queue& queue, const AttentionWork& work, const DropoutMask& mask) {
+void attend(const Stream& stream, const AttentionWork& work, const DropoutMask& mask) {
   const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads <
-                      kTuning.attention.little_queries * queue.compute_units;
+                      kTuning.attention.little_queries * stream.compute_units;
   if (work.head_size <= 32) {
-    little ? launch_attention<32, 16, 1>(queue, work, mask) : launch_attention<32, 64, 4>(queue, work, mask);
+    little ? launch_attention<32, 16, 1>(stream, work, mask)
+           : launch_attention<32, 64, 4>(stream, work, mask);
   } else if (work.head_size <= 64) {
-    little ? launch_attention<64, 16, 1>(queue, work, mask) : launch_attention<64, 64, 4>(queue, work, mask);
+    little ? launch_attention<64, 16, 1>(stream, work, mask)
+           : launch_attention<64, 64, 4>(stream, work, mask);
   } else if (work.head_size <= 128) {
-    launch_attention<128, 32, 4>(queue, work, mask);
+    launch_attention<128, 32, 4>(stream, work, mask);
   } else {
-    launch_attention<256, 32, 2>(queue, work, mask);
+    launch_attention<256, 32, 2>(stream, work, mask);
   }
 }
 
@@ -354,26 +356,26 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
 }
 
 template <int kLanes, int kVecs>
-void launch_decode(const Queue& queue, const DecodeWork& work) {
+void launch_decode(const Stream& stream, const DecodeWork& work) {
   const dim3 grid(work.batch * work.heads);
   // A small cache has too few keys for many threads.
   if (work.capacity <= 128) {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 256>), grid, dim3(256), 0, queue.stream, work);
+    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 256>), grid, dim3(256), 0, stream.handle, work);
   } else {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 512>), grid, dim3(512), 0, queue.stream, work);
+    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 512>), grid, dim3(512), 0, stream.handle, work);
   }
   HIP_CHECK_LAUNCH("decode");
 }
 
-void decode(const Queue& queue, const DecodeWork& work) {
+void decode(const Stream& stream, const DecodeWork& work) {
   if (work.head_size <= 32) {
-    launch_decode<8, 1>(queue, work);
+    launch_decode<8, 1>(stream, work);
   } else if (work.head_size <= 64) {
-    launch_decode<16, 1>(queue, work);
+    launch_decode<16, 1>(stream, work);
   } else if (work.head_size <= 128) {
-    launch_decode<32, 1>(queue, work);
+    launch_decode<32, 1>(stream, work);
   } else {
-    launch_decode<32, 2>(queue, work);
+    launch_decode<32, 2>(stream, work);
   }
 }
 
@@ -431,7 +433,7 @@ void attention_cached(const Stream& stream, Tensor out, Tensor keys, Tensor valu
                            head_size, capacity, scale, aligned, report});
   }
   const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
-  hipLaunchKernelGGL(append_kernel, dim3(blocks, batch), dim3(256), 0, stream.stream, keys.f32(),
+  hipLaunchKernelGGL(append_kernel, dim3(blocks, batch), dim3(256), 0, stream.handle, keys.f32(),
                      values.f32(), qkv.f32(), count, width, capacity, past.i32(), report);
   HIP_CHECK_LAUNCH("append");
   const AttentionWork work{out.f32(), nullptr,   qkv.f32(),  keys.f32(),    values.f32(),

@@ -294,23 +294,23 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork work, Dr
 }
 
 template <int kHead>
-void launch(const Queue& queue, const BackwardWork& work, const DropoutMask& mask) {
+void launch(const Stream& stream, const BackwardWork& work, const DropoutMask& mask) {
   using P = BackwardTile<kHead>;
   const unsigned heads = work.sequence_heads, parts = P::kChunks / P::kOwn;
   const unsigned tiles = (work.seq_len + kSide - 1) / kSide;
   // Wider heads would need more registers than RDNA has for a thread.
   if constexpr (kHead <= 128) {
-    if (tiles == 1 || work.sequence_heads >= kTuning.attention.whole_heads * queue.compute_units) {
-      hipLaunchKernelGGL((keys_kernel<kHead, true>), dim3(heads, parts), dim3(kThreads), 0, queue.stream,
+    if (tiles == 1 || work.sequence_heads >= kTuning.attention.whole_heads * stream.compute_units) {
+      hipLaunchKernelGGL((keys_kernel<kHead, true>), dim3(heads, parts), dim3(kThreads), 0, stream.handle,
                          work, mask);
       HIP_CHECK_LAUNCH("attention_backward");
       return;
     }
   }
   const dim3 grid(tiles * heads, parts);
-  hipLaunchKernelGGL((keys_kernel<kHead, false>), grid, dim3(kThreads), 0, queue.stream, work, mask);
+  hipLaunchKernelGGL((keys_kernel<kHead, false>), grid, dim3(kThreads), 0, stream.handle, work, mask);
   HIP_CHECK_LAUNCH("attention_backward, keys");
-  hipLaunchKernelGGL((queries_kernel<kHead>), grid, dim3(kThreads), 0, queue.stream, work, mask);
+  hipLaunchKernelGGL((queries_kernel<kHead>), grid, dim3(kThreads), 0, stream.handle, work, mask);
   HIP_CHECK_LAUNCH("attention_backward, queries");
 }
 

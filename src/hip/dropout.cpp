@@ -46,7 +46,7 @@ void add_dropout(const Stream& stream, Tensor y, Tensor x, Tensor branch, const 
   const dim3 grid((rows + kRows - 1) / kRows, std::min((width + kColumns - 1) / kColumns, 65535));
   const auto kernel = rows_aligned(width, y.f32(), x.f32(), branch.f32()) ? add_dropout_kernel<true>
                                                                           : add_dropout_kernel<false>;
-  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.stream, y.f32(), x.f32(), branch.f32(),
+  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, y.f32(), x.f32(), branch.f32(),
                      DropoutMask(dropout), rows, width);
   HIP_CHECK_LAUNCH("add_dropout");
 }

@@ -212,16 +212,16 @@ __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backwa
 }
 
 template <bool kAligned>
-void launch_backward(const Queue& queue, const Backward& a) {
+void launch_backward(const Stream& stream, const Backward& a) {
   const int slices = blocks_for(a.width, kSlice), sort_blocks = blocks_for(a.count, kTeams * kRanked);
   hipLaunchKernelGGL((sort_and_add_positions_kernel<kAligned>), dim3(sort_blocks + a.seq_len * slices),
-                     dim3(kThreads), 0, queue.stream, a, sort_blocks);
+                     dim3(kThreads), 0, stream.handle, a, sort_blocks);
   HIP_CHECK_LAUNCH("embedding_backward, positions");
   const dim3 grid(blocks_for(a.chunks, kTeams), slices);
-  hipLaunchKernelGGL((add_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, queue.stream, a);
+  hipLaunchKernelGGL((add_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, stream.handle, a);
   HIP_CHECK_LAUNCH("embedding_backward, chunks");
   if (a.chunks == 1) return;
-  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, queue.stream, a);
+  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, stream.handle, a);
   HIP_CHECK_LAUNCH("embedding_backward, runs");
 }
 
@@ -234,7 +234,7 @@ void embedding(const Stream& stream, Tensor y, Tensor tokens, Tensor wte, Tensor
   const dim3 grid(blocks_for(count, kTeams));
   const auto kernel =
       rows_aligned(width, y.f32(), wte.f32(), wpe.f32()) ? embedding_kernel<true> : embedding_kernel<false>;
-  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.stream, y.f32(), tokens.i32(), wte.f32(),
+  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, y.f32(), tokens.i32(), wte.f32(),
                      wpe.f32(), first_position ? first_position.i32() : nullptr, count, seq_len, width,
                      static_cast<int>(wte.dim(0)), static_cast<int>(wpe.dim(0)),
                      FaultReport{stream.fault, Fault::kEmbedding});

@@ -167,7 +167,7 @@ HipDevice::HipDevice(int index) : index_(index), properties_(properties_of(index
     HIP_CHECK(hipHostMalloc(staging.memory.out(), kStagingBytes, hipHostMallocDefault));
     HIP_CHECK(hipEventCreateWithFlags(staging.free.out(), hipEventDisableTiming));
   }
-  HIP_CHECK(hipMemsetAsync(main_.scratch.get(), 0, sizeof(int32_t), main_.launch.stream));
+  HIP_CHECK(hipMemsetAsync(main_.scratch.get(), 0, sizeof(int32_t), main_.launch.handle));
   check_for_kernels();
 }
 
@@ -175,7 +175,7 @@ HipDevice::HipDevice(int index) : index_(index), properties_(properties_of(index
 void HipDevice::check_for_kernels() {
   try {
     increment(Tensor(main_.scratch.get(), {1}, DType::kI32));
-    HIP_CHECK(hipStreamSynchronize(main_.launch.stream));
+    HIP_CHECK(hipStreamSynchronize(main_.launch.handle));
   } catch (const hip::HipError& error) {
     // ROCm answers with either of these, and more often with the first.
     if (error.code != hipErrorInvalidDeviceFunction && error.code != hipErrorNoBinaryForGpu) throw;
@@ -257,8 +257,8 @@ void HipDevice::copy_to_device(Tensor dst, const void* host) {
     const size_t bytes = std::min(left, kStagingBytes);
     const Staging& staging = next_staging();
     std::memcpy(staging.memory.get(), from, bytes);
-    HIP_CHECK(hipMemcpyAsync(to, staging.memory.get(), bytes, hipMemcpyHostToDevice, main_.launch.stream));
-    HIP_CHECK(hipEventRecord(staging.free.get(), main_.launch.stream));
+    HIP_CHECK(hipMemcpyAsync(to, staging.memory.get(), bytes, hipMemcpyHostToDevice, stream().handle));
+    HIP_CHECK(hipEventRecord(staging.free.get(), main_.launch.handle));
     to += bytes;
     from += bytes;
     left -= bytes;
@@ -267,8 +267,8 @@ void HipDevice::copy_to_device(Tensor dst, const void* host) {
 
 void HipDevice::copy_to_host(void* host, Tensor src) {
   check::copied("copy_to_host", src);
-  HIP_CHECK(hipMemcpyAsync(host, src.data(), src.bytes(), hipMemcpyDeviceToHost, stream().stream));
-  HIP_CHECK(hipStreamSynchronize(main_.launch.stream));
+  HIP_CHECK(hipMemcpyAsync(host, src.data(), src.bytes(), hipMemcpyDeviceToHost, stream().handle));
+  HIP_CHECK(hipStreamSynchronize(main_.launch.handle));
   check_faults();
 }
 
@@ -287,13 +287,12 @@ void HipDevice::check_faults() {
 
 void HipDevice::copy(Tensor dst, Tensor src) {
   check::copied("copy", dst, src);
-  HIP_CHECK(
-      hipMemcpyAsync(dst.data(), src.data(), dst.bytes(), hipMemcpyDeviceToDevice, main_.launch.stream));
+  HIP_CHECK(hipMemcpyAsync(dst.data(), src.data(), dst.bytes(), hipMemcpyDeviceToDevice, stream().handle));
 }
 
 void HipDevice::set_zero(Tensor t) {
   check::copied("set_zero", t);
-  HIP_CHECK(hipMemsetAsync(t.data(), 0, t.bytes(), main_.launch.stream));
+  HIP_CHECK(hipMemsetAsync(t.data(), 0, t.bytes(), stream().handle));
 }
 
 int64_t HipDevice::working_set() const {
@@ -322,7 +321,7 @@ class CapturedGraph final : public Device::Graph {
 }  // namespace
 
 std::unique_ptr<Device::Graph> HipDevice::capture(std::function<void()> f) {
-  const hipStream_t stream = main_.launch.stream;
+  const hipStream_t stream = this->stream().handle;
   hipGraph_t graph = nullptr;
   HIP_CHECK(hipStreamBeginCapture(stream, hipStreamCaptureModeThreadLocal));
   try {

@@ -154,27 +154,27 @@ __global__ void __launch_bounds__(kThreads) forward_wide_kernel(Forward a) {
 }
 
 template <int kLanes, int kChunks, bool kAligned, bool kResidual>
-void launch_forward(const Queue& queue, const Forward& a) {
+void launch_forward(const Stream& stream, const Forward& a) {
   constexpr int kTeams = kThreads / kLanes;
   hipLaunchKernelGGL((forward_kernel<kLanes, kChunks, kAligned, kResidual>),
-                     dim3((a.rows + kTeams - 1) / kTeams), dim3(kThreads), 0, queue.stream, a);
+                     dim3((a.rows + kTeams - 1) / kTeams), dim3(kThreads), 0, stream.handle, a);
 }
 
 template <bool kAligned, bool kResidual>
-void launch_forward(const Queue& queue, const Forward& a) {
+void launch_forward(const Stream& stream, const Forward& a) {
   if (a.width <= 256) {
-    launch_forward<kTeam, 2, kAligned, kResidual>(queue, a);
+    launch_forward<kTeam, 2, kAligned, kResidual>(stream, a);
   } else if (a.width <= 512) {
-    launch_forward<kTeam, 4, kAligned, kResidual>(queue, a);
+    launch_forward<kTeam, 4, kAligned, kResidual>(stream, a);
   } else if (a.width <= 1024) {
-    launch_forward<kTeam, 8, kAligned, kResidual>(queue, a);
+    launch_forward<kTeam, 8, kAligned, kResidual>(stream, a);
   } else if (a.width <= 2048) {
-    launch_forward<kThreads, 2, kAligned, kResidual>(queue, a);
+    launch_forward<kThreads, 2, kAligned, kResidual>(stream, a);
   } else if (a.width <= 8192) {
-    launch_forward<kThreads, 8, kAligned, kResidual>(queue, a);
+    launch_forward<kThreads, 8, kAligned, kResidual>(stream, a);
   } else {
     hipLaunchKernelGGL((forward_wide_kernel<kAligned, kResidual>), dim3(a.rows), dim3(kThreads), 0,
-                       queue.stream, a);
+                       stream.handle, a);
   }
 }
 
@@ -303,20 +303,20 @@ __global__ void __launch_bounds__(kSumThreads)
 }
 
 template <bool kAligned>
-void launch_backward(const Queue& queue, const Backward& a, int blocks) {
+void launch_backward(const Stream& stream, const Backward& a, int blocks) {
   const dim3 grid(blocks), block(kThreads);
   if (a.width <= 256) {
-    hipLaunchKernelGGL((backward_kernel<kTeam, 2, kAligned>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kTeam, 2, kAligned>), grid, block, 0, stream.handle, a);
   } else if (a.width <= 512) {
-    hipLaunchKernelGGL((backward_kernel<kTeam, 4, kAligned>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kTeam, 4, kAligned>), grid, block, 0, stream.handle, a);
   } else if (a.width <= 1024) {
-    hipLaunchKernelGGL((backward_kernel<kThreads, 1, kAligned>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kThreads, 1, kAligned>), grid, block, 0, stream.handle, a);
   } else if (a.width <= 2048) {
-    hipLaunchKernelGGL((backward_kernel<kThreads, 2, kAligned>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kThreads, 2, kAligned>), grid, block, 0, stream.handle, a);
   } else if (a.width <= 4096) {
-    hipLaunchKernelGGL((backward_kernel<kThreads, 4, kAligned>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_kernel<kThreads, 4, kAligned>), grid, block, 0, stream.handle, a);
   } else {
-    hipLaunchKernelGGL((backward_wide_kernel<kAligned>), grid, block, 0, queue.stream, a);
+    hipLaunchKernelGGL((backward_wide_kernel<kAligned>), grid, block, 0, stream.handle, a);
   }
 }
 
@@ -391,7 +391,7 @@ void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, 
   }
   HIP_CHECK_LAUNCH("layernorm_backward");
   hipLaunchKernelGGL(add_partials_kernel, dim3((2 * width + kSumColumns - 1) / kSumColumns),
-                     dim3(kSumThreads), 0, stream.stream, gradients.weight.f32(), gradients.bias.f32(),
+                     dim3(kSumThreads), 0, stream.handle, gradients.weight.f32(), gradients.bias.f32(),
                      stream.scratch, blocks, width);
   HIP_CHECK_LAUNCH("layernorm_backward, sums");
 }

@@ -59,28 +59,28 @@ using Medium = TileShape<64, 64, 16, 4, 4, NoAtom>;
 using Small = TileShape<32, 32, 32, 2, 2, NoAtom>;
 
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
-void launch_tiles(const Queue& queue, const Product& p) {
+void launch_tiles(const Stream& stream, const Product& p) {
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN), parts = ceil_div(p.k, p.part_k);
   hipLaunchKernelGGL((matmul_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles, parts),
-                     dim3(Shape::kThreads), 0, queue.stream, p);
+                     dim3(Shape::kThreads), 0, stream.handle, p);
   HIP_CHECK_LAUNCH("matmul_kernel");
 }
 
 template <typename Shape, bool kAligned>
-void launch_layout(const Queue& queue, const Product& p, Op op_a, Op op_b) {
+void launch_layout(const Stream& stream, const Product& p, Op op_a, Op op_b) {
   if (op_a == Op::kNone) {
-    if (op_b == Op::kNone) return launch_tiles<Shape, false, false, kAligned>(queue, p);
-    return launch_tiles<Shape, false, true, kAligned>(queue, p);
+    if (op_b == Op::kNone) return launch_tiles<Shape, false, false, kAligned>(stream, p);
+    return launch_tiles<Shape, false, true, kAligned>(stream, p);
   }
-  return launch_tiles<Shape, true, false, kAligned>(queue, p);
+  return launch_tiles<Shape, true, false, kAligned>(stream, p);
 }
 
 template <typename Shape>
-void launch_shape(const Queue& queue, const Product& p, Op op_a, Op op_b) {
+void launch_shape(const Stream& stream, const Product& p, Op op_a, Op op_b) {
   const bool aligned =
       rows_aligned(op_a == Op::kNone ? p.k : p.m, p.a) && rows_aligned(op_b == Op::kNone ? p.n : p.k, p.b);
-  if (aligned) return launch_layout<Shape, true>(queue, p, op_a, op_b);
-  return launch_layout<Shape, false>(queue, p, op_a, op_b);
+  if (aligned) return launch_layout<Shape, true>(stream, p, op_a, op_b);
+  return launch_layout<Shape, false>(stream, p, op_a, op_b);
 }
 
 // ---- One row: y = x W, reading W once -------------------------------------------------------------------
@@ -116,16 +116,16 @@ __global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Produ
   if (lane == 0 && column < p.n) p.epilogue.store(one, 0, column, filled<float, 4>(sum));
 }
 
-void launch_row(const Queue& queue, const Product& p, Op op_b) {
+void launch_row(const Stream& stream, const Product& p, Op op_b) {
   const dim3 block(kRowThreads);
   if (op_b == Op::kNone) {
     const auto kernel =
         rows_aligned(p.n, p.b) ? row_times_matrix_kernel<true> : row_times_matrix_kernel<false>;
-    hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowColumns)), block, 0, queue.stream, p);
+    hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowColumns)), block, 0, stream.handle, p);
   } else {
     const auto kernel =
         rows_aligned(p.k, p.a, p.b) ? row_times_transposed_kernel<true> : row_times_transposed_kernel<false>;
-    hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowThreads / kTeam)), block, 0, queue.stream, p);
+    hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowThreads / kTeam)), block, 0, stream.handle, p);
   }
   HIP_CHECK_LAUNCH("row_times_matrix");
 }
@@ -141,15 +141,15 @@ struct Plan {
 
 /// The best number of parts for tiles of one shape, whose speed on a full GPU is `speed` of the largest's.
 template <typename Shape>
-Plan plan_parts(const Queue& queue, const Product& p, double speed) {
+Plan plan_parts(const Stream& stream, const Product& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
-  const int64_t fit = queue.scratch_floats / (static_cast<int64_t>(p.m) * p.n);
+  const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.n);
   const int64_t most =
       std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
   Plan best{1e300, 1};
   for (int parts = 1; parts <= most; ++parts) {
-    const double share = static_cast<double>(tiles) * parts / queue.compute_units;
+    const double share = static_cast<double>(tiles) * parts / stream.compute_units;
     const double cost = std::max(std::ceil(share), kHere.alone) / share / speed +
                         (parts > 1 ? kHere.summing * parts / p.k : 0.0);
     if (cost < best.cost) best = {cost, parts};
@@ -158,32 +158,32 @@ Plan plan_parts(const Queue& queue, const Product& p, double speed) {
 }
 
 template <typename Shape>
-void launch_planned(const Queue& queue, Product p, Op op_a, Op op_b, int parts) {
+void launch_planned(const Stream& stream, Product p, Op op_a, Op op_b, int parts) {
   p.part_k = ceil_div(ceil_div(p.k, parts), Shape::kStep) * Shape::kStep;
   const int used = ceil_div(p.k, p.part_k);
-  if (used == 1) return launch_shape<Shape>(queue, p, op_a, op_b);
-  p.parts = queue.scratch;
+  if (used == 1) return launch_shape<Shape>(stream, p, op_a, op_b);
+  p.parts = stream.scratch;
   p.aligned_c = p.aligned_c && all_aligned(p.parts);
   Product part = p;
   part.epilogue = {};  // what follows the product is done with the sum of its parts
-  launch_shape<Shape>(queue, part, op_a, op_b);
+  launch_shape<Shape>(stream, part, op_a, op_b);
   const int64_t vecs = static_cast<int64_t>(p.m) * ceil_div(p.n, 4);
   hipLaunchKernelGGL(sum_parts_kernel, dim3(static_cast<unsigned>((vecs + kPartThreads - 1) / kPartThreads)),
-                     dim3(kPartThreads), 0, queue.stream, p, used);
+                     dim3(kPartThreads), 0, stream.handle, p, used);
   HIP_CHECK_LAUNCH("sum_parts_kernel");
 }
 
-void launch_product(const Queue& queue, const Product& p, Op op_a, Op op_b) {
-  if (p.m == 1 && op_a == Op::kNone) return launch_row(queue, p, op_b);
-  const Plan large = plan_parts<Large>(queue, p, 1.0),
-             medium = plan_parts<Medium>(queue, p, kTuning.product.medium_speed),
-             small = plan_parts<Small>(queue, p, kTuning.product.small_speed);
+void launch_product(const Stream& stream, const Product& p, Op op_a, Op op_b) {
+  if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
+  const Plan large = plan_parts<Large>(stream, p, 1.0),
+             medium = plan_parts<Medium>(stream, p, kTuning.product.medium_speed),
+             small = plan_parts<Small>(stream, p, kTuning.product.small_speed);
   if (large.cost <= medium.cost && large.cost <= small.cost) {
-    launch_planned<Large>(queue, p, op_a, op_b, large.parts);
+    launch_planned<Large>(stream, p, op_a, op_b, large.parts);
   } else if (medium.cost <= small.cost) {
-    launch_planned<Medium>(queue, p, op_a, op_b, medium.parts);
+    launch_planned<Medium>(stream, p, op_a, op_b, medium.parts);
   } else {
-    launch_planned<Small>(queue, p, op_a, op_b, small.parts);
+    launch_planned<Small>(stream, p, op_a, op_b, small.parts);
   }
 }
 
@@ -229,32 +229,32 @@ __global__ __launch_bounds__(kSumThreads) void add_parts_kernel(float* sums, con
 }
 
 /// db[j] += sum_i dy[i,j].   dy [m,n].
-void column_sums(const Queue& queue, float* db, const float* dy, int m, int n) {
+void column_sums(const Stream& stream, float* db, const float* dy, int m, int n) {
   const int parts = static_cast<int>(
-      std::max<int64_t>(1, std::min<int64_t>({ceil_div(m, 256), 64, queue.scratch_floats / n})));
+      std::max<int64_t>(1, std::min<int64_t>({ceil_div(m, 256), 64, stream.scratch_floats / n})));
   const int part_rows = ceil_div(m, parts);
-  float* scratch = parts == 1 ? nullptr : queue.scratch;
+  float* scratch = parts == 1 ? nullptr : stream.scratch;
   hipLaunchKernelGGL(column_sums_kernel, dim3(ceil_div(n, kSumColumns), parts), dim3(kSumThreads), 0,
-                     queue.stream, db, scratch, dy, m, n, part_rows);
+                     stream.handle, db, scratch, dy, m, n, part_rows);
   HIP_CHECK_LAUNCH("column_sums_kernel");
   if (parts == 1) return;
-  hipLaunchKernelGGL(add_parts_kernel, dim3(ceil_div(n, kSumThreads)), dim3(kSumThreads), 0, queue.stream, db,
-                     scratch, parts, n);
+  hipLaunchKernelGGL(add_parts_kernel, dim3(ceil_div(n, kSumThreads)), dim3(kSumThreads), 0, stream.handle,
+                     db, scratch, parts, n);
   HIP_CHECK_LAUNCH("add_parts_kernel");
 }
 
 /// dW += x^T dy, in the layout of W, and db += sum_rows dy.
-void weight_gradients(const Queue& queue, const Linear& gradients, const float* dy, const float* x, int rows,
-                      int in, int out) {
+void weight_gradients(const Stream& stream, const Linear& gradients, const float* dy, const float* x,
+                      int rows, int in, int out) {
   Epilogue epilogue;
   epilogue.accumulate = true;
   float* dw = gradients.weight.f32();
   if (gradients.layout == Layout::kInOut) {
-    launch_product(queue, make_product(dw, x, dy, in, out, rows, epilogue), Op::kTranspose, Op::kNone);
+    launch_product(stream, make_product(dw, x, dy, in, out, rows, epilogue), Op::kTranspose, Op::kNone);
   } else {
-    launch_product(queue, make_product(dw, dy, x, out, in, rows, epilogue), Op::kTranspose, Op::kNone);
+    launch_product(stream, make_product(dw, dy, x, out, in, rows, epilogue), Op::kTranspose, Op::kNone);
   }
-  if (gradients.bias) column_sums(queue, gradients.bias.f32(), dy, rows, out);
+  if (gradients.bias) column_sums(stream, gradients.bias.f32(), dy, rows, out);
 }
 
 }  // namespace
@@ -279,17 +279,17 @@ void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, T
   // The gradients of weights and of inputs do not need each other: they run side by side.
   const Stream& side = stream.side != nullptr ? *stream.side : stream;
   if (stream.side != nullptr) {
-    HIP_CHECK(hipEventRecord(stream.forked, stream.stream));
-    HIP_CHECK(hipStreamWaitEvent(side.stream, stream.forked, 0));
+    HIP_CHECK(hipEventRecord(stream.forked, stream.handle));
+    HIP_CHECK(hipStreamWaitEvent(side.handle, stream.forked, 0));
   }
   weight_gradients(side, gradients, dy.f32(), x.f32(), rows, in, out);
-  if (stream.side != nullptr) HIP_CHECK(hipEventRecord(stream.joined, side.stream));
+  if (stream.side != nullptr) HIP_CHECK(hipEventRecord(stream.joined, side.handle));
   Epilogue epilogue;
   epilogue.slope_at = act == Activation::kNone ? nullptr : pre.f32();
   epilogue.act = act;
   launch_product(stream, make_product(dx.f32(), dy.f32(), layer.weight.f32(), rows, in, out, epilogue),
                  Op::kNone, layer.layout == Layout::kInOut ? Op::kTranspose : Op::kNone);
-  if (stream.side != nullptr) HIP_CHECK(hipStreamWaitEvent(stream.stream, stream.joined, 0));
+  if (stream.side != nullptr) HIP_CHECK(hipStreamWaitEvent(stream.handle, stream.joined, 0));
 }
 
 }  // namespace hipgpt::hip

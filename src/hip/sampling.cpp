@@ -330,7 +330,7 @@ void sample(const Stream& stream, Tensor token, Tensor logits, Tensor seen, Tens
             const Sampling& options) {
   check::sample(token, logits, seen, draw, options);
   const int batch = static_cast<int>(logits.dim(0)), vocab = static_cast<int>(logits.dim(1));
-  hipLaunchKernelGGL(sample_kernel, dim3(batch), dim3(kThreads), 0, stream.stream, token.i32(), logits.f32(),
+  hipLaunchKernelGGL(sample_kernel, dim3(batch), dim3(kThreads), 0, stream.handle, token.i32(), logits.f32(),
                      seen.i32(), draw.i32(), vocab, make_rules(options, vocab));
   HIP_CHECK_LAUNCH("sample");
 }
@@ -338,7 +338,7 @@ void sample(const Stream& stream, Tensor token, Tensor logits, Tensor seen, Tens
 void increment(const Stream& stream, Tensor counters) {
   check::increment(counters);
   const int count = static_cast<int>(counters.size());
-  hipLaunchKernelGGL(increment_kernel, dim3((count + 255) / 256), dim3(256), 0, stream.stream, counters.i32(),
+  hipLaunchKernelGGL(increment_kernel, dim3((count + 255) / 256), dim3(256), 0, stream.handle, counters.i32(),
                      count);
   HIP_CHECK_LAUNCH("increment");
 }

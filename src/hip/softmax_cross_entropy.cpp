@@ -157,16 +157,16 @@ void launch(const Stream& stream, Tensor losses, Tensor logits, Tensor targets, 
   const FaultReport report{stream.fault, kGradient ? Fault::kCrossEntropyWithGradient : Fault::kCrossEntropy};
   const dim3 team_grid((rows + kTeamBlock / kTeam - 1) / (kTeamBlock / kTeam));
   if (vocab <= 128) {
-    hipLaunchKernelGGL((small_rows_kernel<4, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.stream,
+    hipLaunchKernelGGL((small_rows_kernel<4, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.handle,
                        losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab, report);
   } else if (vocab <= 512) {
-    hipLaunchKernelGGL((small_rows_kernel<16, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.stream,
+    hipLaunchKernelGGL((small_rows_kernel<16, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.handle,
                        losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab, report);
   } else if (vocab <= 16384) {
-    hipLaunchKernelGGL((row_kernel<256, kGradient>), dim3(rows), dim3(256), 0, stream.stream, losses.f32(),
+    hipLaunchKernelGGL((row_kernel<256, kGradient>), dim3(rows), dim3(256), 0, stream.handle, losses.f32(),
                        logits.f32(), targets.i32(), scale, vocab, report);
   } else {
-    hipLaunchKernelGGL((row_kernel<1024, kGradient>), dim3(rows), dim3(1024), 0, stream.stream, losses.f32(),
+    hipLaunchKernelGGL((row_kernel<1024, kGradient>), dim3(rows), dim3(1024), 0, stream.handle, losses.f32(),
                        logits.f32(), targets.i32(), scale, vocab, report);
   }
   HIP_CHECK_LAUNCH("cross_entropy");
