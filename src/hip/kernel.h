@@ -17,6 +17,14 @@
 #define HIPGPT_SHARED(type, name, dims) __shared__ __attribute__((aligned(16))) type name dims
 #endif
 
+// HIPGPT_DYNAMIC_SHARED(float4, memory) declares `float4* memory`: the shared memory whose size the launch
+// gives (launch.h), at a multiple of 16 bytes. A kernel has one.
+#ifndef HIPGPT_DYNAMIC_SHARED
+#define HIPGPT_DYNAMIC_SHARED(type, name)                                               \
+  extern __shared__ __attribute__((aligned(16))) unsigned char hipgpt_dynamic_shared[]; \
+  type* const name = reinterpret_cast<type*>(hipgpt_dynamic_shared)
+#endif
+
 // __launch_bounds__ of a kernel of which `blocks` are to fit on a compute unit side by side. AMD's compiler
 // takes the second number of it for waves, and a limit on registers that shared memory has set already.
 #if defined(__HIP_PLATFORM_AMD__)

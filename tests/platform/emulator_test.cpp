@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "hip/kernel.h"
+#include "hip/launch.h"
 #include "hip/reduce.h"
 #include "platform/emulated/emulator.h"
 #include "platform/emulated/sanitizer.h"
@@ -333,6 +334,45 @@ TEST_F(EmulatorDeathTest, SharedMemoryHasALimit) {
   EXPECT_EQ(out.download(), std::vector<float>(64, 2.0f));
   EXPECT_DEATH(hipLaunchKernelGGL(fill_shared<6 * 1024 + 1>, dim3(1), dim3(64), 0, nullptr, out.data()),
                "kernel fill_shared.*need more than 49152 bytes: 49216 with 'rest'");
+}
+
+/// Each thread writes a float far into the dynamic memory and reads its neighbour's from there.
+__global__ void pass_by_dynamic(float* out, int first) {
+  HIPGPT_DYNAMIC_SHARED(float, memory);
+  memory[first + threadIdx.x] = static_cast<float>(threadIdx.x);
+  __syncthreads();
+  out[threadIdx.x] = memory[first + (threadIdx.x + 1) % kThreads];
+}
+
+TEST_F(Emulator, DynamicSharedMemoryIsAsLargeAsTheLaunchSays) {
+  DeviceArray<float> out(kThreads);
+  for (const size_t bytes : {size_t{1} << 10, size_t{48} << 10, size_t{100} << 10, size_t{2} << 10}) {
+    const int first = static_cast<int>(bytes / sizeof(float)) - kThreads;
+    launch_with_shared(pass_by_dynamic, dim3(3), dim3(kThreads), bytes, nullptr, out.data(), first);
+    EXPECT_EQ(out.download()[0], 1.0f) << bytes;
+    EXPECT_EQ(out.download()[kThreads - 1], 0.0f) << bytes;
+  }
+}
+
+__global__ void another_by_dynamic(float* out) {
+  HIPGPT_DYNAMIC_SHARED(float, memory);
+  out[threadIdx.x] = memory[0];
+}
+
+TEST_F(Emulator, MoreThan48KBOfDynamicMemoryMustBeAskedFor) {
+  DeviceArray<float> out(kThreads);
+  hipLaunchKernelGGL(another_by_dynamic, dim3(1), dim3(kThreads), 49 << 10, nullptr, out.data());
+  EXPECT_EQ(hipGetLastError(), hipErrorInvalidConfiguration);
+  EXPECT_EQ(hipFuncSetAttribute(reinterpret_cast<const void*>(&another_by_dynamic),
+                                hipFuncAttributeMaxDynamicSharedMemorySize, 1 << 20),
+            hipErrorInvalidValue);
+  EXPECT_EQ(hipGetLastError(), hipErrorInvalidValue);
+}
+
+TEST_F(EmulatorDeathTest, NoticesAnIndexBeyondTheDynamicMemory) {
+  DeviceArray<float> out(kThreads);
+  EXPECT_DEATH(launch_with_shared(pass_by_dynamic, dim3(1), dim3(kThreads), 1 << 10, nullptr, out.data(), 10),
+               "shared array 'dynamic'");
 }
 
 // ---- Device memory ----------------------------------------------------------------------------------------

@@ -273,6 +273,7 @@ void BlockRunner::report_deadlock() const {
 
 void BlockRunner::add_shared_array(const SharedArray& array) {
   shared_arrays_.push_back(&array);
+  if (array.is_dynamic()) return;
   shared_bytes_ += (array.bytes() + 63) / 64 * 64;
   if (shared_bytes_ > kMaxSharedBytes)
     fail("its shared arrays need more than " + std::to_string(kMaxSharedBytes) +
@@ -313,6 +314,17 @@ bool SharedArray::guards_intact() const {
 bool SharedArray::guards_hold(const void* address) const {
   const char* at = static_cast<const char*>(address);
   return (at >= memory_ && at < data()) || (at >= data() + bytes_ && at < data() + bytes_ + kGuardBytes);
+}
+
+char* dynamic_shared() {
+  thread_local std::unique_ptr<SharedArray> array;
+  const size_t bytes = this_runner->dynamic_bytes();
+  if (array == nullptr || array->bytes() != bytes) {
+    array =
+        std::make_unique<SharedArray>(kDynamicName, bytes);  // the first thread of a launch with another size
+  }
+  array->enter();
+  return array->data();
 }
 
 // ---- What kernels call ------------------------------------------------------------------------------------

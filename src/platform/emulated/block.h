@@ -15,6 +15,7 @@ namespace hipgpt::emulated {
 struct Launch {
   std::string kernel;
   dim3 grid, block;
+  size_t dynamic_bytes;  ///< of shared memory, beside the arrays that the kernel declares
   std::function<void()> body;
 };
 
@@ -33,6 +34,7 @@ class BlockRunner {
   void barrier(Site site);
   const Lanes& meet(uint64_t value, Site site);
   void add_shared_array(const SharedArray& array);
+  size_t dynamic_bytes() const { return launch_->dynamic_bytes; }
 
   bool is_stack_overflow(const void* address) const { return fibers_.is_stack_overflow(address); }
   /// Of the shared array next to which this address lies, or null.

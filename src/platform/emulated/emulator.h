@@ -24,6 +24,7 @@ constexpr uint64_t kPoison64 = uint64_t{kPoison} << 32 | kPoison;
 
 constexpr int kMaxBlockThreads = 1024;
 constexpr size_t kMaxSharedBytes = 48 * 1024;
+constexpr size_t kMaxDynamicBytes = 160 * 1024;  ///< that hipFuncSetAttribute() allows a kernel
 
 /// Which thread of which kernel this OS thread is running: for messages, and for a look in a debugger.
 struct Current {
@@ -52,6 +53,9 @@ struct Lanes {
 /// lane's next rendezvous.
 const Lanes& meet(uint64_t value, Site site);
 
+/// The name of the shared memory whose size a launch gives.
+inline constexpr const char* kDynamicName = "dynamic";
+
 /// An array in shared memory: one static thread_local variable at each HIPGPT_SHARED, so one for each OS
 /// thread, which runs one block at a time.
 class SharedArray {
@@ -67,6 +71,7 @@ class SharedArray {
   }
 
   const char* name() const { return name_; }
+  bool is_dynamic() const { return name_ == kDynamicName; }
   size_t bytes() const { return bytes_; }
   char* data() const { return memory_ + kGuardBytes; }
 
@@ -85,16 +90,19 @@ class SharedArray {
   uint64_t block_serial_ = 0;
 };
 
+/// The shared memory whose size the launch gives, for HIPGPT_DYNAMIC_SHARED.
+char* dynamic_shared();
+
 /// Runs the kernel, or records it if the stream is being captured.
-void launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, hipStream_t stream,
-            std::function<void()> body);
+void launch(const char* name, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes,
+            hipStream_t stream, std::function<void()> body);
 
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
             hipStream_t stream, Arguments&&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments), "a kernel takes all its arguments");
   std::tuple<Parameters...> values(std::forward<Arguments>(arguments)...);
-  launch(name, grid, block, shared_bytes, stream,
+  launch(name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, stream,
          [kernel, values = std::move(values)] { std::apply(kernel, values); });
 }
 

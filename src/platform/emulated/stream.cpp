@@ -97,11 +97,20 @@ std::string plain_name(std::string name) {
   return name;
 }
 
-bool launchable(const dim3& grid, const dim3& block, size_t shared_bytes) {
+/// Dynamic shared memory that kernels may have, where more than kMaxSharedBytes was asked for.
+std::map<const void*, size_t> dynamic_limits;
+
+size_t dynamic_limit(const void* kernel) {
+  std::lock_guard lock(runtime_mutex);
+  const auto found = dynamic_limits.find(kernel);
+  return found == dynamic_limits.end() ? kMaxSharedBytes : found->second;
+}
+
+bool launchable(const void* kernel, const dim3& grid, const dim3& block, size_t shared_bytes) {
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   return grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7FFFFFFF && grid.y <= 0xFFFF &&
          grid.z <= 0xFFFF && block.x > 0 && block.y > 0 && block.z > 0 && threads <= kMaxBlockThreads &&
-         shared_bytes == 0;
+         shared_bytes <= dynamic_limit(kernel);
 }
 
 }  // namespace
@@ -142,17 +151,17 @@ hipError_t enqueue(hipStream_t stream, Work work) {
   return hipSuccess;
 }
 
-void launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, hipStream_t stream,
-            std::function<void()> body) {
+void launch(const char* name, const void* kernel, dim3 grid, dim3 block, size_t shared_bytes,
+            hipStream_t stream, std::function<void()> body) {
   if (const char* error = std::getenv("HIPGPT_EMULATED_LAUNCH_ERROR")) {
     finish(static_cast<hipError_t>(std::atoi(error)));
     return;
   }
-  if (!launchable(grid, block, shared_bytes)) {
+  if (!launchable(kernel, grid, block, shared_bytes)) {
     finish(hipErrorInvalidConfiguration);
     return;
   }
-  Launch launch{plain_name(name), grid, block, std::move(body)};
+  Launch launch{plain_name(name), grid, block, shared_bytes, std::move(body)};
   finish(enqueue(stream, [launch = std::move(launch)] {
     run_grid(launch);
     check_device_memory(launch.kernel);
@@ -160,6 +169,16 @@ void launch(const char* name, dim3 grid, dim3 block, size_t shared_bytes, hipStr
 }
 
 }  // namespace hipgpt::emulated
+
+hipError_t hipFuncSetAttribute(const void* kernel, hipFuncAttribute attribute, int value) {
+  if (kernel == nullptr || attribute != hipFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+      static_cast<size_t>(value) > kMaxDynamicBytes) {
+    return finish(hipErrorInvalidValue);
+  }
+  std::lock_guard lock(runtime_mutex);
+  dynamic_limits[kernel] = static_cast<size_t>(value);
+  return hipSuccess;
+}
 
 hipError_t hipStreamCreateWithFlags(hipStream_t* stream, unsigned flags) {
   if (stream == nullptr || flags > hipStreamNonBlocking) return finish(hipErrorInvalidValue);

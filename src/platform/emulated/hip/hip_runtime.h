@@ -34,6 +34,10 @@
   static thread_local hipgpt_type_of_##name& name =                                                          \
       *reinterpret_cast<hipgpt_type_of_##name*>(hipgpt_array_of_##name.data())
 
+// HIPGPT_DYNAMIC_SHARED(float4, memory): float4* memory, of as many bytes as the launch says.
+#define HIPGPT_DYNAMIC_SHARED(type, name) \
+  type* const name = reinterpret_cast<type*>(::hipgpt::emulated::dynamic_shared())
+
 // ---- Launch -----------------------------------------------------------------------------------------------
 
 #define HIP_KERNEL_NAME(...) __VA_ARGS__

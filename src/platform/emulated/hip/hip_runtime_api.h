@@ -39,6 +39,13 @@ const char* hipGetErrorString(hipError_t error);
 hipError_t hipGetLastError();
 hipError_t hipPeekAtLastError();
 
+// ---- Kernels ----------------------------------------------------------------------------------------------
+
+enum hipFuncAttribute { hipFuncAttributeMaxDynamicSharedMemorySize = 8 };
+
+/// How much dynamic shared memory launches of a kernel may ask for: 48 KB without it.
+hipError_t hipFuncSetAttribute(const void* kernel, hipFuncAttribute attribute, int value);
+
 // ---- The device -------------------------------------------------------------------------------------------
 
 struct hipDeviceProp_t {

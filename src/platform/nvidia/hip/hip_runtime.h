@@ -137,6 +137,9 @@ inline hipError_t hipGraphInstantiate(hipGraphExec_t* executable, hipGraph_t gra
   return cudaGraphInstantiate(executable, graph, 0);
 }
 
+#define hipFuncSetAttribute cudaFuncSetAttribute
+#define hipFuncAttributeMaxDynamicSharedMemorySize cudaFuncAttributeMaxDynamicSharedMemorySize
+
 // ---- Kernels -------------------------------------------------------------------------------------------
 
 #define HIP_KERNEL_NAME(...) __VA_ARGS__
