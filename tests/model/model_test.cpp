@@ -274,6 +274,48 @@ TEST_P(EveryModel, ATokenOutsideTheVocabularyIsAnErrorOnEveryPath) {
   EXPECT_EQ(small.gradients(), std::vector<float>(small.weights.size(), 0.0f));
 }
 
+TEST_P(EveryModel, WrongCallsAreErrors) {
+  SmallModel small(config(), 2, where());
+  const int S = config().max_seq_len;
+  const std::vector<int32_t> one(static_cast<size_t>(S), 0), three(static_cast<size_t>(3 * S), 0);
+  EXPECT_THROW(small.pass.compute_loss_and_gradients(small.grads, 1.0f, {}), Error);  // no batch yet
+  EXPECT_THROW(small.pass.loss(three, three), Error);
+  EXPECT_THROW(small.pass.loss({}, {}), Error);
+  EXPECT_THROW(small.pass.loss(one, three), Error);
+  EXPECT_THROW(small.pass.loss(std::span(one).first(1), std::span(one).first(1)), Error);
+  EXPECT_THROW(TrainingPass(small.model, 0, S), Error);
+  EXPECT_THROW(TrainingPass(small.model, 1, 0), Error);
+  EXPECT_THROW(TrainingPass(small.model, 1, S + 1), Error);
+
+  TrainingPass forward(small.model, 1, S, TrainingPass::kForwardOnly);
+  EXPECT_THROW(forward.loss_and_gradients(one, one, small.grads, 1.0f, {}, 0), Error);
+  ModelConfig larger = config();
+  ++larger.num_layers;
+  GPTWeights others(*small.device, larger), shapes(config());
+  EXPECT_THROW(small.pass.loss_and_gradients(one, one, others, 1.0f, {}, 0), Error);
+  EXPECT_THROW(small.pass.loss_and_gradients(one, one, shapes, 1.0f, {}, 0), Error);
+
+  EXPECT_THROW(KVCache(small.model, 0), Error);
+  KVCache cache(small.model, 2);
+  EXPECT_THROW(cache.logits(), Error);
+  EXPECT_THROW(cache.append(), Error);
+  EXPECT_THROW(cache.begin({}), Error);
+  EXPECT_THROW(cache.extend(std::span(one).first(1)), Error);  // two sequences
+  const Buffer memory(*small.device, 2 * sizeof(int32_t));
+  const Tensor tokens(memory.data(), {2, 1}, DType::kI32);
+  small.device->set_zero(tokens);
+  EXPECT_THROW(cache.capture_append(tokens.rows(0, 1), [](Tensor) {}), Error);
+  cache.capture_append(tokens, [](Tensor) {});
+  EXPECT_THROW(cache.append(), Error);  // nothing to append to
+  cache.begin(one);
+  EXPECT_THROW(cache.append(), Error);  // no room
+  cache.clear();
+  cache.begin(std::span(one).first(1));
+  EXPECT_NO_THROW(cache.append());
+  EXPECT_EQ(cache.length(), 2);
+  EXPECT_NO_THROW(small.pass.loss(one, one));
+}
+
 TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
   SmallModel small(config(), 3, where());
   const int V = config().vocab_size;
