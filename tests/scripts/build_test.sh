@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests a build: the programs are hardened and name no folder of the build machine, and a build in another folder gives the
 # same bytes.
-# Usage: build_test.sh SOURCE_FOLDER BUILD_FOLDER CXX_COMPILER
+# Usage: build_test.sh SOURCE_FOLDER BUILD_FOLDER CXX_COMPILER.
 # Exits with status 77 (skipped) without readelf or make.
 set -euo pipefail
 

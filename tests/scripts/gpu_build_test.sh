@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds train_gpt and generate for one vendor's GPUs, without warnings, and runs them with --device hip. They must use a GPU
 # or report that there is none.
-# Usage: gpu_build_test.sh PLATFORM BUILD_FOLDER CXX_COMPILER
+# Usage: gpu_build_test.sh PLATFORM BUILD_FOLDER CXX_COMPILER.
 # Exits with status 77 (skipped) without a compiler for that platform.
 set -euo pipefail
 

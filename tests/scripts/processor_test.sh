@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A program that was compiled for instructions the processor lacks reports this in one line and ends.
-# Usage: processor_test.sh OTHER_PROCESSOR TRAIN_GPT
+# Usage: processor_test.sh OTHER_PROCESSOR TRAIN_GPT.
 # Exits with status 77 (skipped) on an architecture other than x86-64.
 set -euo pipefail
 

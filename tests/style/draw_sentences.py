@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("include", "src", "tests", "scripts")
 SUFFIXES = (".h", ".cpp", ".py", ".sh", ".cmake", "CMakeLists.txt")
 SKIPPED = re.compile(r"\s{2}|[-=]{2}|shellcheck|clang-format|NOLINT|namespace |!")  # code, rules, directives
-END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!cf)[.?!]\)?\s+(?=[A-Z`\"(*])")  # between two sentences
+END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!cf)[.?!]\)?\s+(?=[A-Z`\"(*]|[a-z]\w*[_./]\w)")  # between two sentences
 
 
 def comment_lines(path):
