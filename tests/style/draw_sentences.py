@@ -41,17 +41,20 @@ def comment_lines(path):
 
 def prose_lines(path):
     """The same for a README without its code blocks, headings and table rules. Cells and list items are paragraphs."""
-    in_code = False
+    in_code = in_paragraph = False
     for number, line in enumerate(path.read_text().splitlines(), 1):
         is_fence = line.lstrip().startswith("```")
         in_code ^= is_fence
-        if in_code or is_fence or not line.strip() or re.match(r"#|    |\|[-: |]+$", line):
+        is_indented_code = line.startswith("    ") and not in_paragraph
+        if in_code or is_fence or is_indented_code or not line.strip() or re.match(r"#|\|[-: |]+$", line):
+            in_paragraph = False
             yield number, None
         elif line.startswith("|"):
             for cell in re.split(r"(?<!\\)\|", line):
                 yield number, cell
                 yield number, None
         else:
+            in_paragraph = True
             item = re.match(r"\s*([-*]|\d+\.) ", line)
             if item:
                 yield number, None
