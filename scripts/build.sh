@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Configures and builds HipGPT in build/. The other scripts use it; it is as good by hand.
+# Configures and builds HipGPT in build/. The other scripts use it; you may also run it yourself.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/build.sh [--tests] [--sanitize]
 
-Builds train_gpt and generate, compiled for the processor of this machine, in build/. What is built already is not built
-again. Kernels are compiled for the GPUs in the machine, if there are any.
+Builds train_gpt and generate in build/, compiled for the processor of this machine. Rebuilds only what has changed.
+Compiles kernels for the GPUs in the machine, if there are any.
 
-  --tests      the tests too
-  --sanitize   with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
-  --help       this text
+  --tests      build the tests too
+  --sanitize   build with AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
+  --help       print this text
 
-A build/ that was configured by hand keeps its options. For a first build, CMake's own variables in the environment
-apply, for example CXX=hipcc, which compiles kernels for AMD GPUs, or CMAKE_GENERATOR=Ninja.
+A build/ that is already configured keeps its options. The first build reads CMake's own environment variables, for
+example CXX=hipcc, which compiles kernels for AMD GPUs, or CMAKE_GENERATOR=Ninja.
 TEXT
 }
 
@@ -36,14 +36,14 @@ while (($#)); do
 done
 
 if ! command -v cmake >/dev/null; then
-  echo "build.sh: CMake is not installed. Debian, Ubuntu: ./scripts/install_deps.sh" >&2
+  echo "build.sh: CMake is not installed; on Debian or Ubuntu, run ./scripts/install_deps.sh" >&2
   exit 1
 fi
 
 first=false
 if [[ ! -f $build/CMakeCache.txt ]]; then
   first=true
-  # A plain cmake builds for every processor of this kind, as an installation should.
+  # Without this option the programs would be portable and slower.
   options+=(-DHIPGPT_NATIVE=ON)
   if [[ -z ${CMAKE_GENERATOR:-} ]] && command -v ninja >/dev/null; then
     options+=(-G Ninja)
@@ -54,15 +54,15 @@ mkdir -p "$build"
 log=$build/configure.log
 if ! cmake -S "$root" -B "$build" "${options[@]+"${options[@]}"}" >"$log" 2>&1; then
   cat "$log" >&2
-  echo "build.sh: CMake could not configure ${build##*/}/ (a fresh start: rm -r ${build##*/})" >&2
+  echo "build.sh: CMake could not configure ${build##*/}/, as shown above; to start again, run rm -r ${build##*/}" >&2
   exit 1
 fi
 if [[ $first == true ]]; then
   sed -n 's/^-- \(HIP platform: \)/Build: \1/p' "$log"
 fi
 
-# What make or ninja prints, as one line of progress that is rewritten on a terminal, or a line for each quarter elsewhere.
-# Whatever else they print is shown as it is: warnings, and why a build failed. Silent where there is nothing to do.
+# Shows the progress that make or ninja prints: on a terminal as one line that is rewritten, elsewhere as a line for each
+# quarter. Prints all other output unchanged, such as warnings and errors. Prints nothing if there is nothing to build.
 show_progress() {
   local line percent name quarter=0 terminal=false
   if [[ -t 1 ]]; then terminal=true; fi

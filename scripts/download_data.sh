@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Puts a training text at data/data.txt: Tiny Shakespeare, or the King James Bible where that cannot be downloaded.
+# Saves a training text as data/data.txt: Tiny Shakespeare or, if it cannot be downloaded, the King James Bible.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/download_data.sh [--source shakespeare|kjv] [--force]
 
-Puts a training text at data/data.txt. Without --source: Tiny Shakespeare (1.1 MB) from the network, and where that
-cannot be reached the King James Bible (4.2 MB) from the Debian packages bible-kjv and bible-kjv-text.
-A text whose SHA-256 is not the one in data/README.md is refused. A data/data.txt that is there already is kept.
+Saves a training text as data/data.txt. Without --source, the text is Tiny Shakespeare (1.1 MB) from the network or, if
+it cannot be downloaded, the King James Bible (4.2 MB) from the Debian packages bible-kjv and bible-kjv-text.
+Refuses a text whose SHA-256 differs from the one in data/README.md. Keeps an existing data/data.txt.
 
-  --source NAME  only this text: shakespeare or kjv
-  --force        replace the data/data.txt that is there
-  --help         this text
+  --source NAME  get only this text: shakespeare or kjv
+  --force        replace an existing data/data.txt
+  --help         print this text
 
-HIPGPT_DATA_URL and HIPGPT_DATA_SHA256 in the environment name another address and checksum for Tiny Shakespeare.
+The environment variables HIPGPT_DATA_URL and HIPGPT_DATA_SHA256 set another address and checksum for Tiny Shakespeare.
 TEXT
 }
 
@@ -41,18 +41,18 @@ while (($#)); do
 done
 case $source in
   any | shakespeare | kjv) ;;
-  *) echo "download_data.sh: --source is shakespeare or kjv, not '$source'" >&2 && exit 2 ;;
+  *) echo "download_data.sh: unknown --source '$source'; choose shakespeare or kjv" >&2 && exit 2 ;;
 esac
 
 size_of() { wc -c <"$1" | tr -d ' '; }
 
 if [[ -s $target && $force == false ]]; then
-  say "data/data.txt is there already ($(size_of "$target") bytes); --force gets it anew."
+  say "data/data.txt is there already ($(size_of "$target") bytes); pass --force to replace it."
   exit 0
 fi
 
 mkdir -p "$root/data"
-# Written under another name in the same folder, checked, then renamed: data.txt is whole or not there.
+# The text is written under another name in the same folder, checked, and then renamed. So data.txt is complete or absent.
 part=$(mktemp "$root/data/.data.XXXXXX")
 trap 'rm -f "$part"' EXIT
 
@@ -84,21 +84,21 @@ get_shakespeare() {
     return 1
   fi
   if [[ $(sha256_of "$part") != "$sha256" ]]; then
-    say "what came from $url is not Tiny Shakespeare: $(size_of "$part") bytes with another SHA-256. Not used."
+    say "the file from $url is not Tiny Shakespeare: it has $(size_of "$part") bytes and another SHA-256. Not used."
     return 1
   fi
   name="Tiny Shakespeare"
 }
 
-# `bible -f` prints a verse a line, as "Ge1:1 In the beginning ...". The text for training is without the references, a
-# verse a line, a blank line between chapters: a model has that shape learnt soon, and a reader sees the verses in a sample.
+# `bible -f` prints one verse per line, as "Ge1:1 In the beginning ...". The training text has no references, one verse per
+# line and a blank line between chapters. A model learns this layout quickly, and a reader sees the verses in a sample.
 get_kjv() {
   if ! command -v bible >/dev/null; then
     "$root/scripts/install_deps.sh" --with-kjv || true
     hash -r
   fi
   if ! command -v bible >/dev/null; then
-    say "no King James Bible: the packages bible-kjv and bible-kjv-text could not be installed."
+    say "could not get the King James Bible: the packages bible-kjv and bible-kjv-text could not be installed."
     return 1
   fi
   LC_ALL=C bible -f gen1:1-rev22:21 </dev/null | LC_ALL=C awk '
@@ -106,19 +106,19 @@ get_kjv() {
     NR > 1 && reference[1] != chapter { print "" }
     { chapter = reference[1]; print }' >"$part" || true
   if [[ $(sha256_of "$part") != "$kjv_sha256" ]]; then
-    say "this King James Bible is not the one of data/README.md: $(size_of "$part") bytes with another SHA-256. Not used."
+    say "this King James Bible is not the one in data/README.md: it has $(size_of "$part") bytes and another SHA-256. Not used."
     return 1
   fi
   name="the King James Bible"
 }
 
-own_text="train on a text of your own by --data-path, or put one at data/data.txt"
+own_text="train on your own text with --data-path, or save it as data/data.txt"
 case $source in
   shakespeare) get_shakespeare || fail "no training text: $own_text" ;;
   kjv) get_kjv || fail "no training text: $own_text" ;;
   any)
     if ! get_shakespeare; then
-      say "taking the King James Bible in its place"
+      say "using the King James Bible instead"
       get_kjv || fail "no training text: connect to the network, or $own_text"
     fi
     ;;

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Installs the compiler, CMake and the libraries that HipGPT is built with. Debian and Ubuntu.
+# Installs the compiler, CMake and the libraries that HipGPT needs, on Debian and Ubuntu.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/install_deps.sh [--with-plots] [--with-kjv] [--with-hipcc]
 
-Installs what HipGPT is built with, by apt-get, and only what is missing: with everything in place it does nothing.
-Needs root, or sudo.
+Installs the packages that building HipGPT needs, with apt-get. Installs only missing packages; if there are none, it does
+nothing. Needs root or sudo.
 
-  --with-plots   matplotlib too, for scripts/plot_training.py
-  --with-kjv     the King James Bible too, which scripts/download_data.sh can make a training text of
-  --with-hipcc   the distribution's hipcc too, to build for AMD GPUs where there is no ROCm of AMD's
-  --help         this text
+  --with-plots   also install matplotlib, for scripts/plot_training.py
+  --with-kjv     also install the King James Bible, from which scripts/download_data.sh can make a training text
+  --with-hipcc   also install the distribution's hipcc, to build for AMD GPUs without AMD's ROCm packages
+  --help         print this text
 
-Exit status: 0 all installed, 1 could not install, 3 no apt-get on this system.
+Exit status: 0 all packages are installed, 1 some could not be installed, 3 this system has no apt-get.
 TEXT
 }
 
@@ -34,7 +34,7 @@ done
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   cat >&2 <<'TEXT'
-install_deps.sh: no apt-get here. Install these with the package manager of this system:
+install_deps.sh: this system has no apt-get. Install these with its own package manager:
   a C++20 compiler (GCC 11 or Clang 14, or newer), CMake 3.21 or newer, make or ninja, git, curl,
   nlohmann-json, CLI11, fmt, utf8proc, xxHash, OpenBLAS (not its OpenMP build), GoogleTest.
 CMake downloads and builds the libraries that it does not find.
@@ -55,27 +55,27 @@ fi
 as_root=(env DEBIAN_FRONTEND=noninteractive)
 if ((EUID != 0)); then
   if ! command -v sudo >/dev/null; then
-    echo "install_deps.sh: not root and no sudo. As root: apt-get install ${missing[*]}" >&2
+    echo "install_deps.sh: installing packages needs root or sudo. As root, run: apt-get install ${missing[*]}" >&2
     exit 1
   fi
   as_root=(sudo "${as_root[@]}")
 fi
-# A passing fault of the network, or another apt that holds the lock, is waited out.
+# apt-get retries after a temporary network error, and waits while another apt process holds the lock.
 apt_get=("${as_root[@]}" apt-get -y -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
 
 echo "Packages: installing ${missing[*]}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# A failed update is no failure yet: the lists that are there may do.
-"${apt_get[@]}" update >"$log" 2>&1 || echo "install_deps.sh: apt-get update failed, going on with the old lists" >&2
+# A failed update is not an error yet: the existing package lists may suffice.
+"${apt_get[@]}" update >"$log" 2>&1 || echo "install_deps.sh: apt-get update failed; continuing with the old package lists" >&2
 
-# A library that this release does not have is left to CMake, which downloads it.
+# CMake downloads a library that this release does not have.
 available=()
 for package in "${missing[@]}"; do
   if apt-cache show "$package" >/dev/null 2>&1; then
     available+=("$package")
   else
-    echo "install_deps.sh: no package $package here" >&2
+    echo "install_deps.sh: this system has no package $package" >&2
   fi
 done
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws one or several training runs from their metrics.jsonl into one PNG: losses, learning rate, gradient norm and speed."""
+"""Plots one or several training runs from their metrics.jsonl into one PNG: losses, learning rate, gradient norm and speed."""
 import argparse
 import json
 import math
@@ -7,7 +7,7 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
-Run = namedtuple("Run", "name train evaluation")  # records by step
+Run = namedtuple("Run", "name train evaluation")  # the records, in ascending order of steps
 
 
 def fail(message):
@@ -15,15 +15,15 @@ def fail(message):
 
 
 def metrics_file(argument):
-    """A file as it is; of a folder, or of the name of a run, the file in it."""
+    """The metrics file that an argument names: the file itself, or the file in a folder or in a run of that name."""
     path = Path(argument)
     if not path.exists() and (Path("checkpoints") / path).is_dir():
         path = Path("checkpoints") / path
     return path / "metrics.jsonl" if path.is_dir() else path
 
 
-# Which lines count, and which of two for one step, is decided in src/records/metrics_file.h. The functions from here to
-# read_run() apply its rules, and tests/records/metrics_file_test.cpp holds them against read_history().
+# src/records/metrics_file.h decides which lines are records, and which of two records for one step counts. The functions
+# from here to read_run() apply its rules. tests/records/metrics_file_test.cpp compares them with read_history().
 LARGEST_FLOAT = 3.4028234663852886e38
 RANGES = {"step": (0, 1e9), "loss": (-1, LARGEST_FLOAT), "val_loss": (-1, LARGEST_FLOAT), "lr": (0, LARGEST_FLOAT),
           "grad_norm": (0, LARGEST_FLOAT), "tokens_per_s": (0, 1e15), "elapsed_s": (0, 1e10)}
@@ -34,7 +34,7 @@ def is_number(value):
 
 
 def is_absurd(record):
-    """Whether some number of it is one that no run writes."""
+    """Whether the record has a number that no run writes."""
     return any(is_number(record.get(name)) and not low <= record[name] <= high for name, (low, high) in RANGES.items())
 
 
@@ -44,7 +44,7 @@ def has_step(record):
 
 
 def parse(line):
-    """The JSON object of a line. ValueError for any other line, such as half a one at the end of a run that was killed."""
+    """The JSON object of a line. ValueError for any other line, such as the incomplete last line of a killed run."""
     def reject(constant):
         raise ValueError(f"{constant} is not JSON")
 
@@ -55,14 +55,14 @@ def parse(line):
 
 
 def add(records, record):
-    """A run that resumed repeats steps: its record replaces those of the same step and of later ones."""
+    """A resumed run repeats steps: its record replaces those of the same step and of later ones."""
     while records and records[-1]["step"] >= record["step"]:
         records.pop()
     records.append(record)
 
 
 def read_run(path):
-    """A line that is not a JSON object is reported and skipped."""
+    """Reads the records of a run. Reports and skips a line that is not a JSON object."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -89,13 +89,13 @@ def read_run(path):
 
 
 def column(records, name):
-    """The steps and values of one field, where it is a number."""
+    """The steps and values of one field, from the records in which it is a number."""
     points = [(record["step"], record[name]) for record in records if is_number(record.get(name))]
     return [step for step, _ in points], [value for _, value in points]
 
 
 def smoothed(values, window):
-    """The mean of about `window` records around each, of fewer at both ends: it does not lag behind a steep curve."""
+    """The mean of about `window` records around each value, and of fewer at both ends. It does not lag behind a steep curve."""
     sums = [0.0]
     for value in values:
         sums.append(sums[-1] + value)
@@ -117,7 +117,7 @@ def window_of(run):
 
 
 def draw_noisy(axis, run, name, color, pale=True, label=None):
-    """A field that jumps from step to step: the records pale, their moving average on top of them."""
+    """Plots a field that varies from step to step: pale records, with their moving average on top."""
     steps, values = column(run.train, name)
     if pale:
         axis.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
@@ -126,7 +126,7 @@ def draw_noisy(axis, run, name, color, pale=True, label=None):
 
 
 def two_digits(value):
-    """8103.1 as 8,100: a number for a label, where its size matters and its last digits do not."""
+    """A number for a label, with two significant digits: 8103.1 as 8,100."""
     digits = 1 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
@@ -139,7 +139,7 @@ def draw_best(axis, steps, values):
 
 
 def draw_loss(axis, runs):
-    """One run in two colours; several in one each, with dashes for the validation."""
+    """One run has two colours; several runs have one each, and dashed lines for validation."""
     for run, color in zip(runs, RUN_COLORS):
         alone, window = len(runs) == 1, window_of(run)
         mean = f" (mean of about {window} records)" if window > 1 else ""
@@ -155,14 +155,14 @@ def draw_loss(axis, runs):
         axis.legend(loc="upper right", frameon=False)
     axis.set_title("Loss")
     axis.set_ylabel("cross-entropy (nats per token)")
-    # The same scale in words: a loss of x means a choice among e^x equally likely tokens.
+    # The same axis as perplexity: a loss of x is a choice among e^x equally likely tokens.
     perplexity = axis.secondary_yaxis("right", functions=(lambda loss: loss, lambda loss: loss))
     perplexity.yaxis.set_major_formatter(lambda loss, _: two_digits(math.exp(min(loss, 50))))
     perplexity.set_ylabel("perplexity")
 
 
 def subtitle(run):
-    """How far the run came, and in what time."""
+    """The last step of the run and the time it took."""
     last = (run.train or run.evaluation)[-1]
     parts = [f"{last['step']:,} steps"]
     elapsed = last.get("elapsed_s")
@@ -177,7 +177,7 @@ def draw(runs, title, log_steps, output):
     try:
         import matplotlib
     except ImportError:
-        fail("matplotlib is not installed: ./scripts/install_deps.sh --with-plots, or pip install matplotlib")
+        fail("matplotlib is not installed; run ./scripts/install_deps.sh --with-plots, or pip install matplotlib")
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
@@ -233,16 +233,16 @@ def draw(runs, title, log_steps, output):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Draws one or several training runs into one PNG.")
+    parser = argparse.ArgumentParser(description="Plots one or several training runs into one PNG.")
     parser.add_argument("runs", nargs="*", default=["metrics.jsonl"],
-                        help="names of runs, or files that train_gpt writes (default: metrics.jsonl)")
+                        help="names or folders of runs, or their metrics files (default: metrics.jsonl)")
     parser.add_argument("-o", "--output", type=Path,
-                        help="the picture (default: the metrics file's name with .png; of several runs, runs.png)")
-    parser.add_argument("--title", help="what to write above it (default: the names of the runs)")
-    parser.add_argument("--log-steps", action="store_true", help="a logarithmic step axis, to see the first steps")
+                        help="the plot (default: the metrics file's name with .png; for several runs, runs.png)")
+    parser.add_argument("--title", help="title of the plot (default: the names of the runs)")
+    parser.add_argument("--log-steps", action="store_true", help="use a logarithmic step axis, to show the first steps")
     arguments = parser.parse_args()
     if len(arguments.runs) > len(RUN_COLORS):
-        fail(f"{len(arguments.runs)} runs are too many to tell apart; {len(RUN_COLORS)} at most")
+        fail(f"{len(arguments.runs)} runs are too many for one plot; give at most {len(RUN_COLORS)}")
 
     paths = [metrics_file(run) for run in arguments.runs]
     output = arguments.output or (paths[0].with_suffix(".png") if len(paths) == 1 else Path("runs.png"))

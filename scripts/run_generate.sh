@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds what is not built, then prints text from the trained model by ./build/generate.
+# Builds HipGPT if needed, then runs ./build/generate to print text from the trained model.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/run_generate.sh --prompt TEXT [ARGUMENTS OF generate]
 
-Builds if needed, then runs ./build/generate from the root of the project, on the model that run_train.sh made.
+Builds HipGPT if needed, then runs ./build/generate in the root of the project, on the model that run_train.sh trained.
 
   ./scripts/run_generate.sh --prompt "To be, or not to be:"
   ./scripts/run_generate.sh --prompt "My kingdom for a" --num_tokens 100 --top_k 50 --temp 0.8
@@ -26,15 +26,15 @@ for argument in "$@"; do
     if [[ -x $root/build/generate ]]; then
       printf '\n' && exec "$root/build/generate" --help
     fi
-    printf '\nThe arguments of generate are printed here once it is built (./scripts/build.sh).\n'
+    printf '\nTo see the arguments of generate here, build it first: ./scripts/build.sh\n'
     exit 0
   fi
 done
 
-# Only the text of the model goes to the standard output.
+# Only the model's text goes to standard output.
 cd "$root"
 if [[ ! -x build/generate ]]; then
-  ./scripts/install_deps.sh >&2 || echo "run_generate.sh: going on; CMake says what it does not find" >&2
+  ./scripts/install_deps.sh >&2 || echo "run_generate.sh: continuing without these packages; CMake reports what it cannot find" >&2
 fi
 ./scripts/build.sh >&2
 exec ./build/generate "$@"

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# From a fresh clone to the result of the tests: packages, build, ctest.
+# Goes from a fresh clone to the test results: packages, build, ctest.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/run_tests.sh [--sanitize | --all]
 
-Installs what is missing, builds HipGPT and its tests in build/, and runs them by ctest. No training text is needed.
+Installs missing packages, builds HipGPT and its tests in build/, and runs the tests with ctest. Needs no training text.
 
-  --sanitize   the same tests under AddressSanitizer and UndefinedBehaviorSanitizer, in build-sanitize/
-  --all        first the one, then the other
-  --help       this text
+  --sanitize   run the tests under AddressSanitizer and UndefinedBehaviorSanitizer instead, in build-sanitize/
+  --all        run the tests without sanitizers, then with them
+  --help       print this text
 
 The exit status is that of ctest.
 TEXT
@@ -37,7 +37,7 @@ run_ctest() {
 }
 
 cd "$root"
-./scripts/install_deps.sh || echo "run_tests.sh: going on; CMake says what it does not find" >&2
+./scripts/install_deps.sh || echo "run_tests.sh: continuing without these packages; CMake reports what it cannot find" >&2
 if [[ $plain == true ]]; then
   ./scripts/build.sh --tests
   run_ctest build

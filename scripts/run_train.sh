@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# From a fresh clone to a trained model: packages, training text, build, train_gpt, and a sample of what it learnt.
+# Goes from a fresh clone to a trained model: packages, training text, build, train_gpt, and a sample of its text.
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 Usage: scripts/run_train.sh [ARGUMENTS OF train_gpt]
 
-Installs what is missing, gets a training text into data/ (unless --data-path names one), builds, trains by
-./build/train_gpt, and prints a sample from the trained model by ./build/generate. A second run starts at once.
+Installs missing packages, downloads a training text into data/ (unless --data-path names one), builds, trains with
+./build/train_gpt, and prints a sample of the trained model with ./build/generate. A second run starts training at once.
 
   ./scripts/run_train.sh
   ./scripts/run_train.sh --steps 1000 --lr 1e-3
@@ -19,7 +19,7 @@ TEXT
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 caller=$PWD
 
-# train_gpt runs from the root of the project, so a path or pattern from the caller's folder is made absolute.
+# train_gpt runs in the root of the project, so paths and patterns that are relative to the caller's folder become absolute.
 from_caller() {
   if [[ $1 != /* ]] && { [[ -e $caller/$1 ]] || compgen -G "$caller/$1" >/dev/null; }; then
     printf '%s' "$caller/$1"
@@ -29,9 +29,9 @@ from_caller() {
 }
 
 data=""
-for_generate=() # the arguments that name the model and the device, which generate must hear of too
+for_generate=() # the arguments that generate needs too: the model and the device
 arguments=("$@")
-name="" # of the flag that a value belongs to: of some there may be several
+name="" # of the flag that a value belongs to; a flag may have several values
 for ((i = 0; i < ${#arguments[@]}; i++)); do
   prefix=""
   value=${arguments[i]}
@@ -46,7 +46,7 @@ for ((i = 0; i < ${#arguments[@]}; i++)); do
       if [[ -x $root/build/train_gpt ]]; then
         printf '\n' && exec "$root/build/train_gpt" --help
       fi
-      printf '\nThe arguments of train_gpt are printed here once it is built (./scripts/build.sh).\n'
+      printf '\nTo see the arguments of train_gpt here, build it first: ./scripts/build.sh\n'
       exit 0
       ;;
     --data-path | --val-data-path | --tokenizer | --init-from | --ckpt | --config)
@@ -62,7 +62,7 @@ for ((i = 0; i < ${#arguments[@]}; i++)); do
 done
 
 cd "$root"
-./scripts/install_deps.sh || echo "run_train.sh: going on; CMake says what it does not find" >&2
+./scripts/install_deps.sh || echo "run_train.sh: continuing without these packages; CMake reports what it cannot find" >&2
 if [[ -z $data ]]; then
   ./scripts/download_data.sh
   data=data/data.txt
@@ -72,15 +72,15 @@ fi
 status=0
 ./build/train_gpt "${arguments[@]+"${arguments[@]}"}" || status=$?
 if ((status == 0)); then
-  # The first words of the text itself are a prompt that any model of it can go on from.
+  # The text's own first words are a prompt that any model trained on it can continue.
   prompt=""
-  if grep -Iqm1 . "$data" 2>/dev/null; then # a text, neither a folder nor token files
+  if grep -Iqm1 . "$data" 2>/dev/null; then # a text file, not a folder or a token file
     prompt=$(head -c 4096 "$data" | awk 'NF { print $1, $2, $3; exit }' || true)
     prompt=${prompt%"${prompt##*[![:space:]]}"}
   fi
   prompt=${prompt:-The}
   printf '\nSample (./build/generate --prompt "%s"):\n' "$prompt"
   ./build/generate --prompt "$prompt" --num_tokens 100 "${for_generate[@]+"${for_generate[@]}"}" ||
-    echo "run_train.sh: training ended well, but the sample did not" >&2
+    echo "run_train.sh: training succeeded, but ./build/generate could not print a sample (see above)" >&2
 fi
 exit "$status"

@@ -1,6 +1,6 @@
-# The libraries that HipGPT stands on. Each is taken from the system where it is installed (scripts/install_deps.sh installs
-# all of them); one that is not is downloaded as a Git commit, whose name is the hash of its content, and built here. Their
-# licences are in THIRD_PARTY_NOTICES.
+# Finds the libraries that HipGPT depends on. CMake uses an installed library (scripts/install_deps.sh installs all of them).
+# Otherwise it downloads the library as a Git commit, whose name is the hash of its content, and builds it. The licences are
+# in THIRD_PARTY_NOTICES.
 #
 # Defines: nlohmann_json::nlohmann_json  CLI11::CLI11  fmt::fmt  hipgpt::utf8proc  hipgpt::xxhash  hipgpt::openblas
 #          Threads::Threads  and, for the tests, GTest::gtest and GTest::gtest_main.
@@ -10,7 +10,7 @@ set_property(CACHE HIPGPT_DOWNLOAD_DEPENDENCIES PROPERTY STRINGS AUTO ALWAYS NEV
 
 include(FetchContent)
 
-# ---- 1. What is wanted: a target, the Debian package that has it, and the commit of a release to build it from otherwise.
+# ---- 1. The dependencies: a target, the Debian package that has it, and the commit of a release to build it from otherwise.
 
 # hipgpt_dependency(<name> <target> <Debian package> <Git repository> <release> <commit>)
 set(hipgpt_dependencies "")
@@ -24,7 +24,7 @@ macro(hipgpt_dependency name target package repository release commit)
     GIT_REPOSITORY ${repository}
     GIT_TAG ${commit} # ${release}
     GIT_SUBMODULES ""
-    SOURCE_SUBDIR no-such-folder # only the sources: the functions in part 3 say how to build them
+    SOURCE_SUBDIR no-such-folder # only downloads; the functions in part 3 build the sources
   )
 endmacro()
 
@@ -45,10 +45,10 @@ if(HIPGPT_TESTS)
     https://github.com/google/googletest.git 1.14.0 f8d7d77c06936315286eb55f8de22cd23c188571)
 endif()
 
-# ---- 2. Installed ones. Packages without a CMake configuration are looked up as a header and a library.
+# ---- 2. Installed libraries. A package without a CMake configuration is found by its header and its library.
 
 # hipgpt_find_library(<name> <header> [<library>] [PATH_SUFFIXES ...]): sets hipgpt_<name>_include and hipgpt_<name>_library,
-# and makes the target of the dependency where both are there. Without a library the target is the header alone.
+# and defines the target of the dependency if it finds both. Without <library>, the header is enough.
 function(hipgpt_find_library name header)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "PATH_SUFFIXES")
   set(library ${arg_UNPARSED_ARGUMENTS})
@@ -78,8 +78,8 @@ if(NOT HIPGPT_DOWNLOAD_DEPENDENCIES STREQUAL "ALWAYS")
   endif()
   hipgpt_find_library(utf8proc utf8proc.h utf8proc)
   hipgpt_find_library(xxhash xxhash.h)
-  # OpenBLAS comes in builds with threads of its own, serial, and with OpenMP. HipGPT calls it from several threads at once
-  # for one thread each, which is safe in the first two alone: the OpenMP build guards its buffers for OpenMP's threads only.
+  # OpenBLAS has three builds: with its own threads, serial, and with OpenMP. HipGPT calls it from several threads at once.
+  # That is safe only in the first two: the OpenMP build protects its buffers only between threads of OpenMP.
   hipgpt_find_library(openblas openblas_config.h openblasp openblas
     PATH_SUFFIXES openblas-pthread openblas-serial openblas)
 endif()
@@ -87,7 +87,7 @@ endif()
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
-# ---- 3. The others: download, and build what we use of them. <source> is the folder of the sources.
+# ---- 3. The other libraries: download them, and build the parts that HipGPT uses. <source> is the folder of the sources.
 
 function(hipgpt_build_nlohmann_json source)
   add_library(nlohmann_json::nlohmann_json INTERFACE IMPORTED GLOBAL)
@@ -104,7 +104,7 @@ function(hipgpt_build_xxhash source)
   target_include_directories(hipgpt::xxhash INTERFACE ${source})
 endfunction()
 
-# hipgpt_add_static(<target> <name> <include folder> <sources>...): the static library lib<name>.a, with no warnings of ours.
+# hipgpt_add_static(<target> <name> <include folder> <sources>...): the static library lib<name>.a, without HipGPT's warnings.
 function(hipgpt_add_static target name include)
   add_library(hipgpt_${name} STATIC ${ARGN})
   add_library(${target} ALIAS hipgpt_${name})
@@ -129,8 +129,8 @@ function(hipgpt_build_GTest source)
   target_link_libraries(hipgpt_gtest_main PUBLIC GTest::gtest)
 endfunction()
 
-# Single-precision BLAS with its C interface and nothing else: no LAPACK, no Fortran, no tests. For the processor of this
-# machine where HipGPT itself is; otherwise with a kernel for every processor, chosen at run time, which takes long to build.
+# Builds only single-precision BLAS with its C interface: no LAPACK, no Fortran, no tests. With HIPGPT_NATIVE it is built for
+# the processor of this machine. Otherwise it contains a kernel for every processor, chosen at run time, and builds slowly.
 function(hipgpt_build_openblas source)
   include(ExternalProject)
   set(prefix ${CMAKE_BINARY_DIR}/_deps/openblas-install)
@@ -150,14 +150,14 @@ function(hipgpt_build_openblas source)
     BUILD_BYPRODUCTS ${prefix}/lib/libopenblas.a
     LOG_CONFIGURE ON LOG_BUILD ON LOG_INSTALL ON LOG_OUTPUT_ON_FAILURE ON
   )
-  file(MAKE_DIRECTORY ${prefix}/include/openblas) # CMake wants the include folder of a target to be there at once
+  file(MAKE_DIRECTORY ${prefix}/include/openblas) # CMake requires the include folder of a target to exist at configuration
   add_library(hipgpt::openblas INTERFACE IMPORTED GLOBAL)
   add_dependencies(hipgpt::openblas hipgpt_openblas_build)
   target_include_directories(hipgpt::openblas INTERFACE ${prefix}/include/openblas)
   target_link_libraries(hipgpt::openblas INTERFACE ${prefix}/lib/libopenblas.a Threads::Threads m)
 endfunction()
 
-# hipgpt_can_download(<name> <result>): true where the sources are there already, or their repository answers.
+# hipgpt_can_download(<name> <result>): true if the sources are already downloaded or their repository answers.
 function(hipgpt_can_download name result)
   string(TOUPPER ${name} upper)
   string(TOLOWER ${name} lower)
@@ -199,15 +199,15 @@ if(missing)
   endforeach()
   list(JOIN missing ", " missing)
   list(JOIN packages " " packages)
-  message(FATAL_ERROR "HipGPT needs ${missing}: not installed, and not to be downloaded from here.\n"
-    "Debian, Ubuntu: ./scripts/install_deps.sh, or apt-get install ${packages}")
+  message(FATAL_ERROR "HipGPT needs libraries that are not installed and cannot be downloaded from here: ${missing}.\n"
+    "On Debian or Ubuntu, run ./scripts/install_deps.sh, or apt-get install ${packages}")
 endif()
 
 if(hipgpt_downloaded)
-  enable_language(C) # utf8proc and OpenBLAS; CMake wants this outside a function
+  enable_language(C) # for utf8proc and OpenBLAS; CMake requires this call outside a function
 endif()
 foreach(name IN LISTS hipgpt_downloaded)
-  message(STATUS "${name}: taking the sources of ${hipgpt_${name}_release} from ${hipgpt_${name}_repository}")
+  message(STATUS "${name}: building release ${hipgpt_${name}_release} from ${hipgpt_${name}_repository}")
   FetchContent_MakeAvailable(${name})
   FetchContent_GetProperties(${name} SOURCE_DIR source)
   cmake_language(CALL hipgpt_build_${name} ${source})

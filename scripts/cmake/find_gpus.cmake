@@ -1,7 +1,7 @@
-# Which GPUs are in this machine. The drivers say so, so no compiler for GPUs needs to be installed.
+# Finds the GPUs in this machine. It asks the drivers, so it needs no GPU compiler.
 
-# hipgpt_find_amd_gpus(<result> [<kfd> <topology>]): the architectures that the kernel's driver names, for example
-# gfx90a;gfx1100. It has a folder for each node with a file "properties"; a node without a GPU has version 0.
+# hipgpt_find_amd_gpus(<result> [<kfd> <topology>]): the architectures that the kernel driver reports, for example
+# gfx90a;gfx1100. The driver has a folder with a file "properties" for each node; a node without a GPU has version 0.
 function(hipgpt_find_amd_gpus result)
   set(kfd /dev/kfd)
   set(topology /sys/class/kfd/kfd/topology/nodes)
@@ -25,7 +25,7 @@ function(hipgpt_find_amd_gpus result)
       list(APPEND found ${architecture})
     endif()
   endforeach()
-  # ROCm then runs every GPU as this one.
+  # With this variable, ROCm treats every GPU as the architecture that it names.
   if(found AND "$ENV{HSA_OVERRIDE_GFX_VERSION}" MATCHES "^([0-9]+)\\.([0-9]+)\\.([0-9]+)$")
     math(EXPR stepping ${CMAKE_MATCH_3} OUTPUT_FORMAT HEXADECIMAL)
     string(REPLACE 0x "" found "gfx${CMAKE_MATCH_1}${CMAKE_MATCH_2}${stepping}")
@@ -34,7 +34,7 @@ function(hipgpt_find_amd_gpus result)
   set(${result} ${found} PARENT_SCOPE)
 endfunction()
 
-# hipgpt_find_nvidia_gpus(<result>): as nvidia-smi, which belongs to the driver, names them, for example sm_90.
+# hipgpt_find_nvidia_gpus(<result>): the architectures that the driver's nvidia-smi reports, for example sm_90.
 function(hipgpt_find_nvidia_gpus result)
   set(found "")
   find_program(hipgpt_nvidia_smi nvidia-smi)

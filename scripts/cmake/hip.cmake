@@ -1,18 +1,18 @@
-# Who compiles the HIP sources of src/hip, and for which GPUs.
+# Chooses the compiler of the HIP sources in src/hip and the GPUs to compile for.
 #
-# Decides the platform and the architectures: by HIPGPT_HIP_PLATFORM and HIPGPT_HIP_ARCHITECTURES, or by the GPUs in this
-# machine. Where there are none, nobody waits for kernels that cannot run. Defines
+# HIPGPT_HIP_PLATFORM and HIPGPT_HIP_ARCHITECTURES set the platform and the architectures; by default they follow from the
+# GPUs in this machine. Without a GPU, no kernels are compiled, since they could not run. Defines
 #   hipgpt_hip                                    a target that compiles the kernels, on the platforms amd and nvidia
-#   hipgpt_add_hip(<target>)                      the library gets the HIP device of the platform that was chosen
-#   hipgpt_add_emulated_hip(<target> <wave size>) the library gets the HIP device that is emulated on the CPU
-#   hipgpt_hip_link_libraries                     what a program needs beside the library, as linker names
-#   hipgpt_hip_link_directory                     and where that is
+#   hipgpt_add_hip(<target>)                      adds the HIP device of the chosen platform to a library
+#   hipgpt_add_emulated_hip(<target> <wave size>) adds the HIP device that is emulated on the CPU to a library
+#   hipgpt_hip_link_libraries                     the libraries that a program also needs, as linker names
+#   hipgpt_hip_link_directory                     the folder of these libraries
 set(HIPGPT_HIP_PLATFORM auto CACHE STRING 
   "Where the HIP sources run: auto (on the GPUs in this machine), amd, nvidia, emulated (on the CPU) or none")
 set_property(CACHE HIPGPT_HIP_PLATFORM PROPERTY STRINGS auto amd nvidia emulated none)
 set(HIPGPT_HIP_ARCHITECTURES "" CACHE STRING
-  "GPUs to compile for, for example gfx90a;gfx942 or sm_90. Empty: those in this machine, or else the usual ones")
-set(HIPGPT_WAVE_SIZE 32 CACHE STRING "Lanes of a wave on the platform emulated: 32 or 64")
+  "GPUs to compile for, for example gfx90a;gfx942 or sm_90. Empty: the GPUs in this machine, or a default list")
+set(HIPGPT_WAVE_SIZE 32 CACHE STRING "Lanes of a wave on the emulated platform: 32 or 64")
 mark_as_advanced(HIPGPT_WAVE_SIZE)
 
 set(hipgpt_hip_sources # the slowest first
@@ -20,9 +20,9 @@ set(hipgpt_hip_sources # the slowest first
   dropout.cpp adamw.cpp hip_device.cpp)
 list(TRANSFORM hipgpt_hip_sources PREPEND ${PROJECT_SOURCE_DIR}/src/hip/)
 
-# ---- 1. The compilers. hipgpt_check_<platform>(<result>): why kernels cannot be compiled for it, or empty ----------
+# ---- 1. The compilers. hipgpt_check_<platform>(<result>): why it cannot compile kernels, or empty -------------------
 
-# hipcc, as the C++ compiler of the whole build or beside it.
+# hipcc is the C++ compiler of the whole build, or compiles only the kernels.
 if(CMAKE_CXX_COMPILER MATCHES "hipcc[^/]*$")
   set(hipgpt_hipcc ${CMAKE_CXX_COMPILER})
 else()
@@ -35,7 +35,7 @@ function(hipgpt_check_amd result)
     get_filename_component(directory ${hipgpt_hipcc} REALPATH)
     get_filename_component(directory ${directory} DIRECTORY)
     find_library(hipgpt_amdhip64 amdhip64 HINTS ${directory}/../lib PATHS /opt/rocm/lib)
-    set(reason "the library amdhip64, which belongs to ${hipgpt_hipcc}, was not found")
+    set(reason "the library amdhip64 of ${hipgpt_hipcc} was not found")
     if(hipgpt_amdhip64)
       execute_process(COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} --version
         RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_QUIET)
@@ -64,9 +64,9 @@ function(hipgpt_check_nvidia result)
       set(version ${CMAKE_MATCH_1})
       set(reason "")
       if(version VERSION_LESS 12)
-        set(reason "${hipgpt_nvcc} is of CUDA ${version}: C++20 begins with 12.0")
+        set(reason "${hipgpt_nvcc} belongs to CUDA ${version}, and C++20 requires CUDA 12.0 or newer")
       elseif(NOT DEFINED hipgpt_nvcc_works)
-        # It takes some versions of some C++ compilers: not to be found out in the middle of a build.
+        # nvcc supports only some versions of each C++ compiler. This check fails early instead of during the build.
         file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu "#include <string>\n__global__ void kernel() {}\n")
         execute_process(
           COMMAND ${hipgpt_nvcc} -std=c++20 -ccbin ${CMAKE_CXX_COMPILER} -c ${PROJECT_BINARY_DIR}/CMakeFiles/nvcc.cu
@@ -84,7 +84,7 @@ function(hipgpt_check_nvidia result)
   set(${result} "${reason}" PARENT_SCOPE)
 endfunction()
 
-# hipgpt_amd_knows(<architecture> <result>): by trying; a list of them is nowhere to be had.
+# hipgpt_amd_knows(<architecture> <result>): true if hipcc compiles an empty file for it. hipcc has no list of architectures.
 function(hipgpt_amd_knows architecture result)
   if(NOT DEFINED hipgpt_hipcc_knows_${architecture})
     file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/empty.cpp "")
@@ -104,7 +104,7 @@ function(hipgpt_nvidia_knows architecture result)
   set(${result} ${known} PARENT_SCOPE)
 endfunction()
 
-# hipgpt_keep_known(<platform> <list>): of these architectures those that the compiler knows.
+# hipgpt_keep_known(<platform> <list>): removes the architectures that the compiler does not know.
 function(hipgpt_keep_known platform list)
   set(known "")
   foreach(architecture IN LISTS ${list})
@@ -116,12 +116,12 @@ function(hipgpt_keep_known platform list)
   set(${list} "${known}" PARENT_SCOPE)
 endfunction()
 
-# ---- 2. The platform: the one that was asked for, or that of the GPU in this machine --------------------------------
+# ---- 2. The platform: the requested one, or that of the GPU in this machine ------------------------------------------
 
 include(${CMAKE_CURRENT_LIST_DIR}/find_gpus.cmake)
 
-# hipgpt_for_gpus_here(<platform>): sets hipgpt_architectures if there are GPUs and their kernels can be compiled, or adds to
-# hipgpt_platform_reason why they cannot.
+# hipgpt_for_gpus_here(<platform>): sets hipgpt_platform and hipgpt_architectures if there are GPUs of this platform and their
+# kernels can be compiled. If they cannot, it sets hipgpt_platform_reason.
 function(hipgpt_for_gpus_here platform)
   cmake_language(CALL hipgpt_find_${platform}_gpus gpus)
   if(NOT gpus)
@@ -140,7 +140,7 @@ function(hipgpt_for_gpus_here platform)
     set(hipgpt_platform_reason "${hipgpt_${platform}_compiler}, for the GPU in this machine" PARENT_SCOPE)
   else()
     list(JOIN gpus ", " gpus)
-    set(hipgpt_platform_reason "a GPU ${gpus} is in this machine, but ${reason}" PARENT_SCOPE)
+    set(hipgpt_platform_reason "this machine has a GPU ${gpus}, but ${reason}" PARENT_SCOPE)
   endif()
 endfunction()
 
@@ -151,10 +151,10 @@ if(NOT HIPGPT_HIP_PLATFORM STREQUAL "auto")
   set(hipgpt_platform ${HIPGPT_HIP_PLATFORM})
   set(hipgpt_platform_reason "by HIPGPT_HIP_PLATFORM")
   if(NOT hipgpt_platform MATCHES "^(amd|nvidia|emulated|none)$")
-    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: auto, amd, nvidia, emulated or none")
+    message(FATAL_ERROR "HIPGPT_HIP_PLATFORM=${hipgpt_platform}: unknown platform; choose auto, amd, nvidia, emulated or none")
   endif()
 elseif(HIPGPT_SANITIZE)
-  set(hipgpt_platform_reason "the runtimes of GPUs do not go with sanitizers")
+  set(hipgpt_platform_reason "GPU runtimes do not work with sanitizers")
 elseif(CMAKE_CXX_COMPILER MATCHES "hipcc[^/]*$")
   set(hipgpt_platform amd)
   set(hipgpt_platform_reason "which is the C++ compiler")
@@ -176,7 +176,7 @@ if(hipgpt_platform MATCHES "^(amd|nvidia)$" AND NOT hipgpt_architectures)
   string(PREPEND hipgpt_platform_reason "${hipgpt_${hipgpt_platform}_compiler}, ")
 endif()
 
-# ---- 3. The architectures: those asked for, or of the GPUs in this machine, or the usual ones -----------------------
+# ---- 3. The architectures: the requested ones, those of the GPUs in this machine, or a default list ------------------
 
 if(HIPGPT_HIP_ARCHITECTURES)
   set(hipgpt_architectures ${HIPGPT_HIP_ARCHITECTURES})
@@ -189,7 +189,7 @@ if(NOT hipgpt_architectures AND hipgpt_platform STREQUAL "amd")
   set(hipgpt_architectures gfx90a gfx942 gfx950 gfx1030 gfx1100 gfx1151 gfx1201)
   hipgpt_keep_known(amd hipgpt_architectures)
   if(NOT gfx942 IN_LIST hipgpt_architectures)
-    list(APPEND hipgpt_architectures gfx940)  # what older compilers have of that family
+    list(APPEND hipgpt_architectures gfx940)  # what older compilers support of that family
     hipgpt_keep_known(amd hipgpt_architectures)
   endif()
 elseif(NOT hipgpt_architectures AND hipgpt_platform STREQUAL "nvidia")
@@ -208,26 +208,26 @@ message(STATUS "HIP platform: ${hipgpt_platform} (${hipgpt_platform_reason})${te
 
 # ---- 4. The HIP device of each platform ---------------------------------------------------------------------
 
-# For the message to the owner of another GPU.
+# The message for a GPU without kernels names these.
 list(JOIN hipgpt_architectures ", " hipgpt_built_architectures)
 
 set(hipgpt_hip_link_libraries "")
 set(hipgpt_hip_link_directory "")
 
-# amd: one rule that calls hipcc. CMake's HIP language would want a Clang in its place, and does not find the ROCm of Debian and
-# Ubuntu; this rule is the same for every release, and whether the C++ compiler of the build is hipcc, g++ or clang++.
+# amd: one rule that calls hipcc. CMake's HIP language requires Clang instead, and does not find the ROCm of Debian and Ubuntu.
+# This rule is the same for every release, and for hipcc, g++ and clang++ as the C++ compiler of the build.
 function(hipgpt_compile_amd)
   set(objects "")
   set(flags -std=c++20 -fPIC -Wall -Wextra "-DHIPGPT_BUILT_ARCHITECTURES=\"${hipgpt_built_architectures}\"" ${hipgpt_prefix_maps})
   list(TRANSFORM hipgpt_architectures PREPEND --offload-arch= OUTPUT_VARIABLE architectures)
-  # Those of the core, as -I options; the compiler's own folder may not come before its others.
+  # The include folders of the core, as -I options. /usr/include is left out: it must not precede the compiler's own folders.
   set(includes "$<FILTER:$<TARGET_PROPERTY:hipgpt_core,INCLUDE_DIRECTORIES>,EXCLUDE,^/usr/include$>")
   string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
   separate_arguments(build_type_flags UNIX_COMMAND "${CMAKE_CXX_FLAGS_${build_type}}")
   foreach(source IN LISTS hipgpt_hip_sources)
     get_filename_component(name ${source} NAME)
     list(LENGTH objects place)
-    set(object ${PROJECT_BINARY_DIR}/hip/${place}-${name}.o) # Ninja takes them by their names
+    set(object ${PROJECT_BINARY_DIR}/hip/${place}-${name}.o) # Ninja builds them in the order of their names
     add_custom_command(OUTPUT ${object}
       COMMAND ${CMAKE_COMMAND} -E env HIP_PLATFORM=amd ${hipgpt_hipcc} -x hip ${architectures} ${flags} ${build_type_flags}
               "-I$<JOIN:${includes},;-I>" -MD -MF ${object}.d -c ${source} -o ${object}
@@ -249,10 +249,10 @@ function(hipgpt_add_amd_hip target)
   target_link_libraries(${target} PRIVATE ${hipgpt_amdhip64})
 endfunction()
 
-# nvidia: CMake's CUDA language, with src/platform/nvidia/hip/hip_runtime.h in the place of HIP's. A macro: languages
-# and properties of sources belong to a folder, not to a function.
+# nvidia: CMake's CUDA language, with src/platform/nvidia/hip/hip_runtime.h instead of HIP's header. This is a macro, because
+# languages and properties of sources belong to a folder, not to a function.
 macro(hipgpt_compile_nvidia)
-  # hip_device.cpp has no kernels and needs no nvcc, which does not take every release of fmt.
+  # hip_device.cpp has no kernels and does not need nvcc, which cannot compile every release of fmt.
   set(hipgpt_kernel_sources ${hipgpt_hip_sources})
   list(FILTER hipgpt_kernel_sources EXCLUDE REGEX "/hip_device\\.cpp$")
   set_source_files_properties(${hipgpt_kernel_sources} PROPERTIES LANGUAGE CUDA)
@@ -265,7 +265,7 @@ macro(hipgpt_compile_nvidia)
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,${prefix_maps}>")
   target_compile_definitions(hipgpt_hip PRIVATE HIPGPT_BUILT_ARCHITECTURES="${hipgpt_built_architectures}")
   target_link_libraries(hipgpt_hip PRIVATE CUDA::cudart_static)
-  # Machine code for each, and PTX of the last for newer GPUs.
+  # Compiles machine code for each architecture, and PTX of the last one for newer GPUs.
   list(TRANSFORM hipgpt_architectures REPLACE "^sm_(.*)" "\\1-real" OUTPUT_VARIABLE architectures)
   list(TRANSFORM architectures REPLACE "-real" "" AT -1)
   set_target_properties(hipgpt_hip PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
@@ -274,7 +274,7 @@ endmacro()
 
 function(hipgpt_add_nvidia_hip target)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:hipgpt_hip>)
-  # Static: a program starts on a machine without CUDA, and says there that it finds no GPU.
+  # The runtime is static, so that a program starts on a machine without CUDA and reports that it finds no GPU.
   target_link_libraries(${target} PRIVATE CUDA::cudart_static)
 endfunction()
 
@@ -296,13 +296,13 @@ function(hipgpt_add_emulated_hip target wave_size)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/platform/emulated ${PROJECT_SOURCE_DIR}/include
                                                ${PROJECT_SOURCE_DIR}/src)
   target_compile_definitions(${target} PRIVATE HIPGPT_WAVE_SIZE=${wave_size} HIPGPT_BUILT_ARCHITECTURES="emulated")
-  target_compile_options(${target} PRIVATE -Wno-unknown-pragmas)  # `unroll` is for compilers of GPUs
+  target_compile_options(${target} PRIVATE -Wno-unknown-pragmas)  # only GPU compilers know `unroll`
 endfunction()
 
 if(hipgpt_platform STREQUAL "nvidia")
   set(CMAKE_CUDA_COMPILER ${hipgpt_nvcc})
   set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
-  set(CMAKE_CUDA_ARCHITECTURES OFF)  # each target says its own
+  set(CMAKE_CUDA_ARCHITECTURES OFF)  # each target sets its own
   enable_language(CUDA)
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # CMake 3.25 does not know that nvcc has it

@@ -1,10 +1,11 @@
-# `cmake --install build --prefix DIR`: the executables, the library with its headers, and what find_package(hipgpt) needs.
+# `cmake --install build --prefix DIR` installs the executables, the library with its headers, and the files for
+# find_package(hipgpt).
 # A consumer writes find_package(hipgpt), links hipgpt::hipgpt and includes <hipgpt/gpt_model.h>.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-# The linker of a consumer needs these libraries beside libhipgpt.a. The header-only ones are compiled into it already.
-# Those that were built here are installed too; for the others the consumer looks where this build found them.
+# A consumer links these libraries in addition to libhipgpt.a, which already contains the header-only ones. Libraries that
+# this build compiled are installed too; the others are searched for where this build found them.
 set(hipgpt_link_names openblas fmt utf8proc)
 set(hipgpt_link_directories "")
 foreach(name IN LISTS hipgpt_link_names)
@@ -17,18 +18,18 @@ foreach(name IN LISTS hipgpt_link_names)
     list(APPEND hipgpt_link_directories ${directory})
   endif()
 endforeach()
-# OpenBLAS has another name where its builds lie side by side in one folder (openblaso, openblasp).
+# OpenBLAS has another name on systems that keep its builds in one folder (openblaso, openblasp).
 if(hipgpt_openblas_library)
   get_filename_component(openblas_name ${hipgpt_openblas_library} NAME_WE)
   string(REGEX REPLACE "^lib" "" openblas_name ${openblas_name})
   list(TRANSFORM hipgpt_link_names REPLACE "^openblas$" ${openblas_name})
 endif()
 
-# The runtime of the GPU.
+# The GPU runtime.
 list(APPEND hipgpt_link_names ${hipgpt_hip_link_libraries})
 list(APPEND hipgpt_link_directories ${hipgpt_hip_link_directory})
 
-add_library(hipgpt::hipgpt ALIAS hipgpt) # the same name for who takes this folder in with add_subdirectory()
+add_library(hipgpt::hipgpt ALIAS hipgpt) # the same name for projects that use add_subdirectory()
 
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${CMAKE_CURRENT_LIST_DIR}/THIRD_PARTY_NOTICES
   DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/hipgpt)
@@ -41,7 +42,7 @@ foreach(executable train_gpt generate)
 endforeach()
 
 if(HIPGPT_NATIVE)
-  install(CODE "message(STATUS \"HipGPT: these programs run on processors like this machine's alone; -DHIPGPT_NATIVE=OFF builds for others too\")")
+  install(CODE "message(STATUS \"HipGPT: these programs run only on processors like this machine's; configure with -DHIPGPT_NATIVE=OFF for others\")")
 endif()
 
 set(hipgpt_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hipgpt)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# nanoGPT's published CPU run (its README, "I only have a macbook"): Tiny Shakespeare by the byte, 2,000 steps.
+# Repeats nanoGPT's published CPU run (its README, "I only have a macbook"): 2,000 steps on the bytes of Tiny Shakespeare.
 # nanoGPT reaches a validation loss of 1.88 in about three minutes. Usage: nanogpt_cpu.sh [BUILD_FOLDER] [TEXT]
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

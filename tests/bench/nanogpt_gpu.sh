@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# nanoGPT's published GPU run (its README, shakespeare_char): Tiny Shakespeare by the byte, 5,000 steps. nanoGPT reaches a
-# validation loss of 1.4697 at its best. Usage: nanogpt_gpu.sh [BUILD_FOLDER] [TEXT] [more flags of train_gpt...]
+# Repeats nanoGPT's published GPU run (its README, shakespeare_char): 5,000 steps on the bytes of Tiny Shakespeare. nanoGPT's
+# best validation loss is 1.4697. Usage: nanogpt_gpu.sh [BUILD_FOLDER] [TEXT] [MORE FLAGS OF train_gpt...]
 #
-# The head is untied and has a bias, as HipGPT's default has; everything else is nanoGPT's. A validation reads the whole
+# The head is untied and has a bias, as in HipGPT's default; everything else is as in nanoGPT. A validation reads the whole
 # validation part.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

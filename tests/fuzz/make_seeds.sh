@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the first inputs of every fuzz target, by the two programs: small files are mutated the most.
+# Makes the first inputs of every fuzz target with the two programs. The files are small, because a fuzzer mutates small
+# files more thoroughly.
 # Usage: make_seeds.sh BUILD_FOLDER
 set -euo pipefail
 
@@ -9,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-# keep TARGET NAME: standard input becomes a seed.
+# keep TARGET NAME: saves standard input as a seed.
 keep() {
   mkdir -p "$corpus/$1"
   cat >"$corpus/$1/seed-$2"
@@ -37,7 +38,8 @@ sed 's/<|endoftext|>//g' text.txt >plain.txt
 "${train[@]}" --data-path plain.txt --vocab-size 256 --reset >log
 keep checkpoint weights <gpt_checkpoint.bin
 keep checkpoint moments <gpt_checkpoint.optimizer.bin
-# As other programs write them: without checksums, and tensors at odd addresses, for the header is a space shorter.
+# Files as other programs write them: without checksums, and with tensors at odd addresses, since the header is one space
+# shorter.
 for seed in weights:gpt_checkpoint.bin moments:gpt_checkpoint.optimizer.bin; do
   file=${seed#*:}
   length=$(od -An -tu8 -N8 "$file" | tr -d ' ')
@@ -75,7 +77,7 @@ TEXT
 
 keep encode words <<<"The king's 12 men don't sleep,  they'll <|endoftext|>eat 42 éclairs. 世界"
 keep encode long-word <<<"antidisestablishmentarianismantidisestablishmentarianism   	  abc"
-printf 'abc def <|endoftext|>\xe4\xb8\x96\xf6' | keep encode two-pieces # its bytes add up to a multiple of 256
+printf 'abc def <|endoftext|>\xe4\xb8\x96\xf6' | keep encode two-pieces # the sum of its bytes is a multiple of 256
 printf '\xff\xc0\x80\xed\xa0\x80 \xf0\x9f\x98 \xc2\xa0\xe2\x80\x83x' | keep encode malformed
 printf '\x01\x00\x00\x00\x00\xff\xff\xff\x7f\xff\xff\xff\xff' | keep decode any
 printf '\x00\x01\x00\x80\x00\xc8\x00\x04\x01\x2b\x01' | keep decode vocabulary

@@ -1,5 +1,5 @@
-# What the tests of the scripts share. A test is a list of checks; the first that fails ends it. Each works on a copy of
-# scripts/ in a temporary folder, so the data/ and build/ of the project are never touched.
+# Shared by the tests of the scripts. A test is a list of checks and ends at the first that fails. Each test uses a copy of
+# scripts/ in a temporary folder, so it does not change the data/ and build/ of the project.
 # shellcheck shell=bash
 set -euo pipefail
 
@@ -10,14 +10,14 @@ mkdir -p "$work/project" "$work/stubs"
 cp -R "$repository/scripts" "$work/project/"
 cd "$work/project"
 
-# stub NAME [LINE OF SHELL]...: a program NAME, found before the installed one, that does only this.
+# stub NAME [LINE OF SHELL]...: creates a program NAME that runs these lines and hides the installed program.
 stub() {
   local name=$1 && shift
   printf '%s\n' '#!/usr/bin/env bash' "$@" >"$work/stubs/$name"
   chmod +x "$work/stubs/$name"
 }
 
-# run COMMAND...: sets $status and $output (both streams together), with the stubs before everything else.
+# run COMMAND...: runs a command with the stubs first in PATH; sets $status and $output (both streams together).
 run() {
   status=0
   output=$(PATH=$work/stubs:$PATH "$@" 2>&1 </dev/null) || status=$?

@@ -1,8 +1,8 @@
-# GPUs as the driver of AMD's would name them: cmake -DWORK=FOLDER -P find_gpus_test.cmake
+# Tests hipgpt_find_amd_gpus() on the files of a fake driver. Usage: cmake -DWORK=FOLDER -P find_gpus_test.cmake
 cmake_minimum_required(VERSION 3.21)
 include(${CMAKE_CURRENT_LIST_DIR}/../../scripts/cmake/find_gpus.cmake)
 
-# expect(<wanted> <gfx_target_version>...): what is found among nodes of these versions.
+# expect(<wanted> <gfx_target_version>...): fails unless nodes of these versions give the wanted architectures.
 function(expect wanted)
   file(REMOVE_RECURSE ${WORK}/nodes)
   set(node 0)
@@ -12,7 +12,7 @@ function(expect wanted)
   endforeach()
   hipgpt_find_amd_gpus(found ${WORK}/kfd ${WORK}/nodes)
   if(NOT "${found}" STREQUAL "${wanted}")
-    message(FATAL_ERROR "of ${ARGN} found '${found}', not '${wanted}'")
+    message(FATAL_ERROR "versions ${ARGN} gave '${found}', not '${wanted}'")
   endif()
 endfunction()
 

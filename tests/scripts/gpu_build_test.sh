@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds train_gpt and generate for a kind of GPU, without warnings, and asks them for a GPU: they use it, or say that there is none.
-# Usage: gpu_build_test.sh PLATFORM BUILD_FOLDER CXX_COMPILER
-# Exit status 77: there is no compiler for that platform here.
+# Builds train_gpt and generate for one vendor's GPUs, without warnings, and runs them with --device hip. They must use a GPU
+# or report that there is none.
+# Usage: gpu_build_test.sh PLATFORM BUILD_FOLDER CXX_COMPILER.
+# Exits with status 77 (skipped) without a compiler for that platform.
 set -euo pipefail
 
 platform=$1 build=$2 compiler=$3

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs a build somewhere, and builds and runs a stranger's program that finds it by find_package(hipgpt).
+# Installs a build into a temporary folder, then builds and runs a separate program that finds it with find_package(hipgpt).
 # Usage: install_test.sh BUILD_FOLDER CXX_COMPILER
 set -euo pipefail
 
@@ -25,7 +25,7 @@ add_executable(consumer consumer.cpp)
 target_link_libraries(consumer PRIVATE hipgpt::hipgpt)
 TEXT
 cat >"$work/consumer/consumer.cpp" <<'TEXT'
-// Trains a model, saves it, loads it into another, and generates: by public headers alone.
+// Trains a model, saves it, loads it into another and generates, using only public headers.
 #include <hipgpt/checkpoint.h>
 #include <hipgpt/generator.h>
 #include <hipgpt/token_file.h>
@@ -67,7 +67,7 @@ int main() try {
   std::printf("loss %.3f: %s\n", loss, continued.c_str());
   if (!(loss < 0.5) || continued.rfind("to be or not to be, that", 0) != 0) return 2;
 
-  // Wrong calls end in an Error.
+  // Every invalid call throws an Error.
   int errors = 0;
   const auto expect_error = [&](auto call) {
     try {
@@ -81,8 +81,8 @@ int main() try {
   GPTWeights gradients(*device, config);
   const std::vector<int32_t> ids(48, 1), bad(16, 10000);
   expect_error([&] { pass.compute_loss_and_gradients(gradients, 1.0f, {}); });  // no batch yet
-  expect_error([&] { pass.loss(ids, ids); });                                   // three sequences, where two fit
-  expect_error([&] { pass.loss(bad, bad); });                                   // no such token
+  expect_error([&] { pass.loss(ids, ids); });                                   // three sequences where two fit
+  expect_error([&] { pass.loss(bad, bad); });                                   // not a token
   expect_error([&] { TrainingPass(model, 2, config.max_seq_len + 1); });
   expect_error([&] { KVCache(model).append(); });
   expect_error([&] { KVCache(model).logits(); });
@@ -95,7 +95,8 @@ int main() try {
 }
 TEXT
 
-# Every public header compiles alone, with nothing but the installed ones. Those of kernels want a GPU's runtime.
+# Every public header compiles by itself, with only the installed headers. Headers of kernels are skipped: they need a GPU
+# runtime.
 headers=()
 for header in "$work"/prefix/include/hipgpt/*.h; do
   name=$(basename "$header")

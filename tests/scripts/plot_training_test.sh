@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# plot_training.py on a small metrics file. Exits 77 (skipped) without matplotlib.
+# Tests plot_training.py on small metrics files. Exits with status 77 (skipped) without matplotlib.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# The first Python that can plot; Debian's matplotlib belongs to /usr/bin/python3.
+# Takes the first Python that has matplotlib; Debian installs it for /usr/bin/python3.
 python=""
 for candidate in python3 /usr/bin/python3; do
   if [[ -z $python ]] && "$candidate" -c 'import matplotlib' 2>/dev/null; then
@@ -17,7 +17,7 @@ fi
 plot=("$python" scripts/plot_training.py)
 export MPLCONFIGDIR=$work
 
-is_png() { [[ $(head -c 4 "$1" | tail -c 3) == PNG && $(wc -c <"$1") -gt 10000 ]] || fail "$1 is no picture"; }
+is_png() { [[ $(head -c 4 "$1" | tail -c 3) == PNG && $(wc -c <"$1") -gt 10000 ]] || fail "$1 is not a PNG file of more than 10,000 bytes"; }
 
 {
   echo '{"run": {"name": "test"}}'
@@ -29,7 +29,7 @@ is_png() { [[ $(head -c 4 "$1" | tail -c 3) == PNG && $(wc -c <"$1") -gt 10000 ]
 run "${plot[@]}"
 expect_status 0 && expect_output "metrics.png: 8 training and 1 evaluation records"
 is_png metrics.png
-ok "a whole file"
+ok "a complete file"
 
 printf '{"step": 9, "lo' >>metrics.jsonl
 echo '' >>metrics.jsonl
@@ -37,13 +37,13 @@ echo '{"step": 10, "loss": NaN, "lr": 0.001}' >>metrics.jsonl
 run "${plot[@]}" metrics.jsonl --output other.png --log-steps --title "A title"
 expect_status 0 && expect_output "line 11" && expect_output "line 12"
 is_png other.png
-ok "half a line, and a loss that is not a number: neither is JSON"
+ok "an incomplete line and a loss of NaN, neither of which is JSON, are skipped"
 
 echo '{"step": 1, "val_loss": 3.0}' >one.jsonl
 run "${plot[@]}" one.jsonl
 expect_status 0
 is_png one.png
-ok "one evaluation record only"
+ok "a single evaluation record"
 
 mkdir -p checkpoints/first
 {
@@ -55,14 +55,14 @@ mkdir -p checkpoints/first
 } >checkpoints/first/metrics.jsonl
 run "${plot[@]}" first
 expect_status 0 && expect_output "checkpoints/first/metrics.png: 3 training and 0 evaluation records"
-ok "a named run, which went on from step 1 and did not come to step 4 again"
+ok "a named run that resumed from step 1 and did not reach step 4 again"
 
 run "${plot[@]}" first metrics.jsonl checkpoints/first
 expect_status 0 && expect_output "runs.png: 14 training and 1 evaluation records"
 is_png runs.png
 run "${plot[@]}" first first first first first first first first first
 expect_status 1 && expect_output "9 runs are too many" && reject_output Traceback
-ok "several runs in one picture"
+ok "several runs in one plot"
 
 run "${plot[@]}" nothing.jsonl
 expect_status 1 && expect_output "cannot read nothing.jsonl" && reject_output Traceback

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A program says in one line that the processor lacks what it was compiled for, and ends.
-# Usage: processor_test.sh OTHER_PROCESSOR TRAIN_GPT
-# Exit status 77: this is another architecture than x86-64.
+# A program that was compiled for instructions the processor lacks reports this in one line and ends.
+# Usage: processor_test.sh OTHER_PROCESSOR TRAIN_GPT.
+# Exits with status 77 (skipped) on an architecture other than x86-64.
 set -euo pipefail
 
 [[ $(uname -m) == x86_64 ]] || { echo "skipped: not x86-64" && exit 77; }
 
-# expect_refusal NAME COMMAND...: one line, which names the program, and status 1.
+# expect_refusal NAME COMMAND...: the output is one line that names the program, and the exit status is 1.
 expect_refusal() {
   local name=$1 status=0 output
   shift
@@ -18,17 +18,17 @@ expect_refusal() {
 }
 
 expect_refusal other_processor "$1"
-echo "ok: a processor that lacks an extension"
+echo "ok: a program refuses a processor that lacks an extension"
 "$2" --version
-echo "ok: the processor that the build is for"
+echo "ok: train_gpt runs on the processor it was built for"
 
-# The real thing, where the processor can be imitated and the build is for a newer one.
+# Runs train_gpt itself on an emulated older processor. It must refuse if the build is for a newer one.
 emulator=$(command -v qemu-x86_64 || command -v qemu-x86_64-static || true)
 if [[ -z $emulator ]]; then
-  echo "not tested: an older processor, which takes qemu-user"
+  echo "not tested: an older processor, which requires qemu-user"
 elif "$emulator" -cpu Nehalem "$2" --version >/dev/null 2>&1; then
   echo "ok: this build runs on Nehalem, a processor of 2008"
 else
   expect_refusal train_gpt "$emulator" -cpu Nehalem "$2" --version
-  echo "ok: an older processor"
+  echo "ok: train_gpt refuses an older processor"
 fi

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The picture of a run is XML, and its page links to it. Usage: report_test.sh TRAIN_GPT. Exits 77 (skipped) without python3.
+# The loss curve of a run is valid XML, and the report links to it. Usage: report_test.sh TRAIN_GPT.
+# Exits with status 77 (skipped) without python3.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -14,7 +15,7 @@ run "$train_gpt" --data-path text.txt --vocab-size 280 --dim 16 --heads 2 --laye
   --steps 40 --log-every 1 --eval-every 10 --run-name 'a <&> "b"'
 expect_status 0
 folder='checkpoints/a <&> "b"'
-grep -qF '![Loss curve](loss.svg)' "$folder/report.md" || fail "the page does not show the picture"
+grep -qF '![Loss curve](loss.svg)' "$folder/report.md" || fail "report.md does not show loss.svg"
 
 cat >check.py <<'END'
 import sys
@@ -29,4 +30,4 @@ print("as expected")
 END
 run python3 check.py "$folder/loss.svg"
 expect_status 0 && expect_output "as expected"
-ok "the picture is XML with all curves"
+ok "loss.svg is XML with all curves"

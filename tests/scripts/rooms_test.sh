@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The rooms of src/ and which may include which: arrows point down the list below, never up, and never between two rooms of
-# one line. A header in include/ belongs to the room that its line names. And only cli/ knows the flags of the programs.
+# Checks the includes between the folders of src/, called rooms. A room may include only the rooms in lines above its own, not
+# those in the same line or below. A header in include/ belongs to the room at the start of its line. The test also checks
+# that only cli/ names the flags of the programs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -21,11 +22,11 @@ training                     run_training.h trainer.h
 cli
 programs reference'
 
-# The only ones that know of a terminal. Everything else that reports goes through one of them.
+# Only these headers use a terminal; other code reports through them.
 terminal='util/terminal.h util/print_error.h records/progress_line.h generation/standard_streams.h'
 may_include_terminal='^src/(util|cli|generation)/|^src/records/progress_line|^src/training/(run_training|training_loop)\.'
 
-# platform/emulated and platform/nvidia stand in for a vendor's headers: they are a world of their own.
+# platform/emulated and platform/nvidia replace a vendor's headers, so they have their own include folders and are not checked.
 includes=$(grep -rn --include='*.h' --include='*.cpp' --exclude-dir={emulated,nvidia} '^#include "' src include |
   sed -E 's/^([^:]+):([0-9]+):#include "([^"]+)".*/\1 \2 \3/')
 
@@ -52,10 +53,10 @@ wrong=$(awk -v layers="$layers" -v terminal="$terminal" -v may_include_terminal=
   {
     from = room_of($1)
     to = room_of($3)
-    if (!(from in layer)) print $1 ": belongs to no room of this test"
-    else if (!(to in layer)) print $1 ":" $2 ": " $3 " belongs to no room of this test"
-    else if (from != to && layer[to] >= layer[from]) print $1 ":" $2 ": " from " includes " $3 ", of " to
-    if ($3 in is_terminal && $1 !~ may_include_terminal) print $1 ":" $2 ": " $3 " is the terminal"
+    if (!(from in layer)) print $1 ": its folder is not in the list of this test"
+    else if (!(to in layer)) print $1 ":" $2 ": the folder of " $3 " is not in the list of this test"
+    else if (from != to && layer[to] >= layer[from]) print $1 ":" $2 ": " from " must not include " $3 ", which belongs to " to
+    if ($3 in is_terminal && $1 !~ may_include_terminal) print $1 ":" $2 ": must not include " $3 ", which uses the terminal"
   }' <<<"$includes")
 
 if [[ -n $wrong ]]; then
@@ -64,11 +65,11 @@ if [[ -n $wrong ]]; then
 fi
 echo "ok: $(wc -l <<<"$includes") includes point one way"
 
-# A message below cli/ names a Parameter (util/parameter.h).
+# Messages outside cli/ name a Parameter (util/parameter.h) instead of a flag.
 flags=$(grep -rnE --include='*.h' --include='*.cpp' --exclude-dir=cli '^[^/]*"[^"]*--[a-z]' src include || true)
 if [[ -n $flags ]]; then
   echo "$flags"
-  echo "names of flags, outside of src/cli"
+  echo "the lines above name flags outside src/cli; use a Parameter (util/parameter.h)"
   exit 1
 fi
 echo "ok: only cli/ names flags"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What each script promises of itself: --help, a second run, arguments, the exit status. Building and apt are faked.
+# Tests what each script promises: --help, a second run, arguments, the exit status. Builds and apt are fake.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -19,7 +19,7 @@ run scripts/run_generate.sh
 expect_status 2 && expect_output "Usage:"
 ok "run_generate.sh without arguments"
 
-# ---- install_deps.sh, on a system whose packages are the lines of installed.txt
+# ---- install_deps.sh, on a fake system whose packages are the lines of installed.txt
 export FAKE=$work/fake
 mkdir "$FAKE" && : >"$FAKE/installed.txt" && : >"$FAKE/apt.log"
 stub dpkg-query 'grep -qx "${@: -1}" "$FAKE/installed.txt" && printf installed'
@@ -32,7 +32,7 @@ grep -q ' install .*libutf8proc-dev' "$FAKE/apt.log" || fail "apt-get install wa
 : >"$FAKE/apt.log"
 run scripts/install_deps.sh
 expect_status 0
-[[ ! -s $FAKE/apt.log ]] || fail "apt-get was called with nothing missing"
+[[ ! -s $FAKE/apt.log ]] || fail "apt-get was called although nothing was missing"
 run scripts/install_deps.sh --with-plots
 expect_output "installing python3-matplotlib"
 ok "install_deps.sh installs what is missing, once"
@@ -41,27 +41,27 @@ ok "install_deps.sh installs what is missing, once"
 stub apt-get '[[ $* == *" install "* ]] && echo "E: Unable to fetch" && exit 100 || exit 0'
 run scripts/install_deps.sh
 expect_status 1 && expect_output "E: Unable to fetch" && expect_output "failed"
-ok "install_deps.sh says why it failed"
+ok "install_deps.sh reports why it failed"
 
-# ---- build.sh, with a fake cmake, whose builds print what is in build.txt
+# ---- build.sh, with a fake cmake whose builds print build.txt
 stub cmake '[[ $1 == --build ]] || { mkdir -p build && echo "-- HIP platform: none (no GPU)" && echo "$*" >"$FAKE/options.txt" && exit 0; }' \
   'touch build/CMakeCache.txt' 'cat "$FAKE/build.txt"' 'exit "${BUILD_STATUS:-0}"'
 printf '[%s/8] Building CXX object src/file.cpp.o\n' 1 2 3 4 5 6 7 8 >"$FAKE/build.txt"
 run scripts/build.sh
 expect_status 0
 [[ $output == $'Build: configuring build/\nBuild: HIP platform: none (no GPU)\nBuild: 25%\nBuild: 50%\nBuild: 75%\nBuild: 100%' ]] ||
-  fail "a line for each quarter"
-grep -q -- "-DHIPGPT_NATIVE=ON" "$FAKE/options.txt" || fail "not compiled for this processor"
+  fail "the output is not a line for each quarter"
+grep -q -- "-DHIPGPT_NATIVE=ON" "$FAKE/options.txt" || fail "the first build is not compiled for this processor"
 run scripts/build.sh
 reject_output "configuring"
-! grep -q HIPGPT_NATIVE "$FAKE/options.txt" || fail "a build that is configured keeps its options"
+! grep -q HIPGPT_NATIVE "$FAKE/options.txt" || fail "a configured build does not keep its options"
 printf 'ninja: no work to do.\n' >"$FAKE/build.txt"
 run scripts/build.sh
-[[ $status == 0 && -z $output ]] || fail "silent where there is nothing to do"
+[[ $status == 0 && -z $output ]] || fail "output although ninja had nothing to build"
 printf '%s\n' "Consolidate compiler generated dependencies of target hipgpt" "[ 50%] Built target hipgpt" \
   "make[1]: Leaving directory 'build'" >"$FAKE/build.txt"
 run scripts/build.sh
-[[ $status == 0 && -z $output ]] || fail "silent where make has nothing to do"
+[[ $status == 0 && -z $output ]] || fail "output although make had nothing to build"
 printf '%s\n' "[ 10%] Building CXX object a.cpp.o" "a.cpp:1:2: error: no such thing" "    1 | [here]" "      | ^~~" \
   "make[2]: *** [a.cpp.o] Error 1" >"$FAKE/build.txt"
 BUILD_STATUS=2 run scripts/build.sh
@@ -73,9 +73,9 @@ if command -v script >/dev/null; then
   expect_output $'\rBuild:  50%  file1.cpp\e[K\rBuild: 100%  file2.cpp\e[K\r\e[K'
 fi
 rm -r build "$work/stubs/cmake"
-ok "build.sh shows progress, and all of a failure"
+ok "build.sh shows progress, and the complete output of a failure"
 
-# ---- run_train.sh and run_generate.sh, with everything around train_gpt faked
+# ---- run_train.sh and run_generate.sh, with fake scripts and programs
 cat >scripts/install_deps.sh <<<'#!/usr/bin/env bash'
 cat >scripts/build.sh <<<'#!/usr/bin/env bash'
 printf '%s\n' '#!/usr/bin/env bash' 'mkdir -p data && echo "First Citizen:" >data/data.txt' >scripts/download_data.sh
@@ -88,7 +88,7 @@ run scripts/run_train.sh --steps 3 --run-name first
 expect_status 0
 expect_output "<--steps> <3> <--run-name> <first>"
 expect_output "generate: <--prompt> <First Citizen:> <--num_tokens> <100> <--run-name> <first>"
-ok "run_train.sh hands its arguments on and samples"
+ok "run_train.sh passes its arguments and prints a sample"
 
 rm -r data && mkdir "$work/elsewhere" && echo "Once upon a time there was" >"$work/elsewhere/my book.txt"
 for form in "--data-path=my book.txt" "--data-path|my book.txt"; do
@@ -115,5 +115,5 @@ ok "the exit status of train_gpt"
 
 run scripts/run_generate.sh --prompt "To be"
 expect_status 0
-[[ $output == "generate: <--prompt> <To be>" ]] || fail "only generate's output"
+[[ $output == "generate: <--prompt> <To be>" ]] || fail "the output is more than generate's"
 ok "run_generate.sh"

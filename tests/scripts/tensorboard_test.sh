@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# TensorBoard reads the event files of train_gpt. Usage: tensorboard_test.sh TRAIN_GPT. Exits 77 (skipped) without TensorBoard.
+# TensorBoard reads the event files of train_gpt. Usage: tensorboard_test.sh TRAIN_GPT.
+# Exits with status 77 (skipped) without TensorBoard.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -10,7 +11,7 @@ fi
 train_gpt=$1
 
 cat >check.py <<'END'
-"""check.py STEPS FOLDER METRICS: what TensorBoard reads in FOLDER is what METRICS says, of STEPS steps."""
+"""check.py STEPS FOLDER METRICS: TensorBoard reads in FOLDER the same records as METRICS has, up to step STEPS."""
 import json
 import struct
 import sys
@@ -19,7 +20,7 @@ from tensorboard.backend.event_processing import event_accumulator, plugin_event
 
 steps, folder, metrics = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 events = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0}).Reload()
-plugins = plugin_event_accumulator.EventAccumulator(folder, size_guidance={"tensors": 0}).Reload()  # for what is not a scalar
+plugins = plugin_event_accumulator.EventAccumulator(folder, size_guidance={"tensors": 0}).Reload()  # for texts
 records = [json.loads(line) for line in open(metrics)]
 
 
@@ -56,23 +57,23 @@ run python3 check.py 12 tb/a checkpoints/a/metrics.jsonl
 expect_status 0 && expect_output "as expected"
 ok "TensorBoard reads equal numbers and texts"
 
-# A run that was killed: what it wrote of its last event is not all of it.
+# A killed run: its last event is incomplete.
 first=$(echo tb/a/events.out.tfevents.*)
-truncate -s -9 "$first" # of step 12, the sample
+truncate -s -9 "$first" # cuts the sample of step 12
 sed '/"sample"/{/"step":12/d}' checkpoints/a/metrics.jsonl >torn.jsonl
 run python3 check.py 12 tb/a torn.jsonl
 expect_status 0 && expect_output "as expected"
-ok "an event that was cut short does not upset it"
+ok "TensorBoard ignores an incomplete event"
 
 run "$train_gpt" "${flags[@]}" --ckpt checkpoints/a/step_8.bin
 expect_status 0
-[[ $(echo tb/a/events.out.tfevents.* | wc -w) == 2 ]] || fail "a run that goes on begins a file of its own"
+[[ $(echo tb/a/events.out.tfevents.* | wc -w) == 2 ]] || fail "a resumed run did not begin a new event file"
 run python3 check.py 12 tb/a checkpoints/a/metrics.jsonl
 expect_status 0 && expect_output "as expected"
-ok "a run that went on shows no step twice"
+ok "a resumed run shows no step twice"
 
 run "$train_gpt" "${flags[@]}" --steps 5
 run "$train_gpt" "${flags[@]}" --seed 2 --reset
 run python3 check.py 12 tb/a checkpoints/a/metrics.jsonl
 expect_status 0 && expect_output "as expected"
-ok "a new run takes the place of the old one in its folder"
+ok "a new run replaces the old one in its folder"
