@@ -106,10 +106,10 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-/// The device that `--device NAME` asks for: "cpu", "hip" (a GPU), "hip:N" (the GPU with that index), or "auto"
-/// (a GPU if there is one). `threads` is the number of CPU threads; 0 means all cores. Throws Error if the
-/// name is unknown, if there is no such GPU, or if this build has no kernels for it. If "auto" skips a GPU
-/// because this build has no kernels for it, `warn` receives the reason.
+/// The device that `--device NAME` selects: "cpu", "hip" (a GPU), "hip:N" (the GPU with that index), or
+/// "auto" (a GPU if there is one). `threads` is the number of CPU threads; 0 means all cores. Throws Error if
+/// the name is unknown, if there is no such GPU, or if this build has no kernels for it. If "auto" skips a
+/// GPU because this build has no kernels for it, `warn` receives the reason.
 std::unique_ptr<Device> make_device(const std::string& name, int threads,
                                     const std::function<void(const std::string&)>& warn = {});
 

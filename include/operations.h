@@ -28,7 +28,7 @@ HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation ac
 
 /// The gradient of y = x W + b, for a given dy [R,out]:
 ///   dW += x^T dy (its transpose if W is stored [out,in]);  db += sum_rows dy, if there is a bias;
-///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre): then the gradient of pre [R,in].
+///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre), the gradient of pre [R,in].
 /// GELU is GPT-2's tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))  (Hendrycks & Gimpel, 2016).
 HIPGPT_OPERATION(linear_backward,
                  (Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
@@ -70,7 +70,7 @@ HIPGPT_OPERATION(layernorm_backward,
 
 /// out = concat_h dropout(softmax(Q_h K_h^T / sqrt(D) + causal mask)) V_h.
 /// qkv [B,T,3E] holds Q, K, V side by side, out [B,T,E]; lse [B,H,T] receives log sum exp of each row of
-/// scores, from which the backward pass recomputes the probabilities, so no [T,T] matrix is saved.
+/// scores. The backward pass recomputes the probabilities from it, so no [T,T] matrix is saved.
 HIPGPT_OPERATION(attention, (Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout),
                  (out, lse, qkv, heads, dropout))
 
@@ -80,9 +80,9 @@ HIPGPT_OPERATION(attention_backward,
                   const Dropout& dropout),
                  (dqkv, dout, qkv, out, lse, heads, dropout))
 
-/// Attention of T new tokens of each of B sequences to all tokens before them and to each other: appends
-/// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T).
-/// qkv [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1] with past+T <= S.
+/// Attention of T new tokens per sequence to each other and to all earlier tokens of the sequence. Appends
+/// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T). qkv
+/// [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1] with past+T <= S.
 HIPGPT_OPERATION(attention_cached,
                  (Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past),
                  (out, keys, values, qkv, heads, past))

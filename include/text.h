@@ -1,4 +1,4 @@
-// Text: one document or many, in memory or in files, from which a tokenizer learns or which it encodes.
+// Text: the documents that a tokenizer learns from or encodes, in memory or in files.
 #pragma once
 
 #include <cstddef>

@@ -87,7 +87,7 @@ class Trainer {
   OptimizerState optimizer_;
   Buffer memory_;
   Tensor norm_, rates_;  // [1], [3]: see Device::adamw
-  Tensor results_;       // [kUnread, grad_accum + 1]: per step: the losses of its micro-steps and the norm
+  Tensor results_;       // [kUnread, grad_accum + 1]: per step, the losses of its micro-steps and the norm
   std::unique_ptr<Device::Graph> micro_step_, update_;
   Tensor loss_;  // loss of a micro-step, on the device
   std::vector<int32_t> inputs_, targets_;

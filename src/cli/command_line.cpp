@@ -257,9 +257,8 @@ void CommandLine::machine(int& threads) {
     const DeviceReport report = compare_with_cpu(*device, {}, threads, [](const OperationReport& operation) {
       write_out(fmt::format("  {}\n", operation.name));
     });
-    throw CLI::CallForVersion(
-        "\n---- a report to send: from here ----\n" + text_of(report) + "---- to here ----",
-        report.agrees() ? 0 : 1);
+    throw CLI::CallForVersion("\n---- start of report ----\n" + text_of(report) + "---- end of report ----",
+                              report.agrees() ? 0 : 1);
   };
   app_->add_option_function<std::string>(spellings("--check-device"), check,
                                          "Compare every operation of a device with the CPU's, and time it")

@@ -57,7 +57,7 @@ class CommandLine {
   template <typename T>
   Flag option(const std::string& name, T& value, const std::string& help);
 
-  /// A name, for example of a file. It must not be empty, which an unset shell variable would make it.
+  /// A name, for example of a file. It must not be empty, as it would be with an unset shell variable.
   template <typename T>
   Flag name(const std::string& flag, T& value, const std::string& help);
 

@@ -28,7 +28,7 @@ void declare_task(CommandLine& line, GenerationRun& run) {
 }  // namespace
 
 bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit_status) {
-  CommandLine line("generate", "Continues a prompt with a model that train_gpt has trained.");
+  CommandLine line("generate", "Continues a prompt with a model trained by train_gpt.");
   Sampling& s = run.sampling;
 
   declare_task(line, run);
@@ -38,7 +38,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.number("--eos-id", run.stop_token, -1, 1e9,
               "Stop at this token; -1: at <|endoftext|>, if there is one")
       .show_default();
-  line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations of each prompt").show_default();
+  line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations per prompt").show_default();
   line.flag("--json", run.json, "One line of JSON for each sample, or for --perplexity");
   line.number("--logprobs", run.logprobs, 0, 1e9, "Log-probabilities of tokens, and of the N likeliest")
       .value_may_be_missing("0")
@@ -51,7 +51,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.number("--top-p", s.top_p, 1e-9, 1.0, "Only the likeliest tokens that together reach p")
       .show_default();
   line.number("--temp", s.temperature, 0.0, 1e6, "Temperature; 0: always the likeliest").show_default();
-  line.number("--rep-penalty", s.repetition_penalty, 0.01, 100.0, "Against tokens seen before; 1: none")
+  line.number("--rep-penalty", s.repetition_penalty, 0.01, 100.0, "Penalty for tokens seen before; 1: none")
       .show_default();
   line.number("--seed", run.seed, 0, 9007199254740992.0, "Same seed, same text (random)");
 

@@ -32,8 +32,8 @@ inline void hold_standard_streams() {
 inline const char* name_of_program = "";
 inline std::terminate_handler terminate_before = nullptr;
 
-/// If memory runs out in a noexcept function, the exception ends the process. This handler reports that in
-/// one line too.
+/// If memory runs out in a noexcept function, the exception ends the process. This handler also reports that
+/// in one line.
 [[noreturn]] inline void report_terminate() {
   try {
     if (std::current_exception()) throw;

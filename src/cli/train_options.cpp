@@ -65,19 +65,21 @@ struct GivenRates {
 void declare_training(CommandLine& line, TrainerOptions& t, GivenRates& rates) {
   line.group("Training");
   line.number("--steps", t.steps, 1, kMany, "Total optimizer steps").show_default();
-  line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch").show_default();
-  line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step").show_default();
+  line.number("--batch", t.batch, 1, 1 << 20, "B, sequences per batch").show_default();
+  line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches per step").show_default();
   line.number("--lr", rates.lr, 1e-12, 1e3,
               "Highest learning rate (0.003; 0.0006 for gpt2; 0.00005 with --init-from)");
   line.number("--min-lr", rates.min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
   line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up").show_default();
   line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay").show_default();
   line.number("--beta2", t.beta2, 0.0, 0.999999, "AdamW's second decay").show_default();
-  line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Of matrices; decoupled").show_default();
+  line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Decoupled weight decay of matrices")
+      .show_default();
   line.number("--grad-clip", t.grad_clip, 0.0, 1e9, "Largest norm of the gradient; 0: no limit")
       .show_default();
-  line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing").show_default();
-  line.number("--seed", t.seed, 0, 9007199254740992.0, "Of weights, batches and dropout").show_default();
+  line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing an activation").show_default();
+  line.number("--seed", t.seed, 0, 9007199254740992.0, "Seed for weights, batches and dropout")
+      .show_default();
 }
 
 void declare_records(CommandLine& line, TrainingRun& run) {
@@ -85,14 +87,14 @@ void declare_records(CommandLine& line, TrainingRun& run) {
   line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl").show_default();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
       .show_default();
-  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of a validation; 0: all").show_default();
+  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches per validation; 0: all").show_default();
   line.number("--ckpt-every", run.checkpoint_every, 0, kMany, "Steps between checkpoints; 0: only at the end")
       .show_default();
   line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps").show_default();
   line.number("--sample-every", run.sample_every, 0, kMany, "Steps between text samples; 0: none")
       .show_default();
   line.name("--sample-prompt", run.sample_prompt, "Prompt of the samples (the beginning of the text)");
-  line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens of a sample").show_default();
+  line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens per sample").show_default();
   line.device(run.device);
 }
 

@@ -17,7 +17,7 @@
 #include "util/available_cores.h"
 #include "util/parameter.h"
 
-// Functions that every OpenBLAS build has but no header declares; weak, in case a build lacks them.
+// Internal functions that every OpenBLAS build has. They are weak because no header declares them.
 extern "C" [[gnu::weak]] void* blas_memory_alloc(int);
 extern "C" [[gnu::weak]] void blas_memory_free(void*);
 
@@ -36,11 +36,11 @@ void reserve_blas_buffers(int threads) {
   void* room = ::mmap(nullptr, count * kBuffer, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) {
-    throw Error(
-        fmt::format("out of memory: the matrix products of {} thread{} take {} MiB of addresses; raise the "
-                    "limit (ulimit -v){}",
-                    threads, threads == 1 ? "" : "s", count * kBuffer >> 20,
-                    threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
+    throw Error(fmt::format(
+        "out of memory: the matrix products of {} thread{} need {} MiB of address space; raise the "
+        "limit (ulimit -v){}",
+        threads, threads == 1 ? "" : "s", count * kBuffer >> 20,
+        threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
   }
   ::munmap(room, count * kBuffer);
   std::vector<void*> buffers(count);

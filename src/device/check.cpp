@@ -14,8 +14,7 @@ namespace {
 /// Kernels count rows and columns in int.
 constexpr int64_t kLargest = std::numeric_limits<int>::max();
 
-/// The arguments of one call of an operation. Every method throws Error unless the condition in its name
-/// holds.
+/// The arguments of one call of an operation. Each check throws Error unless the condition in its name holds.
 class Arguments {
  public:
   explicit Arguments(const char* operation) : operation_(operation) {}
@@ -71,7 +70,7 @@ class Arguments {
 
   void has_heads(int heads, int64_t width) const {
     if (heads < 1 || width % heads != 0) {
-      fail(fmt::format("heads is {}, and must divide the width of {}", heads, width));
+      fail(fmt::format("heads is {}, but must divide the width of {}", heads, width));
     }
   }
 

@@ -10,8 +10,8 @@ namespace hipgpt::check {
 #define HIPGPT_OPERATION(name, parameters, arguments) void name parameters;
 #include "operations.h"
 
-/// Throws Error unless all ids [n] are from 0 to `limit` - 1; for a device whose memory the host can read.
-/// `table` names the table that the ids index.
+/// Throws Error unless all ids [n] are from 0 to `limit` - 1. Only for a device whose memory the host can
+/// read. `table` names the table that the ids index.
 void ids(const char* operation, const char* name, const int32_t* ids, int64_t n, int64_t limit,
          const char* table);
 

@@ -131,7 +131,7 @@ void AtomicFile::sync_folder() const {
   if (folder < 0) return;  // the folder is writable but not readable; the file is in place
   const int error = ::fsync(folder) == 0 ? 0 : errno;
   ::close(folder);
-  // Some network file systems cannot sync a folder and report that.
+  // Some network file systems cannot sync a folder and return one of these errors.
   if (error != 0 && error != EINVAL && error != ENOTSUP && error != ENOSYS)
     fail("recorded in its folder", error);
 }
