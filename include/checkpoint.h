@@ -1,4 +1,4 @@
-// Checkpoints: a trained model on disk, and beside it what its training needs to go on.
+// Checkpoints: a trained model on disk, next to the optimizer state that its training needs to resume.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,30 @@
 
 namespace hipgpt {
 
-/// What a checkpoint says of itself besides its weights.
+/// What a checkpoint records in addition to its weights.
 struct CheckpointInfo {
   ModelConfig config;
   uint64_t tokenizer_hash = 0;  ///< Tokenizer::hash() of the vocabulary it was trained with
-  int64_t step = 0;             ///< training steps behind it
+  int64_t step = 0;             ///< training steps done
 };
 
-/// Writes the weights of a model under Hugging Face's names, replacing `path` in one step. Error if it cannot
-/// be written; what was there stays.
+/// Writes the weights of a model under Hugging Face's names and replaces `path` atomically. Throws Error if
+/// the file cannot be written; an existing file then stays unchanged.
 void save_checkpoint(const std::string& path, const GPTModel& model, const CheckpointInfo& info);
 
-/// A checkpoint opened for reading; Error unless every tensor of the model is there with its shape and
-/// finite.
+/// A checkpoint opened for reading. open() throws Error unless every tensor of the model is present, has its
+/// shape and is finite.
 class Checkpoint {
  public:
   static Checkpoint open(const std::string& path);
 
   const CheckpointInfo& info() const { return info_; }
   const std::string& path() const { return file_.path(); }
-  /// Of the weights; empty in a file from another program.
+  /// The checksum of the weights; empty for a file that another program wrote.
   std::string checksum() const { return file_.checksum(); }
 
-  /// Error unless the tokenizer of this hash is the one it was trained with, and has a token for each of its
-  /// V rows; `path` is the tokenizer's, for the message.
+  /// Throws Error unless `hash` is that of the tokenizer the model was trained with and each of the model's V
+  /// rows has a token. `path` is the tokenizer's path, for the message.
   void check_tokenizer(uint64_t hash, int vocab_size, const std::string& path) const;
 
   StoredWeights weights() const;
@@ -47,7 +47,7 @@ class Checkpoint {
   CheckpointInfo info_;
 };
 
-/// AdamW's two moments after `step` steps: what a run needs, besides the weights, to continue exactly.
+/// AdamW's two moments after `step` steps. Together with the weights, they let a run continue exactly.
 struct OptimizerState {
   GPTWeights first_moment, second_moment;
   int64_t step = 0;
@@ -56,13 +56,13 @@ struct OptimizerState {
       : first_moment(device, config), second_moment(device, config) {}
 };
 
-/// What an optimizer file says of itself. Batches, dropout and learning rates are functions of the step and
-/// of the flags, so these are the random state, the data position and the schedule too.
+/// The metadata of an optimizer file. Batches, dropout and learning rates are functions of the step and the
+/// flags, so these fields also capture the random state, the data position and the schedule.
 struct OptimizerInfo {
   int64_t step = 0;
-  std::string weights_checksum;    ///< of the checkpoint that it belongs to
-  uint64_t data_hash = 0;          ///< of the text
-  std::vector<std::string> flags;  ///< of the run, "--name=value"
+  std::string weights_checksum;    ///< checksum of the checkpoint it belongs to
+  uint64_t data_hash = 0;          ///< hash of the text
+  std::vector<std::string> flags;  ///< flags of the run, as "--name=value"
 };
 
 /// "dir/gpt_checkpoint.bin" -> "dir/gpt_checkpoint.optimizer.bin".
@@ -79,7 +79,7 @@ class OptimizerFile {
   /// True if it was saved together with this checkpoint.
   bool belongs_to(const Checkpoint& checkpoint) const;
 
-  /// Error unless it is of a model of the same config, and finite.
+  /// Throws Error unless the file belongs to a model of the same config and every value is finite.
   void load_into(OptimizerState& state, Device& device) const;
 
  private:
@@ -89,11 +89,10 @@ class OptimizerFile {
   OptimizerInfo info_;
 };
 
-/// Whether an optimizer file was saved with a checkpoint, as OptimizerFile::belongs_to() says, by their
-/// headers alone.
+/// Answers OptimizerFile::belongs_to() from the headers alone, without reading the tensors.
 bool headers_belong_together(const std::string& optimizer_path, const std::string& checkpoint_path);
 
-/// The flags in an optimizer file, of which only the header is read.
+/// The flags stored in an optimizer file. Reads only its header.
 std::vector<std::string> read_flags(const std::string& optimizer_path);
 
 }  // namespace hipgpt

@@ -1,4 +1,4 @@
-// Batches of token sequences, out of token files.
+// Batches of token sequences from token files.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,9 @@
 
 namespace hipgpt {
 
-/// Which tokens are for training and which for validation: [begin, end) each. The text is cut once, near its
-/// end, and not shuffled: neighbouring sentences share words, so a validation sentence from between two
-/// training ones would be partly known.
+/// The half-open ranges [begin, end) of tokens for training and for validation. The text is cut once, near
+/// its end, and is not shuffled. Neighbouring sentences share words, so training would reveal parts of a
+/// validation sentence that stood between two training sentences.
 struct DataSplit {
   size_t train_begin;
   size_t train_end;
@@ -18,12 +18,12 @@ struct DataSplit {
   size_t val_end;
 };
 
-/// Cuts off the last val_fraction of the tokens for validation (0: none). Each part must have room for a
-/// sequence of seq_len inputs and their targets.
+/// Cuts off the last val_fraction of the tokens for validation (0: none). Throws Error unless each part has
+/// room for a sequence of seq_len inputs and their targets.
 DataSplit split_tokens(size_t token_count, double val_fraction, int seq_len);
 
 /// Fills batches [batch_size, seq_len] of inputs and targets from the tokens [begin, end). The target at each
-/// place is the token that follows the input there.
+/// position is the token that follows the input at that position.
 class DataLoader {
  public:
   DataLoader(const TokenShards& tokens, size_t begin, size_t end, int batch_size, int seq_len, uint64_t seed);
@@ -31,16 +31,16 @@ class DataLoader {
   int batch_size() const { return static_cast<int>(batch_size_); }
   int seq_len() const { return static_cast<int>(seq_len_); }
 
-  /// Batch k of training: each row starts anywhere, every place as likely as any other. It depends on k and
-  /// the seed alone, so a run that resumes at step k sees what an uninterrupted one would have seen.
+  /// Training batch k. Each row starts at a uniformly random position. The batch depends only on k and the
+  /// seed, so a run that resumes at step k sees the same batches as an uninterrupted run.
   void random_batch(uint64_t k, int32_t* inputs, int32_t* targets) const;
 
-  /// For evaluation: windows of seq_len tokens, end to end, in the order of the text. A remainder too short
-  /// for a window is left out.
+  /// The number of batches for evaluation: consecutive windows of seq_len tokens, in text order. A remainder
+  /// too short for a window is dropped.
   size_t num_sequential_batches() const;
 
-  /// Batch i of those. Returns its number of rows, which in the last batch may be below batch_size; what lies
-  /// after them is not written.
+  /// Sequential batch i. Returns its number of rows, which may be less than batch_size in the last batch; the
+  /// rows after them are not written.
   int sequential_batch(size_t i, int32_t* inputs, int32_t* targets) const;
 
  private:

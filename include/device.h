@@ -1,11 +1,11 @@
-// Device: memory, streams of work and the operations that a transformer is made of (operations.h).
+// Device: memory, streams of work and the operations of a transformer (operations.h).
 //
-// The model (above) calls operations and never a kernel; the implementations (below: src/cpu, src/hip) know
-// nothing of transformers. `CpuDevice` is the reference.
+// The model above it calls operations, never kernels. The implementations below it (src/cpu, src/hip) know
+// nothing about transformers. `CpuDevice` is the reference.
 //
-// Operations are done in the order of the calls, but a call may return before its work is done; only
-// copy_to_host() waits. What changes from step to step (a position, a learning rate, the count of forward
-// passes) is read from the device's memory when an operation runs, so that a graph of operations can be
+// Operations run in the order of the calls, but a call may return before its work is done; only
+// copy_to_host() waits. A value that changes from step to step (a position, a learning rate, the count of
+// forward passes) is read from device memory when the operation runs. A graph of operations can therefore be
 // captured once and replayed many times.
 #pragma once
 
@@ -23,9 +23,9 @@ namespace hipgpt {
 /// A device of this machine, as `--list-devices` shows it.
 struct DeviceInfo {
   std::string name;         ///< for --device
-  std::string description;  ///< one line for people
-  bool usable = true;       ///< false: `description` says why it is not
-  bool emulated = false;    ///< a GPU that is imitated on the CPU, for tests
+  std::string description;  ///< one line to show to the user
+  bool usable = true;       ///< if false, `description` says why
+  bool emulated = false;    ///< a GPU emulated on the CPU, for tests
 };
 
 class Device {
@@ -35,41 +35,42 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  /// One line for people: what it is and how many threads or units it uses.
+  /// One line to show to the user: what the device is and how many threads or units it uses.
   virtual std::string description() const = 0;
 
   // ---- Memory -------------------------------------------------------------------------------------------
 
-  /// Memory aligned to 64 bytes; Error (with the size) when there is none left. Contents are undefined.
+  /// Returns memory aligned to 64 bytes, with undefined contents. Throws Error, naming the size, when memory
+  /// runs out.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* memory) noexcept = 0;
-  /// The same on the host: memory that the device copies to fastest.
+  /// Host memory that the device copies to fastest; otherwise like allocate().
   virtual void* allocate_host(size_t bytes) = 0;
   virtual void release_host(void* memory) noexcept = 0;
-  /// Copies and set_zero() take contiguous tensors; Error for others. `host` may be reused as soon as this
-  /// returns.
+  /// All copies and set_zero() take contiguous tensors and throw Error for others. The caller may reuse
+  /// `host` as soon as this returns.
   virtual void copy_to_device(Tensor dst, const void* host) = 0;
-  /// Waits for everything before it.
+  /// Waits for all earlier operations.
   virtual void copy_to_host(void* host, Tensor src) = 0;
-  /// dst = src, of the same dtype and size.
+  /// dst = src; both have the same dtype and size.
   virtual void copy(Tensor dst, Tensor src) = 0;
   virtual void set_zero(Tensor t) = 0;
 
-  /// Bytes of a large intermediate result that are best worked on at a time: enough to keep the device busy,
-  /// few enough for its caches.
+  /// How many bytes of a large intermediate result to process at a time: enough to keep the device busy, few
+  /// enough to fit its caches.
   virtual int64_t working_set() const = 0;
 
   // ---- Graphs -------------------------------------------------------------------------------------------
 
-  /// Operations that were captured to be replayed many times, on the same tensors.
+  /// Captured operations, to be replayed many times on the same tensors.
   class Graph {
    public:
     virtual ~Graph() = default;
     virtual void replay() = 0;
   };
 
-  /// Captures the operations that `f` calls, without doing them. `f` may not copy from or to the host, and
-  /// the graph must not outlive what `f` refers to: on a CPU, to replay it is to call `f`.
+  /// Captures the operations that `f` calls, without running them. `f` must not copy from or to the host. The
+  /// graph must not outlive what `f` refers to, because a CPU replays it by calling `f`.
   virtual std::unique_ptr<Graph> capture(std::function<void()> f) = 0;
 
   // ---- Operations ---------------------------------------------------------------------------------------
@@ -78,7 +79,7 @@ class Device {
 #include "operations.h"
 };
 
-/// Owns a piece of a device's memory, or of the host's for copies from the device.
+/// Owns a block of device memory, or of host memory for copies from the device.
 class Buffer {
  public:
   Buffer() = default;
@@ -105,15 +106,15 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-/// The device that `--device NAME` asks for: "cpu", "hip" (a GPU), "hip:N" (the GPU with that index), or "auto"
-/// (a GPU if there is one). `threads`, of the CPU, 0: all cores. Error for a name that is unknown, and where
-/// there is no such GPU or no kernels for it. Where "auto" passes over a GPU because this build has no
-/// kernels for it, `warn` hears why.
+/// The device that `--device NAME` selects: "cpu", "hip" (a GPU), "hip:N" (the GPU with that index), or
+/// "auto" (a GPU if there is one). `threads` is the number of CPU threads; 0 means all cores. Throws Error if
+/// the name is unknown, if there is no such GPU, or if this build has no kernels for it. If "auto" skips a
+/// GPU because this build has no kernels for it, `warn` receives the reason.
 std::unique_ptr<Device> make_device(const std::string& name, int threads,
                                     const std::function<void(const std::string&)>& warn = {});
 
-/// What make_device() can make here: GPUs as "hip:N", discrete ones first, then the CPU. Where there is no
-/// GPU, "hip" comes with the reason.
+/// The devices that make_device() can make on this machine: GPUs as "hip:N", discrete ones first, then the
+/// CPU. If there is no GPU, the list has an entry "hip" with the reason.
 std::vector<DeviceInfo> list_devices();
 
 }  // namespace hipgpt

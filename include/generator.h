@@ -1,4 +1,4 @@
-// Generator: continues a prompt, a token at a time, in one or several ways.
+// Generator: continues a prompt one token at a time, in one or several samples.
 #pragma once
 
 #include <cstdint>
@@ -9,30 +9,30 @@
 
 namespace hipgpt {
 
-/// Keeps the model's keys and values of the tokens so far, so that a new token costs one row of computation.
-/// That row and the draw of the next token are captured once and then replayed for every token; the device passes
-/// the token from one to the next, and the host only reads it.
+/// Caches the keys and values of the tokens so far, so that a new token costs one row of computation. That
+/// row and the draw of the next token are captured once and replayed for every token. The device passes each
+/// token to the next step, and the host only reads it.
 ///
-/// B samples of one prompt are drawn together: the prompt is read once, and a step has a row for each. Sample
-/// i draws its own random numbers, from stream i of the seed, whatever the other samples are.
+/// B samples of one prompt are drawn together: the prompt is processed once, and a step has one row per
+/// sample. Sample i draws its random numbers from stream i of the seed, independently of the other samples.
 ///
-/// A model sees S tokens at most. When they are used up, the oldest quarter is forgotten and the rest is read
-/// again from position 0: its positions change, and with them every key. So a token is predicted from between
-/// 3S/4 and S of those before it, and reading again costs three rows a token.
+/// A model sees at most S tokens. When the context is full, the oldest quarter is dropped and the rest is
+/// processed again from position 0, because new positions change every key. A token is therefore predicted
+/// from 3S/4 to S of its predecessors, and the reprocessing costs three rows per token.
 class Generator {
  public:
-  /// Memory for samples that are drawn together, and no prompt yet: start() gives it.
+  /// Allocates memory for samples that are drawn together. The prompt follows with start().
   Generator(const GPTModel& model, const Sampling& sampling, int samples);
 
   /// One sample of a prompt.
   Generator(const GPTModel& model, std::span<const int32_t> prompt, const Sampling& sampling);
 
-  /// Forgets everything and begins anew: samples first, first+1, ... of this prompt. It has at least one
-  /// token; of a longer one than S the last S count.
+  /// Starts over with samples first, first+1, ... of this prompt. The prompt must have at least one token;
+  /// only its last S tokens are used.
   void start(std::span<const int32_t> prompt, int64_t first = 0);
 
-  /// Draws the next token of every sample, appends it and returns that of the first sample. Error if there
-  /// is no prompt, and if the model's logits are not finite.
+  /// Draws and appends the next token of every sample and returns that of the first sample. Throws Error if
+  /// there is no prompt or if the model's logits are not finite.
   int32_t next();
 
   int samples() const { return static_cast<int>(tokens_.size()); }
@@ -40,7 +40,8 @@ class Generator {
   /// Prompt and continuation.
   const std::vector<int32_t>& tokens(int sample = 0) const { return tokens_[static_cast<size_t>(sample)]; }
 
-  /// The logits [B,V] that the last tokens were drawn from, in host memory. Error before the first next().
+  /// The logits [B,V] that the last tokens were drawn from, in host memory. Throws Error before the first
+  /// next().
   std::vector<float> logits() const;
 
  private:

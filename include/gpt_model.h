@@ -1,8 +1,8 @@
-// GPTModel: token and position embeddings, L transformer layers, and a head that gives logits.
+// GPTModel: token and position embeddings, L transformer layers, and a head that computes logits.
 //
-// A model is its config and its weights. What a computation needs beside them belongs to the computation:
-// TrainingPass (training_pass.h) owns the activations of a batch, KVCache (kv_cache.h) the keys and values of
-// sequences that are being continued.
+// A model consists of its config and its weights. Everything else that a computation needs belongs to the
+// computation: TrainingPass (training_pass.h) owns the activations of a batch, and KVCache (kv_cache.h) owns
+// the keys and values of sequences during generation.
 #pragma once
 
 #include <vector>

@@ -21,14 +21,14 @@ struct LayerWeights {
   Linear ff2;  ///< [F,E]
 };
 
-/// The weights of a model, or anything of the same layout: gradients and the two moments of AdamW. Since they
-/// lie in one buffer, each of "update", "norm", "copy" and "save" is a single pass.
+/// The weights of a model, or anything with the same layout: the gradients and the two moments of AdamW. They
+/// share one buffer, so an update, a norm, a copy and a save each take a single pass.
 ///
-/// Matrices come first and vectors after them, so that weight decay, which is for matrices only, applies to
-/// the first `decayed()` elements.
+/// Matrices come before vectors. Weight decay is for matrices only, so it applies to the first `decayed()`
+/// elements.
 class GPTWeights {
  public:
-  /// Names and shapes alone: tensors without memory.
+  /// Names and shapes only; the tensors have no memory.
   explicit GPTWeights(const ModelConfig& config);
 
   /// Zeroed weights on a device, which must outlive them.
@@ -42,18 +42,18 @@ class GPTWeights {
 
   const ModelConfig& config() const { return config_; }
 
-  /// All of them, [n].
+  /// All weights as one tensor, [n].
   Tensor flat() const { return flat_; }
   int64_t size() const { return flat_.size(); }
 
-  /// Elements of matrices.
+  /// The number of elements in matrices.
   int64_t decayed() const { return decayed_; }
 
-  /// Calls f for every weight, in the order of the buffer, with its name as Hugging Face's GPT-2 has it.
+  /// Calls f for every weight, in buffer order, with its name in Hugging Face's GPT-2.
   using Visitor = std::function<void(const std::string& name, const Tensor& tensor, bool decays)>;
   void for_each(const Visitor& f) const;
 
-  /// The weight of that name; Error if the model has none.
+  /// The weight with this name. Throws Error if the model has none.
   Tensor tensor(const std::string& name) const;
 
  private:
@@ -67,8 +67,9 @@ class GPTWeights {
   int64_t decayed_ = 0;
 };
 
-/// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), those that end a residual branch
-/// from N(0, 0.02/sqrt(2L)), biases 0, LayerNorm weights 1. A pure function of the seed.
+/// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), except N(0, 0.02/sqrt(2L)) for
+/// the last matrix of a residual branch; biases 0, LayerNorm weights 1. The result is a pure function of the
+/// seed.
 void initialize(GPTWeights& weights, Device& device, uint64_t seed);
 
 }  // namespace hipgpt

@@ -1,10 +1,10 @@
-// The HIP kernels of HipGPT: a function for each operation of operations.h, which launches its kernels on a
-// stream of a GPU. HipDevice is made of them; they are as good without it.
+// The HIP kernels of HipGPT. Each operation in operations.h has a function that launches its kernels on a
+// stream of a GPU. HipDevice is built from these functions, but they also work without it.
 //
-// Each returns at once; the work is done in the order of the stream. No function allocates, synchronises, or
-// adds floating-point numbers in an order that could change from run to run. Error (error.h) for arguments
-// that do not fit, and if a launch fails. Bytes, operations and tiles are at the head of each file in
-// src/hip.
+// Each function returns at once; its work runs in stream order. No function allocates, synchronises, or adds
+// floating-point numbers in an order that could change from run to run. A function throws Error (error.h) if
+// its arguments do not fit or a launch fails. The head of each file in src/hip lists bytes, operations and
+// tiles.
 #pragma once
 
 #include <hip/hip_runtime.h>
@@ -15,24 +15,24 @@
 
 namespace hipgpt::hip {
 
-/// Where kernels run: a stream of the GPU, and scratch memory that only work on this stream uses.
+/// Where kernels run: a stream of the GPU, and scratch memory reserved for work on this stream.
 struct Stream {
   hipStream_t handle;
   float* scratch;
   int64_t scratch_floats;
-  int compute_units;  ///< of the GPU: how many blocks it takes to keep it busy
+  int compute_units;  ///< of the GPU; determines how many blocks keep it busy
 
-  /// A second stream, for parts of an operation that do not need each other, and two events to fork and join;
-  /// or none: then the parts follow each other.
+  /// A second stream for the independent parts of an operation, and two events to fork and join. Without it,
+  /// the parts run one after the other.
   const Stream* side = nullptr;
   hipEvent_t forked = nullptr, joined = nullptr;
 
-  /// Pinned memory of the host, in which kernels report ids and positions outside of their tables (src/hip/
-  /// fault.h); or none: then they are passed over.
+  /// Pinned host memory in which kernels report ids and positions outside their tables (src/hip/fault.h). If
+  /// null, kernels skip such rows without a report.
   int32_t* fault = nullptr;
 };
 
-/// Largest head size D that the attention kernels take.
+/// The largest head size D that the attention kernels support.
 constexpr int kMaxHeadSize = 256;
 
 #define HIPGPT_OPERATION(name, parameters, arguments) void name(const Stream& stream, HIPGPT_LIST parameters);

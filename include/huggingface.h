@@ -1,5 +1,5 @@
-// Models as Hugging Face's transformers keeps them: a folder with config.json, weights and tokenizer.
-// src/huggingface/README.md says what of it is understood.
+// Models in the format of Hugging Face's transformers: a folder with config.json, weights and tokenizer.
+// src/huggingface/README.md lists what is supported.
 #pragma once
 
 #include <string>
@@ -14,16 +14,16 @@ struct HuggingFaceModel {
   StoredWeights weights;
   Tokenizer tokenizer;
 
-  /// Reads a folder. The model's vocabulary is the tokenizer's: rows of the embeddings beyond it, with which
-  /// some models are padded, belong to no token and are left out. `tokenizer_path` is a file to use instead
-  /// of the folder's tokenizer, or empty. Error for what is missing, damaged, or says something that HipGPT
-  /// does not do.
+  /// Reads a folder. The model gets the tokenizer's vocabulary size: some models pad their embeddings with
+  /// rows that belong to no token, and these rows are dropped. `tokenizer_path` is a file to use instead of
+  /// the folder's tokenizer, or empty. Throws Error if anything is missing, damaged or not supported by
+  /// HipGPT.
   static HuggingFaceModel open(const std::string& folder, const std::string& tokenizer_path = "");
 };
 
 /// Writes a folder that AutoModelForCausalLM and AutoTokenizer load by its name alone, with weights in fp32.
-/// Error, before anything is written, if the model is not one that GPT2LMHeadModel can be, or the folder has
-/// a model already. Other files in it stay.
+/// Throws Error, before it writes anything, if GPT2LMHeadModel cannot represent the model or if the folder
+/// already has a model. Other files in the folder stay.
 void export_to_huggingface(const std::string& folder, const StoredWeights& weights,
                            const Tokenizer& tokenizer);
 

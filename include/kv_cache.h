@@ -1,4 +1,4 @@
-// KVCache: sequences that are being continued, each token at the cost of its own row.
+// KVCache: cached sequences, to which each new token costs one row of computation.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,12 @@
 namespace hipgpt {
 
 /// The keys and values of B sequences that grow together, up to the model's S tokens, and the memory to
-/// extend them. The model must outlive it.
+/// extend them. The model must outlive the cache.
 ///
-/// Error, here and below, for more tokens than there is room for and for a token that is not in the
-/// vocabulary.
+/// Every method throws Error for more tokens than fit and for a token outside the vocabulary.
 class KVCache {
  public:
-  /// B sequences without tokens.
+  /// Creates B sequences without tokens.
   explicit KVCache(const GPTModel& model, int sequences = 1);
   KVCache(const KVCache&) = delete;  // a captured step refers to it
   KVCache& operator=(const KVCache&) = delete;
@@ -27,20 +26,21 @@ class KVCache {
   int64_t length() const { return length_; }
   void clear() { length_ = 0; }
 
-  /// [B,V] after the last tokens, on the device. Error while there are none.
+  /// The logits [B,V] after the last tokens, on the device. Throws Error while the sequences are empty.
   Tensor logits() const;
 
-  /// Begins all sequences anew with the same tokens, which are read once. Returns logits().
+  /// Restarts all sequences with the same tokens, which are processed once. Returns logits().
   Tensor begin(std::span<const int32_t> tokens);
 
   /// Appends `tokens` [B,T] to the sequences. Returns logits().
   Tensor extend(std::span<const int32_t> tokens);
 
-  /// Captures a step that append() replays: the tokens that are then in `tokens`, int32 [B,1] on the device,
-  /// are appended to the sequences, and `use` is done with the logits, by operations that can be captured.
+  /// Captures a step for append() to replay. Each replay appends the current contents of `tokens` (int32
+  /// [B,1], on the device) to the sequences and then runs `use` on the logits. `use` may only call operations
+  /// that can be captured.
   void capture_append(Tensor tokens, std::function<void(Tensor logits)> use);
 
-  /// Replays the captured step. Error if none was captured or the sequences are empty.
+  /// Replays the captured step. Throws Error if no step was captured or the sequences are empty.
   void append();
 
  private:
@@ -48,16 +48,16 @@ class KVCache {
   void check_room(int64_t past, int64_t count) const;
   void set_length(int64_t length);
 
-  /// Reads tokens [count,T] of host memory into `count` of the sequences, from `first` on, behind those that
-  /// all have, and fills their rows of the logits.
+  /// Appends tokens [count,T] from host memory to sequences [first, first+count) and fills their rows of the
+  /// logits. All sequences have the same length before the call.
   void read(int64_t first, int64_t count, std::span<const int32_t> tokens);
 
-  /// The same for tokens on the device.
+  /// The same as read(), for tokens on the device.
   void forward(int64_t first, Tensor tokens);
 
   const GPTModel& model_;
   Device& device_;
-  int64_t sequences_, rows_;  // B, and how many rows a pass can have
+  int64_t sequences_, rows_;  // B, and the most rows a pass can have
   Buffer memory_;
   std::vector<LayerCache> layers_;
   LayerActivations activations_;

@@ -12,7 +12,7 @@
 
 namespace hipgpt {
 
-/// The default is the model of the README, 1,554,056 parameters at V=5000.
+/// The default is the README's model: 1,554,056 parameters at V=5000.
 struct ModelConfig {
   int vocab_size = 5000;    ///< V
   int max_seq_len = 32;     ///< S
@@ -29,36 +29,37 @@ struct ModelConfig {
 
   int head_dim() const { return embed_dim / num_heads; }
 
-  /// V E + S E + L (4E^2 + 2EF + F + 9E), and E V of an untied head, V of a head bias, 2E of a final
+  /// V E + S E + L (4E^2 + 2EF + F + 9E), plus E V for an untied head, V for a head bias and 2E for a final
   /// LayerNorm.
   int64_t parameter_count() const;
 
-  /// Error naming the size at fault.
+  /// Throws Error, naming the size at fault, if the config is not valid.
   void validate() const;
 
-  /// Error unless every id is from 0 to V-1. Ids choose rows of an embedding, where another one would be an
-  /// address outside of it; so TrainingPass, KVCache and Generator check all that they are given, wherever it comes from.
-  /// `what` names the ids in the message.
+  /// Throws Error unless every id is from 0 to V-1. Ids select rows of an embedding, so any other id would be
+  /// an address outside it. TrainingPass, KVCache and Generator therefore check all ids, whatever their
+  /// source. `what` names the ids in the message.
   void check_tokens(std::span<const int32_t> ids, const char* what) const;
 
-  /// "default" or "gpt2" (124,439,808 parameters); Error for another name.
+  /// The preset "default" or "gpt2" (124,439,808 parameters). Throws Error for any other name.
   static ModelConfig preset(const std::string& name);
 
-  /// The config as string pairs for a checkpoint's metadata, and back; Error for what is missing or
-  /// malformed.
+  /// Convert the config to string pairs for a checkpoint's metadata, and back. from_metadata() throws Error
+  /// for a missing or malformed entry.
   std::map<std::string, std::string> to_metadata() const;
   static ModelConfig from_metadata(const std::map<std::string, std::string>& metadata,
                                    const std::string& file);
 };
 
-/// Sizes and choices that somebody asked for.
+/// Sizes and choices that the user asked for.
 struct ModelChoices {
   std::optional<std::string> preset;
   std::optional<int> seq, dim, heads, layers, ff;
   std::optional<std::string> activation;
   std::optional<bool> final_layernorm, tied_head, head_bias;
 
-  /// `base`, or the preset in its place, with everything else that was asked for. The vocabulary stays.
+  /// Returns `base`, or the preset if one was chosen, with all other choices applied. The vocabulary size
+  /// stays.
   ModelConfig over(const ModelConfig& base) const;
 };
 

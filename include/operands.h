@@ -1,5 +1,5 @@
-// What operations (operations.h) take beside tensors: arguments that belong together travel together, and a
-// gradient has the type of what it is the gradient of.
+// The operands of operations (operations.h) other than plain tensors. Arguments that belong together form one
+// struct, and a gradient has the same type as its variable.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace hipgpt {
 
 enum class Activation : uint8_t { kNone, kRelu, kGelu };
 
-/// How the weight of a Linear is stored: GPT-2 keeps the weights of layers as [in,out], and those of the head,
-/// which may be the token embedding, as [out,in].
+/// How the weight of a Linear is stored. GPT-2 stores the weights of layers as [in,out], and the weight of
+/// the head, which may be the token embedding, as [out,in].
 enum class Layout : uint8_t { kInOut, kOutIn };
 
 /// y = x W + b, or its gradient.
@@ -21,27 +21,27 @@ struct Linear {
   Layout layout = Layout::kInOut;
 };
 
-/// What a LayerNorm has learnt, or its gradient.
+/// The parameters of a LayerNorm, or their gradients.
 struct Norm {
   Tensor weight, bias;  ///< [E]
 };
 
-/// What a LayerNorm measured in its rows, for its backward pass.
+/// The row statistics of a LayerNorm, saved for its backward pass.
 struct NormStats {
   Tensor mean, rstd;  ///< [R]
 };
 
 /// Inverted dropout (Srivastava et al., JMLR 2014): element i is kept with probability 1-p and then scaled by
-/// 1/(1-p). Whether it is kept is a pure function of (seed, micro_step, site, i) by Philox, so that the
-/// backward pass recomputes the mask instead of storing it.
+/// 1/(1-p). Whether it is kept is a pure function of (seed, micro_step, site, i), computed with Philox, so
+/// the backward pass can recompute the mask instead of storing it.
 struct Dropout {
   float p = 0.0f;          ///< probability of zeroing an element, in [0, 1)
-  uint64_t seed = 0;       ///< of the run
-  Tensor micro_step = {};  ///< int32 [1] on the device: counts forward passes; may be none if p is 0
-  uint32_t site = 0;       ///< which dropout of the model this is
+  uint64_t seed = 0;       ///< seed of the run
+  Tensor micro_step = {};  ///< int32 [1] on the device, counts forward passes; may be none if p is 0
+  uint32_t site = 0;       ///< index of this dropout in the model
 };
 
-/// AdamW (Loshchilov & Hutter, ICLR 2019): what stays the same from step to step.
+/// The settings of AdamW (Loshchilov & Hutter, ICLR 2019) that stay the same from step to step.
 struct AdamW {
   float beta1 = 0.9f;
   float beta2 = 0.999f;
@@ -55,7 +55,7 @@ struct AdamW {
 struct Sampling {
   int top_k = 5;             ///< only the k likeliest tokens; 0: all
   double top_p = 1.0;        ///< only the likeliest tokens that together reach this probability
-  double temperature = 1.0;  ///< logits are divided by it; 0: always the likeliest token
+  double temperature = 1.0;  ///< divides the logits; 0: always the likeliest token
   double repetition_penalty =
       1.0;  ///< a logit of a token seen before is divided by it if positive, else multiplied
   uint64_t seed = 0;

@@ -1,34 +1,34 @@
-// The operations that a transformer is made of: their mathematics, shapes and sources.
+// The operations of a transformer: their mathematics, shapes and sources.
 //
-// Each is declared here and nowhere else, as HIPGPT_OPERATION(name, (parameters), (arguments)). Who includes
-// this file says what to make of that: device.h makes a method of Device, src/cpu/cpu_device.h a function
-// hipgpt::cpu::name, hip_kernels.h a launcher hipgpt::hip::name, and src/device/check.h the contract. Each of
-// these is defined once, in the file that is named after the operation.
+// Each operation is declared only here, as HIPGPT_OPERATION(name, (parameters), (arguments)). A file that
+// includes this one defines what the macro expands to. device.h makes a method of Device,
+// src/cpu/cpu_device.h a function hipgpt::cpu::name, hip_kernels.h a launcher hipgpt::hip::name, and
+// src/device/check.h the contract. Each of these is defined once, in the file named after the operation.
 //
-// Letters as everywhere in HipGPT: B sequences in a batch, T tokens in each, R = B*T rows, E embedding,
-// H heads, D = E/H head size, F feed-forward, V vocabulary. Tensors are contiguous fp32 and tokens int32
-// unless an operation says otherwise. Same input, same bits: every reduction has an order that depends on
-// shapes alone, never on the number of threads.
+// The letters are the same everywhere in HipGPT: B sequences in a batch, T tokens in each, R = B*T rows, E
+// embedding, H heads, D = E/H head size, F feed-forward, V vocabulary. Tensors are contiguous fp32 and tokens
+// int32 unless an operation says otherwise. The same input gives the same bits: the order of every reduction
+// depends on shapes alone, never on the number of threads.
 //
-// An operation checks its arguments before it does anything: Error with its name, the argument, what it is
-// and what it must be. Ids and positions lie in the device's memory: a CPU checks them at once; a GPU passes
-// over the rows of wrong ones, and the next copy_to_host() throws the Error.
+// An operation checks its arguments before it does anything. It throws Error with its name, the argument, its
+// value and the valid values. Ids and positions are in device memory: a CPU checks them at once; a GPU skips
+// the rows of invalid ones, and the next copy_to_host() throws the Error.
 #ifndef HIPGPT_OPERATION
 #define HIPGPT_OPERATION(name, parameters, arguments)  // included by itself, it declares nothing
 #endif
-// A list in parentheses without them.
+// Removes the parentheses around a list.
 #define HIPGPT_LIST(...) __VA_ARGS__
 
 // ---- Linear layers --------------------------------------------------------------------------------------
 
-/// y = act(x W + b).   x [R,in], y [R,out]. `pre` [R,out], if given, receives x W + b, which linear_backward
-/// wants; y and pre may be one tensor.
+/// y = act(x W + b).   x [R,in], y [R,out]. `pre` [R,out], if given, receives x W + b for linear_backward;
+/// y and pre may be the same tensor.
 HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre),
                  (y, x, layer, act, pre))
 
 /// The gradient of y = x W + b, for a given dy [R,out]:
 ///   dW += x^T dy (its transpose if W is stored [out,in]);  db += sum_rows dy, if there is a bias;
-///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre): then the gradient of pre [R,in].
+///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre), the gradient of pre [R,in].
 /// GELU is GPT-2's tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))  (Hendrycks & Gimpel, 2016).
 HIPGPT_OPERATION(linear_backward,
                  (Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
@@ -38,7 +38,7 @@ HIPGPT_OPERATION(linear_backward,
 // ---- Embedding ------------------------------------------------------------------------------------------
 
 /// y[b,t] = wte[token[b,t]] + wpe[first + t].   tokens int32 [B,T], wte [V,E], wpe [S,E], y [B*T,E];
-/// first_position int32 [1] holds `first`, none: 0.
+/// first_position int32 [1] holds `first`, which is 0 if it is none.
 HIPGPT_OPERATION(embedding, (Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position),
                  (y, tokens, wte, wpe, first_position))
 
@@ -52,7 +52,7 @@ HIPGPT_OPERATION(embedding_backward, (Tensor dwte, Tensor dwpe, Tensor dy, Tenso
 HIPGPT_OPERATION(layernorm, (Tensor y, const NormStats& stats, Tensor x, const Norm& norm),
                  (y, stats, x, norm))
 
-/// sum = x + dropout(branch),  y = LayerNorm(sum): the residual connection and what reads it, in one pass.
+/// sum = x + dropout(branch),  y = LayerNorm(sum): a residual connection and the LayerNorm after it, fused.
 /// All [R,E].
 HIPGPT_OPERATION(residual_layernorm,
                  (Tensor sum, Tensor y, const NormStats& stats, Tensor x, Tensor branch,
@@ -70,7 +70,7 @@ HIPGPT_OPERATION(layernorm_backward,
 
 /// out = concat_h dropout(softmax(Q_h K_h^T / sqrt(D) + causal mask)) V_h.
 /// qkv [B,T,3E] holds Q, K, V side by side, out [B,T,E]; lse [B,H,T] receives log sum exp of each row of
-/// scores, from which the backward pass recomputes the probabilities: no [T,T] matrix is kept.
+/// scores. The backward pass recomputes the probabilities from it, so no [T,T] matrix is saved.
 HIPGPT_OPERATION(attention, (Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout),
                  (out, lse, qkv, heads, dropout))
 
@@ -80,17 +80,17 @@ HIPGPT_OPERATION(attention_backward,
                   const Dropout& dropout),
                  (dqkv, dout, qkv, out, lse, heads, dropout))
 
-/// Attention of T new tokens of each of B sequences to all tokens before them and to each other: appends
-/// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T).
-/// qkv [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1] with past+T <= S.
+/// Attention of T new tokens per sequence to each other and to all earlier tokens of the sequence. Appends
+/// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T). qkv
+/// [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1] with past+T <= S.
 HIPGPT_OPERATION(attention_cached,
                  (Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past),
                  (out, keys, values, qkv, heads, past))
 
 // ---- Residual and dropout -------------------------------------------------------------------------------
 
-/// y = x + dropout(branch); y and x may be one tensor, and x may be none: y = dropout(branch), which is also
-/// the gradient of the branch, from that of the sum.   All [R,E].
+/// y = x + dropout(branch); y and x may be the same tensor. Without x, y = dropout(branch), which also turns
+/// the gradient of the sum into the gradient of the branch.   All [R,E].
 HIPGPT_OPERATION(add_dropout, (Tensor y, Tensor x, Tensor branch, const Dropout& dropout),
                  (y, x, branch, dropout))
 
@@ -99,7 +99,7 @@ HIPGPT_OPERATION(add_dropout, (Tensor y, Tensor x, Tensor branch, const Dropout&
 /// losses[i] = log sum_j exp(z[i,j]) - z[i, target[i]].   logits z [R,V], targets int32 [R], losses [R].
 HIPGPT_OPERATION(cross_entropy, (Tensor losses, Tensor logits, Tensor targets), (losses, logits, targets))
 
-/// The same, and z becomes its own gradient: z[i,j] = scale (softmax(z[i])_j - [j = target[i]]).
+/// The same, and the gradient replaces z: z[i,j] = scale (softmax(z[i])_j - [j = target[i]]).
 HIPGPT_OPERATION(cross_entropy_with_gradient, (Tensor losses, Tensor logits, Tensor targets, float scale),
                  (losses, logits, targets, scale))
 
@@ -115,7 +115,7 @@ HIPGPT_OPERATION(l2_norm, (Tensor out, Tensor x), (out, x))
 /// [3] holding the learning rate lr, 1/(1-b1^t) and 1/(1-b2^t) of step t, counted from 1:
 ///   g = c grad;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
 ///   p -= lr ( (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps) + weight_decay p ).
-/// If grad_norm[0] is not finite nothing changes.
+/// If grad_norm[0] is not finite, nothing changes.
 HIPGPT_OPERATION(adamw,
                  (Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
                   const AdamW& options),
@@ -124,9 +124,9 @@ HIPGPT_OPERATION(adamw,
 // ---- Sampling -------------------------------------------------------------------------------------------
 
 /// token[b] = a draw from logits[b]. In this order: repetition penalty (Keskar et al., 2019) for the tokens
-/// i with seen[b,i] != 0, temperature, top-k (Fan et al., 2018), top-p (Holtzman et al., 2020), and the
-/// draw numbered n of the stream s, where (s, n) = draw[b]: a function of (seed, s, n). Of equal logits the
-/// smaller id is first. Then seen[b,token[b]] = 1 and n += 1. If a logit of b is not finite token[b] is -1.
+/// i with seen[b,i] != 0, temperature, top-k (Fan et al., 2018), top-p (Holtzman et al., 2020), and draw n of
+/// stream s, where (s, n) = draw[b]. The draw is a function of (seed, s, n). Among equal logits, the smaller
+/// id ranks first. Then seen[b,token[b]] = 1 and n += 1. If a logit of row b is not finite, token[b] is -1.
 /// logits [B,V], token int32 [B] or [B,1], draw int32 [B,2], seen int32 [B,V].
 HIPGPT_OPERATION(sample, (Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options),
                  (token, logits, seen, draw, options))

@@ -1,10 +1,10 @@
-// Philox4x32-10: random numbers without a state (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As
-// Easy as 1, 2, 3", SC 2011).
+// Philox4x32-10: stateless random numbers (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as
+// 1, 2, 3", SC 2011).
 //
-// An ordinary generator walks from one number to the next, so whoever wants the millionth must make the first
-// 999,999. Philox is a function: it scrambles a 128-bit counter with a 64-bit key, and every (counter, key)
-// has its own 128 random bits. So a thread, a row of a batch or a step can compute its own numbers in any
-// order, and the same seed gives the same numbers whatever the number of threads.
+// An ordinary generator walks from one number to the next, so the millionth number costs the 999,999 before
+// it. Philox is a function: it scrambles a 128-bit counter with a 64-bit key, and every (counter, key) has
+// its own 128 random bits. A thread, a row of a batch or a step can therefore compute its own numbers in any
+// order. The same seed gives the same numbers for any number of threads.
 //
 // Everything here works on plain integers and floats, so that a kernel can use it too.
 #pragma once
@@ -13,7 +13,7 @@
 #include <cmath>
 #include <cstdint>
 
-// A GPU compiler brings __host__ and __device__ with it; to any other compiler these are ordinary functions.
+// A GPU compiler defines __host__ and __device__; for any other compiler these are ordinary functions.
 #ifdef __host__
 #define HIPGPT_HOST_DEVICE __host__ __device__
 #else
@@ -22,8 +22,8 @@
 
 namespace hipgpt {
 
-/// Who draws. Put it into the last word of the counter: then one seed serves all of them, and no two ever see
-/// the same numbers.
+/// What the numbers are drawn for. This value goes into the last word of the counter, so one seed serves all
+/// uses and no two of them ever see the same numbers.
 enum class RandomUse : uint32_t { kWeights = 0, kBatches = 1, kDropout = 2, kSampling = 3 };
 
 /// Replaces the four words of a counter by four random words: ten rounds, each of two 32x32-bit products
@@ -42,7 +42,7 @@ HIPGPT_HOST_DEVICE constexpr void philox4x32_10(uint32_t (&x)[4], uint32_t key0,
   }
 }
 
-/// The same, for the host.
+/// The same function with arrays, for the host.
 constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   uint32_t x[4] = {counter[0], counter[1], counter[2], counter[3]};
   philox4x32_10(x, key[0], key[1]);
@@ -78,8 +78,8 @@ HIPGPT_HOST_DEVICE constexpr uint64_t multiply_high(uint64_t a, uint64_t b) {
   return a_high * b_high + (middle0 >> 32) + (middle1 >> 32);
 }
 
-/// An integer in [0, n), n > 0: the fraction bits / 2^64 of n. No value is likelier than another by more than
-/// n / 2^64, which no experiment could notice.
+/// An integer in [0, n), n > 0: floor(n * bits / 2^64). No value is more likely than another by more than the
+/// fraction n / 2^64, which no experiment could detect.
 HIPGPT_HOST_DEVICE constexpr uint64_t uniform_integer(uint64_t bits, uint64_t n) {
   return multiply_high(bits, n);
 }

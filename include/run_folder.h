@@ -1,5 +1,4 @@
-// RunFolder: where the artifacts of a training run are, and how a new checkpoint takes the place of an old
-// one.
+// RunFolder: where the artifacts of a training run are, and how a new checkpoint replaces an old one.
 #pragma once
 
 #include <cstdint>
@@ -8,23 +7,23 @@
 
 namespace hipgpt {
 
-/// Without a name: tokenizer.json, tokens.bin, gpt_checkpoint.bin, metrics.jsonl and the report in the
-/// working folder, and the checkpoint before the last one as gpt_checkpoint.previous.bin. With one: the same
-/// in checkpoints/NAME/, where checkpoints are step_N.bin, and latest.bin links to the newest.
+/// An unnamed run keeps tokenizer.json, tokens.bin, gpt_checkpoint.bin, metrics.jsonl and the report in the
+/// working folder, and its second-newest checkpoint as gpt_checkpoint.previous.bin. A named run keeps the
+/// same files in checkpoints/NAME/, where checkpoints are step_N.bin and latest.bin links to the newest.
 class RunFolder {
  public:
-  /// Error for a name that is not one folder's.
+  /// Throws Error unless the name is valid for a single folder.
   explicit RunFolder(const std::string& run_name);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
-  /// Keeps other trainings out of the folder for as long as this object, and the process, lives. Error if one
-  /// is at work there. A folder that is not there yet is left alone.
+  /// Locks other training runs out of the folder while this object and the process live. Throws Error if
+  /// another run holds the lock. Does nothing if the folder does not exist yet.
   void lock();
 
-  /// Makes the folder if it has a name and is not there, locks it, and removes what a training that was
-  /// killed left half written.
+  /// Creates the folder of a named run if it does not exist, locks it, and removes the half-written files of
+  /// a killed run.
   void create();
 
   std::string tokenizer() const { return folder_ + "tokenizer.json"; }
@@ -35,31 +34,31 @@ class RunFolder {
   std::string report() const { return folder_ + "report.md"; }
   std::string loss_curve() const { return folder_ + "loss.svg"; }
 
-  /// Whether a file lies in this folder.
+  /// Whether a file is in this folder.
   bool holds(const std::string& file) const;
 
-  /// Whether a training has written the file: it has such a name, and lies in this folder, in the working
-  /// folder, or in a folder below checkpoints/. Event files of TensorBoard may lie anywhere.
+  /// Whether a training run wrote the file. Such a file has the name of an artifact and is in this folder, in
+  /// the working folder, or in a folder below checkpoints/. TensorBoard event files may be anywhere.
   bool is_artifact(const std::string& file) const;
 
   /// Where the checkpoint of this step is written.
   std::string checkpoint(int64_t step) const;
 
-  /// The newest checkpoint, to read.
+  /// The newest checkpoint, for reading.
   std::string latest() const;
 
-  /// All that are there, the newest first: of a named run those up to the one that latest.bin links to.
+  /// All existing checkpoints, newest first. For a named run, the list starts at the target of latest.bin.
   std::vector<std::string> checkpoints() const;
 
-  /// Before an unnamed run replaces its checkpoint: the old one gets the name of the previous one, and keeps
-  /// its own until the new one takes it. So at every moment there is a checkpoint with the optimizer file
-  /// that belongs to it. If the run brings another tokenizer, the old one is kept as tokenizer.previous.json,
-  /// in a named run too.
+  /// Call this before an unnamed run replaces its checkpoint. It gives the old checkpoint the previous
+  /// checkpoint's name too; the old one keeps its own name until the new one replaces it. A checkpoint with
+  /// its matching optimizer file therefore exists at every moment. If the tokenizer changes, the old one is
+  /// kept as tokenizer.previous.json, also in a named run.
   void keep_previous(bool tokenizer_changes) const;
 
-  /// After the checkpoint of this step is written: lets the `latest` link point to it, and of the checkpoints
-  /// up to this step removes all but the `keep_last` newest. Those of later steps are from another run, and
-  /// stay.
+  /// Call this after the checkpoint of this step is written. It points the `latest` link to the checkpoint
+  /// and removes all but the `keep_last` newest checkpoints up to this step. Checkpoints of later steps come
+  /// from another run and stay.
   void on_checkpoint_written(int64_t step, int keep_last) const;
 
  private:
@@ -67,14 +66,14 @@ class RunFolder {
 
   std::string folder_;  // empty, or ends in a slash
   bool named_;
-  int lock_ = -1;  // a descriptor of the folder, locked
+  int lock_ = -1;  // locked file descriptor of the folder
 };
 
-/// The optimizer files that may belong to a checkpoint: the one beside it and, where a training was killed
-/// between the two, the previous one.
+/// The optimizer files that may belong to a checkpoint: the one next to it and, if a run was killed between
+/// writing the two files, the previous one.
 std::vector<std::string> optimizer_candidates(const std::string& checkpoint);
 
-/// The tokenizer that stands beside a checkpoint.
+/// The tokenizer next to a checkpoint.
 std::string tokenizer_beside(const std::string& checkpoint);
 
 }  // namespace hipgpt

@@ -1,4 +1,4 @@
-// A whole run of generate: from prompts to text, or from a text to its perplexity, on standard output.
+// A whole run of generate: turns prompts into text, or a text into its perplexity, on standard output.
 #pragma once
 
 #include <cstdint>
@@ -10,33 +10,34 @@
 namespace hipgpt {
 
 struct GenerationRun {
-  // What to do: one of these. Without any of them, standard input is the prompt.
-  std::optional<std::string> prompt;  ///< a text
-  std::string prompt_file;            ///< that holds one prompt; "-": standard input
-  std::string prompts_file;           ///< that holds a prompt in every line; "-": standard input
-  bool interactive = false;           ///< a prompt in every line that is typed
+  // What to do: at most one of these is set. If none is set, standard input is the prompt.
+  std::optional<std::string> prompt;  ///< the text of a prompt
+  std::string prompt_file;            ///< a file with one prompt; "-": standard input
+  std::string prompts_file;           ///< a file with one prompt per line; "-": standard input
+  bool interactive = false;           ///< each line the user types is a prompt
   std::string perplexity_file;        ///< a text to score
 
   int64_t num_tokens = 50;
-  int64_t num_samples = 1;  ///< of each prompt
+  int64_t num_samples = 1;  ///< samples per prompt
   int64_t stop_token = -1;  ///< -1: <|endoftext|>, if the vocabulary has it
-  bool json = false;        ///< a JSON object in a line for each sample
-  int logprobs = -1;        ///< log-probabilities of tokens, and of so many of the likeliest; -1: none
-  int64_t stride = 0;       ///< tokens that a window of perplexity scores; 0: half of what the model sees
+  bool json = false;        ///< print one JSON object per line and sample
+  int logprobs = -1;        ///< log-probabilities of the tokens and of this many likeliest ones; -1: none
+  int64_t stride = 0;       ///< tokens that a perplexity window scores; 0: half of the model's context
 
   Sampling sampling;             ///< its seed is replaced by `seed`
   std::optional<uint64_t> seed;  ///< none: a random one, which is reported
 
-  std::string run_name;               ///< of train_gpt --run-name, or empty
-  std::optional<int64_t> step;        ///< of a named run; none: the latest
-  std::string checkpoint, tokenizer;  ///< files, instead of those that run_name says; or empty
+  std::string run_name;               ///< the value of train_gpt --run-name, or empty
+  std::optional<int64_t> step;        ///< step of a named run's checkpoint; none: the latest
+  std::string checkpoint, tokenizer;  ///< files to use instead of run_name's; or empty
   std::string export_folder;          ///< where to write the model for Hugging Face, instead of generating
 
   std::string device = "auto";
   int threads = 0;
 };
 
-/// Prints what was asked for as it comes, or exports the model; facts about the run go to standard error.
+/// Prints the requested output as it is generated, or exports the model. Facts about the run go to standard
+/// error.
 void run_generation(const GenerationRun& run);
 
 }  // namespace hipgpt

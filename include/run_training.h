@@ -1,4 +1,4 @@
-// A whole training run: from texts to a checkpoint, with everything a person wants to see on the way.
+// A whole training run: from texts to a checkpoint, with all output for the user along the way.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@ namespace hipgpt {
 struct TrainingRun {
   std::vector<std::string> data_paths = {"data/data.txt"};  ///< files, folders, patterns: find_files()
   std::vector<std::string> val_data_paths;                  ///< the same; empty: the last part of the data
-  std::string tokenizer;          ///< one to use, a file or a folder; empty: learn it, or keep the run's
-  std::optional<int> vocab_size;  ///< asked for; without it 5000, or what an existing tokenizer.json has
-  bool reset = false;             ///< train the tokenizer and encode the text anew
-  double val_fraction = 0.1;      ///< the last part of the data, where val_data_paths is empty
+  std::string tokenizer;          ///< a file or folder to use; empty: learn one, or keep the run's
+  std::optional<int> vocab_size;  ///< requested size; if none, that of an existing tokenizer.json, or 5000
+  bool reset = false;             ///< retrain the tokenizer and encode the text again
+  double val_fraction = 0.1;      ///< the last part of the data, if val_data_paths is empty
 
-  ModelChoices model;  ///< asked for; a checkpoint or init_from must have them
+  ModelChoices model;  ///< requested choices; a checkpoint or init_from must match them
   TrainerOptions training;
 
   std::string run_name;    ///< empty: artifacts in the working folder; else in checkpoints/NAME/
@@ -27,14 +27,14 @@ struct TrainingRun {
   std::string init_from;   ///< a Hugging Face folder with the model and tokenizer to start from, or empty
   bool resume = false;     ///< continue exactly from the newest checkpoint of the run, if there is one
 
-  /// The settings among the flags as "--name=value": kept in metrics.jsonl, for a run that has no checkpoint
-  /// yet, and, but for what a checkpoint replaces, with the checkpoints.
+  /// The settings among the flags, as "--name=value". `first_flags` go to metrics.jsonl, for a run that has
+  /// no checkpoint yet. `flags` go with the checkpoints and leave out what a checkpoint replaces.
   std::vector<std::string> first_flags, flags;
-  std::vector<std::string> saved_flags;  ///< what the run that is continued has saved, as it is in its file
-  std::string inherited_flags;           ///< the settings taken from it, to be shown
-  std::string refused_flags;             ///< what was not taken from it, to be reported; or empty
+  std::vector<std::string> saved_flags;  ///< the flags in the file of the run that is continued
+  std::string inherited_flags;           ///< the settings taken from that file, to be shown
+  std::string refused_flags;             ///< the settings not taken from it, to be reported; or empty
 
-  std::string command;  ///< what was typed to start it, for the report; or empty
+  std::string command;  ///< the command line that started the run, for the report; or empty
 
   std::string tensorboard;  ///< folder for TensorBoard's event files, or empty
   int64_t log_every = 20;
@@ -50,8 +50,8 @@ struct TrainingRun {
   int threads = 0;
 };
 
-/// Trains as asked. Returns the exit status: 0 when all steps are done and saved, 128 + the number of a
-/// signal that ended it earlier, saved too; everything else is an Error.
+/// Trains as requested. Returns the exit status: 0 if all steps are done and saved, or 128 + the signal
+/// number if a signal stopped the run early, which also saves it. Throws Error for everything else.
 int run_training(const TrainingRun& run);
 
 }  // namespace hipgpt

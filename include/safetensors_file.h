@@ -13,8 +13,8 @@
 
 namespace hipgpt {
 
-/// A tensor in a file, or one to be written to a file. The bytes belong to someone else: to the
-/// SafetensorsFile that it came from, or to the caller of write_safetensors().
+/// A tensor in a file, or one to be written to a file. It does not own its bytes: they belong to the
+/// SafetensorsFile it came from, or to the caller of write_safetensors().
 struct SafetensorsTensor {
   std::string name;
   std::string dtype;  // "F32", "BF16", "I64", "U8", ... in the format's own spelling
@@ -25,24 +25,24 @@ struct SafetensorsTensor {
 /// A safetensors file opened for reading. Copies share the mapping.
 class SafetensorsFile {
  public:
-  /// Maps a file and checks it: sizes and bounds first, then the checksums, if it has them.
+  /// Maps a file and checks it: first sizes and bounds, then the checksums, if the file has them.
   static SafetensorsFile open(const std::string& path);
 
   const std::string& path() const { return path_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  /// In the order of their bytes in the file.
+  /// The tensors, in the order of their bytes in the file.
   const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }
 
-  /// The tensor of that name. It is an Error if there is none; find() returns null instead.
+  /// The tensor with this name. Throws Error if there is none; find() returns null instead.
   const SafetensorsTensor& tensor(std::string_view name) const;
   const SafetensorsTensor* find(std::string_view name) const;
 
-  /// True for files written here: every bit of such a file has been checked. Other programs write no
+  /// True for files written by HipGPT, of which open() has checked every bit. Other programs write no
   /// checksum.
   bool has_checksum() const { return has_checksum_; }
 
-  /// Of the bytes of the tensors, as it stands in the metadata; empty if there is none.
+  /// The checksum of the tensors' bytes, from the metadata; empty if there is none.
   std::string checksum() const;
 
  private:
@@ -52,16 +52,16 @@ class SafetensorsFile {
   std::shared_ptr<const void> mapping_;  // keeps the file in memory
   std::map<std::string, std::string> metadata_;
   std::vector<SafetensorsTensor> tensors_;
-  std::map<std::string, size_t, std::less<>> index_;  // name -> place in tensors_
+  std::map<std::string, size_t, std::less<>> index_;  // name -> index in tensors_
   bool has_checksum_ = false;
 };
 
-/// The metadata alone, for which a file is not read beyond its header.
+/// The metadata alone. Reads only the header of the file.
 std::map<std::string, std::string> read_safetensors_metadata(const std::string& path);
 
-/// Writes what any safetensors reader opens, replacing `path` in one step. Tensors of wider elements come
-/// first, so that all are aligned; otherwise they keep their order. "format" (unless given), "checksum" and
-/// "header_checksum" are added to the metadata.
+/// Writes a file that any safetensors reader opens and replaces `path` atomically. Tensors with wider
+/// elements come first, so that all are aligned; otherwise the tensors keep their order. "format" (unless
+/// given), "checksum" and "header_checksum" are added to the metadata.
 void write_safetensors(const std::string& path, std::span<const SafetensorsTensor> tensors,
                        const std::map<std::string, std::string>& metadata);
 

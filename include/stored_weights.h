@@ -1,4 +1,4 @@
-// StoredWeights: the weights of a model on disk, of a checkpoint or of a Hugging Face folder.
+// StoredWeights: the weights of a model on disk, in a checkpoint or a Hugging Face folder.
 #pragma once
 
 #include <map>
@@ -11,15 +11,15 @@
 
 namespace hipgpt {
 
-/// Weights by name, checked: every weight of a GPT of this config is there, finite, in F32, F16 or BF16.
-/// Those of V rows may have more in the file, of which the first V count.
+/// Checked weights by name: every weight of a GPT with this config is present, finite, and in F32, F16 or
+/// BF16. A tensor of V rows may have more rows in the file; only the first V are used.
 struct StoredWeights {
-  std::string path;  ///< of the file or folder, for messages
+  std::string path;  ///< path of the file or folder, for messages
   ModelConfig config;
   std::map<std::string, SafetensorsTensor> tensors;
-  std::vector<SafetensorsFile> files;  ///< to which the tensors' bytes belong
+  std::vector<SafetensorsFile> files;  ///< the files that own the tensors' bytes
 
-  /// Copies them, as fp32, into a model of the same config.
+  /// Copies the weights, as fp32, into a model with the same config.
   void load_into(GPTModel& model) const;
 };
 

@@ -12,7 +12,7 @@ namespace hipgpt {
 
 enum class DType : uint8_t { kF32, kBF16, kI32 };
 
-/// Bytes of an element.
+/// The size of an element in bytes.
 constexpr size_t dtype_size(DType dtype) {
   return dtype == DType::kBF16 ? 2 : 4;
 }
@@ -20,14 +20,14 @@ constexpr size_t dtype_size(DType dtype) {
 /// "f32", "bf16" or "i32".
 const char* to_string(DType dtype);
 
-/// Pointer, shape and dtype; copying it copies the view. The memory belongs to a Buffer (device.h).
-/// Rank is at most 4. An empty Tensor (`!t`) stands for "none" in optional arguments.
+/// A pointer, a shape and a dtype. Copying a Tensor copies the view. The memory belongs to a Buffer
+/// (device.h). Rank is at most 4. An empty Tensor (`!t`) stands for "none" in optional arguments.
 ///
-/// Elements of the last dimension, a row, are neighbours in memory. The rows follow each other at a distance
-/// of `pitch` elements: usually the row's own length, and then the tensor is contiguous. A longer pitch lets
-/// every row begin at an aligned address, whatever its length.
+/// The elements of a row (the last dimension) are adjacent in memory. Rows begin `pitch` elements apart. The
+/// pitch is usually the length of a row; then the tensor is contiguous. A longer pitch lets every row begin
+/// at an aligned address, whatever its length.
 ///
-/// Every method checks its arguments and throws Error where they do not fit.
+/// Every method checks its arguments and throws Error if they are not valid.
 class Tensor {
  public:
   static constexpr int kMaxRank = 4;
@@ -45,10 +45,10 @@ class Tensor {
 
   std::vector<int64_t> shape() const { return {shape_.begin(), shape_.begin() + rank_}; }
 
-  /// Elements, without what lies between rows.
+  /// The number of elements, not counting the gaps between rows.
   int64_t size() const;
 
-  /// Bytes from the first element to the end of the last.
+  /// The number of bytes from the first element to the end of the last.
   size_t bytes() const;
 
   int64_t pitch() const { return pitch_; }
@@ -63,13 +63,13 @@ class Tensor {
     if (dtype_ != DType::kI32) wrong_dtype(DType::kI32);
     return static_cast<int32_t*>(data_);
   }
-  /// Bit patterns: the upper halves of floats.
+  /// The bit patterns: a bf16 is the upper half of a float.
   uint16_t* bf16() const {
     if (dtype_ != DType::kBF16) wrong_dtype(DType::kBF16);
     return static_cast<uint16_t*>(data_);
   }
 
-  /// The same elements under another shape of the same size. The tensor must be contiguous.
+  /// The same elements with another shape of the same size. The tensor must be contiguous.
   Tensor reshape(std::initializer_list<int64_t> shape) const;
 
   /// The same shape at another address.

@@ -1,4 +1,4 @@
-// Text: what a tokenizer learns from and encodes. One document or many, in memory or in files.
+// Text: the documents that a tokenizer learns from or encodes, in memory or in files.
 #pragma once
 
 #include <cstddef>
@@ -10,25 +10,25 @@
 
 namespace hipgpt {
 
-/// What stands between two documents, as a special token.
+/// The special token between two documents.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
-/// Documents in a fixed order. Those in files are mapped only while they are read, so a text may be larger
-/// than memory, and have more files than a process may map.
+/// Documents in a fixed order. A file is mapped only while it is read, so a text may be larger than memory
+/// and have more files than a process may map.
 class Text {
  public:
   struct Document {
     std::string_view bytes;
-    std::shared_ptr<const void> mapping;  ///< which keeps `bytes` alive; null if they are in memory
+    std::shared_ptr<const void> mapping;  ///< keeps `bytes` alive; null if they are in memory
 
-    /// Lets go of the memory of bytes that will not be read again.
+    /// Releases the memory of bytes that will not be read again.
     void forget(std::string_view piece) const;
   };
 
-  /// One document in memory, which must live as long as this.
+  /// One document in memory, which must outlive this Text.
   explicit Text(std::string_view document);
 
-  /// A document in each file. An Error for one that is missing, unreadable, empty or no regular file.
+  /// One document per file. Throws Error for a file that is missing, unreadable, empty or not a regular file.
   explicit Text(std::vector<std::string> paths);
 
   size_t num_documents() const { return paths_.empty() ? 1 : paths_.size(); }
@@ -36,12 +36,12 @@ class Text {
 
   Document document(size_t i) const;
 
-  /// What reading a text from end to end tells about it.
+  /// Facts that take a full read of the text.
   struct Facts {
-    /// Names the text by 64 bits: XXH3 of a single document; of many, of the bytes of each followed by their
-    /// number (u64). Names of files are no part of it.
+    /// A 64-bit hash that identifies the text: XXH3 of a single document. For several documents, XXH3 of the
+    /// bytes of each followed by their number (u64). File names do not count.
     uint64_t hash;
-    bool has_end_of_text;  ///< some document has the characters <|endoftext|>
+    bool has_end_of_text;  ///< some document contains the characters <|endoftext|>
   };
   Facts read() const;
 

@@ -1,5 +1,5 @@
-// Files of token ids, mapped into memory to be read: our tokens.bin and the shards of llm.c.
-// src/data/README.md has the layouts.
+// Files of token ids, mapped into memory for reading: our tokens.bin and the shards of llm.c.
+// src/data/README.md describes the layouts.
 #pragma once
 
 #include <cassert>
@@ -11,23 +11,23 @@
 
 namespace hipgpt {
 
-/// A token file opened for reading. A text of any size is fine: what is in use is in memory, the rest on
-/// disk.
+/// A token file opened for reading. The text may have any size: only the pages in use are in memory.
 class TokenFile {
  public:
-  /// How much of a file is looked at when it is opened.
+  /// How much of a file open() checks.
   enum class Check {
     kAll,    ///< header, size, checksum, every id below the vocabulary size: reads the file once
-    kHeader  ///< header and size alone, for a file that was checked before
+    kHeader  ///< header and size only, for a file that was checked before
   };
 
   /// Opens a tokens.bin.
   static TokenFile open(const std::string& path, Check check = Check::kAll);
 
-  /// Whether this is a token file as llm.c's scripts write them. An Error if it cannot be read.
+  /// Whether this is a token file in the format of llm.c's scripts. Throws Error if it cannot be read.
   static bool is_llmc(const std::string& path);
 
-  /// Opens such a file. It has no checksum and does not say its vocabulary; header and size are checked here.
+  /// Opens an llm.c file. It records neither a checksum nor its vocabulary, so only header and size are
+  /// checked.
   static TokenFile open_llmc(const std::string& path, uint64_t vocab_size);
 
   size_t size() const { return count_; }
@@ -35,8 +35,9 @@ class TokenFile {
   uint64_t text_bytes() const { return text_bytes_; }
   const std::string& path() const { return path_; }
 
-  /// False for a stale file: one that another tokenizer or another text made. The size of the vocabulary is
-  /// compared too: a header is no proof, and its size is what the ids were checked against.
+  /// False for a stale file, made with another tokenizer or from another text. The vocabulary size is
+  /// compared as well: the hashes in a header prove nothing, and the ids were checked against the size in the
+  /// header.
   bool matches(uint64_t tokenizer_hash, uint64_t vocab_size, uint64_t text_hash) const {
     return tokenizer_hash == tokenizer_hash_ && vocab_size == vocab_size_ && text_hash == text_hash_;
   }
@@ -48,12 +49,12 @@ class TokenFile {
                              : static_cast<int32_t>(static_cast<const uint32_t*>(tokens_)[i]);
   }
 
-  /// out[0 .. count) = tokens first .. first + count, which must all exist. An id outside the vocabulary, as
-  /// a damaged file may have, is an Error.
+  /// out[0 .. count) = tokens first .. first + count, which must all exist. Throws Error for an id outside
+  /// the vocabulary, which a damaged file may have.
   void copy(size_t first, size_t count, int32_t* out) const;
 
-  /// 64 bits that name the tokens: XXH3 of their number and of up to 64 pieces of 4 KiB, evenly spaced. It
-  /// tells other files from these in no time, but not every flipped bit.
+  /// A 64-bit hash that identifies the tokens: XXH3 of their number and of up to 64 evenly spaced pieces of 4
+  /// KiB. It distinguishes files quickly but does not detect every flipped bit.
   uint64_t sample_hash() const;
 
   /// The checksum of a tokens.bin's header, which covers that of the tokens.
@@ -74,8 +75,8 @@ class TokenFile {
   uint64_t header_checksum_ = 0;
 };
 
-/// Writes a token file piece by piece, in little memory. Until commit() returns, an older file of that name
-/// stays as it was; without commit(), it stays so for good.
+/// Writes a token file piece by piece, in little memory. Only commit() replaces an older file of the same
+/// name; without commit(), the older file stays unchanged.
 class TokenFileWriter {
  public:
   TokenFileWriter(const std::string& path, uint64_t vocab_size, uint64_t tokenizer_hash, uint64_t text_hash,

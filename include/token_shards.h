@@ -1,4 +1,4 @@
-// TokenShards: token files one after the other, as if they were one.
+// TokenShards: several token files, concatenated.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,8 @@
 
 namespace hipgpt {
 
-/// Tokens 0 .. size() - 1 of some files in a fixed order. There is no border between them: like two documents
-/// in one file, they meet within a sequence. Copies share the mappings.
+/// Tokens 0 .. size() - 1 of some files in a fixed order. A sequence may cross from one file into the next,
+/// as it may cross documents within one file. Copies share the mappings.
 class TokenShards {
  public:
   TokenShards() = default;
@@ -20,18 +20,18 @@ class TokenShards {
 
   size_t size() const { return ends_.empty() ? 0 : ends_.back(); }
 
-  /// For messages: the path of a single file, or those of the first and the last.
+  /// A name for messages: the path of a single file, or the paths of the first and the last file.
   std::string name() const;
 
   /// out[0 .. count) = tokens first .. first + count, which must all exist.
   void copy(size_t first, size_t count, int32_t* out) const;
 
-  /// Names the tokens by 64 bits, as TokenFile::sample_hash() does.
+  /// A 64-bit hash that identifies the tokens, like TokenFile::sample_hash().
   uint64_t sample_hash() const;
 
  private:
   std::vector<TokenFile> files_;
-  std::vector<size_t> ends_;  // of each file: where the next one begins
+  std::vector<size_t> ends_;  // of each file: the index at which the next one begins
 };
 
 }  // namespace hipgpt

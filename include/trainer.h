@@ -1,4 +1,4 @@
-// Trainer: the mathematics of a training run, step by step. Files and the terminal are run_training.h's.
+// Trainer: the mathematics of a training run, step by step. run_training.h handles files and the terminal.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 namespace hipgpt {
 
 struct TrainerOptions {
-  int batch = 32;      ///< B, sequences a micro-step
-  int grad_accum = 1;  ///< micro-steps a step, whose gradients are averaged
+  int batch = 32;      ///< B, sequences per micro-step
+  int grad_accum = 1;  ///< micro-steps per step; their gradients are averaged
   int64_t steps = 1000;
   int64_t warmup_steps = 100;
   float learning_rate = 3e-3f;
@@ -39,7 +39,7 @@ struct StepResult {
   double learning_rate;
 };
 
-/// The loss or the gradient of a step is not a finite number.
+/// Thrown when the loss or the gradient of a step is not finite.
 class NotFinite : public Error {
  public:
   NotFinite(int64_t step, double loss, double grad_norm);
@@ -48,32 +48,32 @@ class NotFinite : public Error {
   double loss, grad_norm;
 };
 
-/// AdamW over random batches. Step k is a function of the seed, k and the state before it: a run that
-/// continues from a saved state makes the very steps of one that never stopped.
+/// AdamW over random batches. Step k is a function of the seed, k and the state before it, so a run that
+/// resumes from a saved state makes exactly the steps of an uninterrupted run.
 class Trainer {
  public:
-  /// The loader's rows are as long as the model's context S; Error if they are not. Model and loader must
-  /// outlive the trainer.
+  /// Throws Error unless the loader's rows are as long as the model's context S. The model and the loader
+  /// must outlive the trainer.
   Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& options);
-  Trainer(const Trainer&) = delete;  // captured steps refer to it
+  Trainer(const Trainer&) = delete;  // captured steps refer to this object
   Trainer& operator=(const Trainer&) = delete;
 
-  /// The steps done so far.
+  /// The number of steps done so far.
   int64_t step() const { return optimizer_.step; }
   OptimizerState& optimizer() { return optimizer_; }
 
-  /// The pass that steps are made with, to evaluate the model between them in the same memory.
+  /// The pass that runs the steps. Callers can evaluate the model with it between steps, in the same memory.
   TrainingPass& pass() { return pass_; }
 
-  /// One update. It may return before the device has done it.
+  /// Runs one update. It may return before the device is done.
   void train_step();
 
-  /// Of the newest step, for which it waits. Throws NotFinite if the loss or the gradient of any step since
-  /// the last call was not finite; that step left the weights as they were.
+  /// Waits for the newest step and returns its result. Throws NotFinite if the loss or the gradient of any
+  /// step since the last call was not finite; such a step leaves the weights unchanged.
   StepResult last_step();
 
  private:
-  /// Steps whose losses may wait on the device to be read.
+  /// The most steps whose results may stay unread on the device.
   static constexpr int64_t kUnread = 64;
 
   Tensor result(int64_t step) const { return results_.rows(step % kUnread, 1); }
@@ -87,17 +87,17 @@ class Trainer {
   OptimizerState optimizer_;
   Buffer memory_;
   Tensor norm_, rates_;  // [1], [3]: see Device::adamw
-  Tensor results_;       // [kUnread, grad_accum + 1]: of a step, the losses of its micro-steps and the norm
+  Tensor results_;       // [kUnread, grad_accum + 1]: per step, the losses of its micro-steps and the norm
   std::unique_ptr<Device::Graph> micro_step_, update_;
-  Tensor loss_;  // of a micro-step, on the device
+  Tensor loss_;  // loss of a micro-step, on the device
   std::vector<int32_t> inputs_, targets_;
-  int64_t unread_ = 0;  // newest steps whose results are still on the device
+  int64_t unread_ = 0;  // number of newest steps whose results are still on the device
   StepResult last_{};
 };
 
-/// Mean cross-entropy in nats over up to `max_batches` sequential batches, evenly spread over the loader's
-/// part of the text (0: all of them). The loader's batches must fit the pass. `stop` is asked before every
-/// batch but the first, and cuts it short.
+/// Mean cross-entropy in nats over up to `max_batches` sequential batches (0: all), evenly spread over the
+/// loader's part of the text. The loader's batches must fit the pass. `stop` is called before every batch
+/// except the first and ends the evaluation when it returns true.
 double evaluate(
     TrainingPass& pass, const DataLoader& data, size_t max_batches,
     const std::function<bool()>& stop = [] { return false; });

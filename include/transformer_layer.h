@@ -17,7 +17,7 @@ struct LayerActivations {
   Tensor qkv;           // [R,3E]
   Tensor attention;     // [R,E]
   Tensor lse;           // [R*H], as [B,H,T]
-  Tensor residual_mid;  // [R,E], x after the attention branch
+  Tensor residual_mid;  // [R,E], x plus the attention branch
   Tensor ln2;           // [R,E]
   NormStats ln2_stats;  // [R]
   Tensor ff_pre, ff;    // [R,F], before and after the activation
@@ -26,50 +26,49 @@ struct LayerActivations {
   LayerActivations first(int64_t rows, int heads) const;
 };
 
-/// Memory that every layer may use during a pass and that no layer keeps.
+/// Scratch memory that all layers share during a pass.
 struct LayerScratch {
   Tensor branch;        // [R,E]
-  Tensor dbranch, dln;  // [R,E]; these and the following for the backward pass
+  Tensor dbranch, dln;  // [R,E]; this and the following are for the backward pass
   Tensor dqkv;          // [R,3E]
   Tensor dff;           // [R,F]
 
   LayerScratch first(int64_t rows) const;
 };
 
-/// A LayerNorm of the residual stream, and where its result goes. None (`!norm.y`) where the stream is read
-/// as it is.
+/// A LayerNorm of the residual stream and the tensors for its result. It is none (`!norm.y`) where the stream
+/// is read without a LayerNorm.
 struct ResidualNorm {
   Tensor y;         // [R,E]
   NormStats stats;  // [R]
   Norm norm;        // [E]
 };
 
-/// Keys and values of one layer for the tokens that B sequences have so far, each [B,S,E].
+/// The keys and values of one layer for the tokens of B sequences so far, each [B,S,E].
 struct LayerCache {
   Tensor keys, values;
 };
 
 class TransformerLayer {
  public:
-  /// Layer `index` of a model, on its weights, whose memory must outlive it.
+  /// Creates layer `index` of a model. The memory of `weights` must outlive it.
   TransformerLayer(Device& device, const ModelConfig& config, const LayerWeights& weights, int index);
 
-  /// The LayerNorm through which this layer reads the residual stream. Who makes the stream also applies it,
-  /// since an addition and a LayerNorm in one pass read and write less memory than two.
+  /// The LayerNorm through which this layer reads the residual stream. The code that computes the stream also
+  /// applies it, because a fused addition and LayerNorm access less memory than two operations.
   ResidualNorm input_norm(const LayerActivations& saved) const;
 
-  /// y = layer(x), and y's LayerNorm `next`, for `batch` sequences of equal length; x, y [R,E]. input_norm()
-  /// has been applied to x. `saved` is filled for backward().
+  /// Computes y = layer(x) and the LayerNorm `next` of y, for `batch` sequences of equal length; x, y [R,E].
+  /// The caller has applied input_norm() to x. Fills `saved` for backward().
   void forward(Tensor y, const ResidualNorm& next, Tensor x, int64_t batch, const LayerActivations& saved,
                const LayerScratch& scratch, const Dropout& dropout) const;
 
-  /// dx [R,E] holds dL/dy and is turned into dL/dx in place; the gradients of the weights are added to
-  /// `gradients`.
+  /// Turns dx [R,E] from dL/dy into dL/dx in place and adds the gradients of the weights to `gradients`.
   void backward(Tensor dx, Tensor x, int64_t batch, const LayerActivations& saved,
                 const LayerScratch& scratch, const LayerWeights& gradients, const Dropout& dropout) const;
 
-  /// The same as forward() for T new tokens of each of the cache's sequences, x and y [B*T,E], that follow
-  /// `past` (int32 [1]) tokens in it.
+  /// Like forward(), for T new tokens of each sequence in the cache, which already holds `past` (int32 [1])
+  /// tokens per sequence; x and y are [B*T,E].
   void forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache, Tensor past,
                       const LayerActivations& saved, const LayerScratch& scratch) const;
 
@@ -83,11 +82,11 @@ class TransformerLayer {
   void after_attention(Tensor y, const ResidualNorm& next, Tensor x, const LayerActivations& saved,
                        const LayerScratch& scratch, const Dropout& dropout) const;
 
-  /// sum = x + dropout(branch), and `next` of it, if there is one.
+  /// Computes sum = x + dropout(branch) and, unless it is none, the LayerNorm `next` of the sum.
   void add_branch(Tensor sum, const ResidualNorm& next, Tensor x, Tensor branch,
                   const Dropout& dropout) const;
 
-  /// The gradient of the branch that was added to the residual stream: dy through the dropout's mask.
+  /// The gradient of a branch that was added to the residual stream: dy through the dropout mask.
   Tensor branch_gradient(Tensor dy, const LayerScratch& scratch, const Dropout& dropout) const;
 
   Dropout site(Dropout dropout, DropoutSite which) const;

@@ -1,13 +1,13 @@
-// What has to happen before main(), before constructors, and before the shared libraries of a program are
+// Code that must run before main(), before constructors, and before a program's shared libraries are
 // initialised. This file and processor.cpp are compiled without -march=native.
 //
-// 1. Code that was compiled for another processor would end in an illegal instruction. A program says so
-// instead.
+// 1. Code compiled for another processor would crash with an illegal instruction. This check reports the
+// reason instead.
 //
-// 2. OpenBLAS starts a thread for every core while it is loaded, and each asks for 128 MiB of addresses,
-// again and again where it gets none. HipGPT has no use for these threads (cpu/matmul.cpp). Where addresses
-// are limited (ulimit -v), the program therefore starts itself once more, with the environment variable that
-// tells OpenBLAS to start none.
+// 2. OpenBLAS starts a thread for every core while it is loaded. Each thread asks for 128 MiB of address
+// space and retries forever if it gets none. HipGPT does not use these threads (cpu/matmul.cpp). If address
+// space is limited (ulimit -v), the program therefore restarts itself with the environment variable that
+// tells OpenBLAS to start no threads.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -28,13 +28,13 @@ bool is_limited(decltype(RLIMIT_AS) resource) {
   return ::getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
-/// With the arguments of main(), of which `environment` is not yet what getenv() reads. Where anything fails,
-/// the program continues as it is.
+/// Takes the arguments of main(); getenv() does not read `environment` yet. If anything fails, the program
+/// continues unchanged.
 void start_without_blas_threads(char** arguments, char** environment) {
   if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA)) return;
   size_t count = 0;
   for (; environment[count] != nullptr; ++count) {
-    if (std::strcmp(environment[count], kSetting) == 0) return;  // the second start
+    if (std::strcmp(environment[count], kSetting) == 0) return;  // this is the second start
   }
   auto** changed = static_cast<const char**>(std::calloc(count + 2, sizeof(char*)));
   char program[PATH_MAX] = {};  // /proc/self/exe itself would become the name of the process
@@ -54,7 +54,7 @@ void end_on_another_processor(const char* program) {
   const char* slash = std::strrchr(program, '/');
   char line[256];
   const int length = std::snprintf(line, sizeof(line),
-                                   "%.80s: compiled for a processor with %s, which this one lacks; compile "
+                                   "%.80s: compiled for a processor with %s, which this one lacks; rebuild "
                                    "it here, or with -DHIPGPT_NATIVE=OFF\n",
                                    slash == nullptr ? program : slash + 1, missing);
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, static_cast<size_t>(length));
@@ -66,7 +66,7 @@ void before_main(int count, char** arguments, char** environment) {
   start_without_blas_threads(arguments, environment);
 }
 
-// The functions of this section run first of all in a process.
+// The functions in this section run before everything else in a process.
 [[gnu::section(".preinit_array"), gnu::used]] void (*run_first)(int, char**, char**) = before_main;
 
 }  // namespace

@@ -26,8 +26,8 @@ namespace hipgpt {
 
 namespace {
 
-/// Shows an option under its first spelling only, with what it takes and its default. What excludes what is
-/// said when it happens.
+/// Shows an option under its first spelling only, with its type and default. Conflicts between flags are
+/// reported when they happen, not in the help.
 class Help : public CLI::Formatter {
  public:
   std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
@@ -44,13 +44,14 @@ class Help : public CLI::Formatter {
   }
 };
 
-/// The file of --config in CLI11's format, read up to a limit: /dev/zero has no end. A pipe will do.
+/// The file of --config, in CLI11's format. It is read up to a limit, because a file such as /dev/zero has no
+/// end. A pipe also works.
 class FlagFile : public CLI::ConfigBase {
  public:
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::istringstream text(read(input));
     auto items = ConfigBase::from_config(text);
-    if (text.bad()) throw std::bad_alloc();  // std::getline() only notes it
+    if (text.bad()) throw std::bad_alloc();  // std::getline() only sets this bit
     return items;
   }
 
@@ -65,7 +66,7 @@ class FlagFile : public CLI::ConfigBase {
   }
 };
 
-/// False for digits that strtod would take for another base, or a conversion for octal.
+/// False for digits that strtod would read in another base, or that a conversion would read as octal.
 bool is_decimal(const std::string& text) {
   const size_t first = text.starts_with("-") ? 1 : 0;
   return text.find_first_of("xXpP") == std::string::npos &&
@@ -102,7 +103,7 @@ CLI::Validator in_range(double lowest, double highest) {
     // The devices compute in single precision. A value below its range would become 0, which often means
     // "off".
     if (!vanished && (value == 0.0 || std::isnormal(static_cast<float>(value)))) return "";
-    return fmt::format("'{}' is not a number in single precision, which has 0 and {:.3g} to {:.3g}", text,
+    return fmt::format("'{}' is out of range for single precision; use 0 or {:.3g} to {:.3g}", text,
                        std::numeric_limits<float>::min(), std::numeric_limits<float>::max());
   };
   return CLI::Validator(check, "", "range");
@@ -206,7 +207,7 @@ Flag CommandLine::number(const std::string& name, T& value, double lowest, doubl
   return Flag(app_->add_option(spellings(name), value, help)->group(group_)->check(range));
 }
 
-// The types of values that the flags of the two programs have.
+// The value types of the two programs' flags.
 template Flag CommandLine::option(const std::string&, std::string&, const std::string&);
 template Flag CommandLine::option(const std::string&, std::optional<std::string>&, const std::string&);
 template Flag CommandLine::name(const std::string&, std::string&, const std::string&);
@@ -240,25 +241,24 @@ void CommandLine::device(std::string& name) {
 }
 
 void CommandLine::machine(int& threads) {
-  number("--threads", threads, 0, 4096, "Threads of the CPU; 0: one for each core").show_default();
+  number("--threads", threads, 0, 4096, "CPU threads; 0: one per core").show_default();
   const auto list = [] {
     std::string text;
     for (const DeviceInfo& info : list_devices()) {
       text += fmt::format("{}{:<6} {}", text.empty() ? "" : "\n", info.name, info.description);
     }
-    throw CLI::CallForVersion(text, 0);  // parse() prints it, and the program ends
+    throw CLI::CallForVersion(text, 0);  // parse() prints it and the program exits
   };
   app_->add_flag_callback(spellings("--list-devices"), list, "Show what --device can choose from")
       ->group(group_);
   const auto check = [&threads](const std::string& name) {
     const auto device = make_device(name, threads);
-    write_out(fmt::format("{} beside the CPU:\n", device->description()));
+    write_out(fmt::format("comparing {} with the CPU:\n", device->description()));
     const DeviceReport report = compare_with_cpu(*device, {}, threads, [](const OperationReport& operation) {
       write_out(fmt::format("  {}\n", operation.name));
     });
-    throw CLI::CallForVersion(
-        "\n---- a report to send: from here ----\n" + text_of(report) + "---- to here ----",
-        report.agrees() ? 0 : 1);
+    throw CLI::CallForVersion("\n---- start of report ----\n" + text_of(report) + "---- end of report ----",
+                              report.agrees() ? 0 : 1);
   };
   app_->add_option_function<std::string>(spellings("--check-device"), check,
                                          "Compare every operation of a device with the CPU's, and time it")
@@ -270,7 +270,7 @@ void CommandLine::machine(int& threads) {
 bool CommandLine::parse(const std::vector<std::string>& arguments, int& exit_status) {
   try {
     app_->parse(
-        std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes the last first
+        std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 expects them in reverse
     return true;
   } catch (const CLI::Success& asked) {  // --help, --version, --list-devices
     std::ostringstream text;

@@ -1,4 +1,4 @@
-// CommandLine: flags the way both executables want them.
+// CommandLine: the command-line parser of both executables.
 #pragma once
 
 #include <cstdint>
@@ -15,23 +15,23 @@ class Option;
 
 namespace hipgpt {
 
-/// A flag that was declared, to say more of it.
+/// A declared flag, for setting further properties.
 class Flag {
  public:
   explicit Flag(CLI::Option* option) : option_(option) {}
 
-  /// --help shows the value that the variable has now.
+  /// --help shows the current value of the variable.
   Flag& show_default();
 
-  /// --help shows this in its place.
+  /// --help shows this text instead.
   Flag& show_default(const std::string& text);
 
-  /// The flag may stand without a value, and then has this one.
+  /// The flag may appear without a value and then has this one.
   Flag& value_may_be_missing(const std::string& instead);
 
   Flag& one_of(std::initializer_list<const char*> values);
 
-  // The other flag is declared already.
+  // The other flag must already be declared.
   Flag& excludes(const std::string& name);
   Flag& excludes(const Flag& other);
   Flag& needs(const std::string& name);
@@ -40,16 +40,16 @@ class Flag {
   CLI::Option* option_;
 };
 
-/// The library CLI11 with four habits: `_` and `-` are the same in a flag, numbers have a range that NaN is
-/// outside of, a mistake is one line on standard error and exit status 2, and flags may also stand in a file
-/// (--config). Its headers take long to compile, so command_line.cpp alone includes them, and names the types
-/// that values have.
+/// Wraps the library CLI11 with four conventions. `_` and `-` are the same in a flag. Numbers have a range,
+/// which excludes NaN. A mistake is one line on standard error and exit status 2. Flags may also come from a
+/// file (--config). CLI11's headers take long to compile, so only command_line.cpp includes them and lists
+/// the value types.
 class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);
 
-  /// For flags that a program saved in a file of its own: nothing but what is declared is a flag, so neither
-  /// --help nor --config is one.
+  /// For flags that a program saved in its own file. Only declared flags are valid, so --help and --config
+  /// are not.
   CommandLine();
   ~CommandLine();
 
@@ -57,11 +57,11 @@ class CommandLine {
   template <typename T>
   Flag option(const std::string& name, T& value, const std::string& help);
 
-  /// A name, of a file for example: not empty, as an unset variable of a shell script would make it.
+  /// A name, for example of a file. It must not be empty, as it would be with an unset shell variable.
   template <typename T>
   Flag name(const std::string& flag, T& value, const std::string& help);
 
-  /// A number from `lowest` to `highest`: a whole one, or one that is also a number in single precision.
+  /// A number from `lowest` to `highest`: a whole number, or one within the range of single precision.
   template <typename T>
   Flag number(const std::string& name, T& value, double lowest, double highest, const std::string& help);
 
@@ -75,20 +75,20 @@ class CommandLine {
   /// --threads and --list-devices.
   void machine(int& threads);
 
-  /// The heading in --help for the options that follow.
+  /// Sets the heading in --help for the options that follow.
   void group(const std::string& name) { group_ = name; }
 
-  /// True if the command line asks for work to be done; otherwise `exit_status` says how to end.
+  /// Returns true if the program should do its work; otherwise `exit_status` is the status to exit with.
   bool parse(const std::vector<std::string>& arguments, int& exit_status);
   bool parse(int argc, char** argv, int& exit_status) { return parse({argv + 1, argv + argc}, exit_status); }
 
-  /// After parse(): the flags that were given, there or in a file, as "--name=value".
+  /// After parse(): the flags given on the command line or in a file, as "--name=value".
   std::vector<std::string> given() const;
 
-  /// Whether "--name=value" is a flag that is declared, by that spelling. Its value is not looked at.
+  /// Whether "--name=value" is a declared flag with this spelling. Does not check the value.
   bool declares(const std::string& flag) const;
 
-  /// Reads flags "--name=value" that are declared. Error for a value that is out of range.
+  /// Reads declared flags, "--name=value". Throws Error for a value out of range.
   void read(const std::vector<std::string>& flags);
 
  private:

@@ -1,9 +1,10 @@
-// kCompiledFor: compiled with the options of all other files, but data alone, which any processor can read.
+// kCompiledFor. This file is compiled with the options of all other files, but it has only data, which any
+// processor can read.
 #include "cli/processor.h"
 
 namespace hipgpt {
 
-#define HIPGPT_HAS(macro) (#macro[0] == '1')  // a macro that the compiler did not define stays its own name
+#define HIPGPT_HAS(macro) (#macro[0] == '1')  // an undefined macro expands to its own name
 #define HIPGPT_IS_ON(macro) HIPGPT_HAS(macro)
 
 constinit const ProcessorExtensions kCompiledFor = {.sse3 = HIPGPT_IS_ON(__SSE3__),

@@ -1,4 +1,4 @@
-// The flags by which those who type them know the parameters of a run.
+// The command-line flag of each parameter of a run.
 #pragma once
 
 #include "util/parameter.h"

@@ -8,14 +8,14 @@ namespace hipgpt {
 
 namespace {
 
-/// What to do: one thing.
+/// The tasks exclude each other.
 void declare_task(CommandLine& line, GenerationRun& run) {
-  line.group("What to do, one of these (standard input is the prompt without any)");
+  line.group("What to do: at most one of these (without any, standard input is the prompt)");
   std::vector<Flag> tasks = {
       line.option("--prompt", run.prompt, "Continue this text"),
       line.name("--prompt-file", run.prompt_file, "Continue the text of this file (-: standard input)"),
       line.name("--prompts", run.prompts_file, "Continue every line of this file (-: standard input)"),
-      line.flag("--interactive", run.interactive, "Continue every line that is typed"),
+      line.flag("--interactive", run.interactive, "Continue every line that you type"),
       line.name("--perplexity", run.perplexity_file, "Measure how well the model predicts this text"),
       line.name("--export", run.export_folder, "Write the model here for Hugging Face's transformers")};
   for (Flag& task : tasks) {
@@ -28,7 +28,7 @@ void declare_task(CommandLine& line, GenerationRun& run) {
 }  // namespace
 
 bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit_status) {
-  CommandLine line("generate", "Continues a prompt with a model that train_gpt has trained.");
+  CommandLine line("generate", "Continues a prompt with a model trained by train_gpt.");
   Sampling& s = run.sampling;
 
   declare_task(line, run);
@@ -38,8 +38,8 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.number("--eos-id", run.stop_token, -1, 1e9,
               "Stop at this token; -1: at <|endoftext|>, if there is one")
       .show_default();
-  line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations of each prompt").show_default();
-  line.flag("--json", run.json, "One JSON object in a line for each sample, or for --perplexity");
+  line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations per prompt").show_default();
+  line.flag("--json", run.json, "One line of JSON for each sample, or for --perplexity");
   line.number("--logprobs", run.logprobs, 0, 1e9, "Log-probabilities of tokens, and of the N likeliest")
       .value_may_be_missing("0")
       .excludes("--perplexity");
@@ -51,7 +51,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.number("--top-p", s.top_p, 1e-9, 1.0, "Only the likeliest tokens that together reach p")
       .show_default();
   line.number("--temp", s.temperature, 0.0, 1e6, "Temperature; 0: always the likeliest").show_default();
-  line.number("--rep-penalty", s.repetition_penalty, 0.01, 100.0, "Against tokens seen before; 1: none")
+  line.number("--rep-penalty", s.repetition_penalty, 0.01, 100.0, "Penalty for tokens seen before; 1: none")
       .show_default();
   line.number("--seed", run.seed, 0, 9007199254740992.0, "Same seed, same text (random)");
 
@@ -61,7 +61,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.name("--ckpt", run.checkpoint, "Use this checkpoint, or folder of a Hugging Face model")
       .excludes("--run-name")
       .excludes("--step");
-  line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one beside the checkpoint)");
+  line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one next to the checkpoint)");
   line.device(run.device);
   line.machine(run.threads);
   return line.parse(argc, argv, exit_status);

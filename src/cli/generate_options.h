@@ -5,7 +5,8 @@
 
 namespace hipgpt {
 
-/// Fills `run` from the command line. False: do not generate, but exit with `exit_status`.
+/// Fills `run` from the command line. If it returns false, the program must not generate but exit with
+/// `exit_status`.
 bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit_status);
 
 }  // namespace hipgpt

@@ -4,7 +4,7 @@ namespace hipgpt {
 
 const char* missing_extension() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();  // constructors have not run yet
+  __builtin_cpu_init();  // needed because constructors have not run yet
   const struct {
     const char* name;
     bool needed, here;

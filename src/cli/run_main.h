@@ -1,4 +1,4 @@
-// What both mains do first, and what they do with what goes wrong.
+// Start-up and error handling for both main() functions.
 #pragma once
 
 #include <fcntl.h>
@@ -18,8 +18,9 @@
 
 namespace hipgpt {
 
-/// A program that is started without standard streams would get their numbers for its own files, and write
-/// its messages into a checkpoint. So a stream that is closed is opened, in a way that can't be used.
+/// A program started without standard streams would get their numbers for its own files and write its
+/// messages into a checkpoint. This function therefore opens each closed stream, in the mode that makes it
+/// unusable.
 inline void hold_standard_streams() {
   for (int stream = 0; stream < 3; ++stream) {
     if (::fcntl(stream, F_GETFD) == -1 && errno == EBADF) {
@@ -31,8 +32,8 @@ inline void hold_standard_streams() {
 inline const char* name_of_program = "";
 inline std::terminate_handler terminate_before = nullptr;
 
-/// Where memory ends in a function that promises to throw nothing, the exception ends the process: in one
-/// line too.
+/// If memory runs out in a noexcept function, the exception ends the process. This handler also reports that
+/// in one line.
 [[noreturn]] inline void report_terminate() {
   try {
     if (std::current_exception()) throw;
@@ -45,13 +46,14 @@ inline std::terminate_handler terminate_before = nullptr;
   std::abort();
 }
 
-/// What both mains do first.
+/// Both main() functions call this first.
 inline void prepare_process(const char* program) {
   name_of_program = program;
   set_parameter_names(kFlagNames);
   terminate_before = std::set_terminate(report_terminate);
   hold_standard_streams();
-  // A file beyond the limit of ulimit -f is then an error of write(), which is said as any other.
+  // With SIGXFSZ ignored, exceeding the file size limit (ulimit -f) is an error of write(), reported like any
+  // other.
   std::signal(SIGXFSZ, SIG_IGN);
   report_mapping_faults(program);
 }
@@ -62,7 +64,7 @@ int report_errors(const char* program, const F& f) {
   try {
     return f();
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "%s: out of memory\n", program);  // takes none
+    std::fprintf(stderr, "%s: out of memory\n", program);  // needs no memory
   } catch (const std::system_error& error) {
     const bool no_thread = error.code() == std::errc::resource_unavailable_try_again;
     print_error(program, no_thread ? "no more threads can be started (ulimit -v and -u are limits); use "

@@ -38,7 +38,7 @@ void declare_model(CommandLine& line, ModelChoices& model) {
   line.number("--heads", model.heads, 1, 4096, "H, attention heads; divides E (4)");
   line.number("--layers", model.layers, 1, 1024, "L, transformer layers (2)");
   line.number("--ff", model.ff, 1, 1 << 20, "F, feed-forward hidden dimension (256)");
-  line.number("--seq", model.seq, 1, 1 << 20, "S, tokens that the model sees at once (32)");
+  line.number("--seq", model.seq, 1, 1 << 20, "S, context length in tokens (32)");
   line.option("--activation", model.activation, "relu or gelu (relu)").one_of({"relu", "gelu"});
   line.true_or_false("--final-layernorm", model.final_layernorm, "true: a LayerNorm before the head (false)");
   line.true_or_false("--tied-head", model.tied_head,
@@ -50,34 +50,36 @@ void declare_data(CommandLine& line, TrainingRun& run) {
   line.group("Data");
   line.name("--data-path", run.data_paths, "Texts to train on: files, folders or patterns")
       .show_default(run.data_paths.front());
-  line.name("--val-data-path", run.val_data_paths, "The same for validation, in place of --val-fraction");
+  line.name("--val-data-path", run.val_data_paths, "Texts for validation, instead of --val-fraction");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json, or the tokenizer in this folder");
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
   line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
       .show_default();
 }
 
-/// Learning rates as they were given; without, they depend on other flags.
+/// Learning rates from the command line. If absent, they depend on other flags.
 struct GivenRates {
   std::optional<float> lr, min_lr;
 };
 
 void declare_training(CommandLine& line, TrainerOptions& t, GivenRates& rates) {
   line.group("Training");
-  line.number("--steps", t.steps, 1, kMany, "Optimizer steps in all").show_default();
-  line.number("--batch", t.batch, 1, 1 << 20, "B, sequences in a batch").show_default();
-  line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches in a step").show_default();
+  line.number("--steps", t.steps, 1, kMany, "Total optimizer steps").show_default();
+  line.number("--batch", t.batch, 1, 1 << 20, "B, sequences per batch").show_default();
+  line.number("--grad-accum", t.grad_accum, 1, 1 << 20, "Batches per step").show_default();
   line.number("--lr", rates.lr, 1e-12, 1e3,
               "Highest learning rate (0.003; 0.0006 for gpt2; 0.00005 with --init-from)");
   line.number("--min-lr", rates.min_lr, 0.0, 1e3, "Learning rate at the end (a tenth of --lr)");
   line.number("--warmup-steps", t.warmup_steps, 0, kMany, "Steps of linear warm-up").show_default();
   line.number("--beta1", t.beta1, 0.0, 0.999999, "AdamW's first decay").show_default();
   line.number("--beta2", t.beta2, 0.0, 0.999999, "AdamW's second decay").show_default();
-  line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Of matrices; decoupled").show_default();
+  line.number("--weight-decay", t.weight_decay, 0.0, 100.0, "Decoupled weight decay of matrices")
+      .show_default();
   line.number("--grad-clip", t.grad_clip, 0.0, 1e9, "Largest norm of the gradient; 0: no limit")
       .show_default();
-  line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing").show_default();
-  line.number("--seed", t.seed, 0, 9007199254740992.0, "Of weights, batches and dropout").show_default();
+  line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing an activation").show_default();
+  line.number("--seed", t.seed, 0, 9007199254740992.0, "Seed for weights, batches and dropout")
+      .show_default();
 }
 
 void declare_records(CommandLine& line, TrainingRun& run) {
@@ -85,19 +87,18 @@ void declare_records(CommandLine& line, TrainingRun& run) {
   line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl").show_default();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
       .show_default();
-  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of a validation; 0: all").show_default();
+  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches per validation; 0: all").show_default();
   line.number("--ckpt-every", run.checkpoint_every, 0, kMany, "Steps between checkpoints; 0: only at the end")
       .show_default();
   line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps").show_default();
-  line.number("--sample-every", run.sample_every, 0, kMany,
-              "Steps between samples of what it writes; 0: none")
+  line.number("--sample-every", run.sample_every, 0, kMany, "Steps between text samples; 0: none")
       .show_default();
-  line.name("--sample-prompt", run.sample_prompt, "What a sample continues (the beginning of the text)");
-  line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens of a sample").show_default();
+  line.name("--sample-prompt", run.sample_prompt, "Prompt of the samples (the beginning of the text)");
+  line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens per sample").show_default();
   line.device(run.device);
 }
 
-/// Settings: what a run is. They are saved with it and hold again when it is resumed.
+/// Settings define a run. They are saved with it and apply again when it is resumed.
 void declare_settings(CommandLine& line, TrainingRun& run, GivenRates& rates) {
   declare_data(line, run);
   declare_model(line, run.model);
@@ -105,7 +106,7 @@ void declare_settings(CommandLine& line, TrainingRun& run, GivenRates& rates) {
   declare_records(line, run);
 }
 
-/// The settings alone, to look flags up and to read those that a run saved.
+/// The settings alone, for looking up flags and reading those that a run saved.
 struct Settings {
   TrainingRun run;
   GivenRates rates;
@@ -114,11 +115,11 @@ struct Settings {
   Settings() { declare_settings(line, run, rates); }
 };
 
-/// How a run is started, and where it writes. That is for the person at the keyboard to say, each time.
+/// How a run starts and where it writes. The user gives these flags each time; they are never saved.
 void declare_start(CommandLine& line, TrainingRun& run) {
   line.flag("--resume", run.resume, "Continue exactly from the newest checkpoint, if there is one");
   line.name("--ckpt", run.checkpoint, "Continue from this checkpoint").excludes("--resume");
-  line.flag("--reset", run.reset, "Train the tokenizer and encode the text anew");
+  line.flag("--reset", run.reset, "Retrain the tokenizer and encode the text again");
   line.name("--init-from", run.init_from, "Start from the model and tokenizer of a Hugging Face folder")
       .excludes("--ckpt")
       .excludes("--reset");
@@ -127,20 +128,21 @@ void declare_start(CommandLine& line, TrainingRun& run) {
   line.machine(run.threads);
 }
 
-/// Small models bear higher rates than that of GPT-3 at GPT-2's size (Brown et al., 2020, table 2.1), and one
-/// that is trained already a lower one, that of Hugging Face's Trainer.
+/// The default for gpt2 is GPT-3's rate at GPT-2's size (Brown et al., 2020, table 2.1). Small models
+/// tolerate a higher rate; a pretrained model needs a lower one, so it gets the default of Hugging Face's
+/// Trainer.
 float default_learning_rate(const TrainingRun& run) {
   if (!run.init_from.empty()) return 5e-5f;
   return run.model.preset == "gpt2" ? 6e-4f : TrainerOptions{}.learning_rate;
 }
 
-/// Where the model and the tokenizer of a run come from that has no checkpoint yet; afterwards from there.
+/// Flags that say where a new run's model and tokenizer come from. Later both come from its checkpoint.
 bool is_of_the_beginning(const std::string& flag) {
   static const std::set<std::string> kNames = {kInitFrom, "--tokenizer", "--vocab-size"};
   return kNames.contains(name_of(flag));
 }
 
-/// The arguments as one would type them: what a shell would not leave alone is put between quotes.
+/// The arguments as the user would type them: an argument that a shell would change is quoted.
 std::string shell_command(int argc, char** argv) {
   std::string command;
   for (int i = 0; i < argc; ++i) {
@@ -158,7 +160,7 @@ std::string shell_command(int argc, char** argv) {
   return command;
 }
 
-/// Also sets run.flags, to those of `arguments` and of a --config file.
+/// Also sets run.flags to the flags in `arguments` and in a --config file.
 bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exit_status) {
   CommandLine line(
       "train_gpt",
@@ -180,11 +182,11 @@ SavedFlags flags_before(const TrainingRun& run) {
   const RunFolder folder(run.run_name);
   SavedFlags saved = saved_flags(folder.checkpoints());
   if (!saved.flags.empty()) return saved;
-  // A run that ended before its first checkpoint has at least recorded how it began.
+  // A run that ended before its first checkpoint has recorded its first flags in metrics.jsonl.
   return {folder.metrics(), read_history(folder.metrics()).flags()};
 }
 
-/// Those that were not given anew.
+/// The flags in `before` that `given` does not override.
 std::vector<std::string> inherited_flags(std::vector<std::string> before,
                                          const std::vector<std::string>& given) {
   std::set<std::string> names;
@@ -193,18 +195,19 @@ std::vector<std::string> inherited_flags(std::vector<std::string> before,
   return before;
 }
 
-/// Error if the run began from a model that only its first start knew of: its path is not taken from a file.
+/// Throws Error if the run started from --init-from and has no checkpoint. That path is not taken from a
+/// file.
 void check_that_the_start_is_known(const std::vector<std::string>& left, const TrainingRun& run) {
   const auto from = std::ranges::find(left, kInitFrom, name_of);
   if (from == left.end() || !run.resume || !run.init_from.empty()) return;
-  throw Error(
-      fmt::format("--resume: this run began with {} and has no checkpoint yet; give that flag again", *from));
+  throw Error(fmt::format(
+      "--resume: this run started with {} and has no checkpoint yet; give that flag again", *from));
 }
 
 }  // namespace
 
 SavedSettings read_saved_settings(const std::vector<std::string>& flags, const std::string& source) {
-  if (flags.empty()) return {};  // as at every start of a new run
+  if (flags.empty()) return {};  // a new run has none
   Settings settings;
   SavedSettings saved;
   for (const std::string& flag : flags) {
@@ -223,12 +226,13 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
   const SavedSettings saved = read_saved_settings(before.flags, before.path);
   check_that_the_start_is_known(saved.left, as_given);
   const auto inherited = inherited_flags(saved.taken, as_given.flags);
-  // The flags as they were read, for a --config file may be a pipe, which can be read once.
+  // Parse the flags already read, because a --config file may be a pipe, which can be read only once.
   std::vector<std::string> arguments = inherited;
   arguments.insert(arguments.end(), as_given.flags.begin(), as_given.flags.end());
   if (!parse(arguments, run, exit_status)) return false;
   run.command = shell_command(argc, argv);
-  // A run that goes on does not start from that model again, but has the rate that comes with it.
+  // A resumed run does not start from the --init-from model again, but keeps the learning rate that came with
+  // it.
   const bool has_rate = std::ranges::any_of(run.flags, [](const auto& f) { return name_of(f) == "--lr"; });
   if (!run.init_from.empty() && !has_rate) {
     run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));

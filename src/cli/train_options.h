@@ -8,18 +8,19 @@
 
 namespace hipgpt {
 
-/// What a run has saved of its flags, "--name=value" each.
+/// The flags that a run saved, each as "--name=value".
 struct SavedSettings {
-  std::vector<std::string> taken;  ///< settings of a run, with values within their ranges
-  std::vector<std::string> left;   ///< everything else: a stranger may have written it
+  std::vector<std::string> taken;  ///< settings of a run, with valid values
+  std::vector<std::string> left;   ///< everything else, which may be malicious
 };
 
-/// Sorts the flags in a file that a run left. Only what says what a run is may be read back: never where to
-/// write, which other file to read flags from, or whether to run at all. Error, naming `source`, for a
+/// Sorts the flags from a run's file. Only settings that define a run may be read back: never where to write,
+/// which other file to read flags from, or whether to run at all. Throws Error, naming `source`, for a
 /// setting whose value is out of range.
 SavedSettings read_saved_settings(const std::vector<std::string>& flags, const std::string& source);
 
-/// Fills `run` from the command line. False: do not train, but exit with `exit_status`.
+/// Fills `run` from the command line. If it returns false, the program must not train but exit with
+/// `exit_status`.
 bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status);
 
 }  // namespace hipgpt

@@ -27,7 +27,7 @@ inline float gelu_slope(float x) {
   return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
 }
 
-/// Calls f with a function object for `act`, so that the choice is made once and not for each element.
+/// Calls f with a function object for `act`, so that the choice happens once instead of for each element.
 template <typename F>
 void with_activation(Activation act, const F& f) {
   switch (act) {
@@ -37,7 +37,7 @@ void with_activation(Activation act, const F& f) {
   }
 }
 
-/// The same with act's derivative.
+/// The same as with_activation(), for the derivative of `act`.
 template <typename F>
 void with_slope(Activation act, const F& f) {
   switch (act) {

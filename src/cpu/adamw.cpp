@@ -1,5 +1,5 @@
 // AdamW and the sums it needs. One step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations
-// a parameter, bound by memory.
+// per parameter, which makes it memory-bound.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -14,12 +14,12 @@ namespace {
 
 constexpr int64_t kChunk = 8192;
 
-/// sum_i f(x[i]) in double: chunks in parallel, their sums in order.
+/// sum_i f(x[i]) in double. Sums chunks in parallel, then adds the chunk sums in order.
 template <typename F>
 double sum_in_chunks(ThreadPool& threads, Tensor x, F f) {
   const int64_t n = x.size();
   const float* in = x.f32();
-  thread_local std::vector<double> partial;  // of the calling thread: a training step allocates nothing
+  thread_local std::vector<double> partial;  // reused, so a training step allocates nothing
   partial.resize(static_cast<size_t>((n + kChunk - 1) / kChunk));
   double* sums = partial.data();
   parallel_ranges(threads, n, kChunk, [&](int64_t begin, int64_t end) {

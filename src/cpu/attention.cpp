@@ -1,9 +1,9 @@
 // Causal multi-head attention without a [T,T] matrix in memory.
 //
-// A head's queries are taken kBlock rows at a time; their scores against all keys up to the block's end fit
+// A task processes kBlock rows of a head's queries. Their scores against all keys up to the block's end fit
 // in the cache. The backward pass recomputes the probabilities from the scores and the stored log-sum-exp, as
-// in FlashAttention (Dao et al., 2022). Operations: 4 T^2 E forward and 10 T^2 E backward a sequence, about
-// half of which the causal mask would allow to skip.
+// in FlashAttention (Dao et al., 2022). Each sequence costs 4 T^2 E operations forward and 10 T^2 E backward;
+// the causal mask would allow skipping about half of them.
 #include <cblas.h>
 
 #include <cassert>
@@ -42,7 +42,7 @@ void product(View c, float alpha, View a, bool transpose_a, View b, bool transpo
               static_cast<blasint>(c.stride));
 }
 
-/// Softmax of the first `visible` entries of a row of scores; the rest become 0. Returns log sum exp.
+/// Softmax of the first `visible` entries of a row of scores; sets the rest to 0. Returns log sum exp.
 float causal_softmax(float* row, int64_t visible, int64_t n) {
   const float top = largest(row, visible);
   const float total = exp_and_sum(row, visible, top);
@@ -53,8 +53,8 @@ float causal_softmax(float* row, int64_t visible, int64_t n) {
   return top + std::log(total);
 }
 
-/// out = softmax(q k^T scale + mask) v for one block of queries, the first of which sees `first + 1` keys.
-/// k and v have first + q.rows rows. `lse` may be null; `row0` numbers the rows for dropout.
+/// out = softmax(q k^T scale + mask) v for one block of queries, whose first row attends to `first + 1` keys.
+/// k and v have first + q.rows rows. `lse` may be null; `row0` is the index of the first row, for dropout.
 void attend(View out, float* lse, View q, View k, View v, int64_t first, float scale, const Dropout& dropout,
             int64_t row0) {
   const int64_t keys = k.rows;
@@ -92,7 +92,8 @@ View head_of(Tensor out, int heads, int64_t bh) {
   return {out.f32() + bh / heads * seq_len * width + bh % heads * d, seq_len, d, width};
 }
 
-/// dq, dk and dv of one block of queries; with `first_write` dk and dv are written, else added to.
+/// Computes dq, dk and dv of one block of queries. With `first_write` it overwrites dk and dv; otherwise it
+/// adds to them.
 void attend_backward(const Head& grad, const Head& head, View out, View dout, const float* lse, int64_t first,
                      int64_t rows, bool first_write, float scale, const Dropout& dropout) {
   const int64_t seq_len = head.q.rows, keys = first + rows, d = head.q.cols;
@@ -121,7 +122,7 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
     } else {
       std::fill(factor, factor + keys, 1.0f);
     }
-    // dS = P (dP - dot) scale goes where dP was, and the dropped-out P where P was, for dV.
+    // dS = P (dP - dot) scale replaces dP, and P after dropout replaces P, for dV.
 #pragma omp simd
     for (int64_t j = 0; j < keys; ++j) {
       dpi[j] = pi[j] * (factor[j] * dpi[j] - dot) * scale;
@@ -158,7 +159,8 @@ void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qk
   threads.run(batch * heads, [&](int64_t bh) {
     const Head head(qkv, heads, bh), grad(dqkv, heads, bh);
     const float scale = 1.0f / std::sqrt(static_cast<float>(head.q.cols));
-    // The last block sees every key, so it is the one that writes dk and dv instead of adding to them.
+    // The last block attends to every key, so it comes first and overwrites dk and dv instead of adding to
+    // them.
     for (int64_t block = blocks - 1; block >= 0; --block) {
       const int64_t first = block * kBlock, rows = std::min(kBlock, seq_len - first);
       attend_backward(grad, head, head_of(out, heads, bh), head_of(dout, heads, bh), lse.f32() + bh * seq_len,
@@ -191,7 +193,7 @@ void attention_cached(ThreadPool& threads, Tensor out, Tensor keys, Tensor value
            {values.f32() + cached, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)),
            Dropout{}, 0);
   };
-  // A single token's attention is too little work to share among threads until the context is long.
+  // With a short context, a single token's attention is too little work to divide among threads.
   const int64_t tasks = batch * heads * blocks;
   if (batch * count * (past + count) * width > (1 << 18)) return threads.run(tasks, attend_head);
   for (int64_t task = 0; task < tasks; ++task) attend_head(task);

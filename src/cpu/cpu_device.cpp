@@ -17,7 +17,7 @@
 #include "util/available_cores.h"
 #include "util/parameter.h"
 
-// OpenBLAS's own, in all its builds; weak, as they are in no header.
+// Internal functions that every OpenBLAS build has. They are weak because no header declares them.
 extern "C" [[gnu::weak]] void* blas_memory_alloc(int);
 extern "C" [[gnu::weak]] void blas_memory_free(void*);
 
@@ -25,21 +25,22 @@ namespace hipgpt {
 
 namespace {
 
-/// Every thread in a matrix product holds a buffer of OpenBLAS's, of 128 MiB on most processors, of which
-/// little is ever touched. OpenBLAS asks for it at the first product and, where it gets none, again and again
-/// without end. So all are asked for here, after a look at whether they can be had, and it uses them again.
+/// Every thread in a matrix product holds an OpenBLAS buffer, of 128 MiB on most processors, and touches
+/// little of it. OpenBLAS allocates the buffer at the first product and, if that fails, retries forever. This
+/// function therefore checks that there is room and then makes OpenBLAS allocate all buffers, which it
+/// reuses.
 void reserve_blas_buffers(int threads) {
   if (blas_memory_alloc == nullptr || blas_memory_free == nullptr) return;
   constexpr size_t kBuffer = size_t{130} << 20;
-  const auto count = static_cast<size_t>(std::min(threads, 48));  // it has room for 50 at least
+  const auto count = static_cast<size_t>(std::min(threads, 48));  // OpenBLAS has room for at least 50
   void* room = ::mmap(nullptr, count * kBuffer, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) {
-    throw Error(
-        fmt::format("out of memory: the matrix products of {} thread{} take {} MiB of addresses; raise the "
-                    "limit (ulimit -v){}",
-                    threads, threads == 1 ? "" : "s", count * kBuffer >> 20,
-                    threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
+    throw Error(fmt::format(
+        "out of memory: the matrix products of {} thread{} need {} MiB of address space; raise the "
+        "limit (ulimit -v){}",
+        threads, threads == 1 ? "" : "s", count * kBuffer >> 20,
+        threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
   }
   ::munmap(room, count * kBuffer);
   std::vector<void*> buffers(count);
@@ -57,19 +58,19 @@ std::string amount(size_t bytes) {
 }  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
-  // Products are cut into pieces here (matmul.cpp), each for one thread: OpenBLAS must not start its own.
+  // matmul.cpp divides products among our threads, so OpenBLAS must not start its own.
   openblas_set_num_threads(1);
   if (openblas_get_parallel() == OPENBLAS_OPENMP && threads_.size() > 1) {
-    throw Error(
-        fmt::format("this OpenBLAS is its OpenMP build, which gives wrong products when several threads call "
-                    "it; install libopenblas-pthread-dev and build again, or use {} 1",
-                    Parameter::kThreads));
+    throw Error(fmt::format(
+        "this is the OpenMP build of OpenBLAS, which gives wrong products when several threads call "
+        "it; install libopenblas-pthread-dev and rebuild, or use {} 1",
+        Parameter::kThreads));
   }
   reserve_blas_buffers(threads_.size());
 }
 
 std::string CpuDevice::description() const {
-  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...": the name and the version.
+  // The config reads "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."; keep the name and the version.
   const std::string config = openblas_get_config();
   const std::string library = config.substr(0, config.find(' ', config.find(' ') + 1));
   return fmt::format("cpu, {} thread{}, {} for {}", threads_.size(), threads_.size() == 1 ? "" : "s", library,
@@ -77,15 +78,15 @@ std::string CpuDevice::description() const {
 }
 
 void* CpuDevice::allocate(size_t bytes) {
-  // Linux promises more memory than there is and ends a process that uses it: better to say so before.
+  // Linux promises more memory than the machine has and kills a process that uses it, so fail before that.
   const auto present =
       static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   void* memory = bytes > present ? nullptr : ::operator new (bytes, std::align_val_t{64}, std::nothrow);
   if (memory == nullptr) {
     const std::string limit = bytes > present ? "this machine has " + amount(present)
-                                              : "there is not as much left (ulimit -v is a limit too)";
+                                              : "less than that is free (ulimit -v is a limit too)";
     throw Error(
-        fmt::format("out of memory: {} asked for in one piece, and {}; make the model, {} or {} smaller",
+        fmt::format("out of memory: one tensor or buffer needs {}, but {}; make the model, {} or {} smaller",
                     amount(bytes), limit, Parameter::kBatch, Parameter::kMaxSeqLen));
   }
   return memory;

@@ -1,7 +1,7 @@
-// CpuDevice: the operations of Device in fp32 on the cores of this machine.
+// CpuDevice: the operations of Device in fp32 on the CPU cores.
 //
-// One file for each operation, named as its HIP sibling is. They are plain loops that the compiler
-// vectorises, a pool of threads (parallel.h), and OpenBLAS for matrix products.
+// Files have the same names as their HIP counterparts. The operations are plain loops that the compiler
+// vectorises, run on a thread pool (parallel.h), with OpenBLAS for matrix products.
 #pragma once
 
 #include "cpu/thread_pool.h"

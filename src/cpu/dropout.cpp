@@ -1,5 +1,5 @@
-// Residual addition and dropout: 12 bytes an element, bound by memory without dropout and by the generator
-// (about 10 multiplications an element) with it.
+// Residual addition and dropout: 12 bytes per element. Memory is the bound without dropout, and the generator
+// (about 10 multiplications per element) with dropout.
 
 #include "cpu/cpu_device.h"
 #include "cpu/dropout_mask.h"

@@ -9,7 +9,7 @@
 namespace hipgpt::cpu {
 
 /// factor[j] = 1/(1-p) where element (row, j) is kept and 0 where it is dropped, for j in [0, n).
-/// One Philox block serves four columns. Without a dropout they are all 1.
+/// One Philox block serves four columns. Without dropout, all factors are 1.
 inline void dropout_factors(float* factor, int64_t n, int64_t row, const Dropout& dropout) {
   const float scale = 1.0f / (1.0f - dropout.p);
   const auto threshold = static_cast<uint32_t>(static_cast<double>(dropout.p) * 4294967296.0);

@@ -1,4 +1,5 @@
-// Token and position embeddings. Forward reads two rows and writes one: 12 E bytes a token, bound by memory.
+// Token and position embeddings. The forward pass reads two rows and writes one: 12 E bytes per token,
+// memory-bound.
 
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
@@ -27,8 +28,9 @@ void embedding(ThreadPool& threads, Tensor y, Tensor tokens, Tensor wte, Tensor 
 
 void embedding_backward(ThreadPool& threads, Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
   check::embedding_backward(dwte, dwpe, dy, tokens);
-  // The same token may come several times, so threads share out columns, not tokens: each adds the rows of
-  // its columns in the order of the text, and 32 columns are two cache lines that no other thread touches.
+  // A token may occur several times, so threads divide the columns, not the tokens. Each thread adds its
+  // columns of all rows in text order. A range of 32 columns fills two cache lines that no other thread
+  // touches.
   constexpr int64_t kColumns = 32;
   const int64_t seq_len = tokens.dim(1), width = dwte.dim(1), count = tokens.size();
   check::ids("embedding_backward", "tokens", tokens.i32(), count, dwte.dim(0), "dwte");

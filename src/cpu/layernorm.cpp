@@ -1,5 +1,5 @@
-// LayerNorm. Forward reads and writes 4 bytes an element, bound by memory; a row is read twice, the second
-// time from the cache.
+// LayerNorm. The forward pass reads 4 bytes and writes 4 bytes per element and is memory-bound. It reads a
+// row repeatedly, but from memory only once; later reads hit the cache.
 #include <cmath>
 
 #include "cpu/cpu_device.h"
@@ -74,7 +74,7 @@ void layernorm_backward(ThreadPool& threads, Tensor dx, const Norm& gradients, T
     }
   });
 
-  constexpr int64_t kColumns = 32;  // as for column sums: threads share out columns
+  constexpr int64_t kColumns = 32;  // as in add_column_sums(): threads divide the columns
   parallel_ranges(threads, width, kColumns, [=](int64_t begin, int64_t end) {
     float total_w[kColumns] = {}, total_b[kColumns] = {};
     for (int64_t i = 0; i < rows; ++i) {

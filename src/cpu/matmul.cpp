@@ -1,8 +1,8 @@
-// Matrix products: 2 m n k operations on 4 (mk + kn + mn) bytes, bound by arithmetic.
+// Matrix products: 2 m n k operations on 4 (mk + kn + mn) bytes, compute-bound.
 //
-// C is cut into tiles by its shape alone, and each tile is one call of OpenBLAS on one thread. That beats
-// OpenBLAS's own threads by a third at the sizes of a small GPT (they meet at a barrier several times in
-// every call), and a tile's bits do not depend on how many threads there are.
+// The shape of C alone determines its tiles, and each tile is one OpenBLAS call on one thread. At the sizes
+// of a small GPT, this is a third faster than OpenBLAS's own threads, which meet at several barriers per
+// call. In addition, the bits of a tile do not depend on the number of threads.
 #include <cblas.h>
 
 #include <algorithm>
@@ -47,8 +47,8 @@ struct Tiling {
   int64_t rows, cols;
 };
 
-/// Halves the longer side until a tile has at most 512 on a side, and on until there are eight tiles of work
-/// for eight threads or a tile is under 4 MFLOP, about 50 us, below which starting it costs too much.
+/// Halves the longer side until neither side exceeds 512. Continues until there are eight tiles, for eight
+/// threads, or a tile has less than 4 MFLOP, about 50 us; the overhead of smaller tiles is too high.
 Tiling choose_tiling(int64_t m, int64_t n, int64_t k) {
   constexpr int64_t kLongest = 512, kTiles = 8, kShortest = 32;
   constexpr double kSmallest = 4e6;
@@ -81,7 +81,7 @@ void multiply(ThreadPool& threads, const Product& p) {
   for_each_tile(threads, p, [](auto...) {});
 }
 
-/// sums[j] += sum_i in[i,j]: a piece sums 64 columns, so that no two threads share a sum.
+/// sums[j] += sum_i in[i,j]. A piece sums 64 columns, so no two threads share a sum.
 void add_column_sums(ThreadPool& threads, float* sums, const float* in, int64_t rows, int64_t n) {
   constexpr int64_t kColumns = 64;
   parallel_ranges(threads, n, kColumns, [=](int64_t begin, int64_t end) {

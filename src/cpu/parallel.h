@@ -1,7 +1,7 @@
-// Loops over threads whose results never depend on the number of threads.
+// Parallel loops whose results never depend on the number of threads.
 //
-// Work is cut into pieces by shape alone; a piece is always computed by one thread, and no two pieces add
-// into the same element. So one thread and a hundred give the same bits.
+// The shape alone determines how work is divided into pieces. One thread computes a piece, and no two pieces
+// add into the same element. One thread and a hundred therefore give the same bits.
 #pragma once
 
 #include <algorithm>
@@ -18,13 +18,14 @@ void parallel_ranges(ThreadPool& threads, int64_t n, int64_t grain, const F& f) 
   threads.run((n + grain - 1) / grain, [&](int64_t r) { f(r * grain, std::min(n, (r + 1) * grain)); });
 }
 
-/// How many rows of `width` floats make a piece worth a thread: about 32 KiB, a first-level cache.
+/// How many rows of `width` floats make a piece worth a thread: about 32 KiB, the size of a first-level
+/// cache.
 inline int64_t rows_per_range(int64_t width) {
   return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width));
 }
 
-/// At least `floats` floats that belong to the calling thread until its next call. Grows, never shrinks, so
-/// that a training step allocates nothing after the first.
+/// Returns at least `floats` floats that belong to the calling thread until its next call. The memory only
+/// grows, so a training step allocates nothing after the first.
 inline float* thread_scratch(int64_t floats) {
   thread_local std::vector<float> scratch;
   if (static_cast<int64_t>(scratch.size()) < floats) scratch.resize(static_cast<size_t>(floats));

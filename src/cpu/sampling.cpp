@@ -1,5 +1,4 @@
-// The draw of a token from its logits: one read of the logits, a selection of the likeliest, and a sort of
-// those.
+// Draws a token from its logits: reads the logits once, selects the likeliest tokens and sorts them.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -21,7 +20,8 @@ bool likelier(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
-/// Every token with its logit, lowered if the token was seen before. False if a logit is not finite.
+/// Collects every token with its logit, lowered if the token was seen before. Returns false if a logit is not
+/// finite.
 bool collect_candidates(std::vector<Candidate>& candidates, const float* logits, const int32_t* seen,
                         float penalty) {
   for (size_t i = 0; i < candidates.size(); ++i) {
@@ -33,7 +33,7 @@ bool collect_candidates(std::vector<Candidate>& candidates, const float* logits,
   return true;
 }
 
-/// Leaves the `top_k` likeliest (0: all), the likeliest first.
+/// Keeps the `top_k` likeliest candidates (0: all), likeliest first.
 void sort_likeliest(std::vector<Candidate>& candidates, int top_k) {
   const auto k = static_cast<size_t>(top_k);
   if (k > 0 && k < candidates.size()) {
@@ -43,7 +43,7 @@ void sort_likeliest(std::vector<Candidate>& candidates, int top_k) {
   std::sort(candidates.begin(), candidates.end(), likelier);
 }
 
-/// In [0, 1), with the 53 bits of a double: draw `n` of a seed's stream.
+/// Draw `n` of a seed's stream: a double in [0, 1) with all 53 bits.
 double uniform_draw(uint64_t seed, int32_t stream, int32_t n) {
   const auto bits = philox4x32({static_cast<uint32_t>(n), static_cast<uint32_t>(stream), 0,
                                 static_cast<uint32_t>(RandomUse::kSampling)},
@@ -51,8 +51,9 @@ double uniform_draw(uint64_t seed, int32_t stream, int32_t n) {
   return static_cast<double>(join_bits(bits[0], bits[1]) >> 11) * 0x1p-53;
 }
 
-/// From sorted candidates: softmax with temperature, the smallest head of them that reaches top_p, and the
-/// one of those at which the running sum of probabilities passes the fraction `uniform` of the head's.
+/// Picks from sorted candidates. Applies softmax with temperature and keeps the shortest prefix whose
+/// probability reaches top_p. Returns the candidate at which the running sum of probabilities passes the
+/// fraction `uniform` of the prefix's sum.
 int32_t pick(const std::vector<Candidate>& candidates, double temperature, double top_p, double uniform) {
   thread_local std::vector<double> weights;
   weights.resize(candidates.size());

@@ -1,4 +1,4 @@
-// The two passes over a row that every softmax makes.
+// The two passes of every softmax over a row.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace hipgpt::cpu {
 
-/// max_j z[j]; NaN is passed over here, and comes back in the sum.
+/// max_j z[j]. Ignores NaN, which reappears in the sum.
 inline float largest(const float* z, int64_t n) {
   float top = z[0];
 #pragma omp simd reduction(max : top)

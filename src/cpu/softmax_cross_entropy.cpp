@@ -1,5 +1,5 @@
-// Softmax cross-entropy and its gradient in place: logits are read and written once from memory, 8 bytes and
-// one exp an element.
+// Softmax cross-entropy and its gradient, in place. Logits are read from memory and written to it once: 8
+// bytes and one exp per element.
 #include <cmath>
 
 #include "cpu/cpu_device.h"

@@ -6,7 +6,7 @@ namespace hipgpt::cpu {
 
 namespace {
 
-constexpr int kSpins = 1000;  // of about 50 ns
+constexpr int kSpins = 1000;  // of about 50 ns each
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -16,7 +16,7 @@ void pause() {
 #endif
 }
 
-/// Returns when `value` is no longer `old`: spins first, then sleeps.
+/// Returns when `value` is no longer `old`. Spins first, then sleeps.
 template <typename T>
 void wait_for_change(const std::atomic<T>& value, T old) {
   for (int i = 0; i < kSpins; ++i) {
@@ -32,7 +32,7 @@ ThreadPool::ThreadPool(int threads) {
   try {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   } catch (...) {
-    stop();  // no destructor will
+    stop();  // the destructor will not run
     throw;
   }
 }
@@ -84,13 +84,14 @@ void ThreadPool::work() {
   }
 }
 
-/// Takes one piece and does it; false when there is none to take.
+/// Claims one piece and runs it. Returns false if none is left.
 bool ThreadPool::claim_and_call() {
   uint64_t state = claimable_.load(std::memory_order_acquire);
   do {
     if (static_cast<uint32_t>(state) == 0) return false;
   } while (!claimable_.compare_exchange_weak(state, state - 1, std::memory_order_acq_rel));
-  // The number in `state` says that the piece belongs to the loop at hand, which can't end before it is done.
+  // The number in `state` proves that the piece belongs to the current loop, which cannot end before this
+  // piece.
   try {
     call_(context_, count_ - static_cast<int64_t>(static_cast<uint32_t>(state)));
   } catch (...) {

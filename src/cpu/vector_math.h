@@ -1,4 +1,4 @@
-// exp and tanh that a compiler turns into vector instructions: no branches, no calls, no tables.
+// exp and tanh that a compiler can vectorise: no branches, no calls, no tables.
 #pragma once
 
 #include <bit>

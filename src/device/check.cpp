@@ -14,7 +14,7 @@ namespace {
 /// Kernels count rows and columns in int.
 constexpr int64_t kLargest = std::numeric_limits<int>::max();
 
-/// The arguments of one call of an operation. Every method throws Error unless what it says holds.
+/// The arguments of one call of an operation. Each check throws Error unless the condition in its name holds.
 class Arguments {
  public:
   explicit Arguments(const char* operation) : operation_(operation) {}
@@ -23,7 +23,7 @@ class Arguments {
     throw Error(fmt::format("{}: {}", operation_, what));
   }
 
-  /// Present, contiguous, of this dtype and shape.
+  /// The tensor is present, contiguous, and has this dtype and shape.
   void is(const char* name, const Tensor& t, std::initializer_list<int64_t> shape,
           DType dtype = DType::kF32) const {
     bool fits = t && t.contiguous() && t.dtype() == dtype && t.rank() == static_cast<int>(shape.size());
@@ -35,7 +35,7 @@ class Arguments {
     const Tensor wanted(nullptr, shape, dtype);
     std::string text = to_string(wanted);
     text = text.substr(0, text.find(']') + 1);
-    fail(fmt::format("{} is {}, and must be {}", name, to_string(t), text));
+    fail(fmt::format("{} is {}, but must be {}", name, to_string(t), text));
   }
 
   /// The same for an argument that may be none.
@@ -44,36 +44,37 @@ class Arguments {
     if (t || t.rank() > 0) is(name, t, shape, dtype);
   }
 
-  /// Present, contiguous, of this dtype, with `rank` dimensions of at least 1, which `letters` names.
+  /// The tensor is present, contiguous, and has this dtype and `rank` dimensions of at least 1, named by
+  /// `letters`.
   void has_rank(const char* name, const Tensor& t, int rank, const char* letters,
                 DType dtype = DType::kF32) const {
     bool fits = t && t.contiguous() && t.dtype() == dtype && t.rank() == rank;
     for (int i = 0; fits && i < rank; ++i) fits = t.dim(i) >= 1 && t.dim(i) <= kLargest;
     if (!fits)
-      fail(fmt::format("{} is {}, and must be {} {}", name, to_string(t), to_string(dtype), letters));
+      fail(fmt::format("{} is {}, but must be {} {}", name, to_string(t), to_string(dtype), letters));
   }
 
-  /// Present, contiguous fp32 of any shape that is not empty.
+  /// The tensor is present, contiguous, fp32 and not empty; any shape is valid.
   void has_elements(const char* name, const Tensor& t) const {
     if (!t || !t.contiguous() || t.dtype() != DType::kF32 || t.size() < 1) {
-      fail(fmt::format("{} is {}, and must be f32 with at least one element", name, to_string(t)));
+      fail(fmt::format("{} is {}, but must be f32 with at least one element", name, to_string(t)));
     }
   }
 
   void drops(const Dropout& d) const {
     if (!(d.p >= 0.0f && d.p < 1.0f)) {
-      fail(fmt::format("dropout.p is {:g}, and must be from 0 to less than 1", d.p));
+      fail(fmt::format("dropout.p is {:g}, but must be from 0 to less than 1", d.p));
     }
     if (d.p > 0.0f) is("dropout.micro_step", d.micro_step, {1}, DType::kI32);
   }
 
   void has_heads(int heads, int64_t width) const {
     if (heads < 1 || width % heads != 0) {
-      fail(fmt::format("heads is {}, and must divide the width of {}", heads, width));
+      fail(fmt::format("heads is {}, but must divide the width of {}", heads, width));
     }
   }
 
-  /// x W + b takes `in` columns to `out`.
+  /// The shapes of W and b fit a map from `in` to `out` columns.
   void is_linear(const char* weight, const char* bias, const Linear& layer, int64_t in, int64_t out) const {
     if (layer.layout == Layout::kInOut) {
       is(weight, layer.weight, {in, out});
@@ -123,7 +124,7 @@ void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_pos
   a.is("y", y, {tokens.size(), E});
   a.is_or_none("first_position", first_position, {1}, DType::kI32);
   if (tokens.dim(1) > wpe.dim(0)) {
-    a.fail(fmt::format("tokens is {}, and wpe has {} positions", to_string(tokens), wpe.dim(0)));
+    a.fail(fmt::format("tokens is {}, but wpe has only {} positions", to_string(tokens), wpe.dim(0)));
   }
 }
 
@@ -136,7 +137,7 @@ void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
   a.is("dwpe", dwpe, {dwpe.dim(0), E});
   a.is("dy", dy, {tokens.size(), E});
   if (tokens.dim(1) > dwpe.dim(0)) {
-    a.fail(fmt::format("tokens is {}, and dwpe has {} positions", to_string(tokens), dwpe.dim(0)));
+    a.fail(fmt::format("tokens is {}, but dwpe has only {} positions", to_string(tokens), dwpe.dim(0)));
   }
 }
 
@@ -213,7 +214,7 @@ void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int he
   a.is("values", values, {B, S, E});
   a.is("qkv", qkv, {B, T, 3 * E});
   a.is("past", past, {1}, DType::kI32);
-  if (T > S) a.fail(fmt::format("qkv is {}, and the caches have {} rows", to_string(qkv), S));
+  if (T > S) a.fail(fmt::format("qkv is {}, but the caches have only {} rows", to_string(qkv), S));
 }
 
 void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
@@ -267,7 +268,7 @@ void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Te
   a.is("grad_norm", grad_norm, {1});
   a.is("rates", rates, {3});
   if (options.decayed < 0 || options.decayed > n) {
-    a.fail(fmt::format("options.decayed is {}, and must be from 0 to {}", options.decayed, n));
+    a.fail(fmt::format("options.decayed is {}, but must be from 0 to {}", options.decayed, n));
   }
 }
 
@@ -282,15 +283,15 @@ void sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Samplin
   }
   a.is("seen", seen, {B, V}, DType::kI32);
   a.is("draw", draw, {B, 2}, DType::kI32);
-  if (options.top_k < 0) a.fail(fmt::format("options.top_k is {}, and must be 0 or more", options.top_k));
+  if (options.top_k < 0) a.fail(fmt::format("options.top_k is {}, but must be 0 or more", options.top_k));
   if (!(options.top_p > 0.0 && options.top_p <= 1.0)) {
-    a.fail(fmt::format("options.top_p is {:g}, and must be over 0 and at most 1", options.top_p));
+    a.fail(fmt::format("options.top_p is {:g}, but must be over 0 and at most 1", options.top_p));
   }
   if (!(options.temperature >= 0.0)) {
-    a.fail(fmt::format("options.temperature is {:g}, and must be 0 or more", options.temperature));
+    a.fail(fmt::format("options.temperature is {:g}, but must be 0 or more", options.temperature));
   }
   if (!(options.repetition_penalty > 0.0)) {
-    a.fail(fmt::format("options.repetition_penalty is {:g}, and must be over 0", options.repetition_penalty));
+    a.fail(fmt::format("options.repetition_penalty is {:g}, but must be over 0", options.repetition_penalty));
   }
 }
 
@@ -302,14 +303,14 @@ void ids(const char* operation, const char* name, const int32_t* ids, int64_t n,
          const char* table) {
   for (int64_t i = 0; i < n; ++i) {
     if (ids[i] >= 0 && ids[i] < limit) continue;
-    throw Error(fmt::format("{}: {} has {} at {}, and {} takes 0 to {}", operation, name, ids[i], i, table,
-                            limit - 1));
+    throw Error(fmt::format("{}: {} has {} at index {}, but {} takes 0 to {}", operation, name, ids[i], i,
+                            table, limit - 1));
   }
 }
 
 void copied(const char* function, Tensor t) {
   if (!t.contiguous() || (!t && t.size() > 0)) {
-    throw Error(fmt::format("{}: the tensor is {}, and must be contiguous", function, to_string(t)));
+    throw Error(fmt::format("{}: the tensor is {}, but must be contiguous", function, to_string(t)));
   }
 }
 
@@ -317,7 +318,7 @@ void copied(const char* function, Tensor dst, Tensor src) {
   copied(function, dst);
   copied(function, src);
   if (dst.dtype() != src.dtype() || dst.size() != src.size()) {
-    throw Error(fmt::format("{}: from {} to {}, which must be of one dtype and size", function,
+    throw Error(fmt::format("{}: from {} to {}, but both must have the same dtype and size", function,
                             to_string(src), to_string(dst)));
   }
 }

@@ -14,14 +14,14 @@ namespace hipgpt {
 
 namespace {
 
-/// A tensor of a case: what it holds before the operation, and whether that is compared afterwards.
+/// A tensor of a case: its contents before the operation, and whether they are compared afterwards.
 struct Operand {
   enum Content { kRandom, kPositive, kZero, kIds, kNumber };
 
   std::vector<int64_t> shape;
   Content content = kRandom;
   bool compared = false;
-  int64_t number = 0;  // ids are from 0 to number - 1; of kNumber the number itself
+  int64_t number = 0;  // kIds: ids are from 0 to number - 1; kNumber: the value
 
   bool is_int() const { return content == kIds || content == kNumber; }
   int64_t size() const {
@@ -31,7 +31,8 @@ struct Operand {
   }
 };
 
-/// An operation with its input. `prepare` runs once before it, for what an earlier operation leaves to it.
+/// An operation with its input. `prepare` runs once before it, to compute operands that an earlier operation
+/// provides.
 struct Case {
   using Run = std::function<void(Device&, const std::vector<Tensor>&)>;
 
@@ -99,7 +100,7 @@ class Operands {
   std::vector<Tensor> tensors_;
 };
 
-/// Median seconds of one call of f, from replays of graphs that take a few milliseconds.
+/// The median time of one call of f, in seconds, measured by replaying graphs that take a few milliseconds.
 double seconds_of(Device& device, const std::function<void()>& f) {
   const Buffer memory(device, 4);
   const Tensor one(memory.data(), {1}, DType::kI32);
@@ -134,7 +135,7 @@ double number(int64_t n) {
   return static_cast<double>(n);
 }
 
-/// Every operation once. Bytes are those that must be read and written once, fp32.
+/// One case per operation. `bytes` counts each fp32 value that must be read or written once.
 std::vector<Case> all_cases(const ComparisonSizes& s) {
   const int64_t B = s.B, T = s.T, E = s.E, F = s.F, V = s.V, S = s.S, R = B * T, H = s.H;
   const auto heads = static_cast<int>(H);
@@ -144,7 +145,7 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
     return Dropout{.p = 0.1f, .seed = 5, .micro_step = micro_step};
   };
   const auto stats = [](Device& d, const std::vector<Tensor>& t) {
-    d.layernorm(t[0], {t[6], t[7]}, t[4], {t[5], t[1]});  // mean and rstd of x; the rest is overwritten
+    d.layernorm(t[0], {t[6], t[7]}, t[4], {t[5], t[1]});  // sets mean and rstd of x; the rest is overwritten
     d.set_zero(t[0]);
     d.set_zero(t[1]);
   };
@@ -311,7 +312,8 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
   };
 }
 
-/// The largest difference over all that is compared, each tensor's over the largest of its values.
+/// The largest relative difference of all compared tensors. A tensor's differences are relative to its
+/// largest value.
 double largest_error(const Case& c, const Operands& ours, const Operands& cpus) {
   double worst = 0.0;
   for (size_t i = 0; i < c.operands.size(); ++i) {

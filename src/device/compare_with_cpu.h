@@ -1,4 +1,4 @@
-// Every operation of a device beside the CPU's, on the user's own machine: what --check-device prints.
+// Compares every operation of a device with the CPU's, on the user's own machine, for --check-device.
 #pragma once
 
 #include <functional>
@@ -9,20 +9,20 @@
 
 namespace hipgpt {
 
-/// What was found of one operation.
+/// The result for one operation.
 struct OperationReport {
   std::string name;
-  double error;         ///< largest difference from the CPU's result, over the largest of its values
-  double tolerance;     ///< what rounding explains
+  double error;         ///< largest difference from the CPU's result, relative to its largest value
+  double tolerance;     ///< the largest error that rounding explains
   double seconds;       ///< median of one call
-  double bytes, flops;  ///< that it moves and does, by its formula
+  double bytes, flops;  ///< bytes moved and operations done, by formula
 
   bool agrees() const { return error <= tolerance; }  // false for NaN
 };
 
 struct DeviceReport {
   std::string description;
-  double copy_bytes_per_second;  ///< read and written by a large copy: what memory can do here
+  double copy_bytes_per_second;  ///< bytes read and written by a large copy: the memory's speed
   std::vector<OperationReport> operations;
 
   bool agrees() const;
@@ -33,15 +33,15 @@ struct ComparisonSizes {
   int64_t B = 4, T = 512, E = 768, H = 12, F = 3072, V = 50257, S = 1024;
 };
 
-/// Runs every operation on `device` and on the CPU with the same input. With the default sizes it takes about
-/// 10 seconds, most of them on the CPU. `done` hears of each operation as soon as it is measured.
+/// Runs every operation on `device` and on the CPU with the same input. With the default sizes this takes
+/// about 10 seconds, mostly on the CPU. `done` receives each operation's report as soon as it is measured.
 DeviceReport compare_with_cpu(Device& device, const ComparisonSizes& sizes, int cpu_threads,
                               const std::function<void(const OperationReport&)>& done = {});
 
-/// "layernorm   1.2e-07 of 2e-05   12.3 us   3.4 TB/s, 83 % of a copy".
+/// One line, such as "layernorm ok 1.2e-07 (at most 2e-05) 12.3 us 2000.0 GB/s, 83 % of a copy", in columns.
 std::string line_of(const OperationReport& operation, double copy_bytes_per_second);
 
-/// The whole report as text to send to somebody.
+/// The whole report as text, for a bug report.
 std::string text_of(const DeviceReport& report);
 
 }  // namespace hipgpt

@@ -1,6 +1,5 @@
-// The one door to the HIP device: what make_device() and list_devices() call. Every build has these two
-// functions: from src/hip where there are kernels for a GPU (or an emulated one), from src/platform/none
-// otherwise.
+// The only entry to the HIP device, called by make_device() and list_devices(). Every build has these two
+// functions: from src/hip if it has kernels for a GPU (or an emulated one), else from src/platform/none.
 #pragma once
 
 #include <memory>
@@ -18,12 +17,13 @@ class NoKernelsForGpu : public Error {
   using Error::Error;
 };
 
-/// The GPU with this index of the runtime, or without one the first of list_hip_devices(). Error, with what a
-/// user could do about it, where there is no such GPU; NoKernelsForGpu where its architecture was not built.
+/// The GPU with this index in the runtime or, without an index, the first of list_hip_devices(). Throws
+/// Error, with advice for the user, if there is no such GPU, and NoKernelsForGpu if this build has no kernels
+/// for its architecture.
 std::unique_ptr<Device> make_hip_device(std::optional<int> index);
 
-/// The GPUs that make_hip_device() can choose from: discrete ones first, since the integrated one of a
-/// processor is rarely meant. Each is tried. Empty where there is none.
+/// The GPUs that make_hip_device() can choose from, after a test of each one. Discrete GPUs come first,
+/// because users rarely mean the integrated GPU of a processor. The list is empty if there is no GPU.
 std::vector<DeviceInfo> list_hip_devices();
 
 }  // namespace hipgpt

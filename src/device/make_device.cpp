@@ -21,13 +21,13 @@ int index_in(const std::string& name) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
   if (error != std::errc{} || end != digits.data() + digits.size() || index < 0) {
     throw Error(
-        fmt::format("{} {}: after hip: comes the number of a GPU, as in hip:0", Parameter::kDevice, name));
+        fmt::format("{} {}: must be hip:N with the number of a GPU, as in hip:0", Parameter::kDevice, name));
   }
   return index;
 }
 
-/// A GPU for `auto`, but not an imitation of one, which is for tests and slow; null where there is none that
-/// this build has kernels for.
+/// A GPU for `auto`, or null if there is none that this build has kernels for. Skips emulated GPUs, which are
+/// slow and for tests.
 std::unique_ptr<Device> find_gpu(const std::function<void(const std::string&)>& warn) {
   std::string why;
   for (const DeviceInfo& info : list_hip_devices()) {
@@ -35,7 +35,7 @@ std::unique_ptr<Device> find_gpu(const std::function<void(const std::string&)>& 
     if (info.usable) return make_hip_device(index_in(info.name));
     if (why.empty()) why = info.description;
   }
-  if (!why.empty() && warn) warn(fmt::format("the CPU is used: {}", why));
+  if (!why.empty() && warn) warn(fmt::format("using the CPU: {}", why));
   return nullptr;
 }
 

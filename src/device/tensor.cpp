@@ -32,9 +32,10 @@ Tensor::Tensor(void* data, std::initializer_list<int64_t> shape, DType dtype) : 
   }
   int64_t elements = 1;
   for (const int64_t d : shape) {
-    constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 8;  // its bytes must fit too
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / 8;  // the size in bytes must fit too
     if (d < 0 || (d > 0 && elements > kMost / d)) {
-      throw Error(fmt::format("a tensor of shape [{}] is not possible", fmt::join(shape, ",")));
+      throw Error(
+          fmt::format("a tensor of shape [{}] has a negative or too large size", fmt::join(shape, ",")));
     }
     elements *= d;
     shape_[static_cast<size_t>(rank_++)] = d;
@@ -92,7 +93,7 @@ void Tensor::no_dimension(int i) const {
 }
 
 void Tensor::wrong_dtype(DType wanted) const {
-  throw Error(fmt::format("{} is read as {}", to_string(*this), to_string(wanted)));
+  throw Error(fmt::format("{} cannot be read as {}", to_string(*this), to_string(wanted)));
 }
 
 }  // namespace hipgpt

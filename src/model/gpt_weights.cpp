@@ -13,7 +13,7 @@ namespace hipgpt {
 
 namespace {
 
-/// values[i] ~ N(0, sigma): a pair of normals from each Philox block, so that value i depends on (seed,
+/// values[i] ~ N(0, sigma). Each Philox block gives a pair of normals, so value i depends only on (seed,
 /// stream, i).
 void fill_normal(std::vector<float>& values, float sigma, uint64_t seed, uint32_t stream) {
   for (size_t i = 0; i < values.size(); i += 2) {
@@ -28,7 +28,7 @@ void fill_normal(std::vector<float>& values, float sigma, uint64_t seed, uint32_
 
 }  // namespace
 
-/// The one list of weights: f(name, tensor, shape) for each, from the input to the output of the model.
+/// The only list of weights: calls f(name, tensor, shape) for each, from the model's input to its output.
 template <typename Self, typename F>
 void GPTWeights::visit(Self& w, const F& f) {
   using Shape = std::initializer_list<int64_t>;
@@ -73,7 +73,7 @@ GPTWeights::GPTWeights(Device& device, const ModelConfig& config) : GPTWeights(c
   device.set_zero(flat_);
 }
 
-/// Shapes and addresses of all tensors: matrices first, then vectors.
+/// Sets the shapes and addresses of all tensors: matrices first, then vectors.
 void GPTWeights::place(std::byte* memory) {
   int64_t offset = 0;
   for (const size_t rank : {2, 1}) {
@@ -109,7 +109,7 @@ Tensor GPTWeights::tensor(const std::string& name) const {
 void initialize(GPTWeights& weights, Device& device, uint64_t seed) {
   const float sigma = 0.02f;
   const float residual_sigma = sigma / std::sqrt(2.0f * static_cast<float>(weights.config().num_layers));
-  uint32_t stream = 0;  // of random numbers: one for each weight
+  uint32_t stream = 0;  // of random numbers; each weight has its own
   weights.for_each([&](const std::string& name, const Tensor& tensor, bool is_matrix) {
     std::vector<float> values(static_cast<size_t>(tensor.size()), 0.0f);
     if (is_matrix) {

@@ -15,7 +15,7 @@ KVCache::KVCache(const GPTModel& model, int sequences)
       device_(model.device()),
       sequences_(sequences),
       layers_(static_cast<size_t>(model.config().num_layers)) {
-  if (sequences < 1) throw Error(fmt::format("a cache of {} sequences: give at least 1", sequences));
+  if (sequences < 1) throw Error(fmt::format("a KVCache of {} sequences: must be at least 1", sequences));
   const ModelConfig& c = model.config();
   const int64_t B = sequences, S = c.max_seq_len, E = c.embed_dim;
   constexpr int64_t kManyRows = 1024;  // enough for efficient matrix products
@@ -44,7 +44,7 @@ LayerCache KVCache::layer(size_t l, int64_t first, int64_t count) const {
 }
 
 Tensor KVCache::logits() const {
-  if (length_ == 0) throw Error("the cache has no tokens yet, and so no logits");
+  if (length_ == 0) throw Error("KVCache::logits(): the cache has no tokens yet; call begin() first");
   return logits_;
 }
 
@@ -85,7 +85,8 @@ Tensor KVCache::begin(std::span<const int32_t> tokens) {
 Tensor KVCache::extend(std::span<const int32_t> tokens) {
   const int64_t B = sequences_, T = static_cast<int64_t>(tokens.size()) / B;
   if (static_cast<int64_t>(tokens.size()) != B * T) {
-    throw Error(fmt::format("{} tokens for {} sequences: give as many to each", tokens.size(), B));
+    throw Error(fmt::format("{} tokens cannot be split equally among {} sequences: pass a multiple of {}",
+                            tokens.size(), B, B));
   }
   check_room(length_, T);
   set_length(length_);
@@ -102,7 +103,7 @@ void KVCache::capture_append(Tensor tokens, std::function<void(Tensor logits)> u
   if (tokens.dtype() != DType::kI32 || tokens.rank() != 2 || tokens.dim(0) != sequences_ ||
       tokens.dim(1) != 1) {
     throw Error(
-        fmt::format("tokens to append are {}, and must be i32 [{},1]", to_string(tokens), sequences_));
+        fmt::format("tokens to append are {}, but must be i32 [{},1]", to_string(tokens), sequences_));
   }
   append_ = device_.capture([this, tokens, use = std::move(use)] {
     forward(0, tokens);
@@ -112,8 +113,8 @@ void KVCache::capture_append(Tensor tokens, std::function<void(Tensor logits)> u
 }
 
 void KVCache::append() {
-  if (!append_) throw Error("append() without capture_append()");
-  if (length_ == 0) throw Error("append() to sequences without tokens: begin() them first");
+  if (!append_) throw Error("append() has no captured step: call capture_append() first");
+  if (length_ == 0) throw Error("append() needs sequences with tokens: call begin() first");
   check_room(length_, 1);
   append_->replay();
   ++length_;
@@ -133,7 +134,7 @@ void KVCache::forward(int64_t first, Tensor tokens) {
   const int64_t count = tokens.dim(0), T = tokens.dim(1), rows = count * T;
   Tensor x = x_.rows(0, rows), y = y_.rows(0, rows);
   device_.embedding(x, tokens, w.wte, w.wpe, past_);
-  // One set of activations serves all layers, and so one place for what they read.
+  // All layers share one set of activations, and so one tensor for their normalised input.
   const LayerActivations activations = activations_.first(rows, model_.config().num_heads);
   const LayerScratch scratch = scratch_.first(rows);
   const auto norm_before = [&](size_t l) {

@@ -9,7 +9,8 @@
 
 namespace hipgpt {
 
-/// First name every tensor and its shape, then allocate once: a training step allocates nothing.
+/// The caller first adds every tensor with its shape, then allocates once. A training step therefore
+/// allocates nothing.
 class MemoryPlan {
  public:
   void add(Tensor& tensor, std::initializer_list<int64_t> shape, DType dtype = DType::kF32) {
@@ -17,7 +18,7 @@ class MemoryPlan {
     bytes_ += (entries_.back().shape.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   }
 
-  /// One buffer for all of them; every tensor that was added now points into it.
+  /// Allocates one buffer for all added tensors and points each of them into it.
   Buffer allocate(Device& device) const {
     Buffer buffer(device, bytes_);
     for (const Entry& entry : entries_) *entry.tensor = entry.shape.at(buffer.data() + entry.offset);

@@ -89,12 +89,12 @@ void ModelConfig::validate() const {
 
 void ModelConfig::check_tokens(std::span<const int32_t> ids, const char* what) const {
   const auto V = static_cast<uint32_t>(vocab_size);
-  uint32_t largest = 0;  // a negative id is a large one; without a branch the loop is a vector instruction
+  uint32_t largest = 0;  // a negative id becomes a large one; without a branch, the loop vectorises
   for (const int32_t id : ids) largest = std::max(largest, static_cast<uint32_t>(id));
   if (ids.empty() || largest < V) return;
   const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return static_cast<uint32_t>(id) >= V; });
   throw Error(
-      fmt::format("{}: token {} at place {} is outside the model's vocabulary of {} tokens; encode with the "
+      fmt::format("{}: token {} at index {} is outside the model's vocabulary of {} tokens; encode with the "
                   "tokenizer that the model was trained with",
                   what, *bad, bad - ids.begin(), vocab_size));
 }
@@ -155,7 +155,7 @@ ModelConfig ModelConfig::from_metadata(const std::map<std::string, std::string>&
     config.activation = activation_from_string(field(metadata, "activation", file));
     config.validate();
   } catch (const Error& error) {
-    throw Error(fmt::format("{}: its model is not possible: {}", file, error.what()));
+    throw Error(fmt::format("{}: invalid model in its metadata: {}", file, error.what()));
   }
   return config;
 }

@@ -12,7 +12,7 @@ namespace hipgpt {
 
 namespace {
 
-/// As many rows of logits as the device likes to work on, but enough for efficient matrix products.
+/// As many rows of logits as fit the device's working set, but enough for efficient matrix products.
 int64_t choose_head_rows(const Device& device, int64_t vocab_size, int64_t rows) {
   const int64_t fit = device.working_set() / static_cast<int64_t>(vocab_size * sizeof(float)) / 32 * 32;
   return std::min(rows, std::max<int64_t>(fit, 256));
@@ -23,16 +23,16 @@ int64_t choose_head_rows(const Device& device, int64_t vocab_size, int64_t rows)
 TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind kind)
     : model_(model), device_(model.device()), kind_(kind), max_batch_(batch), seq_len_(seq_len) {
   const ModelConfig& c = model.config();
-  if (batch < 1) throw Error(fmt::format("a batch of {} sequences: give at least 1", batch));
+  if (batch < 1) throw Error(fmt::format("a batch of {} sequences: must be at least 1", batch));
   if (seq_len < 1 || seq_len > c.max_seq_len) {
-    throw Error(fmt::format("sequences of {} tokens do not fit a model of {} {}: give 1 to {}", seq_len,
-                            Parameter::kMaxSeqLen, c.max_seq_len, c.max_seq_len));
+    throw Error(fmt::format("sequences of {} tokens do not fit a model with {} {}: must be from 1 to {}",
+                            seq_len, Parameter::kMaxSeqLen, c.max_seq_len, c.max_seq_len));
   }
   const int64_t rows = max_batch_ * seq_len_, E = c.embed_dim;
   const auto L = static_cast<size_t>(c.num_layers);
   const bool with_gradients = kind == kWithGradients;
   head_rows_ = choose_head_rows(device_, c.vocab_size, rows);
-  // Without a backward pass nothing needs to be saved: all layers share the same memory.
+  // Without a backward pass, nothing needs to be saved, so all layers share the same memory.
   x_.resize(with_gradients ? L + 1 : 2);
   layers_.resize(with_gradients ? L : 1);
 
@@ -75,9 +75,9 @@ void TrainingPass::set_batch(std::span<const int32_t> inputs, std::span<const in
                              uint32_t micro_step) {
   const auto size = static_cast<int64_t>(inputs.size());
   if (size == 0 || size % seq_len_ != 0 || size > max_batch_ * seq_len_ || targets.size() != inputs.size()) {
-    throw Error(
-        fmt::format("a batch of {} inputs and {} targets: give as many of both, for 1 to {} sequences of {}",
-                    inputs.size(), targets.size(), max_batch_, seq_len_));
+    throw Error(fmt::format(
+        "a batch of {} inputs and {} targets: both must have the tokens of 1 to {} sequences of {}",
+        inputs.size(), targets.size(), max_batch_, seq_len_));
   }
   model_.config().check_tokens(inputs, "inputs of a batch");
   model_.config().check_tokens(targets, "targets of a batch");
@@ -148,10 +148,11 @@ void TrainingPass::backward(GPTWeights& gradients, Dropout dropout) {
 }
 
 void TrainingPass::check_gradients(const GPTWeights& gradients) const {
-  if (kind_ != kWithGradients) throw Error("this TrainingPass is kForwardOnly: it has no gradients");
+  if (kind_ != kWithGradients)
+    throw Error("this TrainingPass is kForwardOnly and has no gradients: create it with kWithGradients");
   if (batch_ == 0) throw Error("TrainingPass has no batch yet: call set_batch() first");
   if (!gradients.flat() || !(gradients.config() == model_.config())) {
-    throw Error("the gradients are not those of this model: give them its config");
+    throw Error("the gradients do not belong to this model: create them with its config");
   }
 }
 

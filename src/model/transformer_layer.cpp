@@ -81,13 +81,13 @@ void TransformerLayer::backward(Tensor dx, Tensor x, int64_t batch, const LayerA
   const int64_t B = batch, T = x.dim(0) / B, E = x.dim(1);
   const LayerWeights& w = weights_;
 
-  // Feed-forward branch. dx is dL/dy, and stays on the residual stream as dL/d(residual_mid).
+  // Feed-forward branch: dx is dL/dy and becomes dL/d(residual_mid).
   Tensor dbranch = branch_gradient(dx, scratch, site(dropout, kFeedForwardBranch));
   device_.linear_backward(scratch.dff, gradients.ff2, dbranch, saved.ff, w.ff2, activation_, saved.ff_pre);
   device_.linear_backward(scratch.dln, gradients.ff1, scratch.dff, saved.ln2, w.ff1, Activation::kNone, {});
   device_.layernorm_backward(dx, gradients.ln2, scratch.dln, saved.residual_mid, w.ln2, saved.ln2_stats);
 
-  // Attention branch. dx is dL/d(residual_mid), and becomes dL/dx.
+  // Attention branch: dx is dL/d(residual_mid) and becomes dL/dx.
   dbranch = branch_gradient(dx, scratch, site(dropout, kAttentionBranch));
   device_.linear_backward(scratch.dln, gradients.out, dbranch, saved.attention, w.out, Activation::kNone, {});
   device_.attention_backward(scratch.dqkv.reshape({B, T, 3 * E}), scratch.dln.reshape({B, T, E}),
@@ -101,7 +101,7 @@ Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch,
                                          const Dropout& dropout) const {
   if (dropout.p == 0.0f) return dy;
   device_.add_dropout(scratch.dbranch, {}, dy,
-                      dropout);  // the mask is the same linear map in both directions
+                      dropout);  // the mask is the same linear map forward and backward
   return scratch.dbranch;
 }
 

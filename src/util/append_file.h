@@ -6,13 +6,13 @@
 
 namespace hipgpt {
 
-/// Every write reaches the system at once, so a process that is killed loses none of them. Links are followed
-/// as file_to_write() says, and only a regular file is opened.
+/// Every write reaches the operating system at once, so a killed process loses no writes. Symbolic links are
+/// resolved by file_to_write(), and only a regular file is opened.
 class AppendFile {
  public:
-  enum class Start { kEmpty, kKeep };  ///< of a file that is there: empty it, or add to it
+  enum class Start { kEmpty, kKeep };  ///< empty an existing file, or append to it
 
-  /// Error if the file cannot be written, here and below.
+  /// This constructor and write() throw Error if the file cannot be written.
   AppendFile(const std::string& path, Start start);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;

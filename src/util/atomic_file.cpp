@@ -18,8 +18,8 @@ namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
-/// Renaming would replace a device node or ignore a file's write protection: what a plain write refuses is
-/// refused here too.
+/// Renaming would replace a device node or ignore a file's write protection. This check therefore refuses
+/// what a plain write refuses.
 void check_replaceable(const std::string& path, const std::string& target) {
   if (target.empty()) throw Error("an empty file name cannot be written to; name a file");
   struct stat status;
@@ -52,10 +52,10 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::open_temporary() {
-  // A long name is cut: with the decoration it could exceed what a folder allows.
+  // Truncate a long name: with the decoration it could exceed the file system's limit.
   const std::string name = std::filesystem::path(target_).filename().string().substr(0, 200);
   for (int attempt = 0;; ++attempt) {
-    // The number keeps apart two writers in one process, and steps over what a killed one left behind.
+    // The number distinguishes writers in one process and skips files that a killed writer left.
     const std::string candidate =
         fmt::format("{}/.{}.tmp-{}-{}", folder_of(target_), name, ::getpid(), attempt);
     fd_ = ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -66,7 +66,7 @@ void AtomicFile::open_temporary() {
     if (errno == ENOENT) throw Error(fmt::format("{}: its folder does not exist; create it first", path_));
     if (errno != EEXIST || attempt == 10000) fail("created", errno);
   }
-  // A file that was private stays private. Where this fails, the file system knows no permissions.
+  // A private file stays private. If this fails, the file system has no permissions.
   struct stat status;
   if (::stat(target_.c_str(), &status) == 0) ::fchmod(fd_, status.st_mode & 0777);
 }
@@ -84,7 +84,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 void AtomicFile::overwrite(uint64_t offset, std::span<const std::byte> bytes) {
   flush();
   if (offset > flushed_ || bytes.size() > flushed_ - offset) {
-    throw Error(fmt::format("{}: bytes {} to {} cannot be overwritten, only {} are written", path_, offset,
+    throw Error(fmt::format("{}: cannot overwrite bytes {} to {}: only {} have been written", path_, offset,
                             offset + bytes.size(), flushed_));
   }
   write_at(offset, bytes);
@@ -110,7 +110,7 @@ void AtomicFile::flush() {
 
 void AtomicFile::finish() {
   flush();
-  // Some file systems find out that the disk is full only here, or at close().
+  // Some file systems detect a full disk only here or at close().
   if (::fsync(fd_) != 0) fail("written", errno);
   static_cast<void>(::posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED));
   const int closed = ::close(fd_);
@@ -120,18 +120,18 @@ void AtomicFile::finish() {
 
 void AtomicFile::commit() {
   if (fd_ >= 0) finish();
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("put in place", errno);
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("renamed into place", errno);
   temporary_.clear();
   sync_folder();
 }
 
-/// The new name is an entry in the folder, which has to reach the disk as well.
+/// The new name is an entry in the folder, so the folder must reach the disk as well.
 void AtomicFile::sync_folder() const {
   const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return;  // a folder one may write to but not list; the file is in place
+  if (folder < 0) return;  // the folder is writable but not readable; the file is in place
   const int error = ::fsync(folder) == 0 ? 0 : errno;
   ::close(folder);
-  // Some network file systems cannot sync a folder, and say so.
+  // Some network file systems cannot sync a folder and return one of these errors.
   if (error != 0 && error != EINVAL && error != ENOTSUP && error != ENOSYS)
     fail("recorded in its folder", error);
 }
@@ -147,7 +147,7 @@ void AtomicFile::fail(const char* what, int error) const {
 void remove_leftovers(const std::string& folder, const std::function<bool(const std::string&)>& is_ours) {
   namespace fs = std::filesystem;
   static const std::regex kTemporary(R"(\.(.+)\.tmp-[0-9]+-[0-9]+)");
-  std::error_code ignored;  // what can't be removed only takes room
+  std::error_code ignored;  // a file that cannot be removed only wastes space
   for (fs::directory_iterator entry(folder.empty() ? "." : folder, ignored), end; entry != end;
        entry.increment(ignored)) {
     const std::string name = entry->path().filename().string();

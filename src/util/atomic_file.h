@@ -1,4 +1,4 @@
-// Files that are either the old one or the whole new one, whatever happens in between.
+// Atomic file replacement: a reader sees either the old file or the complete new one, whatever happens.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,10 @@
 
 namespace hipgpt {
 
-/// Writes a file under a temporary name in the folder of its final one, and renames it when it is complete
-/// and on the disk. Until commit() returns, whatever stood under the final name is untouched; without
-/// commit(), the destructor removes the temporary file. A symbolic link survives, and the file that it leads
-/// to is replaced, if that lies in the same folder or below it (file_to_write()). Every failure is an Error.
+/// Writes a file under a temporary name in the destination's folder and renames it once it is complete and on
+/// disk. An existing file stays unchanged until the rename in commit(); without commit(), the destructor
+/// removes the temporary file. If the path is a symbolic link, the link stays and its target is replaced; the
+/// target must be in the same folder or below it (file_to_write()). Every failure throws Error.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);
@@ -28,15 +28,15 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-  /// Replaces bytes that were written before: for a header that is known only at the end.
+  /// Replaces bytes written earlier, for a header that is known only at the end.
   void overwrite(uint64_t offset, std::span<const std::byte> bytes);
 
-  /// Flushes and syncs; nothing can be written any more. What is then read under the temporary name comes
-  /// from the disk, not from memory, where the system knows how to forget what it holds of a file.
+  /// Flushes and syncs; nothing can be written afterwards. If the system can drop the file from its page
+  /// cache, a later read under the temporary name comes from the disk.
   void finish();
   const std::string& temporary() const { return temporary_; }
 
-  /// Finishes, if that is not done, and renames. Call it last, and once.
+  /// Calls finish() if necessary, then renames. Call this last, and only once.
   void commit();
 
  private:
@@ -46,19 +46,19 @@ class AtomicFile {
   void sync_folder() const;
   [[noreturn]] void fail(const char* what, int error) const;
 
-  std::string path_;       // as the user named it, for messages
-  std::string target_;     // the file itself, when path_ is a symbolic link
-  std::string temporary_;  // empty when there is none to remove
+  std::string path_;       // the path as the user gave it, for messages
+  std::string target_;     // the file to replace: path_ with symbolic links resolved
+  std::string temporary_;  // empty if there is no file to remove
   int fd_ = -1;
   uint64_t flushed_ = 0;  // bytes handed to the kernel
   std::vector<std::byte> buffer_;
 };
 
-/// Removes from a folder (empty: the working folder) what writers that were killed have left there: temporary
-/// files whose final name `is_ours` knows. Nobody may be writing them now.
+/// Removes the temporary files that killed writers left in a folder (empty: the working folder), if `is_ours`
+/// accepts their final name. No writer may be using them.
 void remove_leftovers(const std::string& folder, const std::function<bool(const std::string&)>& is_ours);
 
-/// The whole of a small file in one call.
+/// Writes a whole small file in one call.
 void write_file_atomically(const std::string& path, std::string_view text);
 
 }  // namespace hipgpt

@@ -15,13 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostLinks = 40;  // as many as Linux follows
+constexpr int kMostLinks = 40;  // Linux follows as many
 
 [[noreturn]] void fail_on_loop(const std::string& path) {
   throw Error(fmt::format("{}: its symbolic links form a loop; remove them or name another file", path));
 }
 
-/// Whether `file` is in this folder or below it, by the folders' real names.
+/// Whether `file` is in this folder or below it, comparing real paths.
 bool is_below(const fs::path& file, const fs::path& folder) {
   std::error_code error;
   const fs::path real_folder = fs::canonical(folder, error);
@@ -69,9 +69,9 @@ std::string file_to_write(const std::string& path) {
     target = target.parent_path() / fs::read_symlink(target, ignored);
   }
   if (target != fs::path(path) && !is_below(target, folder_of(path))) {
-    throw Error(fmt::format(
-        "{}: is a symbolic link out of its folder, to {}, which is not written to; remove the link", path,
-        target.string()));
+    throw Error(
+        fmt::format("{}: is a symbolic link out of its folder, to {}, and was not followed; remove the link",
+                    path, target.string()));
   }
   return target.string();
 }

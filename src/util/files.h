@@ -1,17 +1,17 @@
-// What stands under the name of a file, asked in one way and answered in our own words.
+// What kind of file a path names, with consistent error messages.
 #pragma once
 
 #include <string>
 
 namespace hipgpt {
 
-/// The folder that a file is in; "." for a name alone.
+/// The folder of a file; "." if the path is only a name.
 std::string folder_of(const std::string& file);
 
 enum class FileKind { kNone, kRegular, kFolder, kOther };  ///< kOther: a pipe, a device or a socket
 
-/// Follows symbolic links; a link to nothing is kNone. Error if that cannot be found out: links that form a
-/// loop, a folder on the way that may not be entered, a name that is too long.
+/// Follows symbolic links; a dangling link is kNone. Throws Error if the kind cannot be determined: for links
+/// that form a loop, a folder that may not be entered, or a name that is too long.
 FileKind file_kind(const std::string& path);
 
 inline bool file_exists(const std::string& path) {
@@ -21,13 +21,13 @@ inline bool is_folder(const std::string& path) {
   return file_kind(path) == FileKind::kFolder;
 }
 
-/// Error if `path` is there and is not a regular file. Nothing is opened: to open a pipe would wait for its
-/// other end, and to open a device may move it.
+/// Throws Error if `path` exists and is not a regular file. Opens nothing, because opening a pipe waits for
+/// its other end and opening a device may have side effects.
 void require_regular_if_there(const std::string& path);
 
-/// The file that is written when `path` is: `path` itself or, where it is a symbolic link, the file it leads
-/// to, which need not exist. A run's folder may come from a stranger, so Error for a link that leads out of
-/// the folder that `path` is in, and for links that form a loop.
+/// The file that a write to `path` modifies: `path` itself or, for a symbolic link, its target, which need
+/// not exist. A run's folder may come from an untrusted source. This function therefore throws Error for a
+/// link that leads out of the folder of `path`, and for links that form a loop.
 std::string file_to_write(const std::string& path);
 
 }  // namespace hipgpt

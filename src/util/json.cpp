@@ -13,8 +13,8 @@ namespace {
 
 using Library = nlohmann::json;
 
-/// How deep brackets are nested, as far as the text is JSON. The parser stops at the first fault, so what it
-/// has built by then is not deeper.
+/// The nesting depth of brackets, exact for valid JSON. The parser stops at the first error, so it never
+/// builds a deeper value.
 int depth_of(std::string_view text) {
   int depth = 0, deepest = 0;
   bool in_string = false;
@@ -34,12 +34,12 @@ int depth_of(std::string_view text) {
   return deepest;
 }
 
-/// What keeps a text from being parsed at all, or nothing.
+/// Why a text cannot be parsed at all, or "".
 std::string fault_of(std::string_view text) {
   if (text.size() > kLargestJson) {
-    return fmt::format("has {} bytes of JSON, and {} are allowed", text.size(), kLargestJson);
+    return fmt::format("has {} bytes of JSON, but at most {} are allowed", text.size(), kLargestJson);
   }
-  // The library takes a zero byte for the end of the text.
+  // The library treats a zero byte as the end of the text.
   if (const size_t zero = text.find('\0'); zero != text.npos) {
     return fmt::format("is not JSON (a zero byte at byte {})", zero + 1);
   }
@@ -47,12 +47,12 @@ std::string fault_of(std::string_view text) {
   return "";
 }
 
-/// Builds a value from what the library's parser finds, in the order of the text.
+/// Builds a value from the parser's events, in text order.
 class Builder final : public nlohmann::json_sax<Library> {
  public:
   JsonValue value;
-  std::string fault;         // of a text that is not JSON
-  std::string repeated_key;  // the first that an object has twice, quoted
+  std::string fault;         // why the text is not JSON
+  std::string repeated_key;  // the first key that occurs twice in an object, quoted
 
   bool null() override { return add({}); }
   bool boolean(bool truth) override { return add(truth); }
@@ -60,7 +60,7 @@ class Builder final : public nlohmann::json_sax<Library> {
   bool number_unsigned(number_unsigned_t number) override { return add(number); }
   bool number_float(number_float_t number, const string_t&) override { return add(number); }
   bool string(string_t& text) override { return add(std::move(text)); }
-  bool binary(binary_t&) override { return false; }  // JSON has none
+  bool binary(binary_t&) override { return false; }  // JSON has no binary values
   bool start_object(std::size_t) override {
     open_.emplace_back();
     return true;
@@ -87,12 +87,12 @@ class Builder final : public nlohmann::json_sax<Library> {
   bool parse_error(std::size_t byte, const std::string&, const Library::exception& error) override {
     fault = dynamic_cast<const Library::parse_error*>(&error)
                 ? fmt::format("is not JSON (wrong or cut off at byte {})", byte)
-                : "is not JSON that can be read (a number is out of range)";
+                : "is not valid JSON (a number is out of range)";
     return false;
   }
 
  private:
-  /// An array or object that has begun.
+  /// An array or object whose end has not been parsed yet.
   struct Open {
     bool is_array = false;
     JsonValue::Array items;
@@ -110,7 +110,8 @@ class Builder final : public nlohmann::json_sax<Library> {
     return true;
   }
 
-  /// Sorts, since looking for each name among those before it takes quadratic time.
+  /// Keeps the last member of each name. Sorts them, because searching all earlier names for each one would
+  /// take quadratic time.
   void leave_last_of_each(JsonValue::Object& members) {
     std::ranges::stable_sort(members, {}, &JsonValue::Member::name);
     size_t kept = 0;
@@ -125,10 +126,10 @@ class Builder final : public nlohmann::json_sax<Library> {
     members.resize(kept);
   }
 
-  std::vector<Open> open_;  // around the current place
+  std::vector<Open> open_;  // the arrays and objects around the current position
 };
 
-/// False where `builder` says what is wrong.
+/// Returns false if it fails; `builder` then holds the reason.
 bool parse(std::string_view text, Builder& builder) {
   builder.fault = fault_of(text);
   return builder.fault.empty() && Library::sax_parse(text, &builder);
@@ -142,7 +143,7 @@ JsonValue value_of(Builder& builder) {
 template <typename T, typename Data>
 const T& held(const Data& data, const char* type) {
   if (const T* value = std::get_if<T>(&data)) return *value;
-  throw Error(fmt::format("a value of JSON is not {}", type));
+  throw Error(fmt::format("a JSON value is not {}", type));
 }
 
 }  // namespace
@@ -176,13 +177,13 @@ bool JsonValue::as_bool() const {
 int64_t JsonValue::as_whole() const {
   if (const auto* count = std::get_if<uint64_t>(&data_)) {
     if (std::in_range<int64_t>(*count)) return static_cast<int64_t>(*count);
-    throw Error(fmt::format("{} is beyond the whole numbers of 64 bits with a sign", *count));
+    throw Error(fmt::format("{} does not fit a signed 64-bit integer", *count));
   }
   return held<int64_t>(data_, "a whole number");
 }
 
 uint64_t JsonValue::as_count() const {
-  return held<uint64_t>(data_, "a whole number from 0");
+  return held<uint64_t>(data_, "a non-negative whole number");
 }
 
 double JsonValue::as_number() const {
@@ -216,7 +217,7 @@ const JsonValue& JsonValue::operator[](std::string_view name) const {
 }
 
 void JsonValue::set(std::string_view name, JsonValue value) {
-  members();  // Error for what is no object
+  members();  // throws Error unless this is an object
   auto& all = std::get<Object>(data_);
   const auto found = std::ranges::find(all, name, &Member::name);
   if (found == all.end()) {

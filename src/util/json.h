@@ -1,5 +1,4 @@
-// JsonValue: JSON that anyone may have written, read by one parser under one set of limits, and written
-// again.
+// JsonValue: JSON from untrusted sources, read by one parser with one set of limits, and written back.
 #pragma once
 
 #include <concepts>
@@ -14,15 +13,15 @@
 
 namespace hipgpt {
 
-/// Values are copied, compared and printed by functions that call themselves once for each level of nesting,
-/// so a deep text would exhaust the stack. Files that HipGPT reads have four levels.
+/// Functions that copy, compare and print values recurse once per nesting level, so a deeply nested text
+/// would exhaust the stack. Files that HipGPT reads have four levels.
 inline constexpr int kDeepestJson = 32;
 
-/// In bytes; the limit that the safetensors format sets for its own header. A value takes up to sixty times
-/// as much.
+/// In bytes; the safetensors format's limit for its header. A parsed value takes up to sixty times as much
+/// memory.
 inline constexpr size_t kLargestJson = 100'000'000;
 
-/// A value of JSON (RFC 8259). A whole number beyond 64 bits is kept as a double.
+/// A JSON value (RFC 8259). A whole number beyond 64 bits is stored as a double.
 class JsonValue {
  public:
   struct Member;
@@ -59,14 +58,14 @@ class JsonValue {
 
   bool is_null() const { return std::holds_alternative<std::monostate>(data_); }
   bool is_bool() const { return std::holds_alternative<bool>(data_); }
-  bool is_count() const { return std::holds_alternative<uint64_t>(data_); }  ///< a whole number from 0
+  bool is_count() const { return std::holds_alternative<uint64_t>(data_); }  ///< a non-negative integer
   bool is_whole() const { return std::holds_alternative<int64_t>(data_) || is_count(); }
   bool is_number() const { return std::holds_alternative<double>(data_) || is_whole(); }
   bool is_string() const { return std::holds_alternative<std::string>(data_); }
   bool is_array() const { return std::holds_alternative<Array>(data_); }
   bool is_object() const { return std::holds_alternative<Object>(data_); }
 
-  // What a value holds. Error if it holds something else.
+  // The contents of a value. These throw Error if it has another type.
   bool as_bool() const;
   int64_t as_whole() const;
   uint64_t as_count() const;
@@ -74,22 +73,22 @@ class JsonValue {
   const std::string& as_string() const;
   const Array& items() const;
 
-  /// In the order in which they were added; those of a parsed object in the order of their names.
+  /// The members, in insertion order; in a parsed object, sorted by name.
   const Object& members() const;
 
-  /// The member of that name, or null if there is none, or if this is no object.
+  /// The member with this name, or null if there is none or this is not an object.
   const JsonValue* find(std::string_view name) const;
 
-  /// The same, where a member that is missing means as much as one that is JSON's null.
+  /// Like find(), but returns a JSON null for a missing member.
   const JsonValue& operator[](std::string_view name) const;
 
-  /// Adds a member to an object, or replaces the one of that name.
+  /// Adds a member to an object, or replaces the member with this name.
   void set(std::string_view name, JsonValue value);
 
-  /// Numbers are equal by their value, whatever their type.
+  /// Numbers of different types are equal if their values are.
   bool operator==(const JsonValue& other) const;
 
-  /// The text: on one line, or with `indent` spaces for each level. Bytes that are not UTF-8 become U+FFFD,
+  /// The JSON text, on one line or with `indent` spaces per level. Bytes that are not UTF-8 become U+FFFD,
   /// and a number that is not finite becomes null.
   std::string dump(int indent = -1) const;
 
@@ -98,7 +97,7 @@ class JsonValue {
   void hold(uint64_t count);
   void append_to(std::string& text, int indent, int level) const;
 
-  // Whole numbers from 0 are uint64_t, so int64_t is a negative one.
+  // Non-negative integers are uint64_t, so an int64_t is always negative.
   std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, Array, Object> data_;
 };
 
@@ -108,18 +107,19 @@ struct JsonValue::Member {
   bool operator==(const Member&) const = default;
 };
 
-/// A text between quotation marks, with escapes. Bytes that are not UTF-8 become U+FFFD.
+/// A quoted and escaped JSON string. Bytes that are not UTF-8 become U+FFFD.
 std::string json_quoted(std::string_view text);
 
-/// The value of a JSON text. Error if it is not JSON or exceeds a limit. The message says what is wrong with
-/// the text, and the caller puts the file's name before it. Of members with one name the last holds.
+/// Parses a JSON text. Throws Error if it is not JSON or exceeds a limit. The message says what is wrong with
+/// the text; the caller prefixes the file's name. The last of several members with the same name wins.
 JsonValue parse_json(std::string_view text);
 
-/// The same, and no object may have a key twice: of two such entries one reader takes the first and another
-/// the last.
+/// Like parse_json(), but throws Error if an object has a key twice, because some readers use the first entry
+/// and others the last.
 JsonValue parse_json_with_unique_keys(std::string_view text);
 
-/// Nothing instead of an Error, for a line of many that may be damaged.
+/// Like parse_json(), but returns nothing instead of throwing Error; for one of many lines that may be
+/// damaged.
 std::optional<JsonValue> try_parse_json(std::string_view text);
 
 }  // namespace hipgpt

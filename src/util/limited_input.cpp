@@ -10,12 +10,12 @@ namespace hipgpt {
 
 void fail_as_too_long(const std::string& name, size_t limit) {
   const std::string in_words = limit == size_t{1} << 30 ? " (1 GiB)" : "";
-  throw Error(fmt::format("{}: longer than {} bytes{}, the most that is read as one text; shorten it", name,
-                          limit, in_words));
+  throw Error(
+      fmt::format("{}: longer than {} bytes{}, the limit for one text; shorten it", name, limit, in_words));
 }
 
-// Both read from the buffer of the stream: the functions of std::istream turn an exception, that of a lack of
-// memory too, into the end of the input.
+// Both functions read from the stream's buffer, because the functions of std::istream turn any exception,
+// including std::bad_alloc, into the end of the input.
 
 std::string read_all(std::istream& input, const std::string& name, size_t limit) {
   std::streambuf& source = *input.rdbuf();

@@ -32,11 +32,13 @@ struct Descriptor {
   throw Error(fmt::format("{}: cannot be opened ({})", path, std::generic_category().message(error)));
 }
 
-/// The size of an open file. Another process may have replaced the regular file that was there before.
+/// The size of an open file. Checks it again, because another process may have replaced the regular file.
 size_t regular_size(int fd, const std::string& path) {
   struct stat status;
   if (::fstat(fd, &status) != 0) fail_to_open(path, errno);
-  if (!S_ISREG(status.st_mode)) throw Error(fmt::format("{}: was replaced while it was opened", path));
+  if (!S_ISREG(status.st_mode))
+    throw Error(fmt::format(
+        "{}: was replaced by something other than a regular file while it was opened; run again", path));
   return static_cast<size_t>(status.st_size);
 }
 
@@ -44,7 +46,7 @@ size_t regular_size(int fd, const std::string& path) {
 
 MappedFile::MappedFile(const std::string& path, Access access) {
   require_regular_if_there(path);
-  // O_NONBLOCK: should it be a pipe by now, its other end is not waited for.
+  // O_NONBLOCK: if the file has become a pipe, do not wait for its other end.
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail_to_open(path, errno);
   size_ = regular_size(file.fd, path);
@@ -72,13 +74,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 void MappedFile::advise(Access access) const {
-  // Advice may be ignored, so a failure is none of ours.
+  // Advice is only a hint, so ignore failures.
   if (data_ != nullptr) ::madvise(data_, size_, access == Access::kRandom ? MADV_RANDOM : MADV_SEQUENTIAL);
 }
 
 void MappedFile::forget(std::string_view part) const {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  // The page that the part begins on goes with it, as what lies before was read earlier; its last does not.
+  // Drop the page in which the part begins, because the bytes before the part were read earlier. Keep the
+  // page in which it ends.
   const uintptr_t begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
   const uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
   if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);

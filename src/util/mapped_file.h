@@ -1,4 +1,4 @@
-// A file as memory: the kernel reads a page when it is first touched, and may drop it again.
+// A memory-mapped file: the kernel reads a page when it is first touched and may drop it again.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +8,11 @@
 
 namespace hipgpt {
 
-/// A read-only view of a whole regular file. The bytes live as long as this object.
+/// A read-only view of a whole regular file. The bytes are valid as long as this object lives.
 ///
 /// HipGPT replaces files by renaming a new one over them, which leaves a mapping of the old one intact.
-/// Should some other program shorten the file in place, touching the lost pages ends the process, by SIGBUS
-/// or as report_mapping_faults() says. What is left of the last page reads as zeros.
+/// If another program shortens the file in place, touching a lost page ends the process: by SIGBUS or, after
+/// report_mapping_faults(), with a message. The rest of the last page reads as zeros.
 class MappedFile {
  public:
   /// Tells the kernel whether to read ahead.
@@ -27,7 +27,7 @@ class MappedFile {
 
   void advise(Access access) const;
 
-  /// Lets go of the memory of a part that was read: it is in use no longer, and is read again when touched.
+  /// Releases the memory of a part that is no longer in use. It is read again if touched.
   void forget(std::string_view part) const;
 
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }

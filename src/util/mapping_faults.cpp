@@ -16,10 +16,11 @@
 namespace hipgpt {
 namespace {
 
-/// One mapping, and the line to end with if it is lost: a signal handler can put no text together. Any thread
-/// may be in the handler while another adds a mapping, so these stay where they are, and are used again.
+/// One mapping and the message to print if it is lost, formatted in advance because a signal handler must not
+/// format text. A thread may be in the handler while another adds a mapping, so entries are never freed, only
+/// reused.
 struct Mapping {
-  std::atomic<uintptr_t> begin{0};  // 0: not in use, and then the rest may change
+  std::atomic<uintptr_t> begin{0};  // 0: unused; only then may the rest change
   size_t size = 0;
   std::string line;
   Mapping* next = nullptr;
@@ -32,7 +33,7 @@ struct sigaction previous;
 
 std::string line_for(const std::string& path) {
   std::string line = fmt::format(
-      "{}: {}: became shorter or unreadable while it was in use; run again when it is whole, and change no "
+      "{}: {}: became shorter or unreadable while it was in use; restore it and run again, and change no "
       "file in place that is in use",
       program_name, path);
   std::replace_if(
@@ -40,11 +41,11 @@ std::string line_for(const std::string& path) {
   return (is_terminal(stderr) ? terminal_text(line) : line) + '\n';
 }
 
-/// Only what a signal handler may do. What is not ours meets the previous handler: a fault when the
-/// instruction is tried again, a signal that was sent when it is sent again.
+/// Uses only what a signal handler may use. Any other SIGBUS goes to the previous handler: a fault when the
+/// instruction is retried, a sent signal when it is raised again.
 void on_bus_error(int, siginfo_t* info, void*) {
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
-  const bool is_fault = info->si_code > 0;  // else somebody sent the signal, and there is no address
+  const bool is_fault = info->si_code > 0;  // otherwise a process sent the signal, without an address
   for (const Mapping* m = mappings.load(); is_fault && m != nullptr; m = m->next) {
     const uintptr_t begin = m->begin.load();
     if (begin == 0 || address < begin || address - begin >= m->size) continue;

@@ -1,4 +1,4 @@
-// What becomes of a process when a file that it has mapped loses its pages.
+// Reports when a mapped file loses its pages.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,12 @@
 
 namespace hipgpt {
 
-/// A mapped file that another program shortens, or whose disk fails, raises SIGBUS when a lost page is
-/// touched. From this call on, the process then ends with exit status 1 and one line on standard error that
-/// begins with the program's name and names the file. Every other SIGBUS does what it did before.
+/// If another program shortens a mapped file or its disk fails, touching a lost page raises SIGBUS. After
+/// this call, the process then exits with status 1 and prints one line with the program's name and the file
+/// on standard error. Any other SIGBUS behaves as before.
 void report_mapping_faults(const std::string& program);
 
-/// Called by MappedFile: these bytes are those of this file, until they are forgotten.
+/// Called by MappedFile: record that these bytes map this file, until forget_mapping().
 void remember_mapping(const void* begin, size_t size, const std::string& path);
 void forget_mapping(const void* begin);
 

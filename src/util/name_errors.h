@@ -1,4 +1,4 @@
-// The name of a file before what is wrong with it.
+// Prefixes error messages with the name of a file.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 
 namespace hipgpt {
 
-/// read(), whose Errors get "name: " put before them.
+/// Returns read() and prefixes its Errors with "name: ".
 template <typename Read>
 auto name_errors(const std::string& name, const Read& read) {
   try {

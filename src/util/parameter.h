@@ -1,4 +1,4 @@
-// Parameter: what a run can be told, as messages name it.
+// Parameter: the names of a run's parameters in messages.
 #pragma once
 
 #include <fmt/core.h>
@@ -9,12 +9,12 @@
 
 namespace hipgpt {
 
-/// The parameters that messages name. A message with one of them in it reads well for everybody:
+/// The parameters that messages name. A message with a Parameter suits every kind of caller:
 ///
 ///   fmt::format("{} {}: must be at least 1", Parameter::kMaxSeqLen, 0)
 ///
 /// is "max_seq_len 0: must be at least 1" for a program that calls the library, by the field of its public
-/// headers. Our own programs put the flag in its place, which only they know (cli/flag_names.h).
+/// headers. Our own programs substitute the flag, which only they know (cli/flag_names.h).
 enum class Parameter {
   kBatch,
   kCheckpoint,
@@ -54,7 +54,7 @@ enum class Parameter {
 /// A name for each parameter, in the order of the enumeration.
 using ParameterNames = std::span<const std::pair<Parameter, std::string_view>>;
 
-/// Whether `names` has each parameter once, in order: for a static_assert beside a table.
+/// Whether `names` has each parameter once, in order. For a static_assert next to a table.
 constexpr bool names_every_parameter(ParameterNames names) {
   for (size_t i = 0; i < names.size(); ++i) {
     if (names[i].first != static_cast<Parameter>(i)) return false;
@@ -62,10 +62,11 @@ constexpr bool names_every_parameter(ParameterNames names) {
   return names.size() == static_cast<size_t>(Parameter::kCount);
 }
 
-/// The name in messages: of the field, unless set_parameter_names() was called.
+/// The parameter's name in messages: the field's name, unless set_parameter_names() was called.
 std::string_view name_of(Parameter parameter);
 
-/// For a program, once, before it has threads. `names` must be complete and outlive all messages.
+/// A program calls this at most once, before it starts threads. `names` must be complete and outlive all
+/// messages.
 void set_parameter_names(ParameterNames names);
 
 }  // namespace hipgpt

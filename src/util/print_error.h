@@ -1,4 +1,4 @@
-// What goes wrong, on standard error.
+// Error messages on standard error.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,8 +12,8 @@
 
 namespace hipgpt {
 
-/// One line on standard error, if it is there: whatever a file name holds, and without failing itself. A
-/// message may quote a name or a token of any length; the middle of a long one is left out.
+/// Prints one line on standard error, whatever characters a file name contains, and ignores failures. A
+/// message may quote a name or a token of any length, so the middle of a long message is cut out.
 inline void print_error(const std::string& program, std::string message) {
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return std::iscntrl(c); }, ' ');

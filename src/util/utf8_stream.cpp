@@ -9,12 +9,12 @@ namespace {
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 struct Sequence {
-  size_t length;  // bytes looked at that belong together
+  size_t length;  // number of bytes that belong together
   enum { kValid, kBroken, kIncomplete } state;
 };
 
-/// The character at the start of `s`, by table 3-7 of the Unicode Standard: only the second byte's range
-/// depends on the first.
+/// The character at the start of `s`, by table 3-7 of the Unicode Standard. Only the second byte's range
+/// depends on the first byte.
 Sequence first_character(std::string_view s) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(s[i]); };
   const unsigned lead = byte(0);

@@ -14,14 +14,14 @@ class Utf8Stream {
   /// The characters that `bytes` completes.
   std::string push(std::string_view bytes);
 
-  /// What is left at the end: nothing, or U+FFFD for a character that was cut short.
+  /// The rest at the end: nothing, or U+FFFD for a truncated character.
   std::string finish();
 
  private:
   std::string pending_;
 };
 
-/// The whole of a text, in the same way.
+/// Converts a whole text in the same way.
 std::string valid_utf8(std::string_view bytes);
 
 }  // namespace hipgpt

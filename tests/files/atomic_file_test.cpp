@@ -33,7 +33,7 @@ TEST_F(AtomicFileTest, OverwritesWhatIsWritten) {
   file.overwrite(0, std::as_bytes(std::span(std::string_view("head"))));
   file.write("tail");
   EXPECT_TRUE(says(error_of([&] { file.overwrite(9, std::as_bytes(std::span(std::string_view("long")))); }),
-                   "cannot be overwritten"));
+                   "cannot overwrite bytes 9 to 13"));
   file.commit();
   EXPECT_EQ(read_all(path("a")), "headbodytail");
 }

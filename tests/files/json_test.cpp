@@ -115,8 +115,8 @@ TEST(JsonValue, ComparesNumbersByValue) {
 
 TEST(JsonValue, OfAnotherTypeIsAnError) {
   const JsonValue text = "a";
-  EXPECT_TRUE(says(error_of([&] { text.as_count(); }), "is not a whole number from 0"));
-  EXPECT_TRUE(says(error_of([&] { JsonValue(-1).as_count(); }), "is not a whole number from 0"));
+  EXPECT_TRUE(says(error_of([&] { text.as_count(); }), "is not a non-negative whole number"));
+  EXPECT_TRUE(says(error_of([&] { JsonValue(-1).as_count(); }), "is not a non-negative whole number"));
   EXPECT_TRUE(says(error_of([&] { JsonValue(1.0).as_whole(); }), "is not a whole number"));
   EXPECT_TRUE(
       says(error_of([&] { JsonValue(uint64_t{1} << 63).as_whole(); }), "9223372036854775808 is beyond"));

@@ -304,7 +304,7 @@ TEST_P(Contracts, AMessageSaysWhatWasFoundAndWhatIsRight) {
     device_->linear(y, x, {w, {}}, Activation::kNone, {});
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "linear: layer.weight is f32 [6,4], and must be f32 [5,4]");
+    EXPECT_STREQ(error.what(), "linear: layer.weight is f32 [6,4], but must be f32 [5,4]");
   }
 }
 

@@ -255,8 +255,8 @@ void launch_write_beside() {
 TEST_F(EmulatorDeathTest, NoticesAnIndexBesideASharedArray) {
   launch_write_beside<0>();
   const std::string message =
-      kAddressSanitizer ? "use-after-poison.*kernel write_beside.*thread .*beside shared array 'tile'"
-                        : "kernel write_beside.*beside shared array 'tile' of 1024 bytes";
+      kAddressSanitizer ? "use-after-poison.*kernel write_beside.*thread .*next to shared array 'tile'"
+                        : "kernel write_beside.*next to shared array 'tile' of 1024 bytes";
   EXPECT_DEATH(launch_write_beside<1>(), message);
   EXPECT_DEATH(launch_write_beside<-1>(), message);
 }
@@ -398,10 +398,10 @@ TEST_F(EmulatorDeathTest, NoticesAnIndexBeyondABuffer) {
   EXPECT_DEATH(hipLaunchKernelGGL(fill, dim3(4), dim3(kThreads), 0, nullptr, out.data(), 1002, 0),
                kAddressSanitizer
                    ? "heap-buffer-overflow.*kernel fill, block \\(3,0,0\\), thread \\(233,0,0\\)"
-                   : "kernel fill: something was written behind a buffer of 4004 bytes");
+                   : "kernel fill: out-of-bounds write after a buffer of 4004 bytes");
   EXPECT_DEATH(hipLaunchKernelGGL(fill, dim3(4), dim3(kThreads), 0, nullptr, out.data(), 1001, -1),
                kAddressSanitizer ? "heap-buffer-overflow.*kernel fill, block \\(0,0,0\\), thread \\(0,0,0\\)"
-                                 : "kernel fill: something was written before a buffer of 4004 bytes");
+                                 : "kernel fill: out-of-bounds write before a buffer of 4004 bytes");
 }
 
 TEST_F(EmulatorDeathTest, NoticesUseOfFreedMemory) {

@@ -30,7 +30,7 @@ std::string to_string(uint3 index) {
 
 }  // namespace
 
-// ---- A block from begin to end ----------------------------------------------------------------------------
+// ---- A block from start to end ----------------------------------------------------------------------------
 
 BlockRunner& BlockRunner::mine() {
   struct Owner {
@@ -98,7 +98,7 @@ void BlockRunner::order_threads(uint64_t seed) {
 void BlockRunner::end() {
   for (const SharedArray* array : shared_arrays_)
     if (!array->guards_intact())
-      fail(std::string("something was written beside shared array '") + array->name() + "' of " +
+      fail(std::string("out-of-bounds write next to shared array '") + array->name() + "' of " +
            std::to_string(array->bytes()) + " bytes");
   shared_arrays_.clear();
   shared_bytes_ = 0;
@@ -106,11 +106,11 @@ void BlockRunner::end() {
 
 // ---- Taking turns -----------------------------------------------------------------------------------------
 
-// Whoever must wait goes straight to the next thread that can run, and the last one back to run_to_barrier().
-// A thread that has not begun needs no stack of its own yet: one that exits hands over its own. So a kernel
-// without barriers runs on a single fiber, as a loop over its threads.
+// A thread that must wait switches directly to the next ready thread; the last one switches back to
+// run_to_barrier(). A thread that has not started needs no stack yet: an exiting thread passes its stack on.
+// A kernel without barriers therefore runs on a single fiber, as a loop over its threads.
 
-/// Runs every thread until it waits at a barrier or has exited.
+/// Runs every thread until it waits at a barrier or exits.
 void BlockRunner::run_to_barrier() {
   group_begin_ = turn_ = 0;
   group_end_ = std::min(group_size_, thread_count_);
@@ -120,7 +120,7 @@ void BlockRunner::run_to_barrier() {
   current.kernel = nullptr;
 }
 
-/// The thread whose turn it is, or -1 if all wait.
+/// The next ready thread, or -1 if all threads wait.
 int BlockRunner::next_ready() {
   for (;;) {
     while (turn_ < group_end_) {
@@ -129,7 +129,7 @@ int BlockRunner::next_ready() {
       any_ready_ = true;
       return number;
     }
-    if (!any_ready_) {  // this group is stuck
+    if (!any_ready_) {  // every thread of this group waits
       if (group_end_ == thread_count_) return -1;
       group_begin_ = group_end_;
       group_end_ = std::min(group_end_ + group_size_, thread_count_);
@@ -145,7 +145,7 @@ void BlockRunner::set_running(int thread) {
   current.lane = thread % warpSize;
 }
 
-/// Goes on in the fiber of the thread whose turn it is.
+/// Switches to the fiber of the next ready thread.
 void BlockRunner::leave(Fiber& from) {
   const int next = next_ready();
   if (next < 0) {
@@ -161,12 +161,12 @@ void BlockRunner::leave(Fiber& from) {
   if (thread.fiber != &from) switch_fiber(from, *thread.fiber);
 }
 
-/// The running thread's turn is over.
+/// Suspends the running thread.
 void BlockRunner::wait() {
   leave(*threads_[static_cast<size_t>(running_)].fiber);
 }
 
-/// A fiber serves one thread of one block after another.
+/// A fiber runs one thread after another, of any block.
 void BlockRunner::fiber_main() {
   BlockRunner& runner = *this_runner;
   fiber_begins(runner.scheduler_);
@@ -176,7 +176,7 @@ void BlockRunner::fiber_main() {
   }
 }
 
-/// Returns when the running fiber has a thread to serve, which is then the running one.
+/// Returns when this fiber has a new thread to run, which is then the running one.
 void BlockRunner::exit_thread() {
   Thread& thread = threads_[static_cast<size_t>(running_)];
   thread.state = State::kExited;
@@ -185,7 +185,7 @@ void BlockRunner::exit_thread() {
   Wave& wave = waves_[static_cast<size_t>(wave_number)];
   --wave.live;
   if (wave.live > 0 && wave.arrived == wave.live) finish_meeting(wave, wave_number);
-  // If the next thread has none, it takes this one, and leave() returns at once.
+  // If the next thread has no fiber, it takes this one and leave() returns at once.
   free_fibers_.push_back(thread.fiber);
   leave(*thread.fiber);
 }
@@ -221,7 +221,7 @@ const Lanes& BlockRunner::meet(uint64_t value, Site site) {
   thread.site = site;
   thread.state = State::kInWave;
   if (wave.arrived == wave.live)
-    finish_meeting(wave, number);  // the last to come need not wait
+    finish_meeting(wave, number);  // the last to arrive need not wait
   else
     wait();
   return lanes;
@@ -265,8 +265,8 @@ void BlockRunner::report_deadlock() const {
     if (count == 0) return std::string("none");
     return std::to_string(count) + " (" + describe(*std::find_if(threads_.begin(), threads_.end(), is)) + ")";
   };
-  fail("deadlock. Threads that wait in a barrier: " + waiting(State::kAtBarrier) +
-       "; in a wave operation, for lanes that do not come: " + waiting(State::kInWave));
+  fail("deadlock; threads waiting in a barrier: " + waiting(State::kAtBarrier) +
+       "; threads waiting in a wave operation: " + waiting(State::kInWave));
 }
 
 // ---- Shared memory ----------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ char* dynamic_shared() {
   return array->data();
 }
 
-// ---- What kernels call ------------------------------------------------------------------------------------
+// ---- The interface for kernels ----------------------------------------------------------------------------
 
 void barrier(Site site) {
   this_runner->barrier(site);

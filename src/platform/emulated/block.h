@@ -1,4 +1,5 @@
-// One OS thread's share of the emulated GPU: it runs one block at a time, each thread of it as a fiber.
+// One OS thread's share of the emulated GPU. It runs one block at a time, with a fiber for each of the
+// block's threads.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 
 namespace hipgpt::emulated {
 
-/// A kernel with its arguments, and how many threads run it.
+/// A kernel with its arguments and launch configuration.
 struct Launch {
   std::string kernel;
   dim3 grid, block;
@@ -21,23 +22,23 @@ struct Launch {
 
 class BlockRunner {
  public:
-  /// That of this OS thread.
+  /// The runner of this OS thread.
   static BlockRunner& mine();
-  /// That of this OS thread, or null if it never ran a block. Fit for a signal handler.
+  /// The runner of this OS thread, or null if it never ran a block. Safe to call in a signal handler.
   static BlockRunner* mine_if_any();
 
-  /// Runs a block from its first thread's start to its last thread's end. `seed` decides the order of
-  /// threads; 0 is ascending.
+  /// Runs a block from its first thread's start to its last thread's end. `seed` determines the order of
+  /// threads; 0 means ascending.
   void run(const Launch& launch, uint3 block_index, uint64_t seed);
 
-  // For the threads of the block, by way of emulator.h:
+  // Called by the threads of the block, through emulator.h:
   void barrier(Site site);
   const Lanes& meet(uint64_t value, Site site);
   void add_shared_array(const SharedArray& array);
   size_t dynamic_bytes() const { return launch_->dynamic_bytes; }
 
   bool is_stack_overflow(const void* address) const { return fibers_.is_stack_overflow(address); }
-  /// Of the shared array next to which this address lies, or null.
+  /// The name of the shared array next to this address, or null.
   const char* shared_array_beside(const void* address) const;
 
  private:
@@ -51,10 +52,10 @@ class BlockRunner {
   };
 
   struct Wave {
-    Lanes meetings[2];  ///< in turn: lanes may still read one while others come to the next
+    Lanes meetings[2];  ///< alternate: lanes may read one while others arrive at the next
     int meeting;
     int live;     ///< lanes that have not exited
-    int arrived;  ///< of these, at the rendezvous
+    int arrived;  ///< live lanes at the rendezvous
     uint64_t arrived_mask;
   };
 
@@ -81,16 +82,15 @@ class BlockRunner {
   Fiber scheduler_;  ///< the OS thread's own stack
   const Launch* launch_ = nullptr;
   int thread_count_ = 0, live_ = 0, at_barrier_ = 0;
-  int running_ = 0;  ///< linear number of the running thread
+  int running_ = 0;  ///< linear index of the running thread
   std::vector<Thread> threads_;
   std::vector<Wave> waves_;
-  // Threads take turns in this order, group by group: when all of a group wait, the next group's turn has
-  // come.
+  // Threads take turns in this order, group by group. When all threads of a group wait, the next group runs.
   std::vector<int> order_;
   int group_size_ = 0, group_begin_ = 0, group_end_ = 0;
-  int turn_ = 0;                                   ///< next place in order_
-  bool any_ready_ = false;                         ///< in this round through the group
-  std::vector<const SharedArray*> shared_arrays_;  ///< of this block
+  int turn_ = 0;                                   ///< next index in order_
+  bool any_ready_ = false;                         ///< a thread was ready in this pass over the group
+  std::vector<const SharedArray*> shared_arrays_;  ///< arrays of this block
   size_t shared_bytes_ = 0;
 };
 

@@ -24,7 +24,7 @@ using namespace hipgpt::emulated;
 
 hipError_t hipRuntimeGetVersion(int* version) {
   if (version == nullptr) return finish(hipErrorInvalidValue);
-  *version = 60000000;  // the release of HIP that this resembles: 6.0
+  *version = 60000000;  // HIP 6.0, the release that this emulates
   return hipSuccess;
 }
 
@@ -58,7 +58,7 @@ hipError_t hipGetDeviceProperties(hipDeviceProp_t* properties, int device) {
   properties->warpSize = HIPGPT_WAVE_SIZE;
   properties->totalGlobalMem = physical_memory();
   properties->sharedMemPerBlock = kMaxSharedBytes;
-  // Not the cores of this machine: a result that depends on it is then the same on every machine.
+  // Not this machine's number of cores, so that results that depend on it are the same on every machine.
   properties->multiProcessorCount = 8;
   properties->integrated = 0;
   properties->maxThreadsPerBlock = kMaxBlockThreads;

@@ -21,7 +21,7 @@ constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 struct sigaction previous_actions[NSIG];
 
-/// No allocation: it runs in signal handlers too.
+/// Allocates nothing, because signal handlers use it too.
 struct Place {
   char text[600];
 
@@ -37,7 +37,7 @@ void print(const char* before, const char* text, const char* after) {
   if (write(STDERR_FILENO, line, static_cast<size_t>(length)) < 0) return;
 }
 
-/// Whoever handled this signal before us handles it again, with the default action in the end.
+/// Reports the position, then restores the previous handler and raises the signal again.
 void on_signal(int number, siginfo_t* info, void*) {
   if (current.kernel != nullptr) {
     const BlockRunner* runner = BlockRunner::mine_if_any();
@@ -46,7 +46,7 @@ void on_signal(int number, siginfo_t* info, void*) {
     print("", Place().text, overflow ? ": its stack is full" : "");
   }
   sigaction(number, &previous_actions[number], nullptr);
-  raise(number);  // is delivered when this handler returns
+  raise(number);  // delivered when this handler returns
 }
 
 #ifdef HIPGPT_ASAN
@@ -55,7 +55,7 @@ void on_address_sanitizer_death() {
   print("", Place().text, "");
   const BlockRunner* runner = BlockRunner::mine_if_any();
   const char* array = runner == nullptr ? nullptr : runner->shared_array_beside(__asan_get_report_address());
-  if (array != nullptr) print("the address is beside shared array '", array, "'");
+  if (array != nullptr) print("the address is next to shared array '", array, "'");
 }
 #endif
 
@@ -66,7 +66,7 @@ void die(const std::string& message) {
   std::abort();
 }
 
-/// UndefinedBehaviorSanitizer calls the function of this name at each report, if a program has one.
+/// UndefinedBehaviorSanitizer calls a program's function of this name, if any, at each report.
 extern "C" __attribute__((visibility("default"))) void __ubsan_on_report() {
   if (current.kernel != nullptr) print("", Place().text, "");
 }
@@ -74,7 +74,7 @@ extern "C" __attribute__((visibility("default"))) void __ubsan_on_report() {
 void install_fault_handlers() {
 #ifdef HIPGPT_ASAN
   __sanitizer_set_death_callback(on_address_sanitizer_death);
-  return;  // its own handlers say more
+  return;  // its own handlers report more
 #endif
   for (int number : kSignals) {
     struct sigaction action {};
@@ -86,7 +86,7 @@ void install_fault_handlers() {
 
 SignalStack::SignalStack() {
   stack_t stack{};
-  if (sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE) == 0) return;  // has one
+  if (sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE) == 0) return;  // already has one
   memory_ = mmap(nullptr, kSignalStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   stack.ss_sp = memory_;
   stack.ss_size = kSignalStackBytes;

@@ -1,17 +1,17 @@
-// How the emulated device says what went wrong in a kernel, and where.
+// Reports what went wrong in a kernel, and where.
 #pragma once
 
 #include <string>
 
 namespace hipgpt::emulated {
 
-/// Prints one line on stderr and ends the process, for a debugger to catch.
+/// Prints one line on stderr and aborts the process, so that a debugger stops there.
 [[noreturn]] void die(const std::string& message);
 
-/// From now on a fault on any thread, and any report of a sanitizer, says where in a kernel it was.
+/// After this call, a fault on any thread and any sanitizer report name the position in the kernel.
 void install_fault_handlers();
 
-/// A stack for the signal handlers of this OS thread, since the faulty one may be full.
+/// A stack for the signal handlers of this OS thread, because the stack of the faulting thread may be full.
 class SignalStack {
  public:
   SignalStack();

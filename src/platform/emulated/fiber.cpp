@@ -9,9 +9,9 @@
 
 #include "platform/emulated/sanitizer.h"
 
-// A switch saves the registers that the calling convention lets a caller rely on, on the stack it leaves, and
-// takes those of the other stack. To the compiler it is an ordinary call. It ends with a jump, since a
-// processor predicts that `ret` returns to the last caller, and here it never does.
+// A switch saves the callee-saved registers on the old stack and restores them from the new stack. To the
+// compiler, it is an ordinary call. It ends with a jump, because a processor predicts that `ret` returns to
+// the last caller, and here it never does.
 
 // void hipgpt_switch_stack(void** save_stack_pointer_here, void* new_stack_pointer);
 #if defined(__x86_64__)
@@ -102,13 +102,13 @@ void prepare(Fiber& fiber, FiberMain main, size_t) {
   makecontext(&fiber.context, main, 0);
 }
 #else
-/// Lays out the stack as if `main` had called hipgpt_switch_stack before its first instruction.
+/// Prepares the stack as if `main` had called hipgpt_switch_stack before its first instruction.
 void prepare(Fiber& fiber, FiberMain main, size_t number) {
   char* top = static_cast<char*>(const_cast<void*>(fiber.stack)) + fiber.stack_bytes;
-  // Stacks that begin at the same place of a page would share few lines of the first-level cache.
+  // Stagger the stacks: stacks at the same page offset would compete for few lines of the first-level cache.
   top -= number % 32 * 128;
 #if defined(__x86_64__)
-  // Six registers, the return address, and a zero where main's caller would be: there a debugger stops.
+  // Six registers, the return address, and a zero as the return address of main, where a debugger stops.
   constexpr size_t kFrame = 8 * sizeof(void*), kReturn = 6;
 #else
   constexpr size_t kFrame = 20 * sizeof(void*), kReturn = 11;

@@ -1,5 +1,5 @@
-// A fiber: a stack of its own, and a place where its execution stands. An OS thread runs one of its fibers at
-// a time, and changes to another when the program says so, at the price of a function call or two.
+// A fiber: a stack and a saved execution state. An OS thread runs one of its fibers at a time and switches to
+// another when the program asks, at the cost of a function call or two.
 #pragma once
 
 #include <cstddef>
@@ -13,28 +13,28 @@
 
 namespace hipgpt::emulated {
 
-/// A default-constructed Fiber stands for the OS thread's own stack, once it has been left by switch_fiber.
+/// A default-constructed Fiber represents the OS thread's own stack after switch_fiber() has left it.
 struct Fiber {
 #ifdef HIPGPT_UCONTEXT
   ucontext_t context;
 #else
-  void* stack_pointer = nullptr;  ///< the registers that a function must keep lie there
+  void* stack_pointer = nullptr;  ///< the callee-saved registers are there
 #endif
   const void* stack = nullptr;  ///< lowest address
   size_t stack_bytes = 0;
   void* sanitizer_stack = nullptr;
 };
 
-/// Leaves `from` where it stands and goes on in `to`; returns when somebody switches back to `from`.
+/// Suspends `from` and resumes `to`. Returns when another fiber switches back to `from`.
 void switch_fiber(Fiber& from, Fiber& to);
 
-/// A function that never returns, as the bottom of a fiber. It must call fiber_begins() first.
+/// The bottom function of a fiber. It never returns and must call fiber_begins() first.
 using FiberMain = void (*)();
 
-/// To be called at the bottom of a new fiber. `from` is the fiber that it was entered from.
+/// Call this first in a new fiber. `from` is the fiber that switched to it.
 void fiber_begins(Fiber& from);
 
-/// Fibers with stacks, made as they are needed and kept.
+/// Fibers with stacks, created on demand and kept.
 class FiberPool {
  public:
   explicit FiberPool(FiberMain main) : main_(main) {}
@@ -42,17 +42,17 @@ class FiberPool {
   FiberPool(const FiberPool&) = delete;
   FiberPool& operator=(const FiberPool&) = delete;
 
-  /// Makes sure that there are `count`; adds the new ones to `fresh`.
+  /// Grows the pool to at least `count` fibers and adds the new ones to `fresh`.
   void grow(size_t count, std::vector<Fiber*>& fresh);
 
-  /// Whether a fault at this address is a stack that ran over.
+  /// Whether a fault at this address is a stack overflow.
   bool is_stack_overflow(const void* address) const;
 
  private:
   static constexpr size_t kChunk = 64;
 
   struct Chunk {
-    char* memory;  ///< of each fiber: a page that nobody may touch, and the stack above it
+    char* memory;  ///< for each fiber: an inaccessible page, and the stack above it
     std::unique_ptr<Fiber[]> fibers;
   };
 

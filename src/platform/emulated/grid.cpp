@@ -29,13 +29,13 @@ int thread_count() {
       std::clamp<uint64_t>(environment("HIPGPT_EMULATED_THREADS", fallback), 1, kMaxThreads));
 }
 
-/// The blocks of one launch, from which each OS thread takes the next.
+/// The blocks of one launch. Each OS thread takes the next block from here.
 class Blocks {
  public:
   Blocks(const Launch& launch, uint64_t seed)
       : launch_(launch), seed_(seed), count_(uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z) {
     if (seed == 0) return;
-    // Steps of a length that has no divisor in common with the count come to every block once.
+    // A stride that is coprime to the count visits every block once.
     Random random(seed);
     start_ = random.below(count_);
     do {
@@ -65,7 +65,7 @@ class Blocks {
 
 class Device {
  public:
-  /// Never destroyed: its threads sleep until the process ends.
+  /// Never destroyed, because its threads sleep until the process ends.
   static Device& instance() {
     static Device* const device = new Device;
     return *device;
@@ -86,7 +86,7 @@ class Device {
     wake_.notify_all();
     blocks.run();
     std::unique_lock lock(mutex_);
-    blocks_ = nullptr;  // who wakes up late finds nothing to do
+    blocks_ = nullptr;  // a helper that wakes up late finds no work
     done_.wait(lock, [this] { return busy_ == 0; });
   }
 

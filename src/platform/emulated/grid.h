@@ -1,11 +1,11 @@
-// Runs all blocks of a kernel, on a few OS threads.
+// Runs all blocks of a kernel on a few OS threads.
 #pragma once
 
 #include "platform/emulated/block.h"
 
 namespace hipgpt::emulated {
 
-/// Returns when the last block is done. Of two at a time, from two threads of the host, one waits.
+/// Returns when the last block is done. Concurrent launches from two host threads are serialised.
 void run_grid(const Launch& launch);
 
 }  // namespace hipgpt::emulated

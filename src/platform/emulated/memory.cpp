@@ -1,8 +1,8 @@
 // The host side: memory.
 //
-// Device memory is memory of the host, so that a debugger and AddressSanitizer see it as any other. Its end
-// is the end of the allocation, to the byte. Without the sanitizer, guards around it tell after each kernel
-// whether something was written there.
+// Device memory is host memory, so debuggers and AddressSanitizer treat it like any other. Allocations end at
+// the exact byte. Without the sanitizer, guards around each allocation are checked for writes after each
+// kernel.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -29,13 +29,13 @@ struct Allocations {
   size_t total = 0;
 };
 
-/// Never destroyed: some buffer may be freed after the end of main.
+/// Never destroyed, because a buffer may be freed after the end of main.
 Allocations& allocations() {
   static auto* const instance = new Allocations;
   return *instance;
 }
 
-/// Memory full of poison.
+/// Allocates memory filled with poison.
 hipError_t allocate(void** pointer, size_t bytes) {
   if (pointer == nullptr) return hipErrorInvalidValue;
   *pointer = nullptr;
@@ -83,7 +83,7 @@ void check_device_memory(const std::string& kernel) {
   for (const auto& [begin, bytes] : all.bytes)
     for (const char* guard : {begin - kGuardBytes, begin + bytes})
       if (!holds_poison(guard, kGuardBytes))
-        die("kernel " + kernel + ": something was written " + (guard < begin ? "before" : "behind") +
+        die("kernel " + kernel + ": out-of-bounds write " + (guard < begin ? "before" : "after") +
             " a buffer of " + std::to_string(bytes) + " bytes in device memory");
 }
 

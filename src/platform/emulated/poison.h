@@ -1,4 +1,4 @@
-// Poison: what memory holds that nobody wrote.
+// Poison: the contents of uninitialised memory.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace hipgpt::emulated {
 
-/// The address of the memory decides which byte of the word comes where: guards may begin anywhere.
+/// The address determines which byte of the word goes where, because guards may begin anywhere.
 inline unsigned char poison_byte(const void* at) {
   return static_cast<unsigned char>(kPoison >> reinterpret_cast<uintptr_t>(at) % 4 * 8);
 }

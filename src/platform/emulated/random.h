@@ -1,4 +1,4 @@
-// Orders that depend on a seed alone.
+// Random numbers that depend only on a seed.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class Random {
     return z ^ z >> 31;
   }
 
-  /// In [0, n). The low bits are as good as the high ones, and n is far below 2^64.
+  /// An integer in [0, n). The low bits are as random as the high ones, and n is far below 2^64.
   uint64_t below(uint64_t n) { return next() % n; }
 
  private:

@@ -1,4 +1,4 @@
-// What the files of the host side (device.cpp, memory.cpp, stream.cpp) share.
+// Functions shared by the files of the host side (device.cpp, memory.cpp, stream.cpp).
 #pragma once
 
 #include <functional>
@@ -8,21 +8,21 @@
 
 namespace hipgpt::emulated {
 
-/// Every call of the API ends with it: hipGetLastError() gives the error again.
+/// Every API call returns through this function. It records an error for hipGetLastError().
 hipError_t finish(hipError_t error);
 
-/// Does the work now, or records it if the stream is being captured.
+/// Runs the work now, or records it if the stream is capturing.
 hipError_t enqueue(hipStream_t stream, std::function<void()> work);
 
-/// For calls that wait for the GPU or allocate: with a capture under way they fail, and the capture is lost.
-/// `relaxed_allows`: hipStreamCaptureModeRelaxed permits the call.
+/// For calls that wait for the GPU or allocate. During a capture, they fail and invalidate the capture.
+/// `relaxed_allows` means that hipStreamCaptureModeRelaxed permits the call.
 hipError_t check_no_capture(bool relaxed_allows);
 
-/// Ends the process if something was written just before or behind a buffer of device memory. After each
-/// kernel; under AddressSanitizer, which notices at once, it does nothing.
+/// Aborts the process if a kernel wrote just before or after a buffer in device memory. Called after each
+/// kernel. Does nothing under AddressSanitizer, which detects such writes at once.
 void check_device_memory(const std::string& kernel);
 
-/// What device memory there is.
+/// The size of device memory in bytes.
 size_t physical_memory();
 
 }  // namespace hipgpt::emulated

@@ -1,5 +1,5 @@
-// AddressSanitizer's part in the emulator: it must know on which stack the program runs, and can be told
-// which bytes nobody may touch. Without it these do nothing.
+// The interface to AddressSanitizer, which must know the current stack and can forbid access to bytes.
+// Without the sanitizer, these functions do nothing.
 #pragma once
 
 #if defined(__SANITIZE_ADDRESS__)

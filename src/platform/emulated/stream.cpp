@@ -1,7 +1,7 @@
 // The host side: streams and events, capture into graphs, and launches.
 //
-// Nothing runs later: a call does its work before it returns. So streams and events are almost empty, but for
-// capture, where the order of the calls is recorded, and checked as strictly as a GPU's runtime checks it.
+// A call does its work before it returns, so streams and events have little to do except in a capture. A
+// capture records the order of the calls and checks it as strictly as a GPU's runtime does.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -24,11 +24,11 @@ using namespace hipgpt::emulated;
 using Work = std::function<void()>;
 using WorkList = std::shared_ptr<const std::vector<Work>>;
 
-/// How much of each stream's captured work comes before a point: what that point depends on.
+/// The dependencies of a point: how much of each stream's captured work must precede it.
 using Progress = std::map<ihipStream_t*, int>;
 
-/// Work that is recorded instead of done. The order of the calls is an order that respects every dependency,
-/// so the graph is a list; the dependencies serve to check that the streams were forked and joined.
+/// Work that is recorded instead of run. The order of the calls respects every dependency, so the graph is a
+/// list. The dependencies are only needed to check that the streams were forked and joined.
 struct Capture {
   ihipStream_t* origin;
   hipStreamCaptureMode mode;
@@ -47,7 +47,7 @@ struct ihipEvent_t {
   bool timing = true;
   bool recorded = false;
   std::chrono::steady_clock::time_point time{};
-  std::shared_ptr<Capture> capture{};  ///< in which it was recorded, if any
+  std::shared_ptr<Capture> capture{};  ///< the capture that recorded it, if any
   Progress progress{};
 };
 
@@ -61,7 +61,7 @@ struct hipGraphExec {
 
 namespace {
 
-/// Guards everything below, and streams and events.
+/// Guards `captures`, streams and events.
 std::mutex runtime_mutex;
 std::set<std::shared_ptr<Capture>> captures;
 
@@ -89,7 +89,7 @@ void merge(Progress& into, const Progress& other) {
   for (const auto& [stream, count] : other) into[stream] = std::max(into[stream], count);
 }
 
-/// hipLaunchKernelGGL's first argument without HIP_KERNEL_NAME and outer parentheses.
+/// Removes HIP_KERNEL_NAME and outer parentheses from hipLaunchKernelGGL's first argument.
 std::string plain_name(std::string name) {
   constexpr const char* kWrapper = "HIP_KERNEL_NAME";
   if (name.rfind(kWrapper, 0) == 0) name.erase(0, std::strlen(kWrapper));
@@ -215,7 +215,7 @@ hipError_t hipStreamQuery(hipStream_t stream) {
 hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned) {
   if (event == nullptr) return finish(hipErrorInvalidHandle);
   std::lock_guard lock(runtime_mutex);
-  if (!active(event->capture)) return hipSuccess;  // done already
+  if (!active(event->capture)) return hipSuccess;  // already done
   if (stream == nullptr) return finish(hipErrorStreamCaptureImplicit);
   if (stream->capture != nullptr && stream->capture != event->capture)
     return finish(hipErrorStreamCaptureMerge);

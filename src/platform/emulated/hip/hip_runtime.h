@@ -1,7 +1,8 @@
-// HIP on the CPU: what a kernel file sees as <hip/hip_runtime.h> on the emulated platform.
+// HIP on the CPU: the emulated platform's <hip/hip_runtime.h> for kernel files.
 //
-// A kernel is an ordinary function here, and a thread of a block an ordinary stack that runs it. What a GPU
-// does in hardware, barriers and waves above all, is a call into ../emulator.h. ../README.md is the map.
+// A kernel is an ordinary function here, and a thread of a block is an ordinary stack that runs it.
+// Operations that a GPU performs in hardware, mainly barriers and waves, are calls into ../emulator.h. See
+// ../README.md for an overview.
 #pragma once
 
 #include <math.h>
@@ -24,8 +25,8 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 
-// HIPGPT_SHARED(float, tile, [16][17]): float tile[16][17], one for all threads of a block. As in HIP, `tile`
-// has static storage, so a lambda sees it without capturing it.
+// HIPGPT_SHARED(float, tile, [16][17]) declares float tile[16][17], shared by all threads of a block. As in
+// HIP, `tile` has static storage, so a lambda can use it without capturing it.
 #define HIPGPT_SHARED(type, name, dims)                                                                      \
   using hipgpt_type_of_##name = type dims;                                                                   \
   static thread_local ::hipgpt::emulated::SharedArray hipgpt_array_of_##name(#name,                          \
@@ -44,7 +45,7 @@
 #define hipLaunchKernelGGL(kernel, grid, block, shared_bytes, stream, ...) \
   ::hipgpt::emulated::launch(#kernel, kernel, grid, block, shared_bytes, stream __VA_OPT__(, ) __VA_ARGS__)
 
-// ---- Where a thread is ------------------------------------------------------------------------------------
+// ---- Thread indices ---------------------------------------------------------------------------------------
 
 extern thread_local constinit uint3 threadIdx, blockIdx;
 extern thread_local constinit dim3 blockDim, gridDim;
@@ -69,8 +70,8 @@ namespace hipgpt::emulated {
 template <typename T>
 concept WaveValue = std::is_arithmetic_v<T> &&(sizeof(T) == 4 || sizeof(T) == 8);
 
-/// This lane's part in a rendezvous, and the value that lane `source` brought. A lane that is not there,
-/// since it left the kernel or the block ends before it, gives poison.
+/// Takes part in a rendezvous with `value` and returns the value of lane `source`. An absent lane, which left
+/// the kernel or is beyond the block's last thread, gives poison.
 template <WaveValue T>
 T value_of_lane(T value, int source, Site site) {
   uint64_t bits = 0;
@@ -82,8 +83,8 @@ T value_of_lane(T value, int source, Site site) {
 
 }  // namespace hipgpt::emulated
 
-// The wave can be split into parts of `width` lanes, a power of two. Who asks beyond their own part gets
-// their own value back.
+// A wave can be split into segments of `width` lanes, a power of two. A lane whose source is outside its
+// segment gets its own value.
 
 template <hipgpt::emulated::WaveValue T>
 T __shfl(T value, int source, int width = warpSize, const char* file = __builtin_FILE(),
@@ -137,8 +138,8 @@ inline int __all(int predicate, const char* file = __builtin_FILE(), int line = 
 
 // ---- Atomics ----------------------------------------------------------------------------------------------
 
-// Blocks run on several OS threads, so these are real. Integers only: the order of a sum of floating-point
-// numbers would change from run to run.
+// Blocks run on several OS threads, so these are real atomics. They support integers only, because
+// floating-point sums would depend on an order that changes from run to run.
 
 namespace hipgpt::emulated {
 
@@ -146,7 +147,7 @@ template <typename T>
 concept AtomicValue =
     std::same_as<T, int> || std::same_as<T, unsigned> || std::same_as<T, unsigned long long>;
 
-/// *address = f(*address); returns the value before.
+/// *address = f(*address); returns the old value.
 template <typename T, typename F>
 T atomic_update(T* address, F f) {
   T old = __atomic_load_n(address, __ATOMIC_RELAXED);
@@ -188,7 +189,7 @@ T atomicMin(T* address, std::type_identity_t<T> value) {
   return hipgpt::emulated::atomic_update(address, [value](T old) { return old < value ? old : value; });
 }
 
-// ---- Arithmetic that C++ lacks; sqrtf, fmaf and the like are <math.h>'s -----------------------------------
+// ---- Arithmetic that C++ lacks; <math.h> has sqrtf, fmaf and so on ----------------------------------------
 
 template <typename T>
 requires std::is_arithmetic_v<T>

@@ -1,7 +1,7 @@
-// The host side of HIP, as far as HipGPT uses it: memory, streams, events, graphs.
+// The part of HIP's host API that HipGPT uses: memory, streams, events, graphs.
 //
-// Every call does its work before it returns, unless the stream is being captured into a graph. Numbers and
-// meanings of errors are ROCm's.
+// Every call does its work before it returns, unless the stream is being captured into a graph. Error numbers
+// and meanings match ROCm's.
 #pragma once
 
 #include <cstddef>
@@ -134,8 +134,8 @@ using hipGraphExec_t = struct hipGraphExec*;
 using hipGraphNode_t = struct hipGraphNode*;
 
 enum hipStreamCaptureMode {
-  hipStreamCaptureModeGlobal = 0,       ///< no thread may make a call that would spoil the capture
-  hipStreamCaptureModeThreadLocal = 1,  ///< this thread may not
+  hipStreamCaptureModeGlobal = 0,       ///< no thread may make a call that would invalidate the capture
+  hipStreamCaptureModeThreadLocal = 1,  ///< the capturing thread may not make such a call
   hipStreamCaptureModeRelaxed = 2,      ///< calls that do not touch the stream are allowed
 };
 

@@ -1,11 +1,11 @@
-// The vector types of HIP: plain structs, aligned as on a GPU, so that a misaligned float4 is noticed.
+// HIP's vector types: plain structs, aligned as on a GPU, so that a misaligned float4 is detected.
 #pragma once
 
 struct uint3 {
   unsigned x, y, z;
 };
 
-/// Sizes of a grid or a block: what is not given is 1.
+/// The size of a grid or a block; omitted dimensions are 1.
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}

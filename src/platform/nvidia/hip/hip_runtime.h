@@ -1,9 +1,9 @@
-// The HIP runtime on NVIDIA GPUs: HIP's names for the CUDA runtime, as many of them as HipGPT uses.
+// The HIP runtime on NVIDIA GPUs: HIP's names for the parts of the CUDA runtime that HipGPT uses.
 //
-// The sources in src/hip include <hip/hip_runtime.h>. ROCm has a file of that name, the emulated platform has
-// one, and this is NVIDIA's. The two runtimes are alike down to the order of arguments, so most of this page
-// is a list of names; what differs is a function. nvcc compiles kernels with it, and the host's compiler
-// whatever only calls the runtime.
+// The sources in src/hip include <hip/hip_runtime.h>. ROCm and the emulated platform have a file of that
+// name; this is the one for NVIDIA. The two runtimes have the same functions with the same arguments, so most
+// of this file is a list of names. Where they differ, it defines a function. nvcc compiles the kernels with
+// this file; the host compiler compiles code that only calls the runtime.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -45,8 +45,8 @@
 #define hipRuntimeGetVersion cudaRuntimeGetVersion
 #define hipDriverGetVersion cudaDriverGetVersion
 
-/// What HIP says of a GPU: what CUDA says, the architecture as text, and the clocks, which CUDA 13 keeps
-/// elsewhere.
+/// HIP's properties of a GPU: CUDA's, plus the architecture as text and the clocks, which CUDA 13 removed
+/// from its struct.
 struct hipDeviceProp_t : cudaDeviceProp {
   char gcnArchName[16];  ///< "sm_90"
   int clockRate;         ///< kHz
@@ -130,7 +130,7 @@ inline hipError_t hipHostMalloc(T** memory, size_t bytes, unsigned flags = hipHo
 #define hipGraphExecDestroy cudaGraphExecDestroy
 #define hipGraphGetNodes cudaGraphGetNodes
 
-/// With the five arguments of HIP, which CUDA 12 replaced by three. The log stays empty.
+/// Takes HIP's five arguments, which CUDA 12 reduced to three. The log stays empty.
 inline hipError_t hipGraphInstantiate(hipGraphExec_t* executable, hipGraph_t graph, hipGraphNode_t*,
                                       char* log, size_t log_size) {
   if (log != nullptr && log_size > 0) *log = '\0';
@@ -149,7 +149,7 @@ inline hipError_t hipGraphInstantiate(hipGraphExec_t* executable, hipGraph_t gra
 #define hipLaunchKernelGGL(kernel, grid, block, shared_bytes, stream, ...) \
   kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
 
-// All lanes of the wave take part.
+// All lanes of the wave participate.
 #define __shfl(...) __shfl_sync(~0u, __VA_ARGS__)
 #define __shfl_up(...) __shfl_up_sync(~0u, __VA_ARGS__)
 #define __shfl_down(...) __shfl_down_sync(~0u, __VA_ARGS__)
