@@ -171,7 +171,7 @@ TEST_F(DataCliTest, AFolderGivesItsTokenizer) {
   ASSERT_TRUE(succeeds(train()));
   const auto before = results();
   fs::create_directory(path("model"));
-  EXPECT_REFUSED(train({{"--tokenizer", "model"}}), "model: is a folder without a tokenizer.json");
+  EXPECT_REFUSED(train({{"--tokenizer", "model"}}), "model: has neither a tokenizer.json");
   // The two files of GPT-2 say the same.
   const Json model = Json::parse(read("tokenizer.json")).at("model");
   std::string merges = "#version: 0.2\n";
