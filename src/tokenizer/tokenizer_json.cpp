@@ -249,7 +249,7 @@ Tokenizer Tokenizer::load_folder(const fs::path& folder) {
       return from_gpt2_files((folder / vocab).string(), (folder / merges).string());
   }
   throw Error(
-      fmt::format("{}: has neither a tokenizer.json nor a vocab.json and merges.txt; name a folder that has",
+      fmt::format("{}: has neither a tokenizer.json nor a vocab.json and merges.txt; name a folder with one of them",
                   folder.string()));
 }
 

@@ -281,7 +281,7 @@ TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextLeavesOutWhatTrainingsWrote) {
   EXPECT_EQ(read("checkpoints/named/tokens.bin").substr(72), tokens.substr(72));
   fs::remove(path("text.txt"));
   fs::remove_all(path("texts"));
-  EXPECT_TRUE(refuses(train(here), "there is no file in this folder"));
+  EXPECT_TRUE(refuses(train(here), "the folder contains no usable file"));
 }
 
 // ---- Terminals
