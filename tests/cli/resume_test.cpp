@@ -140,7 +140,7 @@ TEST_F(ResumeCliTest, AnOlderRunIsNotContinuedWithTheFlagsOfANewerOne) {
   const auto before = snapshot();
   const Result result = train_gpt({"--resume", "--steps", "6"});
   EXPECT_EQ(result.status, 1) << result;
-  EXPECT_NE(last_line(result.err).find("of another run"), std::string::npos) << result.err;
+  EXPECT_NE(last_line(result.err).find("from another run"), std::string::npos) << result.err;
   EXPECT_TRUE(same_files(before, snapshot()));
 }
 
@@ -245,7 +245,7 @@ TEST_F(ResumeCliTest, ASignalEndsTheStepSavesAndSaysSo) {
     const Result result = finish(child);
     EXPECT_EQ(result.status, status) << result;
     EXPECT_EQ(result.err, "");
-    EXPECT_NE(last_line(result.out).find("--resume goes on"), std::string::npos) << result.out;
+    EXPECT_NE(last_line(result.out).find("--resume continues"), std::string::npos) << result.out;
     EXPECT_NE(read("report.md").find(" of 100,000,000: stopped early |"), std::string::npos);
     EXPECT_FALSE(anything_half_written());
     EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
