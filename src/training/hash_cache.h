@@ -19,7 +19,8 @@ struct FileStamp {
   explicit FileStamp(const std::vector<std::string>& paths);
 };
 
-/// Maps stamps to numbers in a small JSON file. Files below kWorthIt bytes are read each time and not cached.
+/// Maps stamps to numbers in a small JSON file. Files that total less than kWorthIt bytes are read each time
+/// and not cached.
 class HashCache {
  public:
   static constexpr uint64_t kWorthIt = uint64_t{1} << 28;

@@ -30,11 +30,11 @@ struct TrainingTokens {
 /// Creates or updates tokenizer.json and tokens.bin as needed and reports it.
 ///
 /// A run that continues from a checkpoint uses the tokenizer next to it. A run that starts from a given model
-/// uses the model's tokenizer, unless the user names one. Any other run keeps the tokenizer.json of its
-/// folder if tokens.bin shows that it belongs to the text. It also keeps it if there is no tokens.bin,
-/// because then the user put it there. Otherwise, with `reset`, or for another vocabulary size, the run
-/// trains a new tokenizer. A new tokenizer replaces the one in the folder only with the first checkpoint, so
-/// an older checkpoint stays usable until then.
+/// uses the model's tokenizer, and a run that was given a tokenizer uses that one. Any other run keeps the
+/// tokenizer.json of its folder if tokens.bin shows that it belongs to the text. It also keeps it if there is
+/// no tokens.bin, because then the user put it there. Otherwise, with `reset`, or for another vocabulary
+/// size, the run trains a new tokenizer. A new tokenizer replaces the one in the folder only with the first
+/// checkpoint, so an older checkpoint stays usable until then.
 class PreparedData {
  public:
   /// A tokenizer given to the run, and its source.
