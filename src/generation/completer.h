@@ -21,7 +21,7 @@ class Completer {
   Completer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
             const Tokenizer& tokenizer, GPTModel& model);
 
-  /// Draws and prints the run's number of samples of a prompt, numbered from `first`. `separate` tells that
+  /// Draws and prints the run's number of samples of a prompt, numbered from `first`. `separate` means that
   /// another prompt's samples precede them. Ends early if `interrupted` returns true; it is called after
   /// every token.
   void complete(

@@ -29,7 +29,7 @@ struct Sample {
 };
 
 /// Samples of a prompt are drawn together but printed one after another, in order of their numbers. The first
-/// unfinished sample is printed as it is drawn; the text of later ones waits until it is finished.
+/// unfinished sample is printed as it is drawn; later ones wait until all earlier ones are finished.
 class SampleWriter {
  public:
   virtual ~SampleWriter() = default;

@@ -18,7 +18,7 @@ std::string report_markdown(const RunHistory& history);
 std::string description_markdown(const JsonValue& run);
 
 /// Writes both files of the run in `folder` from its metrics file. Throws Error if a file cannot be written,
-/// or if an existing file was not written by train_gpt, which stays unchanged.
+/// or if an existing file was not written by train_gpt; that file stays unchanged.
 void write_report(const RunFolder& folder);
 
 }  // namespace hipgpt

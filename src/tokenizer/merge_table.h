@@ -1,4 +1,4 @@
-// Finds merges by their pair, the hottest lookup of encoding.
+// Finds merges by their pair, the most frequent lookup in encoding.
 #pragma once
 
 #include <bit>

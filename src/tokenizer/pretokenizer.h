@@ -1,4 +1,4 @@
-// Splits a text into words, whose ends byte-pair merges never cross, with GPT-2's regular expression:
+// Splits a text into words, which byte-pair merges never cross. GPT-2's regular expression defines them:
 //   '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 #pragma once
 

@@ -180,7 +180,7 @@ std::vector<Merge> read_merges(const Json& list, const Ids& vocab) {
   return merges;
 }
 
-/// Added tokens are either in the vocabulary or have ids after its last.
+/// Added tokens are either in the vocabulary or have ids beyond it.
 void add_specials(Ids& vocab, const Specials& specials) {
   for (const auto& special : specials) {
     const uint32_t id = vocab.emplace(special.text, special.id).first->second;
@@ -248,9 +248,9 @@ Tokenizer Tokenizer::load_folder(const fs::path& folder) {
     if (file_exists((folder / vocab).string()))
       return from_gpt2_files((folder / vocab).string(), (folder / merges).string());
   }
-  throw Error(
-      fmt::format("{}: has neither a tokenizer.json nor a vocab.json and merges.txt; name a folder with one of them",
-                  folder.string()));
+  throw Error(fmt::format(
+      "{}: has neither a tokenizer.json nor a vocab.json and merges.txt; name a folder with one of them",
+      folder.string()));
 }
 
 Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_for_errors) {

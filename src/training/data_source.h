@@ -17,8 +17,8 @@ namespace hipgpt {
 /// The data that the values of data_paths or val_data_paths name.
 class DataSource {
  public:
-  /// Skips files in folders that `run_folder` recognises as written by training runs. Throws Error, starting
-  /// with `parameter`, if files are missing, empty, unreadable or of both kinds.
+  /// In folders it skips files that `run_folder` recognises as output of training runs. Throws Error,
+  /// starting with `parameter`, if files are missing, empty, unreadable or of both kinds.
   DataSource(Parameter parameter, const std::vector<std::string>& values, const RunFolder& run_folder);
 
   /// Returns the name for messages: the file, or "7 files of" the parameter.
