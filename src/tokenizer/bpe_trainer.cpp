@@ -87,9 +87,9 @@ struct Candidate {
 
 /// Merges in rounds. A round starts by recounting all pairs and follows the frequent ones: it tracks their
 /// counts and lists the words that contain them. Rarer pairs are by far the majority; they wait for a later
-/// round and use no memory. This does not change the merges: counts only fall, so an unfollowed pair never
-/// precedes the last followed one. A round ends when it runs out of pairs or when its lists have grown too
-/// long.
+/// round and use no memory. This does not change the merges: a pair's count only falls, so an unfollowed pair
+/// never precedes the last followed one. A round ends when it runs out of pairs or when its lists have grown
+/// too long.
 template <typename Symbol>
 class MergeLearner {
  public:

@@ -46,9 +46,9 @@ void parallel_for(size_t jobs, int threads, Body&& body) {
 }
 
 /// Runs a stream of jobs: take(job) creates the next one or returns false if none is left, work(job, thread)
-/// does it, and finish(job) completes it. take() and finish() are each called by one thread at a time;
-/// finish() is called in the order in which the jobs were taken. A thread holds one job, so memory does not
-/// grow with the number of jobs. An exception stops all threads and is rethrown here.
+/// does it, and finish(job) completes it. Only one thread at a time calls take() or finish(). The calls of
+/// finish() follow the order in which the jobs were taken. A thread holds one job, so memory does not grow
+/// with the number of jobs. An exception stops all threads and is rethrown here.
 template <typename Job, typename Take, typename Work, typename Finish>
 void parallel_in_order(int threads, Take&& take, Work&& work, Finish&& finish) {
   std::mutex mutex;

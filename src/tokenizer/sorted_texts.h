@@ -1,4 +1,4 @@
-// Texts sorted by their bytes, so that a search need not examine them all.
+// Keeps texts sorted by their bytes, so that a search need not examine them all.
 #pragma once
 
 #include <algorithm>

@@ -13,7 +13,7 @@
 namespace hipgpt {
 namespace {
 
-/// Large enough to fill a word cache, small enough that all pieces in flight use little memory.
+/// A piece is large enough to fill a word cache and small enough that all pieces in flight use little memory.
 constexpr size_t kPieceBytes = size_t{1} << 19;
 
 SpecialTokens number_specials(const std::vector<std::string>& texts) {

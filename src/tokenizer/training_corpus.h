@@ -1,5 +1,5 @@
-// The distinct words of a text as symbols, laid out for merging. After counting, training needs nothing else
-// from the text.
+// Holds the distinct words of a text as symbols, laid out for merging. After counting, training needs nothing
+// else from the text.
 #pragma once
 
 #include <array>

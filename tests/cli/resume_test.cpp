@@ -206,7 +206,8 @@ TEST_F(ResumeCliTest, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
 TEST_F(ResumeCliTest, GenerateNamesTheCheckpointBeforeADamagedOne) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   flip_a_bit("gpt_checkpoint.bin");
-  EXPECT_REFUSED(generate({"--prompt", "the"}), "the previous checkpoint: --ckpt gpt_checkpoint.previous.bin");
+  EXPECT_REFUSED(generate({"--prompt", "the"}),
+                 "the previous checkpoint: --ckpt gpt_checkpoint.previous.bin");
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--ckpt", "gpt_checkpoint.previous.bin"})));
 }
 
