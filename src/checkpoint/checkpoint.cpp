@@ -45,8 +45,8 @@ int64_t step_field(const SafetensorsFile& file) {
   return step;
 }
 
-/// A JSON list. The name of a file may hold any bytes, and JSON may not: those that are not UTF-8 are lost,
-/// and whoever resumes has to give such a flag again.
+/// Formats the flags as a JSON list. A file name may hold any bytes, but JSON holds only UTF-8. Other bytes
+/// are lost, and the user must repeat such a flag when resuming.
 std::string flags_text(const std::vector<std::string>& flags) {
   return JsonValue(flags).dump();
 }
@@ -59,7 +59,7 @@ std::vector<std::string> flags_in(const std::string& path,
     for (const JsonValue& flag : list.items()) flags.push_back(flag.as_string());
     return flags;
   } catch (const std::exception&) {
-    throw Error(path + ": damaged (its metadata has no list of flags); use an intact copy of it");
+    throw Error(path + ": damaged (its metadata has no list of flags); use an intact copy");
   }
 }
 
@@ -68,9 +68,8 @@ void check_format(const SafetensorsFile& file, const std::string& expected) {
   if (format == expected) return;
   const std::string kind = expected.substr(0, expected.find('-') + 1);
   if (format.starts_with(kind)) {
-    throw Error(
-        fmt::format("{}: is in format {}, and this HipGPT reads {}: another version of it wrote the file",
-                    file.path(), format, expected));
+    throw Error(fmt::format("{}: has format {}, but this HipGPT reads {}: another version wrote the file",
+                            file.path(), format, expected));
   }
   throw Error(fmt::format("{}: is a HipGPT file of kind {}, not {}", file.path(), format, expected));
 }
@@ -94,7 +93,8 @@ HostWeights::HostWeights(Device& device, const GPTWeights& weights) : HostWeight
 }
 
 void HostWeights::copy_from(const GPTWeights& weights) {
-  if (!(weights.config() == shapes_.config())) throw Error("weights of another model than the copy is for");
+  if (!(weights.config() == shapes_.config()))
+    throw Error("the weights and their copy belong to different models");
   device_.copy_to_host(memory_.data(), weights.flat());
 }
 
@@ -118,7 +118,7 @@ std::string write_checkpoint(AtomicFile& file, const HostWeights& weights, const
 }
 
 void save_checkpoint(const std::string& path, const GPTModel& model, const CheckpointInfo& info) {
-  if (!(info.config == model.config())) throw Error(path + ": the config to be saved is not the model's");
+  if (!(info.config == model.config())) throw Error(path + ": the config to save differs from the model's");
   AtomicFile file(path);
   write_checkpoint(file, HostWeights(model.device(), model.weights()), info);
   file.commit();
@@ -140,7 +140,7 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   });
   if (file_.tensors().size() != count) {
     throw Error(
-        fmt::format("{}: holds {} tensors, and its model has {}", path(), file_.tensors().size(), count));
+        fmt::format("{}: holds {} tensors, but its model has {}", path(), file_.tensors().size(), count));
   }
 }
 
@@ -150,7 +150,7 @@ void Checkpoint::check_tokenizer(uint64_t hash, int vocab_size, const std::strin
                             path(), tokenizer_path));
   }
   if (vocab_size != info_.config.vocab_size) {
-    throw Error(fmt::format("{} has a vocabulary of {} tokens and {} of {}: use an intact copy of both",
+    throw Error(fmt::format("{} has a vocabulary of {} tokens, but {} has {}: use an intact copy of both",
                             path(), info_.config.vocab_size, tokenizer_path, vocab_size));
   }
 }

@@ -25,7 +25,7 @@ float from_f16(uint16_t bits) {
   return std::bit_cast<float>(sign | wide << 23 | static_cast<uint32_t>(fraction) << 13);
 }
 
-/// The upper half of an fp32.
+/// A bf16 is the upper half of an fp32.
 float from_bf16(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
@@ -57,7 +57,7 @@ void check_floats(const std::string& path, const SafetensorsTensor& tensor,
     throw Error(fmt::format("{}: {} is {}, not F32, F16 or BF16", path, tensor.name, tensor.dtype));
   }
   if (!std::ranges::equal(tensor.shape, shape, {}, {}, [](int64_t d) { return static_cast<uint64_t>(d); })) {
-    throw Error(fmt::format("{}: {} has shape [{}], and its model needs [{}]", path, tensor.name,
+    throw Error(fmt::format("{}: {} has shape [{}], but its model needs [{}]", path, tensor.name,
                             fmt::join(tensor.shape, ","), fmt::join(shape, ",")));
   }
   const size_t count = tensor.bytes.size() / (tensor.dtype == "F32" ? sizeof(float) : sizeof(uint16_t));

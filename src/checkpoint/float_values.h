@@ -1,4 +1,4 @@
-// Tensors of floating-point numbers in a file: what is checked of them, and how they become fp32.
+// Checks floating-point tensors of a file and converts them to fp32.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,13 @@
 
 namespace hipgpt {
 
-/// Error unless the tensor has this shape, is F32, F16 or BF16, and finite. `path` is its file's, for the
-/// message.
+/// Throws Error unless the tensor has this shape, is F32, F16 or BF16, and is finite. `path` names its file
+/// in the message.
 void check_floats(const std::string& path, const SafetensorsTensor& tensor,
                   const std::vector<int64_t>& shape);
 
-/// values[i] = element first + i, as fp32, which holds every number of the narrower types exactly. The tensor
-/// may lie at any address.
+/// Sets values[i] to element first + i as fp32, which represents every number of the narrower types exactly.
+/// The tensor's data need not be aligned.
 void read_floats(std::span<float> values, const SafetensorsTensor& tensor, size_t first = 0);
 
 }  // namespace hipgpt

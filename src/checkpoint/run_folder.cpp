@@ -29,7 +29,7 @@ constexpr const char* kCheckpoint = "gpt_checkpoint.bin";
 constexpr const char* kPreviousCheckpoint = "gpt_checkpoint.previous.bin";
 constexpr const char* kPreviousTokenizer = "tokenizer.previous.json";
 
-/// N of "step_N.bin", or -1 for another name.
+/// Returns N of "step_N.bin", or -1 for another name.
 int64_t step_of(const std::string& name) {
   constexpr std::string_view kPrefix = "step_", kEnding = ".bin";
   if (!name.starts_with(kPrefix) || !name.ends_with(kEnding)) return -1;
@@ -44,18 +44,18 @@ std::string temporary_name(const fs::path& file) {
   return (file.parent_path() / fmt::format(".{}.tmp-{}-0", file.filename().string(), getpid())).string();
 }
 
-/// A symbolic link, replaced in one step: there is never a moment without it.
+/// Replaces a symbolic link atomically, so that it exists at every moment.
 void replace_link(const std::string& link, const std::string& target) {
   const std::string temporary = temporary_name(link);
   std::error_code error;
   fs::remove(temporary, error);
   fs::create_symlink(target, temporary, error);
   if (!error) fs::rename(temporary, link, error);
-  if (error) throw Error(fmt::format("{}: cannot make the link: {}", link, error.message()));
+  if (error) throw Error(fmt::format("{}: cannot create the link: {}", link, error.message()));
 }
 
-/// Gives a file a second name, which may have been another file's. Where a file can have but one name, it
-/// loses the first.
+/// Gives a file a second name and replaces any file of that name. On file systems without hard links it
+/// renames the file instead.
 void keep_as(const std::string& file, const std::string& kept) {
   if (!file_exists(file)) return;
   const std::string temporary = temporary_name(kept);
@@ -64,10 +64,10 @@ void keep_as(const std::string& file, const std::string& kept) {
   fs::create_hard_link(file, temporary, error);
   fs::rename(error ? file : temporary, kept, error);
   if (error) throw Error(fmt::format("{}: cannot be kept as {}: {}", file, kept, error.message()));
-  fs::remove(temporary, error);  // it is still there if both were one file already
+  fs::remove(temporary, error);  // rename() leaves it behind if both names were one file already
 }
 
-/// Names of files that a training writes, of any run.
+/// Returns whether any training run writes files of this name.
 bool is_name_of_artifact(const std::string& name) {
   static const std::set<std::string> kNames = {
       "tokenizer.json", "tokens.bin", "val_tokens.bin",   "known_files.json",  "metrics.jsonl", "report.md",
@@ -77,16 +77,16 @@ bool is_name_of_artifact(const std::string& name) {
   return kNames.contains(plain) || step_of(plain) >= 0;
 }
 
-/// Locks a folder against other processes; the descriptor of the lock, or -1 where the file system has no
+/// Locks a folder against other processes. Returns the lock's descriptor, or -1 if the file system has no
 /// locks.
 int lock_folder(const std::string& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return -1;  // what is wrong with it is found when something is written
+  if (descriptor < 0) return -1;  // the first write will report the problem
   if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
   const bool taken = errno == EWOULDBLOCK;
   ::close(descriptor);
   if (taken) {
-    throw Error(fmt::format("{}: another train_gpt is at work in this folder; wait for it, or use {}",
+    throw Error(fmt::format("{}: another train_gpt is running in this folder; wait for it, or use {}",
                             folder == "." ? "the working folder" : folder, Parameter::kRunName));
   }
   return -1;
@@ -98,7 +98,7 @@ RunFolder::RunFolder(const std::string& run_name) : named_(!run_name.empty()) {
   if (!named_) return;
   if (run_name == "." || run_name == ".." || run_name.size() > 200 ||
       run_name.find('/') != std::string::npos) {
-    throw Error(fmt::format("{} '{}': must name one folder, without '/' and in at most 200 bytes",
+    throw Error(fmt::format("{} '{}': must be one folder name without '/', of at most 200 bytes",
                             Parameter::kRunName, run_name));
   }
   folder_ = fmt::format("{}/{}/", kRuns, run_name);
@@ -116,7 +116,7 @@ void RunFolder::create() {
   if (named_) {
     std::error_code error;
     fs::create_directories(folder_, error);
-    if (error) throw Error(fmt::format("{}: cannot make the folder: {}", folder_, error.message()));
+    if (error) throw Error(fmt::format("{}: cannot create the folder: {}", folder_, error.message()));
   }
   lock();
   if (lock_ >= 0) remove_leftovers(folder_, is_name_of_artifact);
@@ -129,8 +129,7 @@ bool RunFolder::holds(const std::string& file) const {
 
 bool RunFolder::is_artifact(const std::string& file) const {
   const std::string name = fs::path(file).filename().string();
-  if (name.starts_with("events.out.tfevents."))
-    return true;  // TensorBoard's, in a folder of the user's choice
+  if (name.starts_with("events.out.tfevents.")) return true;  // TensorBoard files may be in any folder
   if (!is_name_of_artifact(name)) return false;
   std::error_code none;
   return holds(file) || fs::equivalent(folder_of(file), ".", none) ||
@@ -145,7 +144,7 @@ std::string RunFolder::latest() const {
   return named_ ? folder_ + kLatest : kCheckpoint;
 }
 
-/// Of the checkpoints in a named folder, the newest first.
+/// Returns the steps of the checkpoints in a named folder, newest first.
 std::vector<int64_t> RunFolder::steps() const {
   std::vector<int64_t> steps;
   std::error_code none;
@@ -182,7 +181,7 @@ void RunFolder::keep_previous(bool tokenizer_changes) const {
   if (tokenizer_changes) {
     keep_as(tokenizer(), previous);
   } else if (!named_) {
-    std::error_code ignored;  // it only takes room
+    std::error_code ignored;  // a leftover file only takes up space
     fs::remove(previous, ignored);
   }
 }
@@ -193,7 +192,7 @@ void RunFolder::on_checkpoint_written(int64_t step, int keep_last) const {
   int kept = 0;
   for (const int64_t other : steps()) {
     if (other > step || kept++ < std::max(1, keep_last)) continue;
-    std::error_code ignored;  // what can't be removed only takes room
+    std::error_code ignored;  // a leftover file only takes up space
     fs::remove(checkpoint(other), ignored);
     fs::remove(optimizer_path(checkpoint(other)), ignored);
   }

@@ -25,21 +25,21 @@ namespace {
 using Metadata = std::map<std::string, std::string>;
 
 static_assert(std::endian::native == std::endian::little,
-              "tensors are little-endian, and copied as they are");
+              "tensors are little-endian and copied without conversion");
 
 constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kLargestHeader = 100'000'000;  // the format's own limit
-constexpr uint64_t kDataAlignment = 64;           // a cache line, and what the widest vector loads ask for
+constexpr uint64_t kDataAlignment = 64;  // a cache line, and the alignment of the widest vector loads
 constexpr const char* kMetadataKey = "__metadata__";
 constexpr const char* kChecksumKey = "checksum";
 constexpr const char* kHeaderChecksumKey = "header_checksum";
 
 [[noreturn]] void fail(const std::string& path, const std::string& fault,
-                       const char* remedy = "use an intact copy of it") {
+                       const char* remedy = "use an intact copy") {
   throw Error(fmt::format("{}: {}; {}", path, fault, remedy));
 }
 
-/// Bytes per element; 0 for a dtype that is unknown here.
+/// Returns the bytes per element, or 0 for an unknown dtype.
 uint64_t element_bytes(std::string_view dtype) {
   static const std::map<std::string_view, uint64_t> kSizes = {
       {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1},
@@ -49,7 +49,7 @@ uint64_t element_bytes(std::string_view dtype) {
   return found == kSizes.end() ? 0 : found->second;
 }
 
-/// The bytes that a shape takes, or nothing where that exceeds 64 bits.
+/// Returns the bytes that a shape takes, or nullopt if the number exceeds 64 bits.
 std::optional<uint64_t> tensor_bytes(const std::vector<uint64_t>& shape, uint64_t element_size) {
   uint64_t bytes = element_size;
   for (const uint64_t extent : shape) {
@@ -59,9 +59,9 @@ std::optional<uint64_t> tensor_bytes(const std::vector<uint64_t>& shape, uint64_
 }
 
 // ---- Checksums ------------------------------------------------------------------------------------------
-// "checksum" covers the bytes of the tensors. "header_checksum" covers everything before them, the eight
-// bytes of the length included, with its own sixteen digits counted as zeros. A file has both or neither: so
-// a damaged key cannot make a file pass for one that never had a checksum.
+// "checksum" covers the bytes of the tensors. "header_checksum" covers everything before them, including the
+// eight bytes of the length, with its own sixteen digits taken as zeros. A file has both or neither, so a
+// file with a damaged key cannot pass for one without checksums.
 
 std::string checksum_text(uint64_t hash) {
   return fmt::format("xxh3-64:{:016x}", hash);
@@ -75,7 +75,7 @@ std::string header_checksum_entry(std::string_view checksum) {
   return fmt::format("\"{}\":\"{}\"", kHeaderChecksumKey, checksum);
 }
 
-/// The checksum of `head` (length and header), whose own checksum reads `written`.
+/// Computes the checksum of `head` (length and header), in which the checksum field holds `written`.
 std::string header_checksum(std::string_view head, std::string_view written) {
   std::string zeroed(head);
   const std::string zeros = checksum_text(0);
@@ -86,15 +86,15 @@ std::string header_checksum(std::string_view head, std::string_view written) {
   return checksum_text(XXH3_64bits(zeroed.data(), zeroed.size()));
 }
 
-/// True if the file has checksums, which then are right.
+/// Returns whether the file has checksums. Throws Error if they do not match.
 bool check_checksums(const std::string& path, std::string_view head, std::span<const std::byte> data,
                      const Metadata& metadata) {
   const auto of_data = metadata.find(kChecksumKey);
   const auto of_header = metadata.find(kHeaderChecksumKey);
   if (of_data == metadata.end() && of_header == metadata.end()) return false;
   const char* remedy =
-      "use an intact copy of it, or, if another program changed it on purpose, let that program leave "
-      "checksum and header_checksum out of the metadata";
+      "use an intact copy; if another program changed the file on purpose, that program must "
+      "remove checksum and header_checksum from the metadata";
   if (of_data == metadata.end() || of_header == metadata.end()) {
     fail(path, "damaged (it has only one of its two checksums)", remedy);
   }
@@ -109,7 +109,7 @@ bool check_checksums(const std::string& path, std::string_view head, std::span<c
 
 // ---- Reading --------------------------------------------------------------------------------------------
 
-/// The length of the JSON header, which must lie within the file.
+/// Returns the length of the JSON header, which must fit in the file.
 uint64_t read_header_length(const std::string& path, std::span<const std::byte> bytes) {
   if (bytes.empty()) fail(path, "empty file");
   if (bytes.size() < kLengthBytes) fail(path, "not a safetensors file (too short)");
@@ -124,7 +124,7 @@ uint64_t read_header_length(const std::string& path, std::span<const std::byte> 
   return length;
 }
 
-/// Parses the header, which must mean the same to every reader: so no key may come twice.
+/// Parses the header. No key may occur twice, so that every reader sees the same values.
 JsonValue parse_header(const std::string& path, std::string_view header) {
   if (header.front() != '{') fail(path, "not a safetensors file (its header is not a JSON object)");
   try {
@@ -166,8 +166,7 @@ SafetensorsTensor read_tensor(const std::string& path, const std::string& name, 
   std::vector<uint64_t> shape;
   for (const JsonValue& extent : entry["shape"].items()) shape.push_back(extent.as_count());
   const uint64_t begin = offsets.items()[0].as_count(), end = offsets.items()[1].as_count();
-  if (element_bytes(dtype) == 0)
-    fail_here(fmt::format("has the dtype {}, which is unknown here", json_quoted(dtype)));
+  if (element_bytes(dtype) == 0) fail_here(fmt::format("has the unknown dtype {}", json_quoted(dtype)));
   if (begin > end) fail_here("is damaged (it ends before it begins)");
   if (end > data.size()) fail_here("is truncated (it ends after the end of the file)");
   const std::optional<uint64_t> needed = tensor_bytes(shape, element_bytes(dtype));
@@ -177,14 +176,14 @@ SafetensorsTensor read_tensor(const std::string& path, const std::string& name, 
   return {name, dtype, shape, data.subspan(begin, end - begin)};
 }
 
-/// The tensors in the order of their bytes, of which each must belong to exactly one.
+/// Returns the tensors in the order of their bytes. Each byte must belong to exactly one tensor.
 std::vector<SafetensorsTensor> read_tensors(const std::string& path, const JsonValue& header,
                                             std::span<const std::byte> data) {
   std::vector<SafetensorsTensor> tensors;
   for (const auto& [name, entry] : header.members()) {
     if (name != kMetadataKey) tensors.push_back(read_tensor(path, name, entry, data));
   }
-  // By end as well as by begin: an empty tensor goes before the one that begins where it does.
+  // Sorts by size too: an empty tensor precedes the tensor that begins at the same place.
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
     const auto key = [](const auto& t) { return std::pair(t.bytes.data(), t.bytes.size()); };
     return key(a) < key(b);
@@ -211,11 +210,11 @@ void check_writable(const std::string& path, std::span<const SafetensorsTensor> 
       fail(path, fmt::format("cannot be written: tensor {} {}", json_quoted(tensor.name), fault), remedy);
     };
     if (tensor.name == kMetadataKey) fail_here("has a reserved name", "choose another one");
-    if (!names.insert(tensor.name).second) fail_here("is given twice", "names must differ");
+    if (!names.insert(tensor.name).second) fail_here("is given twice", "give each tensor a different name");
     const uint64_t size = element_bytes(tensor.dtype);
-    if (size == 0) fail_here("has an unknown dtype", "F32 is a known one");
+    if (size == 0) fail_here("has an unknown dtype", "use a known one, such as F32");
     if (tensor_bytes(tensor.shape, size) != tensor.bytes.size()) {
-      fail_here("has more or fewer bytes than its shape and dtype take", "they must agree");
+      fail_here("has more or fewer bytes than its shape and dtype take", "make them agree");
     }
   }
 }
@@ -236,7 +235,7 @@ std::string tensors_checksum(const std::vector<SafetensorsTensor>& tensors) {
   return checksum_text(XXH3_64bits_digest(&hash));
 }
 
-/// The JSON header, in the order of the file.
+/// Returns the JSON header, with the tensors in file order.
 std::string header_text(const std::string& path, const std::vector<SafetensorsTensor>& tensors,
                         const Metadata& metadata) {
   const auto utf8 = [&](const std::string& text) {
@@ -258,10 +257,10 @@ std::string header_text(const std::string& path, const std::vector<SafetensorsTe
   return JsonValue(std::move(header)).dump();
 }
 
-/// All that comes before the tensors: length, header, and the spaces that align what follows.
+/// Returns everything before the tensors: the length, the header and the spaces that align the tensors.
 std::string file_head(const std::string& path, const std::vector<SafetensorsTensor>& tensors,
                       const std::string& data_checksum, Metadata metadata) {
-  metadata.emplace("format", "pt");  // some readers insist on it
+  metadata.emplace("format", "pt");  // some readers require it
   metadata[kChecksumKey] = data_checksum;
   metadata[kHeaderChecksumKey] = checksum_text(0);
   std::string header = header_text(path, tensors, metadata);
@@ -310,7 +309,7 @@ const SafetensorsTensor& SafetensorsFile::tensor(std::string_view name) const {
   const SafetensorsTensor* found = find(name);
   if (found == nullptr) {
     fail(path_, fmt::format("has no tensor {} among its {}", json_quoted(name), tensors_.size()),
-         "use a file of the model that was asked for");
+         "use a file of the requested model");
   }
   return *found;
 }

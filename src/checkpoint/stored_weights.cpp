@@ -6,7 +6,7 @@
 namespace hipgpt {
 
 void StoredWeights::load_into(GPTModel& model) const {
-  if (!(model.config() == config)) throw Error(path + ": is of a model of another size");
+  if (!(model.config() == config)) throw Error(path + ": holds a model of another size");
   model.weights().for_each([&](const std::string& name, const Tensor& tensor, bool) {
     std::vector<float> values(static_cast<size_t>(tensor.size()));
     read_floats(values, tensors.at(name));

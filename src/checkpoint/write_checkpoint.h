@@ -1,5 +1,4 @@
-// How checkpoints and optimizer files are written: from copies on the host, into files that the caller puts
-// into place.
+// Writes checkpoints and optimizer files from copies on the host, into files that the caller commits.
 #pragma once
 
 #include <map>
@@ -12,7 +11,7 @@
 
 namespace hipgpt {
 
-/// Weights, or anything of their layout, in the host's memory.
+/// Holds weights, or values with the same layout, in host memory.
 class HostWeights {
  public:
   HostWeights(Device& device, const ModelConfig& config);
@@ -20,7 +19,7 @@ class HostWeights {
 
   void copy_from(const GPTWeights& weights);
 
-  /// As tensors of a file, under their names with `prefix` before them.
+  /// Returns them as tensors of a file, with `prefix` before each name.
   std::vector<SafetensorsTensor> tensors(const std::string& prefix) const;
 
  private:
@@ -29,7 +28,7 @@ class HostWeights {
   Buffer memory_;
 };
 
-/// As write_safetensors() of safetensors_file.h, into a file that the caller commits. Returns the checksum.
+/// Like write_safetensors() in safetensors_file.h, but leaves the commit to the caller. Returns the checksum.
 std::string write_safetensors(AtomicFile& file, std::span<const SafetensorsTensor> tensors,
                               const std::map<std::string, std::string>& metadata);
 

@@ -11,7 +11,7 @@
 namespace hipgpt {
 
 DataSplit split_tokens(size_t token_count, double val_fraction, int seq_len) {
-  if (!(val_fraction >= 0.0 && val_fraction < 1.0)) {  // this way round, it catches NaN
+  if (!(val_fraction >= 0.0 && val_fraction < 1.0)) {  // written this way, it catches NaN
     throw Error(fmt::format("{} {}: must be at least 0 (no validation) and below 1", Parameter::kValFraction,
                             val_fraction));
   }
@@ -46,7 +46,7 @@ DataLoader::DataLoader(const TokenShards& tokens, size_t begin, size_t end, int 
   if (batch_size < 1) throw Error(fmt::format("{} {}: must be at least 1", Parameter::kBatch, batch_size));
   if (seq_len < 1) throw Error(fmt::format("{} {}: must be at least 1", Parameter::kMaxSeqLen, seq_len));
   if (begin > end || end > tokens.size()) {
-    throw Error(fmt::format("{}: has {} tokens, so tokens {} to {} are no part of it", tokens.name(),
+    throw Error(fmt::format("{}: has {} tokens; the range from {} to {} is outside them", tokens.name(),
                             tokens.size(), begin, end));
   }
   if (end - begin < seq_len_ + 1) {
@@ -79,7 +79,7 @@ size_t DataLoader::num_sequential_batches() const {
 
 int DataLoader::sequential_batch(size_t i, int32_t* inputs, int32_t* targets) const {
   if (i >= num_sequential_batches()) {
-    throw Error(fmt::format("{}: batch {} does not exist, there are {}", tokens_.name(), i,
+    throw Error(fmt::format("{}: batch {} is out of range: there are {} batches", tokens_.name(), i,
                             num_sequential_batches()));
   }
   const size_t first_window = i * batch_size_;

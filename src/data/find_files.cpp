@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 using Predicate = std::function<bool(const std::string&)>;
 
-/// A folder's files and its subfolders', in one order for all. A link to a folder is not followed.
+/// Returns the files in a folder and its subfolders, sorted by path. Does not follow links to folders.
 std::vector<std::string> files_below(const std::string& parameter, const std::string& folder,
                                      const Predicate& is_left_out) {
   std::vector<std::string> files;
@@ -33,12 +33,14 @@ std::vector<std::string> files_below(const std::string& parameter, const std::st
     throw Error(fmt::format("{} {}: cannot be read ({}): {}", parameter, folder, error.path1().string(),
                             error.code().message()));
   }
-  if (files.empty()) throw Error(fmt::format("{} {}: there is no file in this folder", parameter, folder));
+  if (files.empty())
+    throw Error(fmt::format("{} {}: the folder contains no usable file; name another folder or a file",
+                            parameter, folder));
   std::ranges::sort(files);
   return files;
 }
 
-/// The matches in the order of their bytes; none for a name without a pattern.
+/// Returns the matches sorted by their bytes. A name without a pattern matches nothing.
 std::vector<std::string> matches_of(const std::string& pattern) {
   glob_t found{};
   std::vector<std::string> matches;
@@ -56,12 +58,12 @@ std::vector<std::string> find_files(const std::string& parameter, const std::vec
                                     const Predicate& is_left_out) {
   std::vector<std::string> files;
   for (const std::string& value : values) {
-    // What exists under this very name is meant, whatever characters the name has.
+    // An existing file with exactly this name takes precedence, even if the name contains pattern characters.
     const bool exists = name_errors(parameter, [&] { return file_exists(value); });
     const auto names = exists ? std::vector{value} : matches_of(value);
     if (names.empty()) {
       const bool pattern = value.find_first_of("*?[") != std::string::npos;
-      throw Error(fmt::format("{} {}: {} (./scripts/download_data.sh gets a text)", parameter, value,
+      throw Error(fmt::format("{} {}: {} (./scripts/download_data.sh downloads a text)", parameter, value,
                               pattern ? "matches no file" : "no such file"));
     }
     for (const std::string& name : names) {

@@ -1,4 +1,4 @@
-// The token files of llm.c, as its scripts in dev/data write them: 256 int32 of header (magic, version,
+// Reads token files of llm.c, as its scripts in dev/data write them: a header of 256 int32 (magic, version,
 // number of tokens, zeros), then the tokens.
 #include <fmt/format.h>
 
@@ -30,10 +30,10 @@ const Kind* kind_of(std::span<const std::byte> bytes) {
 }
 
 [[noreturn]] void fail(const std::string& path, const std::string& fault) {
-  throw Error(fmt::format("{}: looks like a token file of llm.c, but {}; write it again", path, fault));
+  throw Error(fmt::format("{}: looks like a token file of llm.c, but {}; create it again", path, fault));
 }
 
-/// The number of tokens, which the size of the file must agree with.
+/// Returns the number of tokens, which must agree with the file's size.
 size_t read_count(const std::string& path, std::span<const std::byte> bytes, const Kind& kind) {
   Header header;
   if (bytes.size() < sizeof header) fail(path, "ends within its header of 1024 bytes");
@@ -45,7 +45,7 @@ size_t read_count(const std::string& path, std::span<const std::byte> bytes, con
   const auto count = static_cast<size_t>(header[2]);
   const size_t present = bytes.size() - sizeof header;
   if (present != count * kind.token_bytes) {
-    fail(path, fmt::format("it has {} bytes of tokens, where {} tokens take {}", present, count,
+    fail(path, fmt::format("it has {} bytes of tokens, but {} tokens take {}", present, count,
                            count * kind.token_bytes));
   }
   return count;
@@ -60,7 +60,7 @@ bool TokenFile::is_llmc(const std::string& path) {
 TokenFile TokenFile::open_llmc(const std::string& path, uint64_t vocab_size) {
   const auto file = std::make_shared<MappedFile>(path, MappedFile::Access::kRandom);
   const Kind* kind = kind_of(file->bytes());
-  if (kind == nullptr) throw Error(fmt::format("{}: is no token file of llm.c", path));
+  if (kind == nullptr) throw Error(fmt::format("{}: is not a token file of llm.c", path));
   TokenFile result;
   result.path_ = path;
   result.mapping_ = file;

@@ -40,7 +40,8 @@ Text::Facts Text::read() const {
   for (size_t i = 0; i < num_documents(); ++i) {
     const Document document = this->document(i);
     const std::string_view bytes = document.bytes;
-    // Piece by piece, so that the second look finds it in the cache. A piece may end within <|endoftext|>.
+    // Each piece is small enough that the second read finds it in the cache. A piece may end within
+    // <|endoftext|>.
     for (size_t begin = 0; begin < bytes.size(); begin += kPiece) {
       const std::string_view piece = bytes.substr(begin, kPiece);
       XXH3_64bits_update(&hash, piece.data(), piece.size());

@@ -18,7 +18,7 @@ namespace hipgpt {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "token files are little-endian, and copied as they are");
+              "token files are little-endian and copied without conversion");
 
 constexpr char kMagic[8] = {'H', 'I', 'P', 'G', 'P', 'T', 'O', 'K'};
 constexpr uint32_t kVersion = 1;
@@ -51,7 +51,7 @@ uint32_t token_bytes_for(uint64_t vocab_size) {
   throw Error(fmt::format("{}: {}; {}", path, fault, kRemedy));
 }
 
-/// The header of a file, checked as far as it can be without looking at anything else.
+/// Returns a file's header after the checks that need only the header itself.
 Header read_header(const std::string& path, std::span<const std::byte> bytes) {
   const size_t magic_bytes = std::min(bytes.size(), sizeof(kMagic));
   if (magic_bytes == 0) fail(path, "empty file");
@@ -72,18 +72,19 @@ Header read_header(const std::string& path, std::span<const std::byte> bytes) {
   return header;
 }
 
-/// A header with a good checksum is as its writer left it. That writer need not have been ours.
+/// A valid checksum proves only that the header is unchanged. Another program may have written it, so its
+/// fields are checked too.
 void check_fields(const std::string& path, const Header& header, uint64_t file_bytes) {
   if (header.vocab_size == 0 || header.vocab_size > kLargestVocabulary) {
     fail(path, fmt::format("damaged (a vocabulary of {} tokens)", header.vocab_size));
   }
   if (header.token_bytes != token_bytes_for(header.vocab_size)) {
-    fail(path, fmt::format("damaged ({} bytes per token, where a vocabulary of {} takes {})",
+    fail(path, fmt::format("damaged ({} bytes per token, but a vocabulary of {} takes {})",
                            header.token_bytes, header.vocab_size, token_bytes_for(header.vocab_size)));
   }
   const uint64_t present = (file_bytes - sizeof(Header)) / header.token_bytes;
   if (present < header.count) {
-    fail(path, fmt::format("truncated ({} of {} tokens are there)", present, header.count));
+    fail(path, fmt::format("truncated ({} of {} tokens present)", present, header.count));
   }
   const uint64_t extra = file_bytes - sizeof(Header) - header.count * header.token_bytes;
   if (extra > 0) fail(path, fmt::format("damaged ({} bytes follow the last token)", extra));
@@ -97,7 +98,7 @@ uint64_t largest(const void* tokens, size_t count) {
   return result;
 }
 
-/// Copies tokens as int32, and returns the largest.
+/// Copies tokens as int32 and returns the largest.
 template <typename Token>
 uint64_t copy_tokens(const Token* tokens, size_t count, int32_t* out) {
   Token result = 0;
@@ -108,7 +109,8 @@ uint64_t copy_tokens(const Token* tokens, size_t count, int32_t* out) {
   return result;
 }
 
-/// The checksum and the range of the tokens, a piece at a time so that the second look finds it in the cache.
+/// Checks the tokens' checksum and range. Works in pieces so that the second read finds each piece in the
+/// cache.
 void check_tokens(const std::string& path, const Header& header, const std::byte* tokens) {
   constexpr size_t kPieceTokens = size_t{1} << 17;
   XXH3_state_t hash;
@@ -156,16 +158,16 @@ TokenFile TokenFile::open(const std::string& path, Check check) {
 void TokenFile::copy(size_t first, size_t count, int32_t* out) const {
   if (first > count_ || count > count_ - first) {
     throw Error(
-        fmt::format("{}: {} tokens from token {} on do not exist; it has {}", path_, count, first, count_));
+        fmt::format("{}: cannot read {} tokens from token {}; it has {}", path_, count, first, count_));
   }
   const uint64_t largest = token_bytes_ == 2
                                ? copy_tokens(static_cast<const uint16_t*>(tokens_) + first, count, out)
                                : copy_tokens(static_cast<const uint32_t*>(tokens_) + first, count, out);
   if (count > 0 && largest >= vocab_size_) {
-    throw Error(
-        fmt::format("{}: has token {} between places {} and {}, outside the vocabulary of {}; it is damaged "
-                    "or belongs to another tokenizer",
-                    path_, largest, first, first + count, vocab_size_));
+    throw Error(fmt::format(
+        "{}: has token {} between positions {} and {}, outside the vocabulary of {}; it is damaged "
+        "or belongs to another tokenizer",
+        path_, largest, first, first + count, vocab_size_));
   }
 }
 
@@ -195,7 +197,7 @@ struct TokenFileWriter::State {
     XXH3_64bits_reset(&hash);
   }
 
-  /// Checks, narrows, hashes and writes a piece.
+  /// Checks the tokens of a piece, narrows, hashes and writes them.
   template <typename Token>
   void append(std::span<const int32_t> tokens) {
     piece.resize(tokens.size() * sizeof(Token));
@@ -217,7 +219,7 @@ struct TokenFileWriter::State {
 TokenFileWriter::TokenFileWriter(const std::string& path, uint64_t vocab_size, uint64_t tokenizer_hash,
                                  uint64_t text_hash, uint64_t text_bytes) {
   if (vocab_size == 0 || vocab_size > kLargestVocabulary) {
-    throw Error(fmt::format("{}: a vocabulary of {} tokens; it must have 1 to {}", path, vocab_size,
+    throw Error(fmt::format("{}: the vocabulary has {} tokens; it must have 1 to {}", path, vocab_size,
                             kLargestVocabulary));
   }
   state_ = std::make_unique<State>(path);
@@ -230,7 +232,7 @@ TokenFileWriter::TokenFileWriter(const std::string& path, uint64_t vocab_size, u
   header.tokenizer_hash = tokenizer_hash;
   header.text_hash = text_hash;
   header.text_bytes = text_bytes;
-  state_->file.write(std::as_bytes(std::span(&header, 1)));  // holds the place until commit()
+  state_->file.write(std::as_bytes(std::span(&header, 1)));  // reserves the space until commit()
 }
 
 TokenFileWriter::~TokenFileWriter() = default;

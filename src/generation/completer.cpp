@@ -8,8 +8,8 @@ namespace hipgpt {
 
 namespace {
 
-/// Samples that are drawn together. Each has keys and values of its own in memory, and more of them make a
-/// step no more efficient.
+/// The number of samples drawn together. Each sample has its own keys and values in memory, and more samples
+/// would not make a step more efficient.
 constexpr int64_t kTogether = 64;
 
 }  // namespace
@@ -36,7 +36,7 @@ void Completer::complete(const std::string& text, int64_t first, bool separate,
 Prompt Completer::read_prompt(const std::string& text) {
   Prompt prompt{text, tokenizer_.encode(text), {}};
   if (prompt_windows_) {
-    prompt_logprobs_ = {std::nullopt};  // nothing is before the first token
+    prompt_logprobs_ = {std::nullopt};  // the first token has no context
     prompt_windows_->push(prompt.tokens);
     prompt_windows_->finish();
     prompt.logprobs = prompt_logprobs_;
@@ -44,7 +44,7 @@ Prompt Completer::read_prompt(const std::string& text) {
   return prompt;
 }
 
-/// Samples offset ... offset+count-1 of the prompt.
+/// Draws samples offset ... offset+count-1 of the prompt.
 void Completer::draw(const Prompt& prompt, int64_t first, int64_t offset, int count, SampleWriter& writer,
                      const std::function<bool()>& interrupted) {
   if (!generator_ || generator_->samples() != count) {
@@ -66,7 +66,7 @@ void Completer::draw(const Prompt& prompt, int64_t first, int64_t offset, int co
   }
 }
 
-/// The token that each unfinished sample has just been given.
+/// Takes the token just drawn for each unfinished sample.
 void Completer::take_tokens(std::span<Sample> samples, int64_t offset, SampleWriter& writer) {
   const std::vector<float> logits = run_.logprobs >= 0 ? generator_->logits() : std::vector<float>();
   const auto vocab = static_cast<size_t>(model_.config().vocab_size);

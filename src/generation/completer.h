@@ -1,4 +1,4 @@
-// Completer: from a prompt to the samples that are printed.
+// Completer: draws and prints the samples of a prompt.
 #pragma once
 
 #include <functional>
@@ -14,20 +14,21 @@
 
 namespace hipgpt {
 
-/// Continues prompts as a run asks for it. Memory and recorded operations are kept from prompt to prompt.
+/// Continues prompts with the settings of a run. It reuses memory and captured graphs from prompt to prompt.
 class Completer {
  public:
-  /// `sampling` has the seed, and `stop_token` is one or -1.
+  /// `sampling` must hold the seed. `stop_token` is a token id, or -1 for none.
   Completer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
             const Tokenizer& tokenizer, GPTModel& model);
 
-  /// Draws and prints the run's number of samples of a prompt, numbered from `first` on; `separate`: after
-  /// another prompt's. Ends early when `interrupted` says so, which is asked after every token.
+  /// Draws and prints the run's number of samples of a prompt, numbered from `first`. `separate` means that
+  /// another prompt's samples precede them. Ends early if `interrupted` returns true; it is called after
+  /// every token.
   void complete(
       const std::string& text, int64_t first, bool separate,
       const std::function<bool()>& interrupted = [] { return false; });
 
-  /// Tokens drawn so far: those of a sample up to its stop token.
+  /// Returns the number of tokens drawn so far, counting each sample up to its stop token.
   int64_t tokens_drawn() const { return tokens_drawn_; }
 
  private:
@@ -42,7 +43,7 @@ class Completer {
   const Tokenizer& tokenizer_;
   GPTModel& model_;
   std::optional<Generator> generator_;
-  std::optional<SlidingWindows> prompt_windows_;  // if log-probabilities are asked for
+  std::optional<SlidingWindows> prompt_windows_;  // only if the run prints log-probabilities
   std::vector<std::optional<double>> prompt_logprobs_;
   int64_t tokens_drawn_ = 0;
 };

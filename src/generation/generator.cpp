@@ -43,10 +43,10 @@ void Generator::start(std::span<const int32_t> prompt, int64_t first) {
 }
 
 int32_t Generator::next() {
-  if (tokens_[0].empty()) throw Error("a Generator without a prompt: start() gives it one");
+  if (tokens_[0].empty()) throw Error("the Generator has no prompt: call start() first");
   const auto context = static_cast<size_t>(model_.config().max_seq_len);
   const auto cached = static_cast<size_t>(cache_.length());
-  if (cached == 0) {  // all samples have the prompt alone
+  if (cached == 0) {  // all samples hold only the prompt
     const std::span<const int32_t> prompt = tokens_[0];
     sample(cache_.begin(prompt.last(std::min(context, prompt.size()))));
   } else if (cached < context) {
@@ -57,13 +57,14 @@ int32_t Generator::next() {
   }
   device_.copy_to_host(new_tokens_.data(), token_);
   for (size_t b = 0; b < tokens_.size(); ++b) {
-    if (new_tokens_[b] < 0) throw Error("the model's logits are not finite numbers: it is broken");
+    if (new_tokens_[b] < 0)
+      throw Error("the model's logits are not finite: the model is broken, use another one");
     tokens_[b].push_back(new_tokens_[b]);
   }
   return new_tokens_[0];
 }
 
-/// Reads the last `count` tokens of every sample into the empty cache, and draws.
+/// Reads the last `count` tokens of every sample into the empty cache and draws the next token.
 void Generator::read_last(size_t count) {
   std::vector<int32_t> last;
   for (const auto& tokens : tokens_)

@@ -11,8 +11,8 @@ namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
 
-/// While it lives, the first SIGINT (Ctrl-C) sets `interrupted`, and a second one ends the program.
-/// Afterwards it does what it did before.
+/// During its lifetime the first SIGINT (Ctrl-C) sets `interrupted`, and a second one ends the program. The
+/// destructor restores the previous handler.
 class InterruptOnce {
  public:
   InterruptOnce() {

@@ -1,13 +1,13 @@
-// A conversation in a terminal: a prompt in every line.
+// Interactive mode: every input line is a prompt.
 #pragma once
 
 #include "generation/completer.h"
 
 namespace hipgpt {
 
-/// Reads lines from standard input to its end and continues each, with `samples` samples numbered on from
-/// line to line, so that the same line again gives another text. In a terminal a sign asks for each line, and
-/// Ctrl-C ends the continuation at hand; a second one, or one while a line is typed, ends the program.
+/// Reads standard input to its end and continues each line with `samples` samples. Sample numbers increase
+/// from line to line, so repeating a line gives another text. A terminal shows a prompt sign for each line.
+/// There Ctrl-C ends the current continuation; a second Ctrl-C, or one at the prompt sign, ends the program.
 void run_interactive(Completer& completer, int64_t samples);
 
 }  // namespace hipgpt

@@ -1,4 +1,4 @@
-// Log-probabilities of tokens, from the logits that they were drawn from.
+// Log-probabilities of tokens, computed from the logits they were drawn from.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +9,16 @@ namespace hipgpt {
 
 struct ScoredToken {
   int32_t id;
-  double logprob;  ///< ln p, p the model's own: before temperature, penalties and everything else of Sampling
+  double logprob;  ///< ln p under the model itself, before temperature and all other Sampling options
 };
 
-/// A token that was drawn, and the tokens that were likeliest in its place.
+/// A drawn token and the likeliest tokens at its position.
 struct DrawnToken {
   ScoredToken chosen;
-  std::vector<ScoredToken> likeliest;  ///< the likeliest first, of equal ones the smaller id
+  std::vector<ScoredToken> likeliest;  ///< likeliest first; ties go to the smaller id
 };
 
-/// ln p_i = z_i - ln sum_j exp(z_j) of logits z [V], for the token that was drawn and the `top` likeliest.
+/// Computes ln p_i = z_i - ln sum_j exp(z_j) from logits z [V], for the drawn token and the `top` likeliest.
 DrawnToken score_token(std::span<const float> logits, int32_t token, int top);
 
 }  // namespace hipgpt

@@ -31,7 +31,7 @@ Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer,
                               const std::string& name, int64_t stride, int threads) {
   const int64_t window = SlidingWindows::window(model);
   if (stride > window) {
-    throw Error(fmt::format("{} {}: the model sees {} tokens at once; give 1 to {}", Parameter::kStride,
+    throw Error(fmt::format("{} {}: the model's window has {} tokens; give 1 to {}", Parameter::kStride,
                             stride, window, window));
   }
   Perplexity result;
@@ -50,7 +50,8 @@ Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer,
         fmt::format("{}: has {} token{}; perplexity needs two or more, since the first has no context", name,
                     result.tokens, result.tokens == 1 ? "" : "s"));
   }
-  if (!std::isfinite(result.nats)) throw Error("the model's losses are not finite numbers: it is broken");
+  if (!std::isfinite(result.nats))
+    throw Error("the model's losses are not finite: the model is broken, use another one");
   return result;
 }
 

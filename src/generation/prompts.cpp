@@ -53,13 +53,13 @@ std::vector<std::string> lines(const std::string& file) {
     drop_newline(prompts.back());
     begin = end + 1;
     if (prompts.back().empty()) {
-      throw Error(fmt::format("{}, line {}: is empty; every line of {} is a prompt ({} takes a file as one)",
-                              source_name(file), prompts.size(), Parameter::kPromptsFile,
-                              Parameter::kPromptFile));
+      throw Error(
+          fmt::format("{}, line {}: is empty; every line of {} is a prompt ({} reads a whole file as one)",
+                      source_name(file), prompts.size(), Parameter::kPromptsFile, Parameter::kPromptFile));
     }
   }
   if (prompts.empty())
-    throw Error(fmt::format("{}: is empty; {} wants a prompt in every line", source_name(file),
+    throw Error(fmt::format("{}: is empty; {} needs a prompt on every line", source_name(file),
                             Parameter::kPromptsFile));
   return prompts;
 }

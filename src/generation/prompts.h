@@ -1,4 +1,4 @@
-// Where prompts come from.
+// Reads the prompts of a run.
 #pragma once
 
 #include <string>
@@ -8,9 +8,9 @@
 
 namespace hipgpt {
 
-/// The prompts of a run that is not interactive, none of them empty: its prompt, that of its prompt file, the
-/// lines of its prompts file, or standard input where none of these is given. One newline at the end of a
-/// file is the end of its last line and not part of a prompt. Error if there is nothing to continue.
+/// Returns the non-empty prompts of a run that is not interactive. They come from its prompt, its prompt
+/// file, the lines of its prompts file, or standard input if none of these is given. A final newline in a
+/// file ends its last line and is not part of a prompt. Throws Error if there is nothing to continue.
 std::vector<std::string> read_prompts(const GenerationRun& run);
 
 }  // namespace hipgpt

@@ -32,8 +32,7 @@ std::string checkpoint_file(const GenerationRun& run) {
   const RunFolder folder(run.run_name);
   const std::string path = run.step ? folder.checkpoint(*run.step) : folder.latest();
   if (!file_exists(path)) {
-    throw Error(
-        fmt::format("{}: there is no such checkpoint; train one first (./scripts/run_train.sh)", path));
+    throw Error(fmt::format("{}: no such checkpoint; train one first (./scripts/run_train.sh)", path));
   }
   return path;
 }
@@ -42,19 +41,19 @@ std::string tokenizer_file(const GenerationRun& run, const std::string& checkpoi
   return run.tokenizer.empty() ? tokenizer_beside(checkpoint) : run.tokenizer;
 }
 
-/// Where the newest checkpoint is damaged, the message names the one before it.
+/// If the newest checkpoint is damaged, the message names the previous one.
 Checkpoint open_checkpoint(const GenerationRun& run, const std::string& path) {
   try {
     return Checkpoint::open(path);
   } catch (const Error& error) {
     const auto checkpoints = RunFolder(run.run_name).checkpoints();
     if (!run.checkpoint.empty() || run.step || checkpoints.size() < 2) throw;
-    throw Error(
-        fmt::format("{}; the one before it: {} {}", error.what(), Parameter::kCheckpoint, checkpoints[1]));
+    throw Error(fmt::format("{}; the previous checkpoint: {} {}", error.what(), Parameter::kCheckpoint,
+                            checkpoints[1]));
   }
 }
 
-/// A trained model, and how remarks on it begin.
+/// A trained model and the start of messages about it.
 struct FoundModel {
   StoredWeights weights;
   Tokenizer tokenizer;
@@ -75,12 +74,12 @@ FoundModel find_model(const GenerationRun& run) {
           fmt::format("{}: step {},", path, checkpoint.info().step)};
 }
 
-/// The token to stop at, or -1.
+/// Returns the token to stop at, or -1.
 int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
   if (run.stop_token < 0) return tokenizer.special_token(kEndOfText).value_or(-1);
   if (run.stop_token >= tokenizer.vocab_size()) {
-    throw Error(fmt::format("{} {}: the vocabulary has the tokens 0 to {}", Parameter::kStopToken,
-                            run.stop_token, tokenizer.vocab_size() - 1));
+    throw Error(fmt::format("{} {}: the vocabulary has tokens 0 to {}", Parameter::kStopToken, run.stop_token,
+                            tokenizer.vocab_size() - 1));
   }
   return run.stop_token;
 }

@@ -29,7 +29,7 @@ SampleWriter::Waiting& SampleWriter::waiting(size_t i) {
 
 namespace {
 
-/// A token's text between quotation marks, with escapes.
+/// Returns a token's text as a quoted and escaped JSON string.
 std::string quoted(const Tokenizer& tokenizer, int32_t id) {
   return json_quoted(tokenizer.token_bytes(id));
 }
@@ -47,7 +47,7 @@ class TextWriter final : public SampleWriter {
   }
 
  private:
-  /// Of sample i, which begins when it is first asked for.
+  /// Returns the stream of sample i and starts it on first use.
   Utf8Stream& stream(size_t i) {
     while (streams_.size() <= i) {
       const size_t begun = streams_.size();

@@ -1,4 +1,4 @@
-// What is printed of samples: text as it comes, or a JSON object for each.
+// Prints samples, either as text while it is drawn or as one JSON object per sample.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 
 namespace hipgpt {
 
-/// A prompt and, if they were asked for, the log-probabilities of its tokens: that of the first is none.
+/// A prompt and, if requested, the log-probabilities of its tokens. The first token has none.
 struct Prompt {
   std::string text;
   std::vector<int32_t> tokens;
@@ -23,21 +23,21 @@ enum class Finish { kLength, kStop, kInterrupted };
 
 /// A continuation of a prompt.
 struct Sample {
-  std::vector<int32_t> tokens;     ///< a stop token that ended it included
-  std::vector<DrawnToken> scores;  ///< one for each token, if they were asked for
-  std::optional<Finish> finish;    ///< none: it continues
+  std::vector<int32_t> tokens;     ///< including a stop token that ended it
+  std::vector<DrawnToken> scores;  ///< one per token, if requested
+  std::optional<Finish> finish;    ///< nullopt while it continues
 };
 
-/// Samples of a prompt are drawn side by side but printed one after the other, in the order of their numbers:
-/// the first that is not finished as it comes, those behind it when it is.
+/// Samples of a prompt are drawn together but printed one after another, in order of their numbers. The first
+/// unfinished sample is printed as it is drawn; later ones wait until all earlier ones are finished.
 class SampleWriter {
  public:
   virtual ~SampleWriter() = default;
 
-  /// Sample `i` has a new last token. i counts the samples of this prompt, from 0.
+  /// Reports a new token of sample `i`. i counts the samples of this prompt from 0.
   virtual void token(size_t i, int32_t id) = 0;
 
-  /// It is finished.
+  /// Reports that sample `i` is finished.
   virtual void finish(size_t i, const Sample& sample) = 0;
 
  protected:
@@ -57,15 +57,14 @@ class SampleWriter {
   std::vector<Waiting> waiting_;  // by sample
 };
 
-/// Prompt and continuation, whole characters only, then a newline and a table of log-probabilities if there
-/// are any. A line `---` is between samples, and before the first one if `separate`.
+/// Prints prompt and continuation in whole characters, then a newline and a table of any log-probabilities. A
+/// line `---` separates samples; if `separate`, one also precedes the first.
 std::unique_ptr<SampleWriter> make_text_writer(const Tokenizer& tokenizer, const Prompt& prompt,
                                                bool separate);
 
-/// One line for each sample: an object with the prompt, the continuation (text), its tokens, why it ended
-/// (finish_reason), seed and number of the sample, and log-probabilities if there are any. Bytes that are no
-/// UTF-8 are U+FFFD in its strings; the ids of tokens say exactly what they were. `first` is the number of
-/// sample 0.
+/// Prints one object per line and sample. It holds the prompt, the continuation (text), its tokens, why it
+/// ended (finish_reason), the sample's seed and number, and any log-probabilities. Its strings have U+FFFD
+/// for bytes that are not UTF-8; the token ids are exact. `first` is the number of sample 0.
 std::unique_ptr<SampleWriter> make_json_writer(const Tokenizer& tokenizer, const Prompt& prompt,
                                                uint64_t seed, int64_t first);
 

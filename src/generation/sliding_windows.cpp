@@ -34,10 +34,10 @@ void SlidingWindows::finish() {
 void SlidingWindows::add_window(std::span<const int32_t> tokens) {
   const int64_t first_scored = first_window_ ? 1 : std::max<int64_t>(1, window_ - stride_);
   const auto length = static_cast<int64_t>(tokens.size());
-  if (first_scored >= length) return;  // the rest of a text whose last token the window before has scored
+  if (first_scored >= length) return;  // the previous window has already scored the text's last token
   first_window_ = false;
   windows_.push_back({first_scored, length});
-  // A short window is filled up: what follows a token does not change its loss.
+  // Short windows are padded. What follows a token does not change its loss.
   const size_t end = windows_.size() * static_cast<size_t>(window_ - 1);
   inputs_.insert(inputs_.end(), tokens.begin(), tokens.end() - 1);
   targets_.insert(targets_.end(), tokens.begin() + 1, tokens.end());
@@ -48,7 +48,7 @@ void SlidingWindows::add_window(std::span<const int32_t> tokens) {
 
 void SlidingWindows::score_batch() {
   if (windows_.empty()) return;
-  // A text shorter than a window, such as a prompt, takes no more than its own tokens.
+  // A text shorter than a window, such as a prompt, is not padded.
   const bool is_short = windows_.size() == 1 && windows_[0].length < window_;
   const int64_t length = is_short ? windows_[0].length - 1 : window_ - 1;
   const auto size = windows_.size() * static_cast<size_t>(length);
@@ -66,10 +66,10 @@ void SlidingWindows::score_batch() {
   targets_.clear();
 }
 
-/// The pass of this size: that of the batch before, if it fits.
+/// Returns a pass of this size and reuses the previous one if it fits.
 TrainingPass& SlidingWindows::pass_for(int64_t batch, int64_t length) {
   if (!pass_ || pass_->max_batch() != batch || pass_->seq_len() != length) {
-    pass_.reset();  // its memory first
+    pass_.reset();  // frees its memory first
     pass_.emplace(model_, static_cast<int>(batch), static_cast<int>(length), TrainingPass::kForwardOnly);
   }
   return *pass_;

@@ -1,4 +1,5 @@
-// SlidingWindows: how well a model predicts each token of a text that may be longer than it sees.
+// SlidingWindows: measures how well a model predicts each token of a text, which may be longer than its
+// context.
 #pragma once
 
 #include <cstdint>
@@ -11,33 +12,34 @@
 
 namespace hipgpt {
 
-/// Windows of S tokens begin at every N-th token of a text of n: window k is [kN, min(kN+S, n)), and the last
-/// is the first that reaches the text's end. A token is scored in the first window that holds it: window 0
-/// scores all its tokens, any other its last N (the last window: those that are left). So a token's loss
+/// A window of S tokens begins at every N-th token of a text of n tokens. Window k is [kN, min(kN+S, n)), and
+/// the first window that reaches the text's end is the last. Each token is scored in the first window that
+/// holds it: window 0 scores all its tokens, any later window its last N, and the last window the remaining
+/// ones. So a token's loss
 ///
 ///     loss_i = -ln p(x_i | x_kN ... x_(i-1))
 ///
-/// is that after at least S-N tokens, once the text is as long. The first token of a window has nothing
-/// before it and no loss: that is token 0 and, if N = S, the first of every window.
+/// has a context of at least S-N tokens, except near the start of the text. The first token of a window has
+/// no context and no loss. This affects token 0 and, if N = S, the first token of every window.
 ///
 /// This is the strided perplexity of the documentation of Hugging Face transformers ("Perplexity of
-/// fixed-length models"), with every loss counted once: where that recipe weighs the means of its windows by
-/// a count that is one too small in all but the first, this sums the losses themselves.
+/// fixed-length models"), with every loss counted once. That recipe weights the mean of each window by a
+/// count that is one too small in all windows but the first. This class sums the losses themselves.
 class SlidingWindows {
  public:
-  /// Takes scored tokens in the order of the text.
+  /// Receives scored tokens in text order.
   using Sink = std::function<void(int32_t token, float loss)>;
 
-  /// N = `stride` is from 1 to window(model).
+  /// N = `stride` must be from 1 to window(model).
   SlidingWindows(const GPTModel& model, int64_t stride, Sink sink);
 
-  /// S, or 2 for a model that sees a single token.
+  /// Returns S, or 2 for a model with a context of one token.
   static int64_t window(const GPTModel& model);
 
-  /// The next tokens of the text.
+  /// Appends tokens of the text.
   void push(std::span<const int32_t> tokens);
 
-  /// The end of the text; the next push() begins another one.
+  /// Ends the text. The next push() begins another one.
   void finish();
 
  private:
@@ -53,9 +55,9 @@ class SlidingWindows {
   int64_t window_, stride_, batch_;
   std::optional<TrainingPass> pass_;
   Sink sink_;
-  std::vector<int32_t> pending_;  // tokens from the next window's first on
+  std::vector<int32_t> pending_;  // tokens from the start of the next window on
   bool first_window_ = true;
-  std::vector<Window> windows_;            // of the batch that is being gathered
+  std::vector<Window> windows_;            // of the batch being collected
   std::vector<int32_t> inputs_, targets_;  // [windows, S-1]
 };
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kName = "standard input";
 
-/// std::cin reads through stdin, and reports an error there as the end.
+/// std::cin reads through stdin and reports an error there as the end of input.
 void check_standard_input() {
   if (std::ferror(stdin) != 0)
     throw Error(fmt::format("standard input cannot be read; give {} TEXT", Parameter::kPrompt));

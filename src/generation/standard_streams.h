@@ -6,19 +6,18 @@
 
 namespace hipgpt {
 
-/// To standard output, at once; Error if it cannot be written.
+/// Writes to standard output and flushes it. Throws Error on failure.
 void write_out(std::string_view text);
 
-/// To standard error; a failure to write is ignored.
+/// Writes to standard error. Failures are ignored.
 void print_status(const std::string& text);
 
-/// Everything up to its end; Error if it cannot be read, or is longer than kLongestInput.
+/// Reads all of standard input. Throws Error if it cannot be read or is longer than kLongestInput.
 std::string read_standard_input();
 
-/// The next line without its line feed; false at the end of standard input. Error as above.
+/// Reads the next line without its line feed. Returns false at the end of input. Throws Error as above.
 bool read_standard_line(std::string& line);
 
-/// Whether standard input is a terminal.
 bool standard_input_is_a_terminal();
 
 }  // namespace hipgpt

@@ -16,10 +16,9 @@ namespace {
 
 using Json = JsonValue;
 
-constexpr int kLargestSize = 1 << 24;  // of any dimension; four times it fits an int
+constexpr int kLargestSize = 1 << 24;  // of any dimension; four times this fits in an int
 
-/// GPT2Config's names of the activations that HipGPT has. Of those with the same formula the first is
-/// written.
+/// Maps GPT2Config's names to the activations of HipGPT. If two names share a formula, the first is written.
 constexpr std::pair<const char*, Activation> kActivations[] = {
     {"gelu_new", Activation::kGelu}, {"gelu_pytorch_tanh", Activation::kGelu}, {"relu", Activation::kRelu}};
 
@@ -34,7 +33,7 @@ int size_member(const Json& config, const char* key) {
   return static_cast<int>(found->as_count());
 }
 
-/// Error unless `key` is missing, null, or has this value.
+/// Throws Error unless `key` is missing, null, or has this value.
 void require(const Json& config, const char* key, const Json& only) {
   const Json& value = config[key];
   if (value.is_null() || value == only) return;
@@ -59,7 +58,7 @@ void require_gpt2(const Json& config) {
   require(config, "layer_norm_epsilon", 1e-5);
   require(config, "pruned_heads", Json::Object());
   require(config, "quantization_config", Json());
-  // reorder_and_upcast_attn changes nothing in fp32, and dropout is for the run to choose.
+  // reorder_and_upcast_attn changes nothing in fp32, and the run chooses its own dropout.
 }
 
 Activation activation_of(const Json& config) {
@@ -104,7 +103,7 @@ ModelConfig to_model_config(const Json& json) {
 Json read_json_object(const std::string& path) {
   const MappedFile file(path, MappedFile::Access::kSequential);
   Json json = name_errors(path, [&] { return parse_json(file.text()); });
-  if (!json.is_object()) throw Error(path + ": is not a JSON object; use an intact copy of it");
+  if (!json.is_object()) throw Error(path + ": is not a JSON object; use an intact copy");
   return json;
 }
 
@@ -119,7 +118,7 @@ void check_exportable(const ModelConfig& config, const std::string& path) {
     return missing ? fmt::format(" {} {}", parameter, value) : std::string();
   };
   throw Error(fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
-                          "a model that is trained with{}{} can be exported",
+                          "a model trained with{}{} can be exported",
                           path, asked(!config.final_layernorm, Parameter::kFinalLayernorm, "true"),
                           asked(config.head_bias, Parameter::kHeadBias, "false")));
 }
@@ -131,7 +130,7 @@ std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text
               {"model_type", "gpt2"},
               {"vocab_size", c.vocab_size},
               {"n_positions", c.max_seq_len},
-              {"n_ctx", c.max_seq_len},  // the same, under an older name that llama.cpp's converter reads
+              {"n_ctx", c.max_seq_len},  // an older name for n_positions, which llama.cpp's converter reads
               {"n_embd", c.embed_dim},
               {"n_head", c.num_heads},
               {"n_layer", c.num_layers},

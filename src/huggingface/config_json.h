@@ -1,4 +1,4 @@
-// config.json: what Hugging Face's GPT2Config says of a model, and what of it a ModelConfig can say.
+// Converts between config.json (Hugging Face's GPT2Config) and ModelConfig.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,18 @@
 
 namespace hipgpt {
 
-/// The object in a JSON file; every Error names the file.
+/// Reads the object in a JSON file. Every Error names the file.
 JsonValue read_json_object(const std::string& path);
 
-/// Error for what is missing, and for everything that would make the model compute something else here.
+/// Throws Error for a missing value and for any setting that would make the model compute something else
+/// here.
 ModelConfig read_model_config(const std::string& path);
 
-/// Error, with the flags that would have helped, unless GPT2LMHeadModel can be this model.
+/// Throws Error unless GPT2LMHeadModel can represent this model. The message names the flags for a model that
+/// can be exported.
 void check_exportable(const ModelConfig& config, const std::string& path);
 
-/// The text of config.json. `end_of_text` begins and ends documents, if there is such a token.
+/// Returns the text of config.json. `end_of_text`, if present, is the token that begins and ends documents.
 std::string config_json(const ModelConfig& config, std::optional<int32_t> end_of_text);
 
 }  // namespace hipgpt

@@ -1,5 +1,4 @@
-// From a folder to a model: which files it has, which tensors are in them, and whether they are what
-// config.json says.
+// Reads a model from a folder: finds its files and tensors and checks them against config.json.
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -31,7 +30,7 @@ void require_files(const std::string& folder, std::initializer_list<const char*>
   }
 }
 
-/// The files of a model that is kept in several, as its index names them.
+/// Returns the files of a sharded model, as its index lists them.
 std::set<std::string> shards(const std::string& folder, const std::string& index) {
   const JsonValue json = read_json_object(index);
   const JsonValue& map = json["weight_map"];
@@ -42,13 +41,13 @@ std::set<std::string> shards(const std::string& folder, const std::string& index
   if (names.empty()) throw Error(index + ": \"weight_map\" should be an object of tensors and their files");
   std::set<std::string> paths;
   for (const std::string& name : names) {
-    // A name, and not a way out of the folder.
+    // A name must not lead out of the folder.
     if (name.empty() || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
       throw Error(
           fmt::format("{}: \"weight_map\" should name files in the same folder, not \"{}\"", index, name));
     }
     if (!file_exists(in(folder, name)))
-      throw Error(fmt::format("{}: names {}, which is not there", index, name));
+      throw Error(fmt::format("{}: names {}, which does not exist", index, name));
     paths.insert(in(folder, name));
   }
   return paths;
@@ -60,7 +59,7 @@ std::vector<SafetensorsFile> open_weights(const std::string& folder) {
   if (!file_exists(index)) {
     throw Error(fmt::format("{}: has no model.safetensors{}", folder,
                             file_exists(in(folder, "pytorch_model.bin"))
-                                ? "; transformers' save_pretrained() makes one of its pytorch_model.bin"
+                                ? "; transformers' save_pretrained() converts its pytorch_model.bin"
                                 : ""));
   }
   std::vector<SafetensorsFile> files;
@@ -68,8 +67,8 @@ std::vector<SafetensorsFile> open_weights(const std::string& folder) {
   return files;
 }
 
-/// The model's name of a tensor, which OpenAI's own files have without "transformer."; empty for masks of
-/// attention, which older versions of transformers saved too.
+/// Returns a tensor's name in the model; OpenAI's own files omit "transformer.". Returns "" for attention
+/// masks, which older versions of transformers also saved.
 std::string model_name(const std::string& name) {
   if (name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")) return "";
   return name.starts_with("transformer.") || name.starts_with("lm_head.") ? name : "transformer." + name;
@@ -84,15 +83,16 @@ const SafetensorsTensor* find(const std::vector<SafetensorsFile>& files, const s
   return nullptr;
 }
 
-/// A head in the file that differs from the embedding is a head of its own, whatever config.json says: so
-/// does transformers read it.
+/// A head in the file that differs from the embedding is untied, whatever config.json says. transformers
+/// reads it the same way.
 bool has_own_head(const std::vector<SafetensorsFile>& files) {
   const SafetensorsTensor *head = find(files, kHead), *embedding = find(files, kEmbedding);
   return head && embedding &&
          !(head->dtype == embedding->dtype && std::ranges::equal(head->bytes, embedding->bytes));
 }
 
-/// Every tensor of the model by name; Error unless each is there once, as it should be, and nothing else is.
+/// Returns every tensor of the model by name. Throws Error unless each exists exactly once with the right
+/// shape and nothing else exists.
 std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFile>& files,
                                                  const ModelConfig& config, const std::string& folder) {
   std::map<std::string, std::vector<int64_t>> wanted;  // shapes
@@ -104,7 +104,7 @@ std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFi
       const std::string name = model_name(tensor.name);
       if (name.empty() || (name == kHead && config.tied_head)) continue;
       if (!wanted.contains(name)) {
-        throw Error(fmt::format("{}: has a tensor {}, which is none of the model that config.json describes",
+        throw Error(fmt::format("{}: has a tensor {}, which the model in config.json does not have",
                                 file.path(), tensor.name));
       }
       check_floats(file.path(), tensor, wanted[name]);
@@ -125,7 +125,7 @@ HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::st
   ModelConfig config = read_model_config(config_path);
   Tokenizer tokenizer = Tokenizer::load(tokenizer_path.empty() ? folder : tokenizer_path);
   if (tokenizer.vocab_size() > config.vocab_size) {
-    throw Error(fmt::format("{}: \"vocab_size\" is {}, and {} has {} tokens: they do not belong together",
+    throw Error(fmt::format("{}: \"vocab_size\" is {}, but {} has {} tokens: use files of one model",
                             config_path, config.vocab_size,
                             tokenizer_path.empty() ? "its tokenizer" : tokenizer_path,
                             tokenizer.vocab_size()));

@@ -1,4 +1,4 @@
-// From a model to a folder.
+// Writes a model to a folder.
 #include <fmt/format.h>
 
 #include <deque>
@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The weights as a file holds them: fp32, without rows beyond the vocabulary. They come straight from where
-/// they are stored unless they have to be converted.
+/// Presents the weights as the file needs them: fp32, without rows beyond the vocabulary. It refers to the
+/// stored bytes directly unless they need conversion.
 class ExportedTensors {
  public:
   explicit ExportedTensors(const StoredWeights& weights) {
@@ -49,8 +49,8 @@ std::string text_of(const JsonValue& json) {
   return json.dump(2) + "\n";
 }
 
-/// Names and texts of all files but the weights, config.json last: without it a folder is not taken for a
-/// model.
+/// Returns the names and texts of all files except the weights. config.json comes last because only a folder
+/// with it counts as a model.
 Files small_files(const ModelConfig& config, const Tokenizer& tokenizer) {
   const std::optional<int32_t> end = tokenizer.special_token(kEndOfText);
   JsonValue tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
@@ -73,7 +73,7 @@ Files small_files(const ModelConfig& config, const Tokenizer& tokenizer) {
 void require_free(const fs::path& folder, const std::string& name) {
   std::error_code ignored;
   if (fs::symlink_status(folder / name, ignored).type() == fs::file_type::not_found) return;
-  throw Error(fmt::format("{}: has {} already; name another folder, or remove the model that is in this one",
+  throw Error(fmt::format("{}: already contains {}; name another folder or remove the model in this one",
                           folder.string(), name));
 }
 
@@ -81,7 +81,7 @@ void make_folder(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (!error && !is_folder(folder)) error = std::make_error_code(std::errc::not_a_directory);
-  if (error) throw Error(fmt::format("{}: cannot be made a folder ({})", folder, error.message()));
+  if (error) throw Error(fmt::format("{}: cannot create the folder ({})", folder, error.message()));
 }
 
 }  // namespace

@@ -71,14 +71,14 @@ std::string float_field(int number, float value) {
   return key(number, 5) + little_endian(std::bit_cast<uint32_t>(value), 4);
 }
 
-/// A string, bytes, or a message in a message.
+/// Encodes a string, bytes, or a nested message.
 std::string bytes_field(int number, std::string_view bytes) {
   return key(number, 2) + varint(bytes.size()) + std::string(bytes);
 }
 
 // ---- Messages, with the field numbers of event.proto, summary.proto and tensor.proto ----------------------
 
-/// Event: wall_time and step, to which `what`, one of its other fields, is added.
+/// Encodes an Event with wall_time, step and `what`, one of its other fields.
 std::string event(int64_t step, std::string_view what) {
   const double now =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -97,7 +97,7 @@ std::string scalar_value(const EventFile::Scalar& scalar) {
   return bytes_field(1, bytes_field(1, scalar.tag) + float_field(2, static_cast<float>(scalar.value)));
 }
 
-/// A tensor of one string, and metadata that name the plugin for texts and the class of data, tensors.
+/// Encodes a tensor of one string, with metadata that names the text plugin and the data class (tensor).
 std::string text_value(std::string_view tag, std::string_view text) {
   constexpr int64_t kString = 7, kTensors = 2;
   const std::string shape = bytes_field(2, integer_field(1, 1));
@@ -108,8 +108,8 @@ std::string text_value(std::string_view tag, std::string_view text) {
 
 // ---- Files ----------------------------------------------------------------------------------------------
 
-/// TensorBoard reads the files of a folder in the order of their names, which begin with the time: the
-/// present, or one second after the newest file that is there.
+/// TensorBoard reads a folder's files in the order of their names, which begin with a time. Returns the
+/// current time, or one second after the newest file if that is later.
 int64_t time_for_name(const fs::path& folder) {
   int64_t time = std::time(nullptr);
   std::error_code error;
@@ -128,11 +128,11 @@ std::string host_name() {
   return ::gethostname(name, sizeof(name) - 1) == 0 && name[0] != '\0' ? name : "localhost";
 }
 
-/// The path of a new file in the folder, which is made if it is missing.
+/// Returns the path of a new file in the folder and creates the folder if it is missing.
 std::string new_path(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) throw Error(fmt::format("{}: cannot make the folder: {}", folder, error.message()));
+  if (error) throw Error(fmt::format("{}: cannot create the folder: {}", folder, error.message()));
   const std::string name =
       fmt::format("{}{:010}.{}.{}.0", kNamePrefix, time_for_name(folder), host_name(), ::getpid());
   return (fs::path(folder) / name).string();

@@ -1,4 +1,4 @@
-// EventFile: numbers and texts of a run, in a file that TensorBoard reads.
+// EventFile: writes numbers and texts of a run to a file that TensorBoard reads.
 #pragma once
 
 #include <cstdint>
@@ -15,20 +15,21 @@ namespace hipgpt {
 ///   length (u64), masked CRC-32C of it (u32), the event, masked CRC-32C of that (u32), all little-endian;
 ///   masked(c) = rotate_right(c, 15) + 0xa282ead8.
 ///
-/// Every event is flushed, so that a run that is killed loses none. A file that is cut short is read up to
-/// its last whole event.
+/// Every event is flushed, so a killed run loses none. Readers accept a truncated file up to its last
+/// complete event.
 class EventFile {
  public:
-  /// Begins a new file in `folder`, which is made if it is missing. It voids `first_step` and later steps of
-  /// older files in the folder, so that TensorBoard shows every step once. Error if it can't be written.
+  /// Begins a new file in `folder` and creates the folder if it is missing. The file voids `first_step` and
+  /// later steps in older files of the folder, so TensorBoard shows every step once. Throws Error if it
+  /// cannot be written.
   EventFile(const std::string& folder, int64_t first_step);
 
   struct Scalar {
     std::string_view tag;
-    double value;  ///< the file has single precision
+    double value;  ///< written in single precision
   };
 
-  /// Error if it can't be written, here and below.
+  /// Throws Error if the file cannot be written, as text() does.
   void scalars(int64_t step, std::span<const Scalar> scalars);
 
   /// `markdown` must be UTF-8.

@@ -15,9 +15,9 @@ namespace {
 using Point = RunHistory::Point;
 
 constexpr double kWidth = 800, kHeight = 440;
-constexpr double kLeft = 64, kRight = 760, kTop = 20, kBottom = 384;  // of the plot itself
-constexpr size_t kColumns = 600;                                      // about a pixel each
-constexpr size_t kMostMarks = 60;  // more validations than this are a line without dots
+constexpr double kLeft = 64, kRight = 760, kTop = 20, kBottom = 384;  // of the plot area
+constexpr size_t kColumns = 600;                                      // about one pixel each
+constexpr size_t kMostMarks = 60;                                     // a longer validation curve has no dots
 
 constexpr const char* kHead =
     R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img">
@@ -39,12 +39,12 @@ constexpr const char* kHead =
 <rect class="paper" width="{0}" height="{1}"/>
 )";
 
-/// What is drawn at one place of a curve.
+/// A point of a drawn curve, with the range of the values it stands for.
 struct Column {
   double step, mean, low, high;
 };
 
-/// The points themselves, or where they are more than kColumns, so many groups of neighbours.
+/// Returns the points themselves, or kColumns groups of neighbours if there are more points.
 std::vector<Column> columns(const std::vector<Point>& points) {
   const size_t count = std::min(points.size(), kColumns);
   std::vector<Column> result;
@@ -63,8 +63,8 @@ std::vector<Column> columns(const std::vector<Point>& points) {
   return result;
 }
 
-/// The mean of a column and `reach` on each side, of fewer near the ends: at the beginning on both sides, so
-/// that it does not lag behind a steep curve.
+/// Averages each column with `reach` columns on each side, or fewer near the ends. At the beginning it drops
+/// columns on both sides, so that the average does not lag behind a steep curve.
 std::vector<double> smoothed(const std::vector<Column>& columns, size_t reach) {
   std::vector<double> sums = {0.0}, result;
   for (const Column& c : columns) sums.push_back(sums.back() + c.mean);
@@ -76,7 +76,7 @@ std::vector<double> smoothed(const std::vector<Column>& columns, size_t reach) {
   return result;
 }
 
-/// One direction of the plot: from a range of values to a range of pixels, with ticks at round numbers.
+/// One axis of the plot. It maps values to pixels and has ticks at round numbers.
 struct Axis {
   double first, last, tick;  // values
   double begin, end;         // pixels
@@ -86,7 +86,7 @@ struct Axis {
   double tick_value(int i) const { return first + i * tick; }
 };
 
-/// 1, 2 or 5 times a power of ten, so that `range` has at most `most` of them.
+/// Returns a tick distance of 1, 2 or 5 times a power of ten, so that `range` has at most `most` ticks.
 double round_tick(double range, int most) {
   const double power = std::pow(10.0, std::floor(std::log10(range / most)));
   for (const double factor : {1.0, 2.0, 5.0}) {
@@ -100,15 +100,15 @@ Axis step_axis(int64_t last_step) {
   return {0.0, last, std::max(1.0, round_tick(last, 8)), kLeft, kRight};
 }
 
-/// What share `q` of the values lies below.
+/// Returns the `q` quantile of the values.
 double quantile(std::vector<double> values, double q) {
   const auto nth = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), nth, values.end());
   return *nth;
 }
 
-/// For the first loss, all of the validation, and all but the outermost hundredth of the rest: a single
-/// record may lie far out.
+/// The axis covers the first loss, all validation losses, and the other losses between their 1 % and 99 %
+/// quantiles, because single records can be outliers.
 Axis loss_axis(const std::vector<Column>& train, const std::vector<Column>& val) {
   std::vector<double> low, high, values;
   for (const Column& c : train) {
@@ -152,7 +152,7 @@ std::string grid(const Axis& x, const Axis& y) {
   return out;
 }
 
-/// "M1 2L3 4L5 6", and a dot where that would be a single place.
+/// Formats an SVG path such as "M1 2L3 4L5 6". A single point becomes a dot.
 template <typename Y>
 std::string path(const std::vector<Column>& columns, const Axis& x, const Y& y_of) {
   std::string out;
@@ -170,7 +170,7 @@ std::string training_curve(const std::vector<Column>& train, const std::vector<d
                            const Axis& y) {
   if (train.empty()) return "";
   std::string out;
-  if (train.size() > 1) {  // there along the highest, and back along the lowest
+  if (train.size() > 1) {  // forward along the highest values, back along the lowest
     const std::vector<Column> back(train.rbegin(), train.rend());
     std::string there = path(train, x, [&](size_t i) { return y.at(train[i].high); });
     std::string again = path(back, x, [&](size_t i) { return y.at(back[i].low); });
@@ -198,7 +198,7 @@ std::string validation_curve(const std::vector<Column>& val, const std::optional
                    grouped(best->step));
 }
 
-/// In the upper right corner, where a loss that falls has left room.
+/// Draws the legend in the upper right corner, which a falling loss leaves free.
 std::string legend(bool training, size_t window, bool validation) {
   std::string out;
   double y = kTop + 14;

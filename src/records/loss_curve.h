@@ -1,4 +1,4 @@
-// The loss curve of a run as a picture.
+// Draws the loss curve of a run.
 #pragma once
 
 #include <string>
@@ -7,10 +7,10 @@
 
 namespace hipgpt {
 
-/// An SVG of training and validation loss (cross-entropy in nats per token) over the steps, for light and for
-/// dark screens. Training losses jump from record to record: they are drawn pale, with their moving average
-/// on top. A long run is drawn in columns, of the mean and the range of the records in each, so that the
-/// picture stays small.
+/// Returns an SVG of training and validation loss (cross-entropy in nats per token) over the steps, for light
+/// and dark screens. Training losses are noisy, so they are drawn pale with their moving average on top. A
+/// long run is drawn in columns that show the mean and range of their records, so that the picture stays
+/// small.
 std::string loss_curve_svg(const RunHistory& history);
 
 }  // namespace hipgpt

@@ -1,4 +1,4 @@
-// Pieces of Markdown (CommonMark, with GitHub's tables) around texts that may hold anything.
+// Formats arbitrary texts as Markdown (CommonMark with GitHub's tables).
 #pragma once
 
 #include <string>
@@ -6,16 +6,17 @@
 
 namespace hipgpt::markdown {
 
-/// The text as it is: what has a meaning in Markdown is escaped, and line ends become spaces.
+/// Escapes characters that have a meaning in Markdown, so that the text shows verbatim. Control characters,
+/// including line ends, become spaces.
 std::string escaped(std::string_view text);
 
-/// The head of a table of two columns, which ends what came before it.
+/// Returns the header of a two-column table, after a blank line that ends the previous block.
 std::string table_head(std::string_view left, std::string_view right);
 
-/// Both are escaped.
+/// Returns a table row and escapes both cells.
 std::string table_row(std::string_view left, std::string_view right);
 
-/// A fence that is longer than any in the text.
+/// Returns a code block whose fence is longer than any in the text.
 std::string code_block(std::string_view text);
 
 }  // namespace hipgpt::markdown

@@ -15,8 +15,8 @@ namespace {
 
 using Json = JsonValue;
 
-/// What a run can have written: its losses are made of floats, and flags bound its steps. A file from
-/// elsewhere may claim more than the arithmetic of a report can bear.
+/// The range of values that a run can write: losses are floats, and flags limit the steps. A file from
+/// elsewhere may hold numbers that overflow a report's arithmetic.
 struct Range {
   const char* name;
   double lowest, highest;
@@ -31,7 +31,7 @@ constexpr Range kRanges[] = {kStep,
                              {"tokens_per_s", 0.0, 1e15},
                              {"elapsed_s", 0.0, 1e10}};
 
-/// The first line of `rest`, which it takes away, with its line end if it has one.
+/// Removes and returns the first line of `rest`, including its line end if it has one.
 std::string_view take_line(std::string_view& rest) {
   const std::string_view line = rest.substr(0, rest.find('\n') + 1);  // npos + 1 is 0
   const std::string_view whole = line.empty() ? rest : line;
@@ -39,13 +39,13 @@ std::string_view take_line(std::string_view& rest) {
   return whole;
 }
 
-/// The object of a line, or null.
+/// Returns the object of a line, or null.
 Json parse(std::string_view line) {
   std::optional<Json> record = try_parse_json(line);
   return record && record->is_object() ? std::move(*record) : Json();
 }
 
-/// A number of a record within its range; nothing for another number or another type.
+/// Returns a number of a record if it is within its range; otherwise nullopt.
 std::optional<double> number(const Json& record, const Range& range) {
   const Json& field = record[range.name];
   if (!field.is_number()) return std::nullopt;
@@ -57,20 +57,20 @@ std::optional<double> number(const Json& record, std::string_view name) {
   return number(record, *std::ranges::find(kRanges, name, &Range::name));
 }
 
-/// Whether some number of it is one that no run writes.
+/// Returns whether a number of the record is outside the range that a run writes.
 bool is_absurd(const Json& record) {
   return std::ranges::any_of(
       kRanges, [&](const Range& range) { return record[range.name].is_number() && !number(record, range); });
 }
 
-/// The step of a record of a run; nothing for any other line.
+/// Returns the step of a run's record, or nullopt for any other line.
 std::optional<int64_t> step_of(const Json& record) {
   const Json& step = record[kStep.name];
   if (!step.is_whole() || is_absurd(record)) return std::nullopt;
   return step.as_whole();
 }
 
-/// Cuts the file after `last_step`. When it returns, the file has no later steps.
+/// Truncates the file after `last_step`.
 void forget_later_steps(const std::string& path, int64_t last_step) {
   if (!file_exists(path)) return;
   const MappedFile file(path, MappedFile::Access::kSequential);

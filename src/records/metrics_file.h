@@ -1,4 +1,4 @@
-// metrics.jsonl: one JSON object a line, for plots and for programs.
+// metrics.jsonl: one JSON object per line, for plots and other programs.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ namespace hipgpt {
 /// {"step", "prompt", "sample", "elapsed_s"}. Every line is flushed.
 class MetricsFile {
  public:
-  /// Begins an empty file; or, for a run that resumes after `resumed_step`, keeps the lines up to that step.
-  /// What follows them is from a run that died: later steps, and perhaps half a line.
+  /// Begins an empty file. For a run that resumes after `resumed_step`, keeps the lines up to that step
+  /// instead. It drops what an interrupted run left after them: later steps and perhaps an incomplete line.
   MetricsFile(const std::string& path, std::optional<int64_t> resumed_step);
 
   void write(const JsonValue& record);
@@ -27,18 +27,18 @@ class MetricsFile {
   AppendFile out_;
 };
 
-/// The part of a metrics file that belongs to the run up to `last_step`: all lines before the first of a
-/// later step, and of those none after the last that has a step. What comes after that is from a resumed run
-/// that died before its first step.
+/// Returns the part of a metrics file that belongs to the run up to `last_step`. It ends with the last step
+/// record before the first record of a later step. Lines between these two come from a resumed run that was
+/// interrupted before its first step.
 std::string_view lines_up_to(std::string_view text, int64_t last_step);
 
-/// What a metrics file tells of a run. The report, the loss curve and scripts/plot_training.py all read it by
-/// these rules; the script has a copy of them, which a test holds against read_history().
+/// The history of a run, read from its metrics file. The report, the loss curve and scripts/plot_training.py
+/// all follow these rules. A test compares the script's own implementation with read_history().
 ///
-/// - A record is a line that is a JSON object with an integer `step`, and whose numbers all lie in the ranges
-///   of what a run can write.
-/// - A run that resumed repeats steps. Each series (loss, validation loss, speed, samples) is in ascending
-///   order: a record replaces those of its series for the same step and for later ones.
+/// - A record is a line that is a JSON object with an integer `step` and whose numbers are all within the
+///   ranges that a run can write.
+/// - A resumed run repeats steps. Each series (loss, validation loss, speed, samples) is in ascending order:
+///   a record replaces the records of its series for the same and later steps.
 struct RunHistory {
   struct Point {
     int64_t step;
@@ -50,20 +50,20 @@ struct RunHistory {
   };
 
   JsonValue run = JsonValue::Object();   ///< the newest description
-  std::vector<Point> loss, val_loss;     ///< by step, as all below
-  std::vector<Point> tokens_per_second;  ///< of the steps since the record before
+  std::vector<Point> loss, val_loss;     ///< by step, like all series below
+  std::vector<Point> tokens_per_second;  ///< of the steps since the previous record
   std::vector<Sample> samples;
   double elapsed_seconds = 0.0;  ///< of the newest record
-  int64_t absurd_records = 0;    ///< left out: they have numbers that no run writes, such as a step of -1
+  int64_t absurd_records = 0;    ///< ignored: they have numbers that no run writes, such as step -1
 
-  /// Those of the newest start, "--name=value".
+  /// Returns the flags of the newest start in the form "--name=value".
   std::vector<std::string> flags() const;
 
-  /// The lowest validation loss, if there is any.
+  /// Returns the lowest validation loss, or nullopt if there is none.
   std::optional<Point> best_validation() const;
 };
 
-/// A file that does not exist has no history; a line that is not a record is skipped.
+/// Returns an empty history if the file does not exist. Skips lines that are not records.
 RunHistory read_history(const std::string& path);
 
 }  // namespace hipgpt

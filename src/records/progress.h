@@ -1,4 +1,4 @@
-// Progress: where the parts of a run report what they do.
+// Progress: the interface through which the parts of a run report progress.
 #pragma once
 
 #include <string>
@@ -10,13 +10,13 @@ class Progress {
  public:
   virtual ~Progress() = default;
 
-  /// A passing state: the next report replaces it.
+  /// Shows a transient state, which the next report replaces.
   virtual void show(const std::string& text) = 0;
 
-  /// A line that stays.
+  /// Prints a permanent line.
   virtual void print(const std::string& text) = 0;
 
-  /// A problem that does not end the run.
+  /// Reports a problem that does not end the run.
   virtual void warn(const std::string& text) = 0;
 };
 

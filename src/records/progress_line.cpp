@@ -21,9 +21,9 @@ size_t terminal_width() {
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-// A run continues when nobody can watch it: failures to write are ignored, and so is SIGPIPE.
+// A run continues even if nobody can read its output, so write failures and SIGPIPE are ignored.
 
-/// Escape sequences of our own, which a terminal is to obey.
+/// Writes one of the program's own escape sequences unescaped, so that the terminal obeys it.
 void control(const char* sequence) {
   std::fputs(sequence, stdout);
   std::fflush(stdout);

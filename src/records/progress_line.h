@@ -1,4 +1,4 @@
-// ProgressLine: the progress of a run on standard output.
+// ProgressLine: reports the progress of a run on standard output.
 #pragma once
 
 #include <chrono>
@@ -8,22 +8,22 @@
 
 namespace hipgpt {
 
-/// On a terminal: one line that is overwritten again and again. In a pipe: a line for each permanent message,
-/// nothing else.
+/// On a terminal it keeps overwriting one line. In a pipe it prints only the permanent messages, one per
+/// line.
 class ProgressLine : public Progress {
  public:
   ProgressLine();
   ~ProgressLine() override;
 
-  /// At most ten times a second; nothing in a pipe.
+  /// Updates at most ten times per second. Prints nothing in a pipe.
   void show(const std::string& text) override;
 
-  /// True if show() would show something now.
+  /// Returns whether show() would print now.
   bool due() const;
 
   void print(const std::string& text) override;
 
-  /// One line on standard error.
+  /// Prints one line on standard error.
   void warn(const std::string& text) override;
 
   bool is_terminal() const { return terminal_; }

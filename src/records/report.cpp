@@ -21,13 +21,13 @@ namespace {
 
 using Json = JsonValue;
 
-/// By this first line a file is known as one that may be replaced.
+/// This first line marks a file that may be replaced.
 constexpr std::string_view kMark = "<!-- Made by train_gpt at the end of a run, which replaces it. -->\n";
 
 constexpr size_t kMostSamples = 6;
 
-/// A text without its quotes, the parts of a list with commas between them, and a float without the digits
-/// that it has as a double.
+/// Formats a string without quotes, a list with commas, and a float without the extra digits of its double
+/// value.
 std::string plain(const Json& value) {
   if (value.is_string()) return value.as_string();
   if (value.is_array()) {
@@ -43,7 +43,8 @@ std::string count(const Json& value) {
   return fits ? grouped(value.as_whole()) : plain(value);
 }
 
-/// A count in the run's description; 0 if it is not there, or beyond what a double counts exactly.
+/// Returns a count from the run's description, or 0 if it is missing or too large for a double to hold
+/// exactly.
 int64_t whole(const Json& run, const char* name) {
   constexpr double kLargest = 9007199254740992.0;
   const Json& field = run[name];
@@ -55,7 +56,7 @@ struct Field {
   const char* label;
 };
 
-/// Rows for those fields of the run's description that are there.
+/// Returns rows for the fields that the run's description has.
 std::string rows(const Json& run, const std::vector<Field>& fields,
                  std::string (*text)(const Json&) = plain) {
   std::string out;
@@ -72,7 +73,8 @@ std::string loss_text(double loss) {
                      : fmt::format("{:g}", loss);
 }
 
-/// The speed of training alone, without validations, samples and checkpoints.
+/// Returns the median. For speeds it is the speed of training alone, without validations, samples and
+/// checkpoints.
 double median(const std::vector<RunHistory::Point>& points) {
   std::vector<double> values;
   for (const auto& point : points) values.push_back(point.value);
@@ -90,9 +92,9 @@ std::string steps_text(int64_t step, int64_t planned) {
                         : grouped(step);
 }
 
-/// "1,024,000, 3.10 times the training text".
+/// Formats "1,024,000, 3.10 times the training text".
 std::string tokens_text(const Json& run, int64_t step) {
-  double tokens = static_cast<double>(step);  // the flags allow more than 64 bits hold
+  double tokens = static_cast<double>(step);  // the flags allow more tokens than 64 bits hold
   for (const char* factor : {"batch", "grad_accum", "seq"}) tokens *= static_cast<double>(whole(run, factor));
   const std::string shown =
       tokens < 1e18 ? grouped(static_cast<long long>(tokens)) : fmt::format("{:.3g}", tokens);
@@ -122,7 +124,7 @@ std::string results(const RunHistory& history) {
   return out;
 }
 
-/// At most kMostSamples, evenly spread, the first and the last among them.
+/// Formats at most kMostSamples samples, evenly spaced and including the first and the last.
 std::string samples(const std::vector<RunHistory::Sample>& all) {
   if (all.empty()) return "";
   std::string out = "\n## Samples\n";

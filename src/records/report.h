@@ -1,4 +1,4 @@
-// report.md: a training run on one page, and loss.svg beside it.
+// Writes report.md, a one-page summary of a training run, and loss.svg.
 #pragma once
 
 #include <string>
@@ -8,16 +8,17 @@
 
 namespace hipgpt {
 
-/// The page in Markdown: how far the run came and its losses, the model, the data, the settings, the program,
-/// and some of the samples, from the first to the last. All of it comes from the metrics file, so it covers
-/// the whole of a run that was interrupted and resumed.
+/// Returns the page in Markdown: the run's progress and losses, model, data, settings, program, and some
+/// samples from first to last. All of it comes from the metrics file, so it covers the whole of an
+/// interrupted and resumed run.
 std::string report_markdown(const RunHistory& history);
 
-/// The part of it that is known at the start: model, data, settings and program, from a run's description.
+/// Returns the part that is known at the start: model, data, settings and program, from the run's
+/// description.
 std::string description_markdown(const JsonValue& run);
 
-/// Writes both files of the run in `folder`, from its metrics file. Error if a file can't be written, or if
-/// one of that name is not a report: that one stays.
+/// Writes both files of the run in `folder` from its metrics file. Throws Error if a file cannot be written,
+/// or if an existing file was not written by train_gpt; that file stays unchanged.
 void write_report(const RunFolder& folder);
 
 }  // namespace hipgpt

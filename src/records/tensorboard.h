@@ -1,4 +1,4 @@
-// TensorBoard: a run's records, where TensorBoard shows them.
+// TensorBoard: writes a run's records to a file that TensorBoard shows.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@ namespace hipgpt {
 
 class TensorBoard {
  public:
-  /// Error if `folder` can't be written to.
+  /// Throws Error if it cannot write to `folder`.
   TensorBoard(const std::string& folder, int64_t first_step)
       : file_(folder, first_step), first_step_(first_step) {}
 
-  /// Adds a record of metrics.jsonl: the numbers of a step or a validation as scalars, a sample and the
-  /// run's settings as texts. Error if it can't be written.
+  /// Adds a record of metrics.jsonl. Numbers of a step or a validation become scalars; a sample and the run's
+  /// settings become texts. Throws Error if it cannot be written.
   void write(const JsonValue& record);
 
  private:

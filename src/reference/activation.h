@@ -20,7 +20,7 @@ inline double activation(Activation act, double x) {
   return x;
 }
 
-/// Its derivative.   none: 1.   ReLU: 1 where x > 0, else 0.
+/// The derivative of activation().   none: 1.   ReLU: 1 where x > 0, else 0.
 /// GELU: (1 + t)/2 + x (1 - t^2)/2 du/dx with t = tanh(u), by the product rule and tanh' = 1 - tanh^2.
 inline double activation_slope(Activation act, double x) {
   if (act == Activation::kRelu) return x > 0 ? 1 : 0;

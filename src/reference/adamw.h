@@ -21,8 +21,8 @@ inline double norm(const Values& x) {
   return std::sqrt(total);
 }
 
-/// Step t, counted from 1, of all parameters p [n] with gradients [n] and moments m, v [n], which begin as
-/// zeros:
+/// Applies step t, counted from 1, to all parameters p [n] with gradients [n] and moments m, v [n], which
+/// start at zero:
 ///   g = c gradient with c = min(1, max_grad_norm / |gradient|), or 1 where max_grad_norm is 0
 ///   m = b1 m + (1-b1) g,   v = b2 v + (1-b2) g^2
 ///   p -= lr ((m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) + weight_decay p).

@@ -14,8 +14,8 @@ namespace hipgpt::reference {
 
 using Word = std::vector<uint32_t>;
 
-/// The words of a text as tokens of one byte each, with their counts. A word ends where GPT-2's regular
-/// expression says (tokenizer/pretokenizer.h), and at the latest with its line. Byte ids are 0 to 255.
+/// Returns the words of a text as one-byte tokens, with their counts. A word ends where GPT-2's regular
+/// expression (tokenizer/pretokenizer.h) ends it, or at the end of its line. Byte ids are 0 to 255.
 inline std::map<Word, uint64_t> count_words(std::string_view text) {
   uint32_t id_of[256], next_id = 0;
   for (const uint8_t byte : bytes_in_alphabet_order()) id_of[byte] = next_id++;
@@ -34,7 +34,7 @@ inline std::map<Word, uint64_t> count_words(std::string_view text) {
   return counts;
 }
 
-/// The word with every (left, right) replaced, from left to right.
+/// Returns the word with every (left, right) replaced, from left to right.
 inline Word merged(const Word& word, const Merge& merge) {
   Word result;
   for (size_t i = 0; i < word.size(); ++i) {
@@ -45,9 +45,9 @@ inline Word merged(const Word& word, const Merge& merge) {
   return result;
 }
 
-/// Merges the most frequent pair of neighbours into a new token, over and over, until there are `vocab_size`
-/// tokens or no pairs. Of equally frequent pairs the one with the smaller ids goes first. Special tokens are
-/// left to the real trainer.
+/// Repeatedly merges the most frequent pair of neighbours into a new token, until there are `vocab_size`
+/// tokens or no pairs. Ties go to the pair with the smaller ids. Only the real trainer handles special
+/// tokens.
 inline std::vector<Merge> learn_bpe(std::string_view text, uint32_t vocab_size) {
   std::map<Word, uint64_t> words = count_words(text);
   std::vector<Merge> merges;

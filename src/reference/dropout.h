@@ -1,4 +1,4 @@
-// Inverted dropout (Srivastava et al., JMLR 2014) and the residual connection that it stands in.
+// Inverted dropout (Srivastava et al., JMLR 2014) with its residual connection.
 #pragma once
 
 #include "philox.h"
@@ -6,7 +6,7 @@
 
 namespace hipgpt::reference {
 
-/// Which dropout of which forward pass.
+/// Identifies a dropout within a forward pass.
 struct DropoutPlace {
   double p;       ///< probability of zeroing an element, in [0, 1)
   uint64_t seed;  ///< of the run
@@ -14,9 +14,9 @@ struct DropoutPlace {
   uint32_t site;  ///< counts the dropouts of a model
 };
 
-/// 0 with probability p, else 1/(1-p), so that the expected value of the product is the element itself. No
-/// state: the draw is word column % 4 of the Philox block of (column / 4, row, pass, site), below p 2^32 or
-/// not.
+/// Returns 0 with probability p and otherwise 1/(1-p), so that the expected value of the product is the
+/// element itself. It has no state: an element is zeroed if word column % 4 of the Philox block of
+/// (column / 4, row, pass, site) is below p 2^32.
 inline double dropout_factor(const DropoutPlace& place, int64_t row, int64_t column) {
   const uint32_t use = static_cast<uint32_t>(RandomUse::kDropout) | place.site << 8;
   const auto bits =

@@ -5,8 +5,8 @@
 
 namespace hipgpt::reference {
 
-/// y[b,t] = wte[token[b,t]] + wpe[first + t].   tokens [B,T], wte [V,E], wpe [S,E], y [B*T,E]; first + T <=
-/// S.
+/// y[b,t] = wte[token[b,t]] + wpe[first + t].   tokens [B,T], wte [V,E], wpe [S,E], y [B*T,E].
+/// first + T must not exceed S.
 inline Values embedding(const std::vector<int32_t>& tokens, const Values& wte, const Values& wpe, int64_t T,
                         int64_t E, int64_t first = 0) {
   Values y(tokens.size() * E);
@@ -22,7 +22,7 @@ struct EmbeddingGradients {
 };
 
 /// From dy [B*T,E], with first = 0:   dwte[token[b,t]] += dy[b,t],   dwpe[t] += dy[b,t], for all b and t.
-/// A row that no token names has gradient zero; one that several name receives the sum.
+/// A row that no token selects has gradient zero; a row that several tokens select receives their sum.
 inline EmbeddingGradients embedding_backward(const std::vector<int32_t>& tokens, const Values& dy, int64_t T,
                                              int64_t V, int64_t S, int64_t E) {
   EmbeddingGradients g{Values(V * E, 0.0), Values(S * E, 0.0)};

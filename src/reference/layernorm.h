@@ -37,8 +37,8 @@ struct LayerNormGradients {
 
 /// From dy [rows,E], with g = dy * w and means over the row:
 ///   dx = rstd (g - mean(g) - xh mean(g xh)),   dw = sum_rows dy xh,   db = sum_rows dy.
-/// Mean and deviation depend on every x of the row. Their share of dx is what takes out of g its constant
-/// part and its part along xh: moving a row along either does not change y (but for the 1e-5).
+/// Mean and deviation depend on every x of the row. Their terms in dx remove the constant part of g and its
+/// part along xh, because moving a row along either does not change y (except through the 1e-5).
 inline LayerNormGradients layernorm_backward(const Values& x, const Values& w, const Values& dy) {
   const auto E = static_cast<int64_t>(w.size()), rows = static_cast<int64_t>(x.size()) / E;
   LayerNormGradients result{Values(x.size()), Values(E, 0.0), Values(E, 0.0)};

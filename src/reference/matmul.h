@@ -1,11 +1,11 @@
-// Matrix products, and the linear layer that is made of them.
+// Matrix products, and the linear layer built from them.
 #pragma once
 
 #include "reference/values.h"
 
 namespace hipgpt::reference {
 
-/// C = A B.   A [m,k], B [k,n], C [m,n]; a matrix that is `transposed` is stored the other way round.
+/// C = A B.   A [m,k], B [k,n], C [m,n]; a `transposed` matrix is stored with its dimensions swapped.
 /// c[i,j] = sum_p a[i,p] b[p,j].
 inline Values matmul(const Values& a, bool a_transposed, const Values& b, bool b_transposed, int64_t m,
                      int64_t n, int64_t k) {
@@ -32,13 +32,13 @@ inline Values linear(const Values& x, const Values& w, bool w_transposed, const 
 
 struct LinearGradients {
   Values dx;  ///< [rows,in]
-  Values dw;  ///< as W is stored
+  Values dw;  ///< same layout as W
   Values db;  ///< [out]
 };
 
 /// From dy [rows,out], the gradient of the loss in y:   dx = dy W^T,   dW = x^T dy,   db[j] = sum_i dy[i,j].
-/// Of each: y[i,j] depends on x[i,p] by the factor w[p,j], on w[p,j] by x[i,p], and on b[j] by 1; the chain
-/// rule sums over all y that an element has a part in.
+/// y[i,j] has the derivative w[p,j] with respect to x[i,p], x[i,p] with respect to w[p,j], and 1 with respect
+/// to b[j]. The chain rule sums over all y that depend on an element.
 inline LinearGradients linear_backward(const Values& x, const Values& w, bool w_transposed, const Values& dy,
                                        int64_t rows, int64_t in, int64_t out) {
   LinearGradients g;

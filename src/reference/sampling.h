@@ -1,4 +1,4 @@
-// The draw of a token from its logits.
+// Draws a token from its logits.
 #pragma once
 
 #include <algorithm>
@@ -11,21 +11,21 @@
 
 namespace hipgpt::reference {
 
-/// A token that may be drawn. Probabilities of all candidates add up to 1.
+/// A token that can be drawn. The probabilities of all candidates sum to 1.
 struct Candidate {
   int32_t token;
   double probability;
 };
 
-/// What may be drawn, the likeliest first and of equal logits the smaller token.   logits [V], seen [V].
-/// In this order:
+/// Returns the candidates, likeliest first; ties go to the smaller token.   logits [V], seen [V].
+/// The steps are, in this order:
 ///   1. repetition penalty: the logit of a token seen before is divided by it if positive, else multiplied
 ///      (Keskar et al., arXiv:1909.05858, 2019)
 ///   2. temperature 0: only the likeliest token is left, with probability 1
 ///   3. top-k: only the k likeliest are left; 0 leaves all (Fan et al., ACL 2018)
-///   4. softmax of logit / temperature over those
-///   5. top-p: only the shortest head of the list whose probabilities reach top_p (Holtzman et al., ICLR
-///   2020).
+///   4. softmax of logit / temperature over the remaining tokens
+///   5. top-p: only the shortest head of the list whose probabilities reach top_p is left
+///      (Holtzman et al., ICLR 2020).
 inline std::vector<Candidate> sampling_candidates(const Values& logits, const std::vector<int32_t>& seen,
                                                   const Sampling& options) {
   std::vector<std::pair<double, int32_t>> order;  // by -logit, then by token
@@ -51,7 +51,7 @@ inline std::vector<Candidate> sampling_candidates(const Values& logits, const st
   return head;
 }
 
-/// Draw n of the stream of a seed, uniform in [0, 1): the upper 53 of Philox's 64 bits.
+/// Returns draw n of a seed's stream, uniform in [0, 1): the upper 53 of Philox's 64 bits.
 inline double uniform_draw(uint64_t seed, int32_t stream, int32_t n) {
   const auto bits = philox4x32({static_cast<uint32_t>(n), static_cast<uint32_t>(stream), 0,
                                 static_cast<uint32_t>(RandomUse::kSampling)},
@@ -59,8 +59,8 @@ inline double uniform_draw(uint64_t seed, int32_t stream, int32_t n) {
   return static_cast<double>(join_bits(bits[0], bits[1]) >> 11) * 0x1p-53;
 }
 
-/// The candidate in whose part of [0, 1) the draw falls: of candidates 0, 1, ... each has a part as long as
-/// its probability.
+/// Returns the candidate into whose part of [0, 1) the draw falls. Candidates 0, 1, ... each have a part as
+/// long as their probability.
 inline int32_t sample(const Values& logits, const std::vector<int32_t>& seen, int32_t stream, int32_t n,
                       const Sampling& options) {
   const auto candidates = sampling_candidates(logits, seen, options);

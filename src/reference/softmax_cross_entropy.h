@@ -8,7 +8,7 @@
 
 namespace hipgpt::reference {
 
-/// log sum_j exp(z[j]) of a row of V logits. The largest is taken out first, so that exp() stays in range.
+/// log sum_j exp(z[j]) of a row of V logits. Subtracting the largest first keeps exp() in range.
 inline double log_sum_exp(const double* row, int64_t V) {
   const double largest = *std::max_element(row, row + V);
   double total = 0;

@@ -1,4 +1,4 @@
-// What every operation of the reference computes with: doubles, one after the other.
+// The data type of all reference operations: a contiguous array of doubles.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,8 @@
 
 namespace hipgpt::reference {
 
-/// A matrix or a larger array, row by row. Its shape stands in the comment of the function that takes it.
+/// Holds a matrix or higher-dimensional array in row-major order. Each function documents the shapes of its
+/// arguments.
 using Values = std::vector<double>;
 
 }  // namespace hipgpt::reference

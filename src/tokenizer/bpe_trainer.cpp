@@ -16,7 +16,7 @@
 namespace hipgpt {
 namespace {
 
-/// The tokens as vocabulary files spell them, by id.
+/// Holds the tokens by id, as vocabulary files spell them.
 class Vocabulary {
  public:
   explicit Vocabulary(const SpecialTokens& specials) {
@@ -25,7 +25,7 @@ class Vocabulary {
     first_merged_ = size();
   }
 
-  /// Adds the token that two others make. It is always a new one: see README.md.
+  /// Adds the token that joins two others. README.md shows why it is always new.
   uint32_t add_merged(uint32_t left, uint32_t right) {
     spellings_.push_back(spellings_[left] + spellings_[right]);
     return size() - 1;
@@ -50,7 +50,7 @@ class Vocabulary {
   uint32_t first_merged_;
 };
 
-/// Hands out arrays of word indices, and frees them all at its end.
+/// Allocates arrays of word indices and frees them together in its destructor.
 class WordListArena {
  public:
   uint32_t* allocate(size_t size) {
@@ -74,29 +74,29 @@ class WordListArena {
   size_t left_ = 0, allocated_ = 0;
 };
 
-/// A pair that may be merged, with its count when it was queued.
+/// A pair that may be merged. Its count dates from when it was queued.
 struct Candidate {
   uint64_t count;
   Pair pair;
 
-  /// The most frequent pair comes first, and of those the one with the smaller ids.
+  /// Orders by count, the most frequent pair first. Ties go to the pair with the smaller ids.
   bool operator<(const Candidate& other) const {
     return count != other.count ? count < other.count : pair > other.pair;
   }
 };
 
-/// Merges in rounds. A round begins by counting all pairs anew, and follows those that are frequent: it knows
-/// their counts and lists the words they are in. Rarer pairs, most of all pairs by far, wait for a later
-/// round without taking any memory. That changes no merge: a pair only ever becomes rarer, so one that is not
-/// followed does not come before the last that is. A round ends when it has no pair left, or when its lists
-/// have grown too long.
+/// Merges in rounds. A round starts by recounting all pairs and follows the frequent ones: it tracks their
+/// counts and lists the words that contain them. Rarer pairs are by far the majority; they wait for a later
+/// round and use no memory. This does not change the merges: a pair's count only falls, so an unfollowed pair
+/// never precedes the last followed one. A round ends when it runs out of pairs or when its lists have grown
+/// too long.
 template <typename Symbol>
 class MergeLearner {
  public:
   MergeLearner(TrainingCorpus<Symbol> corpus, Vocabulary& vocabulary, size_t list_budget, int threads)
       : corpus_(std::move(corpus)), vocabulary_(vocabulary), list_budget_(list_budget), threads_(threads) {}
 
-  /// Learns one merge more; false when no pair is left.
+  /// Learns one more merge. Returns false when no pair is left.
   bool step();
 
   const std::vector<Merge>& merges() const { return merges_; }
@@ -104,21 +104,21 @@ class MergeLearner {
  private:
   using Word = typename TrainingCorpus<Symbol>::Word;
 
-  /// A round follows pairs down to this fraction of the most frequent one.
+  /// A round follows pairs whose count is at least the highest count divided by this.
   static constexpr uint64_t kRange = 4096;
 
-  /// A pair that the round follows.
+  /// A pair that the current round follows.
   struct Followed {
-    int64_t count = 0;          // in the text, now
-    uint32_t* words = nullptr;  // indices of the words it was in when it was listed
+    int64_t count = 0;          // current count in the text
+    uint32_t* words = nullptr;  // indices of the words that held it when it was listed
     uint32_t num_words = 0;
   };
-  /// A symbol on one side of the pair that is being merged.
+  /// A symbol next to the pair that is being merged.
   struct Neighbour {
     int64_t occurrences = 0;   // in the text
-    uint32_t words = 0;        // that now have it beside the merged symbol
-    uint32_t last_word = 0;    // 1 + index of the last of those
-    uint32_t* list = nullptr;  // filled with their indices
+    uint32_t words = 0;        // number of words that have it next to the merged symbol
+    uint32_t last_word = 0;    // 1 + index of the last such word
+    uint32_t* list = nullptr;  // indices of those words
   };
   struct NewPlace {
     uint32_t neighbour, word;
@@ -139,13 +139,12 @@ class MergeLearner {
   const size_t list_budget_;
   const int threads_;
   std::vector<Merge> merges_;
-  Candidate last_{~uint64_t{0}, 0};  // of the round: pairs that come after it are not followed
+  Candidate last_{~uint64_t{0}, 0};  // the last pair the round follows; later ones are not followed
   PairTable<Followed> followed_;
   std::priority_queue<Candidate> queue_;
   WordListArena arena_;
-  std::vector<Neighbour>
-      neighbours_;  // [2 * symbol] to the left of the merged pair, [2 * symbol + 1] to its right
-  std::vector<uint32_t> touched_;  // those of neighbours_ that the merge has met
+  std::vector<Neighbour> neighbours_;  // [2 * symbol]: left of the merged pair; [2 * symbol + 1]: right of it
+  std::vector<uint32_t> touched_;      // indices into neighbours_ that the merge has used
   std::vector<NewPlace> new_places_;
 };
 
@@ -170,8 +169,8 @@ bool MergeLearner<Symbol>::step() {
   return true;
 }
 
-/// False when no pair is left. The lists get half of the budget, and the pairs that merges make the other
-/// half; the first pair is followed in any case.
+/// Returns false when no pair is left. The initial lists get half of the budget and the pairs that merges
+/// create get the other half. The first pair is always followed.
 template <typename Symbol>
 bool MergeLearner<Symbol>::begin_round() {
   followed_ = {};
@@ -193,8 +192,8 @@ bool MergeLearner<Symbol>::begin_round() {
   return true;
 }
 
-/// The pairs as they stand, in the order of the queue. Those much rarer than the last round's are left out,
-/// as long as there are others.
+/// Returns the current pairs in queue order. Pairs much rarer than those of the last round are omitted unless
+/// no others exist.
 template <typename Symbol>
 std::vector<CountedPair> MergeLearner<Symbol>::pairs_by_turn() const {
   const bool first_round = merges_.empty();
@@ -211,7 +210,7 @@ std::vector<CountedPair> MergeLearner<Symbol>::pairs_by_turn() const {
   return pairs;
 }
 
-/// Fills the lists of the pairs that are followed, in one pass over all words.
+/// Fills the lists of the followed pairs in one pass over all words.
 template <typename Symbol>
 void MergeLearner<Symbol>::list_words() {
   const auto parts = static_cast<size_t>(threads_);
@@ -225,8 +224,8 @@ void MergeLearner<Symbol>::list_words() {
   });
 }
 
-/// A queued count may be out of date. That is looked at only when it comes to the top: then it is queued
-/// again, if its turn is still in this round.
+/// A queued count may be out of date. It is checked only when it reaches the top; an outdated pair is queued
+/// again if it still belongs to this round.
 template <typename Symbol>
 std::optional<Candidate> MergeLearner<Symbol>::most_frequent() {
   while (!queue_.empty()) {
@@ -240,8 +239,8 @@ std::optional<Candidate> MergeLearner<Symbol>::most_frequent() {
   return std::nullopt;
 }
 
-/// The words are all over the memory, and the list tells early which come next: the time goes into waiting
-/// for them, unless they are loaded ahead.
+/// The words are scattered in memory, so without prefetching the time goes into cache misses. The list shows
+/// early which words come next.
 template <typename Symbol>
 void MergeLearner<Symbol>::merge_in_words(std::span<const uint32_t> list, const Merge& merge) {
   constexpr size_t kAhead = 16;
@@ -252,7 +251,7 @@ void MergeLearner<Symbol>::merge_in_words(std::span<const uint32_t> list, const 
   }
 }
 
-/// Replaces the pair in one word, from left to right, and takes note of the symbols beside it.
+/// Replaces the pair in one word from left to right and records the symbols next to it.
 template <typename Symbol>
 void MergeLearner<Symbol>::merge_in_word(uint32_t index, const Merge& merge) {
   Word& word = corpus_.words[index];
@@ -283,7 +282,7 @@ void MergeLearner<Symbol>::note_neighbour(uint32_t index, uint32_t word) {
   new_places_.push_back({index, word});
 }
 
-/// Beside the merged pair, (x, left) has become (x, result), and (right, x) has become (result, x).
+/// Next to the merged pair, (x, left) has become (x, result) and (right, x) has become (result, x).
 template <typename Symbol>
 void MergeLearner<Symbol>::lower_counts(const Merge& merge) {
   for (const uint32_t index : touched_) {
@@ -301,8 +300,8 @@ void MergeLearner<Symbol>::follow_new_pairs(const Merge& merge) {
     const bool before = index % 2 == 0;
     const Pair pair = before ? pair_of(symbol, merge.result) : pair_of(merge.result, symbol);
     int64_t count = neighbour.occurrences;
-    // A (result, left) is gone again where the next merge to the right took its left: there, result came
-    // before.
+    // A (result, left) no longer exists where the next merge to the right consumed its left. There, result
+    // was counted as the left neighbour.
     if (!before && symbol == merge.left) count -= neighbours_[2 * merge.result].occurrences;
     const Candidate candidate{static_cast<uint64_t>(count), pair};
     if (count == 0 || candidate < last_) continue;

@@ -1,4 +1,5 @@
-// Learns byte-pair merges from a text: the same merges and ids as Hugging Face's BpeTrainer, ties included.
+// Learns byte-pair merges from a text. Merges and ids equal those of Hugging Face's BpeTrainer, ties
+// included.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +15,15 @@
 namespace hipgpt {
 
 struct LearnedBpe {
-  std::vector<std::string> spellings;  // of the tokens, by id: special tokens, then bytes, then merged tokens
-  std::vector<Merge> merges;           // in the order of their rank
+  std::vector<std::string> spellings;  // by id: special tokens, then bytes, then merged tokens
+  std::vector<Merge> merges;           // in order of rank
 };
 
-/// Word indices that the lists of pairs hold at a time: 512 MiB.
+/// The number of word indices that the lists of pairs hold at a time (512 MiB).
 constexpr size_t kListBudget = size_t{1} << 27;
 
-/// `specials` have the ids 0, 1, ... in order. vocab_size counts them and the 256 bytes. What is learned does
-/// not depend on list_budget, which is memory against time.
+/// `specials` have the ids 0, 1, ... in order. vocab_size includes them and the 256 bytes. list_budget trades
+/// memory for time and does not affect the result.
 LearnedBpe learn_bpe(const Text& text, const SpecialTokens& specials, uint32_t vocab_size, int threads,
                      const std::function<void(std::string_view stage, double fraction)>& progress,
                      size_t list_budget = kListBudget);

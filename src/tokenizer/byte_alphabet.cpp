@@ -10,8 +10,8 @@ bool spells_itself(int byte) {
   return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
 }
 
-/// Printable Latin-1 bytes stand for themselves; the others take U+0100, U+0101, ... in turn. So every
-/// character is below U+0180 and has one or two bytes in UTF-8.
+/// Printable Latin-1 bytes stand for themselves; the others map to U+0100, U+0101, ... in order. So every
+/// character is below U+0180 and takes one or two bytes in UTF-8.
 struct Alphabet {
   Alphabet() {
     byte_of.fill(-1);

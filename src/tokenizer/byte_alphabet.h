@@ -1,4 +1,4 @@
-// How a token's bytes are spelled in vocabulary files: GPT-2 gives each byte a printable character.
+// Spells a token's bytes as vocabulary files do: GPT-2 maps each byte to a printable character.
 #pragma once
 
 #include <array>
@@ -9,13 +9,14 @@
 
 namespace hipgpt {
 
-/// The bytes 0..255 in the order of their characters' code points. Ids of single bytes follow it.
+/// Returns the bytes 0..255 sorted by the code points of their characters. The ids of single bytes follow
+/// this order.
 const std::array<uint8_t, 256>& bytes_in_alphabet_order();
 
-/// The spelling of `bytes`: " the" is "Ġthe".
+/// Returns the spelling of `bytes`: " the" becomes "Ġthe".
 std::string spell_bytes(std::string_view bytes);
 
-/// The inverse; nothing when a character of `spelling` (UTF-8) stands for no byte.
+/// Inverts spell_bytes(). Returns nullopt if a character of `spelling` (UTF-8) does not stand for a byte.
 std::optional<std::string> unspell_bytes(std::string_view spelling);
 
 }  // namespace hipgpt

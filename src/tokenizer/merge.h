@@ -5,7 +5,8 @@
 
 namespace hipgpt {
 
-/// left + right -> result, all three of them ids. Its rank is its place in the list: lower goes first.
+/// left + right -> result, where all three are ids. A merge's rank is its index in the list; lower ranks
+/// apply first.
 struct Merge {
   uint32_t left, right, result;
   bool operator==(const Merge&) const = default;

@@ -1,4 +1,4 @@
-// The merges by their pair: what encoding asks for all the time.
+// Finds merges by their pair, the most frequent lookup in encoding.
 #pragma once
 
 #include <bit>
@@ -15,10 +15,10 @@ class MergeTable {
  public:
   static constexpr uint32_t kNone = ~uint32_t{0};
 
-  /// Of two merges of one pair the later counts, as in Hugging Face's loader.
+  /// If a pair has two merges, the later one counts, as in Hugging Face's loader.
   explicit MergeTable(std::span<const Merge> merges);
 
-  /// The rank of the merge of this pair, kNone if it has none.
+  /// Returns the rank of this pair's merge, or kNone.
   uint32_t rank(uint32_t left, uint32_t right) const {
     for (size_t slot = first_slot(left, right);; slot = (slot + 1) & (slots_.size() - 1)) {
       const Slot& s = slots_[slot];

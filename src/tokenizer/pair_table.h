@@ -1,4 +1,4 @@
-// A hash table whose keys are pairs of neighbouring tokens.
+// A hash table keyed by pairs of neighbouring tokens.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace hipgpt {
 
-/// Two ids in one word. Pairs compare as (left, right) do.
+/// Packs two ids into 64 bits. Pairs compare like (left, right).
 using Pair = uint64_t;
 constexpr Pair pair_of(uint32_t left, uint32_t right) {
   return Pair{left} << 32 | right;
@@ -24,13 +24,13 @@ constexpr uint64_t hash_of(Pair pair) {
   return hash ^ hash >> 32;
 }
 
-/// Open addressing with linear probing. Pairs are never removed.
+/// The table uses open addressing with linear probing. Pairs are never removed.
 template <typename Value>
 class PairTable {
  public:
   PairTable() : slots_(kFirstSize) {}
 
-  /// The value of a pair, Value() for a new one. Valid until the next call.
+  /// Returns the value of a pair, or Value() for a new pair. The reference is valid until the next call.
   Value& operator[](Pair pair) {
     if (used_ >= slots_.size() / 3 * 2) grow();
     Slot& slot = slots_[slot_of(pair)];
@@ -41,7 +41,7 @@ class PairTable {
     return slot.value;
   }
 
-  /// Null for a pair that is not there.
+  /// Returns nullptr if the table does not contain the pair.
   Value* find(Pair pair) {
     Slot& slot = slots_[slot_of(pair)];
     return slot.pair == kFree ? nullptr : &slot.value;

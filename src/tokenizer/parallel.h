@@ -1,4 +1,4 @@
-// Shares out numbered jobs among threads.
+// Distributes numbered jobs among threads.
 #pragma once
 
 #include <algorithm>
@@ -14,14 +14,14 @@
 
 namespace hipgpt {
 
-/// The number of threads that `requested` means: itself, or one for each core for 0.
+/// Returns `requested`, or one thread per core if it is 0.
 inline int thread_count(int requested) {
   return requested > 0 ? requested : available_cores();
 }
 
-/// Calls body(job, thread) once for each job < jobs, on `threads` threads, each taking the next job when it
-/// is free. The jobs are long (a megabyte of text), so threads are made for each call. After an exception no
-/// new jobs are begun, and it is rethrown here.
+/// Calls body(job, thread) once for each job < jobs on `threads` threads, each of which takes the next job
+/// when it is free. The jobs are long (a megabyte of text), so each call can afford to create its threads.
+/// After an exception no new job starts, and the exception is rethrown here.
 template <typename Body>
 void parallel_for(size_t jobs, int threads, Body&& body) {
   std::atomic<size_t> next_job = 0;
@@ -45,10 +45,10 @@ void parallel_for(size_t jobs, int threads, Body&& body) {
   if (failure) std::rethrow_exception(failure);
 }
 
-/// A stream of jobs: take(job) makes the next one, or says by false that there is none, work(job, thread)
-/// does it, and finish(job) ends it. take() and finish() are called by one thread at a time, finish() in the
-/// order in which the jobs were taken. A thread holds one job, so memory does not grow with their number. An
-/// exception stops all, and is rethrown here.
+/// Runs a stream of jobs: take(job) creates the next one or returns false if none is left, work(job, thread)
+/// does it, and finish(job) completes it. Only one thread at a time calls take() or finish(). The calls of
+/// finish() follow the order in which the jobs were taken. A thread holds one job, so memory does not grow
+/// with the number of jobs. An exception stops all threads and is rethrown here.
 template <typename Job, typename Take, typename Work, typename Finish>
 void parallel_in_order(int threads, Take&& take, Work&& work, Finish&& finish) {
   std::mutex mutex;

@@ -17,8 +17,8 @@ constexpr bool is_white_space(char32_t c) {
          c == 0x3000;
 }
 
-/// Letters and numbers that Unicode 15.1 and 16 have added. Versions of utf8proc before 2.10 do not know
-/// them, and ids should not depend on the version.
+/// Letters and numbers that Unicode 15.1 and 16 added. Versions of utf8proc before 2.10 lack them, and ids
+/// should not depend on the version.
 struct AddedRange {
   char32_t first, last;
   CharClass kind;
@@ -63,7 +63,7 @@ CharClass class_of(char32_t c) {
   }
 }
 
-/// Letters and numbers are assigned up to U+323AF only, so the table stops at U+40000 and costs 256 KiB.
+/// Letters and numbers are assigned only up to U+323AF, so the table stops at U+40000 and takes 256 KiB.
 CharClass class_from_table(char32_t c) {
   static const std::vector<CharClass> table = [] {
     std::vector<CharClass> classes(0x40000);
@@ -73,7 +73,7 @@ CharClass class_from_table(char32_t c) {
   return c < table.size() ? table[c] : class_of(c);
 }
 
-/// The class of each byte below 0x80, which is a character by itself. No class for the others.
+/// The class of each byte below 0x80, which is a character by itself. Other bytes get kNotAscii.
 constexpr uint8_t kNotAscii = 0xFF;
 constexpr std::array<uint8_t, 256> kAsciiClass = [] {
   std::array<uint8_t, 256> classes{};
@@ -100,8 +100,8 @@ Character multibyte_character_at(std::string_view text, size_t position) {
   return {class_from_table(static_cast<char32_t>(code_point)), static_cast<uint8_t>(size)};
 }
 
-/// Passes over ASCII letters eight at a time, as most words are shorter than that: one branch instead of one
-/// for each letter. Each byte of a 64-bit number is compared on its own, its top bit being the answer.
+/// Skips ASCII letters eight at a time. Most words are shorter than that, so they cost one branch instead of
+/// one per letter. Each byte of a 64-bit number is compared on its own and its top bit holds the result.
 size_t skip_ascii_letters(std::string_view text, size_t position) {
   static_assert(std::endian::native == std::endian::little);
   constexpr uint64_t kEach = 0x0101010101010101;
@@ -118,7 +118,7 @@ size_t skip_ascii_letters(std::string_view text, size_t position) {
   return position;
 }
 
-/// The end of the run of characters of class `kind` that goes on at `position`.
+/// Skips characters of class `kind` from `position` on and returns where they end.
 size_t run_end(std::string_view text, size_t position, CharClass kind) {
   if (kind == CharClass::kLetter) position = skip_ascii_letters(text, position);
   while (position < text.size()) {
@@ -136,7 +136,7 @@ size_t run_end(std::string_view text, size_t position, CharClass kind) {
   return position;
 }
 
-/// '(?:[sdmt]|ll|ve|re) at an apostrophe: its length, or 0.
+/// Returns the length of a match of '(?:[sdmt]|ll|ve|re) at an apostrophe, or 0.
 size_t contraction_length(std::string_view text, size_t apostrophe) {
   const std::string_view rest = text.substr(apostrophe + 1, 2);
   if (rest.empty()) return 0;
@@ -149,10 +149,10 @@ size_t contraction_length(std::string_view text, size_t apostrophe) {
   }
 }
 
-/// \s+(?!\S)|\s+ : white space before a word leaves its last character to that word.
+/// Matches \s+(?!\S)|\s+ : white space before a word leaves its last character to that word.
 size_t white_space_end(std::string_view text, size_t begin) {
   size_t end = begin;
-  size_t last = begin;  // where the last character of the run starts
+  size_t last = begin;  // start of the run's last character
   while (end < text.size()) {
     const Character c = character_at(text, end);
     if (c.kind != CharClass::kSpace) break;
@@ -162,16 +162,16 @@ size_t white_space_end(std::string_view text, size_t begin) {
   return end == text.size() || last == begin ? end : last;
 }
 
-/// Whether every word ends between two such neighbours, whatever surrounds them. A word is a run of one
-/// class, but for a space before it and the letters of a contraction after an apostrophe. White space looks
-/// ahead.
+/// Returns whether a word always ends between two such neighbours, whatever surrounds them. A word is a run
+/// of one class, except for a leading space and the letters of a contraction after an apostrophe. White space
+/// is never safe because the pattern looks ahead there.
 bool always_separate(CharClass left, char left_byte, CharClass right) {
   if (left == CharClass::kSpace || left == right) return false;
   return !(left_byte == '\'' && right == CharClass::kLetter);
 }
 
-/// The first position from `position` on where a character starts. A well-formed character is never inside
-/// another, so looking back over the three bytes that could start one is enough.
+/// Returns the first position at or after `position` where a character starts. A well-formed character is
+/// never inside another, so it suffices to check the three preceding bytes, where one could start.
 size_t character_boundary(std::string_view text, size_t position) {
   for (size_t back = 1; back <= 3 && back <= position; ++back) {
     const size_t size = character_at(text, position - back).size;
@@ -193,7 +193,7 @@ size_t word_end(std::string_view text, size_t begin) {
     if (const size_t length = contraction_length(text, begin)) return begin + length;
   }
   size_t first = begin;
-  if (text[begin] == ' ' && begin + 1 < text.size()) ++first;  // " ?", if what follows is no white space
+  if (text[begin] == ' ' && begin + 1 < text.size()) ++first;  // " ?", unless white space follows
   Character c = character_at(text, first);
   if (c.kind == CharClass::kSpace) return white_space_end(text, begin);
   return run_end(text, first + c.size, c.kind);

@@ -1,4 +1,4 @@
-// Cuts a text into the words that byte-pair merges stay within, as GPT-2's regular expression does:
+// Splits a text into words, which byte-pair merges never cross. GPT-2's regular expression defines them:
 //   '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 #pragma once
 
@@ -8,7 +8,8 @@
 
 namespace hipgpt {
 
-/// What the expression can tell apart: \p{L}, \p{N}, \s (Unicode's White_Space), and everything else.
+/// The classes that the expression distinguishes: \p{L}, \p{N}, \s (Unicode's White_Space) and everything
+/// else.
 enum class CharClass : uint8_t { kLetter, kNumber, kSpace, kOther };
 
 struct Character {
@@ -16,15 +17,16 @@ struct Character {
   uint8_t size;  // bytes
 };
 
-/// The character that starts at text[position]. A byte that is not part of well-formed UTF-8 is a kOther.
+/// Returns the character that starts at text[position]. A byte outside well-formed UTF-8 counts as one
+/// kOther.
 Character character_at(std::string_view text, size_t position);
 
-/// The end of the word that starts at text[begin], begin < text.size(). The end of the text matters.
+/// Returns the end of the word that starts at text[begin], with begin < text.size(). The result depends on
+/// where the text ends, because the pattern looks ahead.
 size_t word_end(std::string_view text, size_t begin);
 
-/// The first position after `from` where the text may be cut in two whose words are, together, those of the
-/// whole; text.size() when there is none. Looks at each character once, so its time is linear in how far it
-/// has to go.
+/// Returns the first position after `from` where cutting the text in two does not change its words, or
+/// text.size(). It examines each character once, so its time is linear in the distance to the cut.
 size_t next_safe_cut(std::string_view text, size_t from);
 
 }  // namespace hipgpt

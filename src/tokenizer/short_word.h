@@ -1,4 +1,4 @@
-// A word of up to 16 bytes as two numbers: quick to compare, and independent of the text it came from.
+// Stores a word of up to 16 bytes as two numbers: fast to compare and independent of the source text.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@ struct ShortWord {
 
   bool operator==(const ShortWord&) const = default;
 
-  /// Of a word of at most kMaxBytes. Memory may be read up to `readable_end`: two whole loads and a mask are
-  /// faster than a copy.
+  /// Converts a word of at most kMaxBytes. Memory up to `readable_end` must be readable: two full loads and a
+  /// mask are faster than a copy.
   static ShortWord of(std::string_view word, const char* readable_end) {
     ShortWord result{.size = static_cast<uint32_t>(word.size())};
     if (readable_end - word.data() < static_cast<ptrdiff_t>(kMaxBytes)) {

@@ -1,4 +1,4 @@
-// Texts in the order of their bytes, among which one is found without looking at them all.
+// Keeps texts sorted by their bytes, so that a search need not examine them all.
 #pragma once
 
 #include <algorithm>
@@ -12,29 +12,29 @@
 
 namespace hipgpt {
 
-/// A dictionary may come from a stranger and have any number of texts, so a search takes O(length log n)
-/// steps.
+/// A dictionary may come from an untrusted source and hold any number of texts, so a search takes O(length
+/// log n) steps.
 class SortedTexts {
  public:
   SortedTexts() = default;
 
-  /// Texts are numbered from 0 in the order given. Of equal ones the first is found.
+  /// Numbers the texts from 0 in the given order. Among equal texts a search finds the first.
   explicit SortedTexts(std::vector<std::string> texts) : texts_(std::move(texts)), order_(texts_.size()) {
     for (uint32_t i = 0; i < order_.size(); ++i) order_[i] = i;
     std::ranges::stable_sort(order_, {}, [this](uint32_t i) { return std::string_view(texts_[i]); });
   }
 
-  /// The number of the longest text that `s` begins with. `looks`, if given, counts the bytes of texts looked
-  /// at.
+  /// Returns the number of the longest text that is a prefix of `s`. `looks`, if given, counts the bytes of
+  /// texts that the search examined.
   std::optional<uint32_t> longest_prefix(std::string_view s, size_t* looks = nullptr) const {
     std::optional<uint32_t> found;
     auto first = order_.begin(), last = order_.end();  // the texts that agree with s so far
     for (size_t depth = 0; first != last; ++depth) {
-      if (last - first == 1) {  // as is the rule: most tokenizers have one special token
+      if (last - first == 1) {  // the usual case: most tokenizers have one special token
         if (looks != nullptr) *looks += texts_[*first].size() - depth;
         return s.starts_with(texts_[*first]) ? *first : found;
       }
-      // Those that end here come first.
+      // Texts that end here come first.
       if (texts_[*first].size() == depth) found = *first;
       if (depth == s.size()) break;
       const auto byte_at = [&](uint32_t i) {
@@ -48,7 +48,7 @@ class SortedTexts {
     return found;
   }
 
-  /// The number of this very text.
+  /// Returns the number of the text equal to `text`.
   std::optional<uint32_t> find(std::string_view text, size_t* looks = nullptr) const {
     const auto found = longest_prefix(text, looks);
     return found && texts_[*found].size() == text.size() ? found : std::nullopt;

@@ -24,8 +24,8 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-/// A vocabulary file writes special tokens as they are and all others in GPT-2's byte alphabet, side by side.
-/// A text such as "Ġthe" would mean two things there.
+/// A vocabulary file holds special tokens verbatim and all other tokens in GPT-2's byte alphabet. A text such
+/// as "Ġthe" would be ambiguous there.
 void check_text(const std::string& text) {
   if (text.empty()) throw Error("a special token is empty: give it a text such as <|endoftext|>");
   if (!is_utf8(text)) throw Error("a special token is not UTF-8, which tokenizer.json needs");
@@ -58,7 +58,7 @@ std::optional<int32_t> SpecialTokens::id_of(std::string_view text) const {
 }
 
 size_t SpecialTokens::next_candidate(std::string_view text, size_t from) const {
-  // All special tokens begin with '<' as a rule, and then this is as fast as memchr.
+  // Special tokens usually all begin with '<', in which case this is as fast as memchr.
   const size_t at =
       first_bytes_.size() == 1 ? text.find(first_bytes_[0], from) : text.find_first_of(first_bytes_, from);
   return std::min(at, text.size());

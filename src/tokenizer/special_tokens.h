@@ -1,4 +1,4 @@
-// Tokens such as <|endoftext|> that stand for themselves: found before anything else, never merged.
+// Special tokens, such as <|endoftext|>, are found before anything else and never merged.
 #pragma once
 
 #include <cstddef>
@@ -24,21 +24,21 @@ class SpecialTokens {
   };
 
   SpecialTokens() = default;
-  /// An Error for a text that is empty, listed twice, not UTF-8, or that could be mistaken for bytes.
+  /// Throws Error for a text that is empty, listed twice, not UTF-8, or that could be mistaken for bytes.
   explicit SpecialTokens(std::vector<Token> tokens);
 
   bool empty() const { return tokens_.empty(); }
   const std::vector<Token>& tokens() const { return tokens_; }
   std::optional<int32_t> id_of(std::string_view text) const;
 
-  /// The leftmost special token at or after `from`, the longest of those that start there. Without one, an
-  /// empty match at the end of the text.
+  /// Returns the leftmost special token at or after `from`, and the longest of those that start there. If
+  /// there is none, returns an empty match at the end of the text.
   Match find(std::string_view text, size_t from) const;
 
-  /// Whether some special token begins before `cut` and ends after it.
+  /// Returns whether a special token begins before `cut` and ends after it.
   bool straddles(std::string_view text, size_t cut) const;
 
-  /// Calls plain(piece) and special(id) in the order of the text.
+  /// Calls plain(piece) and special(id) in text order.
   template <typename Plain, typename Special>
   void split(std::string_view text, Plain&& plain, Special&& special) const {
     for (size_t begin = 0; begin < text.size();) {

@@ -13,7 +13,6 @@
 namespace hipgpt {
 namespace {
 
-/// The bytes of each token. Sizes go in with them, so that no two vocabularies look the same to the hash.
 std::vector<std::string> all_token_bytes(const std::vector<std::string>& spellings,
                                          const SpecialTokens& specials) {
   std::vector<std::string> tokens;
@@ -47,6 +46,7 @@ std::array<uint32_t, 256> find_byte_ids(const std::vector<std::string>& spelling
   return byte_ids;
 }
 
+/// Hashes sizes too, so that no two vocabularies give the hash the same bytes.
 uint64_t hash_of(const std::vector<std::string>& spellings, const std::vector<Merge>& merges,
                  const SpecialTokens& specials) {
   std::string all;

@@ -1,4 +1,4 @@
-// What a Tokenizer holds.
+// The data of a Tokenizer.
 #pragma once
 
 #include <array>
@@ -15,8 +15,8 @@
 namespace hipgpt {
 
 struct Tokenizer::Tables {
-  /// spellings[id] is the text of a special token, or the bytes of another in GPT-2's alphabet. It is an
-  /// Error when it is neither, and when some byte has no token.
+  /// spellings[id] is the text of a special token, or another token's bytes in GPT-2's alphabet. Throws Error
+  /// if a spelling is neither or if a byte has no token.
   Tables(std::vector<std::string> spellings, std::vector<Merge> merges, SpecialTokens specials);
 
   std::string_view token_bytes(size_t id) const {
@@ -27,9 +27,9 @@ struct Tokenizer::Tables {
   std::vector<Merge> merges;
   SpecialTokens specials;
 
-  // Made from the above:
-  std::string bytes;                   // of all tokens, one after the other
-  std::vector<size_t> begins;          // of each token in `bytes`, and the end of the last
+  // Derived from the above:
+  std::string bytes;                   // of all tokens, concatenated
+  std::vector<size_t> begins;          // start of each token in `bytes`, then the end of the last
   std::array<uint32_t, 256> byte_ids;  // the tokens of single bytes
   MergeTable merge_table;
   uint64_t hash;

@@ -1,4 +1,4 @@
-// A text in pieces, for threads to share out.
+// Splits a text into pieces that threads process in parallel.
 #pragma once
 
 #include <cstddef>
@@ -11,21 +11,21 @@ namespace hipgpt {
 
 struct TextPiece {
   std::string_view bytes;
-  bool after_document;      // it is the first of a document, and not of the first document
-  Text::Document document;  // that it lies in
+  bool after_document;      // whether it starts a document other than the first
+  Text::Document document;  // the document it belongs to
 
-  /// To be called for the pieces of a document in their order.
+  /// Must be called for a document's pieces in order.
   void forget() const { document.forget(bytes); }
 };
 
-/// Takes pieces off the front of a text, one document after the other. `cut(bytes)` says how many of a
-/// document's remaining bytes the next piece has; an empty document has no piece.
+/// Takes pieces off the front of a text, document by document. `cut(bytes)` returns how many of a document's
+/// remaining bytes the next piece takes. An empty document yields no piece.
 template <typename Cut>
 class TextPieces {
  public:
   TextPieces(const Text& text, Cut cut) : text_(text), cut_(cut) {}
 
-  /// False when none is left.
+  /// Returns false when no piece is left.
   bool next(TextPiece& piece) {
     piece.after_document = false;
     while (rest_.bytes.empty()) {

@@ -13,7 +13,7 @@
 namespace hipgpt {
 namespace {
 
-/// Long enough to fill a word cache, short enough that all pieces in flight stay small.
+/// A piece is large enough to fill a word cache and small enough that all pieces in flight use little memory.
 constexpr size_t kPieceBytes = size_t{1} << 19;
 
 SpecialTokens number_specials(const std::vector<std::string>& texts) {
@@ -29,8 +29,8 @@ void encode_with_specials(std::string_view text, const SpecialTokens& specials, 
       [&](int32_t id) { ids.push_back(id); });
 }
 
-/// The size of a piece at the front of `text`, cut where the whole text's ids are those of its pieces. A text
-/// without such places, say one long word, comes in one piece.
+/// Returns the size of a piece at the front of `text`, cut where it does not change the ids. A text without
+/// such a place, such as one long word, stays in one piece.
 size_t cut_safely(std::string_view text, const SpecialTokens& specials) {
   size_t end = next_safe_cut(text, kPieceBytes);
   while (end < text.size() && specials.straddles(text, end)) end = next_safe_cut(text, end);
@@ -50,9 +50,9 @@ Tokenizer Tokenizer::train(const Text& text, const TrainOptions& options) {
   const auto specials = number_specials(options.special_tokens);
   const size_t least = 256 + specials.tokens().size();
   if (options.vocab_size < 0 || static_cast<size_t>(options.vocab_size) < least) {
-    throw Error(
-        fmt::format("vocabulary size {} is too small: {} is the least, for 256 bytes and {} special tokens",
-                    options.vocab_size, least, specials.tokens().size()));
+    throw Error(fmt::format(
+        "vocabulary size {} is too small: it must be at least {}, for 256 bytes and {} special tokens",
+        options.vocab_size, least, specials.tokens().size()));
   }
   auto learned = learn_bpe(text, specials, static_cast<uint32_t>(options.vocab_size),
                            thread_count(options.threads), options.progress);

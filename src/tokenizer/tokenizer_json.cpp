@@ -1,5 +1,5 @@
-// tokenizer.json, in the format of Hugging Face's library `tokenizers`, and the two files of GPT-2. README.md
-// in this folder shows the format.
+// Reads and writes tokenizer.json, the format of Hugging Face's library `tokenizers`, and GPT-2's two files.
+// README.md in this folder shows the format.
 #include <fmt/format.h>
 
 #include <limits>
@@ -24,7 +24,7 @@ using Specials = std::vector<SpecialTokens::Token>;
 using Ids = std::unordered_map<std::string, uint32_t>;
 
 const Json& member(const Json& object, const char* key) {
-  if (!object.is_object()) throw Error(fmt::format("\"{}\" should be in an object, which is missing", key));
+  if (!object.is_object()) throw Error(fmt::format("the object that should hold \"{}\" is missing", key));
   const Json* found = object.find(key);
   if (found == nullptr) throw Error(fmt::format("\"{}\" is missing", key));
   return *found;
@@ -66,11 +66,11 @@ void require_byte_level(const Json& document, const char* key) {
   const Json& part = document[key];
   if (part.is_null()) return;
   if (!part.is_object() || part["type"] != "ByteLevel") {
-    throw Error(fmt::format("\"{}\" should be null or of type ByteLevel: HipGPT supports no other", key));
+    throw Error(fmt::format("\"{}\" should be null or of type ByteLevel: HipGPT supports only these", key));
   }
 }
 
-/// What Hugging Face keeps beside a tokenizer.json, and lets change what that does.
+/// Hugging Face keeps settings next to a tokenizer.json that change how it encodes.
 void check_settings(const fs::path& path) {
   if (!file_exists(path.string())) return;
   name_errors(path.string(), [&] {
@@ -81,7 +81,7 @@ void check_settings(const fs::path& path) {
   });
 }
 
-/// A template that puts nothing before or after the text, as transformers 5 writes it, is as good as none.
+/// A template that adds nothing to the text, such as transformers 5 writes, is equivalent to none.
 void check_post_processor(const Json& document) {
   const Json& part = document["post_processor"];
   if (!part.is_object() || part["type"] != "TemplateProcessing") {
@@ -96,13 +96,13 @@ void check_post_processor(const Json& document) {
 void check_pre_tokenizer(const Json& document) {
   const Json& part = member(document, "pre_tokenizer");
   require_byte_level(document, "pre_tokenizer");
-  if (part.is_null()) throw Error("\"pre_tokenizer\" should be of type ByteLevel: HipGPT supports no other");
+  if (part.is_null()) throw Error("\"pre_tokenizer\" should be of type ByteLevel: HipGPT supports only this");
   if (member(part, "add_prefix_space") != false) throw Error("\"add_prefix_space\" should be false");
   const Json& use_regex = part["use_regex"];
   if (!use_regex.is_null() && use_regex != true) throw Error("\"use_regex\" should be true");
 }
 
-/// Everything in the file that would change ids, but for the vocabulary itself.
+/// Checks everything in the file that would change ids, except the vocabulary itself.
 void check_pipeline(const Json& document) {
   if (member(document, "version") != "1.0") throw Error("\"version\" should be \"1.0\"");
   require_off(document, {"truncation", "padding", "normalizer"});
@@ -111,9 +111,9 @@ void check_pipeline(const Json& document) {
   require_byte_level(document, "decoder");
   const Json& model = member(document, "model");
   member(model, "vocab");
-  const Json& type = model["type"];  // old files do not have it
+  const Json& type = model["type"];  // old files lack it
   if (!type.is_null() && type != "BPE")
-    throw Error("\"model\" should be of type BPE: HipGPT supports no other");
+    throw Error("\"model\" should be of type BPE: HipGPT supports only this");
   require_off(model, {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback",
                       "ignore_merges"});
 }
@@ -133,7 +133,7 @@ Specials read_added_tokens(const Json& list) {
     std::string text = string_member(token, "content");
     const uint32_t id = as_id(member(token, "id"), text);
     require_off(token, {"single_word", "lstrip", "rstrip"});
-    // The library searches for those to be normalized after all others; HipGPT searches once.
+    // The library searches for normalized tokens after all others; HipGPT searches once.
     if (bool_member(token, "normalized") != bool_member(list.items()[0], "normalized")) {
       throw Error("\"normalized\" should be the same for all added tokens");
     }
@@ -142,7 +142,7 @@ Specials read_added_tokens(const Json& list) {
   return tokens;
 }
 
-/// "a b", the older way to write a merge.
+/// Splits "a b", the older way to write a merge.
 std::pair<std::string, std::string> split_merge(std::string_view line) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
@@ -168,7 +168,7 @@ uint32_t id_in(const Ids& vocab, const std::string& token, const std::string& le
 }
 
 Merge find_merge(const Ids& vocab, const std::pair<std::string, std::string>& merge) {
-  const std::string &left = merge.first, &right = merge.second;  // clang 14 captures no structured binding
+  const std::string &left = merge.first, &right = merge.second;  // clang 14 cannot capture bindings
   const auto id = [&](const std::string& token) { return id_in(vocab, token, left, right); };
   return {id(left), id(right), id(left + right)};
 }
@@ -180,12 +180,12 @@ std::vector<Merge> read_merges(const Json& list, const Ids& vocab) {
   return merges;
 }
 
-/// Added tokens are in the vocabulary or have ids after it.
+/// Added tokens are either in the vocabulary or have ids beyond it.
 void add_specials(Ids& vocab, const Specials& specials) {
   for (const auto& special : specials) {
     const uint32_t id = vocab.emplace(special.text, special.id).first->second;
     if (id != static_cast<uint32_t>(special.id)) {
-      throw Error(fmt::format("added token \"{}\" has id {}, and id {} in the vocabulary", special.text,
+      throw Error(fmt::format("added token \"{}\" has id {}, but id {} in the vocabulary", special.text,
                               special.id, id));
     }
   }
@@ -220,7 +220,7 @@ std::vector<Merge> read_merges_file(std::string_view text, const Ids& vocab) {
   return merges;
 }
 
-/// Lines of a JSON list or object, indented.
+/// Formats a JSON list or object with one indented item per line.
 template <typename Items, typename Line>
 std::string lines(const Items& items, int indent, Line&& line) {
   std::string text;
@@ -248,8 +248,9 @@ Tokenizer Tokenizer::load_folder(const fs::path& folder) {
     if (file_exists((folder / vocab).string()))
       return from_gpt2_files((folder / vocab).string(), (folder / merges).string());
   }
-  throw Error(fmt::format("{}: is a folder without a tokenizer.json, or a vocab.json and merges.txt",
-                          folder.string()));
+  throw Error(fmt::format(
+      "{}: has neither a tokenizer.json nor a vocab.json and merges.txt; name a folder with one of them",
+      folder.string()));
 }
 
 Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_for_errors) {

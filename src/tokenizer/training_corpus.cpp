@@ -15,7 +15,7 @@ struct Extent {
   size_t words = 0, symbols = 0;
 };
 
-/// Where each table's words and symbols begin in the corpus, and, last, where they end.
+/// Returns where each table's words and symbols begin in the corpus. The last entry is where they end.
 std::vector<Extent> lay_out(const std::vector<WordTable>& tables) {
   std::vector<Extent> begins(tables.size() + 1);
   for (size_t i = 0; i < tables.size(); ++i) {
@@ -27,16 +27,16 @@ std::vector<Extent> lay_out(const std::vector<WordTable>& tables) {
     });
   }
   if (begins.back().symbols > std::numeric_limits<uint32_t>::max()) {
-    throw Error(
-        fmt::format("the distinct words of the text have {} bytes together; 4 GiB is the most: train on less",
-                    begins.back().symbols));
+    throw Error(fmt::format(
+        "the distinct words of the text have {} bytes in total; the limit is 4 GiB: train on less text",
+        begins.back().symbols));
   }
   return begins;
 }
 
 }  // namespace
 
-/// The arrays are not filled with zeros, so that they take memory only as the tables give it back.
+/// The arrays are not zeroed, so they take up memory only as fast as the tables release it.
 template <typename Symbol>
 TrainingCorpus<Symbol>::TrainingCorpus(std::vector<WordTable> tables,
                                        const std::array<uint32_t, 256>& byte_ids, int threads) {

@@ -1,5 +1,5 @@
-// The distinct words of a text as symbols, laid out for merging: what is left of the text once they are
-// counted.
+// Holds the distinct words of a text as symbols, laid out for merging. After counting, training needs nothing
+// else from the text.
 #pragma once
 
 #include <array>
@@ -20,26 +20,26 @@ struct CountedPair {
   uint64_t places;  // occurrences in the distinct words
 };
 
-/// Symbol is uint16_t for a vocabulary that fits: half the memory, and twice as many words in a cache line.
+/// Symbol is uint16_t if the vocabulary fits: this halves the memory and doubles the words per cache line.
 template <typename Symbol>
 struct TrainingCorpus {
   struct Word {
-    uint32_t begin;  // in symbols
-    uint32_t size;   // shrinks as symbols merge; the rest of the word's room is left unused
+    uint32_t begin;  // index into symbols
+    uint32_t size;   // shrinks as symbols merge; the freed space stays unused
     uint64_t count;
   };
 
-  std::span<Word> words;  // those of two bytes or more: the others have nothing to merge
+  std::span<Word> words;  // words of two bytes or more; shorter ones have nothing to merge
   std::unique_ptr<Symbol[]> symbols;
 
-  /// Takes the tables, and frees each one when its words are copied.
+  /// Takes ownership of the tables and frees each one after copying its words.
   TrainingCorpus(std::vector<WordTable> tables, const std::array<uint32_t, 256>& byte_ids, int threads);
 
-  /// The pairs that occur `least` times or more in the text, in no order. It counts in turn those whose hash
-  /// gives part 0, 1, ... of `parts`: more parts take longer and need less memory.
+  /// Returns the pairs that occur at least `least` times in the text, unsorted. It counts the pairs in
+  /// `parts` passes, selected by hash: more parts take longer but need less memory.
   std::vector<CountedPair> count_pairs(uint64_t least, size_t parts, int threads) const;
 
-  /// Calls f(pair, index of the word) for all neighbours, those whose hash gives that part.
+  /// Calls f(pair, word index) for every pair of neighbours whose hash selects `part`.
   template <typename F>
   void for_each_pair(size_t part, size_t parts, F&& f) const {
     for (uint32_t w = 0; w < words.size(); ++w) {
@@ -52,8 +52,7 @@ struct TrainingCorpus {
   }
 
  private:
-  /// The top half of the hash as a fraction, times the number of parts. The table of a part uses the other
-  /// half.
+  /// Scales the top half of the hash to a part number. The hash table of a part uses the other half.
   static size_t part_of(Pair pair, size_t parts) { return (hash_of(pair) >> 32) * parts >> 32; }
 
   std::unique_ptr<Word[]> word_memory_;

@@ -1,4 +1,4 @@
-// Remembers the ids of recent words: most words of a text are a few thousand that come again and again.
+// Caches the ids of recent words. A few thousand frequent words make up most of a text.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace hipgpt {
 
-/// A word has one slot it can be in, where a newer word replaces an older one, so the size is fixed.
+/// The cache is direct-mapped: each word has one possible slot, and a newer word replaces an older one.
 class WordCache {
  public:
   static constexpr size_t kMaxIds = 9;
@@ -25,7 +25,7 @@ class WordCache {
   };
   static_assert(sizeof(Entry) == 64);
 
-  /// Room for the words of a text of that many bytes, within limits.
+  /// Sizes the cache for a text of that many bytes, within limits.
   explicit WordCache(size_t text_bytes)
       : entries_(std::bit_ceil(std::clamp<size_t>(text_bytes / 16, 16, kMaxEntries))),
         shift_(64 - std::countr_zero(entries_.size())) {}

@@ -22,25 +22,25 @@ namespace {
 constexpr size_t kTables = 64;
 constexpr size_t kPieceBytes = size_t{1} << 18;
 
-/// By the top bits of the hash. Within a table, the others decide.
+/// The top bits of the hash select the table. The other bits select the slot.
 size_t table_of(uint64_t hash) {
   return hash >> 58;
 }
 
-/// The tables all threads count into. A word's hash decides its table, so the threads share one copy of each
-/// word instead of each holding its own, and a lock is held for one table only.
+/// All threads count into these tables. A word's hash selects its table, so the threads share one copy of
+/// each word, and a lock covers only one table.
 struct SharedTables {
   std::vector<WordTable> tables{kTables};
   std::array<std::mutex, kTables> locks;
 };
 
-/// One thread's way to the shared tables. A text is mostly a few thousand frequent words: those are counted
-/// here, in a cache that replaces the older word, and the rest goes to the tables in batches.
+/// One thread's buffer in front of the shared tables. A text consists mostly of a few thousand frequent
+/// words, which are counted here in a direct-mapped cache. Evicted words go to the tables in batches.
 class LocalCounter {
  public:
   explicit LocalCounter(SharedTables& shared) : shared_(shared), cache_(kCacheSlots) {}
 
-  /// Memory may be read up to `readable_end`.
+  /// Memory up to `readable_end` must be readable.
   void add(std::string_view bytes, const char* readable_end) {
     if (bytes.size() > ShortWord::kMaxBytes) return add_long(bytes);
     const ShortWord word = ShortWord::of(bytes, readable_end);
@@ -77,7 +77,7 @@ class LocalCounter {
 
   void add_long(std::string_view bytes) {
     if (bytes.size() > std::numeric_limits<uint32_t>::max()) {
-      throw Error(fmt::format("the text has a word of {} bytes; a word may have 4 GiB", bytes.size()));
+      throw Error(fmt::format("the text has a word of {} bytes; the limit is 4 GiB", bytes.size()));
     }
     const uint64_t hash = WordTable::hash_of(bytes);
     const std::lock_guard lock(shared_.locks[table_of(hash)]);
@@ -92,7 +92,7 @@ class LocalCounter {
     if (++batch.size == kBatch) flush_batch(table_of(hash));
   }
 
-  /// The places of a whole batch are loaded at once: they are anywhere in memory, and far away.
+  /// Prefetches the slots of the whole batch at once because they are scattered in memory.
   void flush_batch(size_t index) {
     Batch& batch = batches_[index];
     WordTable& table = shared_.tables[index];
@@ -125,7 +125,7 @@ void count_lines(std::string_view lines, LocalCounter& counter) {
   }
 }
 
-/// The size of a piece of whole lines at the front of `text`.
+/// Returns the size of a piece of whole lines at the front of `text`.
 size_t cut_at_line(std::string_view text, const SpecialTokens& specials) {
   size_t end = std::min(kPieceBytes, text.size());
   do {
@@ -136,7 +136,7 @@ size_t cut_at_line(std::string_view text, const SpecialTokens& specials) {
 
 }  // namespace
 
-/// Multiplications mix the bits, and shifts bring what they gathered at the top back to the bottom.
+/// The multiplications mix bits upwards, and the shifts bring the mixed top bits back down.
 uint64_t WordTable::hash_of(const ShortWord& word) {
   uint64_t hash = (word.low + word.size) * 0x9E3779B97F4A7C15u;
   hash = (hash ^ hash >> 32 ^ word.high) * 0xC2B2AE3D27D4EB4Fu;
@@ -148,7 +148,7 @@ uint64_t WordTable::hash_of(std::string_view long_word) {
   return XXH3_64bits(long_word.data(), long_word.size());
 }
 
-/// The hash as a fraction of its range, times the number of slots: that need not be a power of two.
+/// Scales the hash to the number of slots, which need not be a power of two.
 size_t WordTable::slot_of(uint64_t hash) const {
   return static_cast<size_t>(static_cast<unsigned __int128>(hash << 6) * slots_.size() >> 64);
 }

@@ -1,4 +1,4 @@
-// Counts the distinct words of a text: all that training needs to know about it.
+// Counts the distinct words of a text. Training needs nothing else from it.
 #pragma once
 
 #include <cstddef>
@@ -14,18 +14,18 @@
 
 namespace hipgpt {
 
-/// A hash table of words and their counts, with its own copy of the words: a large text is not looked into
-/// again. Most words are short and lie in the table itself.
+/// A hash table of words and their counts. It copies the words, so a large text need not be read again. Most
+/// words are short and stored in the table itself.
 class WordTable {
  public:
-  /// `hash` is that of the word, by one of these.
+  /// Computes the `hash` argument of the functions below.
   static uint64_t hash_of(const ShortWord& word);
   static uint64_t hash_of(std::string_view long_word);
 
   void add(const ShortWord& word, uint64_t hash, uint64_t count);
   void add(std::string_view long_word, uint64_t hash, uint64_t count);
 
-  /// Begins to load what add() will need.
+  /// Prefetches the slot that add() will use.
   void prefetch(uint64_t hash) const {
     if (!slots_.empty()) __builtin_prefetch(&slots_[slot_of(hash)]);
   }
@@ -39,10 +39,10 @@ class WordTable {
   }
 
  private:
-  static constexpr uint64_t kFree = 0;  // as a size: no word is empty
+  static constexpr uint64_t kFree = 0;  // as a size, since no word is empty
   static constexpr uint64_t kLong = ShortWord::kMaxBytes + 1;
 
-  /// A short word's bytes, or a long word's hash and place in long_words_.
+  /// Holds a short word's bytes, or a long word's hash and its offset in long_words_.
   struct Slot {
     uint64_t low = 0, high = 0;
     uint64_t count : 59 = 0, size : 5 = kFree;
@@ -55,11 +55,11 @@ class WordTable {
 
   std::vector<Slot> slots_;  // linear probing, half to three quarters full
   size_t used_ = 0;
-  std::string long_words_;  // each after its size (u32)
+  std::string long_words_;  // each preceded by its size (u32)
 };
 
-/// Counts line by line: a word never spans a line end, which is how Hugging Face's trainer reads a file.
-/// Special tokens are cut out first. The words come in several tables, each word in one of them.
+/// Counts line by line, as Hugging Face's trainer reads a file, so a word never spans a line end. Special
+/// tokens are removed first. Returns several tables; each word is in exactly one of them.
 std::vector<WordTable> count_words(const Text& text, const SpecialTokens& specials, int threads,
                                    const std::function<void(double fraction)>& progress);
 

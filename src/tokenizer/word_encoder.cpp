@@ -15,8 +15,8 @@ namespace {
 constexpr size_t kShortWord = 32;
 constexpr uint32_t kEnd = ~uint32_t{0};
 
-/// Collects the ids of words from the cache. It copies a fixed number of them for each word and keeps the
-/// first id_count, which saves a branch that is hard to predict.
+/// Collects the ids of cached words. It always copies kMaxIds ids and keeps the first id_count, which avoids
+/// a branch that is hard to predict.
 class IdBatch {
  public:
   explicit IdBatch(std::vector<int32_t>& ids) : ids_(ids) {}
@@ -85,10 +85,10 @@ void WordEncoder::encode_word(std::string_view word, std::vector<int32_t>& ids) 
   }
 }
 
-/// Searches all pairs for the lowest rank before each merge. That is quadratic, and fastest for few pairs.
+/// Searches all pairs for the lowest rank before each merge. This is quadratic, but fastest for short words.
 void WordEncoder::merge_short(std::string_view word, std::vector<int32_t>& ids) {
   std::array<uint32_t, kShortWord> symbols;
-  std::array<uint32_t, kShortWord> ranks;  // ranks[i]: of symbols i and i + 1
+  std::array<uint32_t, kShortWord> ranks;  // ranks[i]: rank of the pair (i, i + 1)
   size_t size = word.size();
   for (size_t i = 0; i < size; ++i) symbols[i] = byte_ids_[static_cast<uint8_t>(word[i])];
   for (size_t i = 0; i + 1 < size; ++i) ranks[i] = merges_.rank(symbols[i], symbols[i + 1]);
@@ -106,11 +106,11 @@ void WordEncoder::merge_short(std::string_view word, std::vector<int32_t>& ids) 
   ids.insert(ids.end(), symbols.begin(), symbols.begin() + size);
 }
 
-/// The same in O(n log n): a linked list of symbols, and for each rank the places where it may apply, from
-/// left to right. A place that another merge has changed since is noticed when its turn comes.
+/// Does the same in O(n log n) with a linked list of symbols. Each rank has a list of positions where it may
+/// apply, from left to right. merge_at() skips a position that an earlier merge has changed.
 void WordEncoder::merge_long(std::string_view word, std::vector<int32_t>& ids) {
   if (word.size() >= kEnd)
-    throw Error(fmt::format("the text has a word of {} bytes; 4 GiB is the most", word.size()));
+    throw Error(fmt::format("the text has a word of {} bytes; the limit is 4 GiB", word.size()));
   const auto size = static_cast<uint32_t>(word.size());
   places_of_rank_.resize(merges_.size());
   nodes_.resize(size);
@@ -129,12 +129,12 @@ uint32_t WordEncoder::pop_rank() {
   return rank;
 }
 
-/// Makes the merges of one rank, unless one of them brings up a lower rank: that one goes first. Only
-/// vocabularies that were not learned from a text do that.
+/// Applies the merges of one rank. If one of them creates a pair of lower rank, that pair goes first. This
+/// happens only in vocabularies that were not learned from a text.
 ///
-/// The places that still hold the pair are in order already. Take two stretches of the word that both end up
-/// as the pair, untouched from outside until then: both go through the same merges, and of two equal
-/// stretches the left one goes first. So the left one becomes the pair first, and is queued first.
+/// The positions that still hold the pair are already in order. Consider two stretches of the word that both
+/// become this pair and have not merged with their surroundings. Both go through the same merges, and each
+/// merge applies to the left stretch first. So the left one becomes the pair first and is queued first.
 void WordEncoder::merge_rank(uint32_t rank) {
   places_.swap(places_of_rank_[rank]);
   for (size_t i = 0; i < places_.size(); ++i) {

@@ -1,4 +1,4 @@
-// Encodes text word by word: a word is its bytes, on which merges are made, lowest rank first.
+// Encodes text word by word. A word starts as its bytes, and merges apply in order of rank, lowest first.
 #pragma once
 
 #include <array>
@@ -11,14 +11,14 @@
 
 namespace hipgpt {
 
-/// What one thread needs to encode. It keeps references to the table and the ids of the bytes.
+/// Holds one thread's state for encoding. It keeps references to the table and the byte ids.
 class WordEncoder {
  public:
-  /// `text_bytes`: about how much there will be to encode.
+  /// `text_bytes` is the approximate amount of text to encode.
   WordEncoder(const MergeTable& merges, const std::array<uint32_t, 256>& byte_ids, size_t text_bytes)
       : merges_(merges), byte_ids_(byte_ids), cache_(text_bytes) {}
 
-  /// Appends the ids of `text`, which has no special tokens in it.
+  /// Appends the ids of `text`, which must not contain special tokens.
   void encode(std::string_view text, std::vector<int32_t>& ids);
 
  private:
@@ -41,9 +41,9 @@ class WordEncoder {
   WordCache cache_;
   // For merge_long:
   std::vector<Node> nodes_;
-  std::vector<uint32_t> ranks_;                        // that have places, a heap with the lowest on top
-  std::vector<std::vector<uint32_t>> places_of_rank_;  // where the left symbol is
-  std::vector<uint32_t> places_;                       // of the rank that is being merged
+  std::vector<uint32_t> ranks_;                        // ranks with queued positions: a min-heap
+  std::vector<std::vector<uint32_t>> places_of_rank_;  // positions of the left symbol
+  std::vector<uint32_t> places_;                       // of the rank being merged
 };
 
 }  // namespace hipgpt

@@ -39,10 +39,10 @@ void CheckpointWriter::write() {
                   {step, checksum, run_.data_hash, run_.flags});
   for (AtomicFile* file : {&weights, &optimizer}) {
     file->finish();
-    SafetensorsFile::open(file->temporary());  // an Error if what is on the disk is not what was written
+    SafetensorsFile::open(file->temporary());  // throws Error if the file differs from what was written
   }
   if (run_.keep_previous) folder_.keep_previous(!run_.tokenizer_json.empty());
-  run_.keep_previous = false;  // until what comes next is whole
+  run_.keep_previous = false;  // until the new checkpoint is complete
   optimizer.commit();
   if (!run_.tokenizer_json.empty()) write_file_atomically(folder_.tokenizer(), run_.tokenizer_json);
   weights.commit();

@@ -1,4 +1,4 @@
-// CheckpointWriter: saves a run while it trains.
+// CheckpointWriter: saves a run while training continues.
 #pragma once
 
 #include <cstdint>
@@ -14,21 +14,21 @@
 
 namespace hipgpt {
 
-/// A save costs the training one copy of weights and moments to the host, 12 bytes a parameter. Writing,
-/// syncing and reading back are done on a thread of their own. Only when everything of a checkpoint is on the
-/// disk and has been read back right does it take the place of the one before:
+/// A save delays training only by copying weights and moments to the host, 12 bytes per parameter. A separate
+/// thread writes, syncs and reads back. A checkpoint replaces the previous one only after all of it is on
+/// disk and has been read back correctly:
 ///
 ///   write and sync all files under temporary names;  read them back, checksums too;
 ///   keep the old checkpoint under the name of the previous one;  rename optimizer, tokenizer, weights.
 ///
-/// Wherever this is cut off, there is a checkpoint that a run can resume from.
+/// At whatever point this is interrupted, a checkpoint exists that a run can resume from.
 class CheckpointWriter {
  public:
-  /// What stays the same from save to save.
+  /// Values that stay the same from save to save.
   struct Run {
     int keep_last;
-    bool keep_previous;          ///< false if what is there is known not to be a whole checkpoint
-    std::string tokenizer_json;  ///< to be written with the first checkpoint; empty: it is there already
+    bool keep_previous;          ///< false if the existing checkpoint is known to be incomplete
+    std::string tokenizer_json;  ///< written with the first checkpoint; empty if it exists already
     uint64_t tokenizer_hash;
     uint64_t data_hash;
     std::vector<std::string> flags;
@@ -37,17 +37,17 @@ class CheckpointWriter {
   CheckpointWriter(const RunFolder& folder, Device& device, const ModelConfig& config, Run run);
   ~CheckpointWriter();
 
-  /// Starts to save. First waits for the save before, whose failure is thrown; nothing is saved then.
+  /// Starts a save. First waits for the previous save; if that failed, throws its error and saves nothing.
   void save(const GPTModel& model, const OptimizerState& optimizer);
 
-  /// Waits for the save that was started last. Throws its failure, once.
+  /// Waits for the last save. If it failed, throws its error once.
   void wait();
 
-  /// Of the newest checkpoint that this run has completed.
+  /// Returns the step of the newest checkpoint that this run has completed.
   std::optional<int64_t> saved_step() const { return saved_step_; }
 
  private:
-  /// A run at one moment, on the host.
+  /// The state of a run at one step, on the host.
   struct Snapshot {
     HostWeights weights, first_moment, second_moment;
     CheckpointInfo info;

@@ -18,8 +18,9 @@ DataSource::DataSource(Parameter parameter, const std::vector<std::string>& valu
   const auto first_text = std::ranges::find_if_not(files_, TokenFile::is_llmc);
   if (first_text == files_.end()) return;
   if (first_text != files_.begin() || std::ranges::any_of(files_, TokenFile::is_llmc)) {
-    throw Error(fmt::format("{} {}: is a text, but other files are token files of llm.c; name one kind",
-                            parameter_, *first_text));
+    throw Error(
+        fmt::format("{} {}: is a text, but other files are token files of llm.c; name files of one kind",
+                    parameter_, *first_text));
   }
   try {
     text_.emplace(files_);

@@ -1,4 +1,4 @@
-// Where tokens come from: a text that is to be encoded, or token files of llm.c.
+// The source of tokens: a text to encode, or token files of llm.c.
 #pragma once
 
 #include <cstdint>
@@ -14,26 +14,26 @@
 
 namespace hipgpt {
 
-/// What the values of data_paths or val_data_paths name.
+/// The data that the values of data_paths or val_data_paths name.
 class DataSource {
  public:
-  /// Of a folder's files, those that trainings have written in theirs are left out: `run_folder` knows them.
-  /// An Error, beginning with `parameter`, for files that are missing, empty, unreadable or of both kinds.
+  /// In folders it skips files that `run_folder` recognises as output of training runs. Throws Error,
+  /// starting with `parameter`, if files are missing, empty, unreadable or of both kinds.
   DataSource(Parameter parameter, const std::vector<std::string>& values, const RunFolder& run_folder);
 
-  /// For messages: the file, or "7 files of" the parameter.
+  /// Returns the name for messages: the file, or "7 files of" the parameter.
   std::string name() const;
 
   bool is_text() const { return text_.has_value(); }
   const Text& text() const { return *text_; }
 
-  /// Whether <|endoftext|> has to be a token: there is more than one document, or one has it in its text.
+  /// Returns whether <|endoftext|> must be a token: there are several documents, or one contains it.
   bool needs_end_of_text();
 
-  /// Names the text or the tokens by 64 bits. Reads a whole text, unless `hashes` knows it.
+  /// Returns a 64-bit hash of the text or the tokens. Reads a whole text unless `hashes` has its hash.
   uint64_t hash(HashCache& hashes);
 
-  /// The token files, which have no vocabulary of their own.
+  /// Opens the token files, which do not store their vocabulary size.
   TokenShards shards(uint64_t vocab_size) const;
 
  private:
@@ -41,7 +41,7 @@ class DataSource {
   std::vector<std::string> files_;
   std::optional<Text> text_;
   std::optional<uint64_t> hash_;
-  std::optional<Text::Facts> facts_;  // of the text, once it was read
+  std::optional<Text::Facts> facts_;  // known once the text has been read
 };
 
 }  // namespace hipgpt

@@ -25,7 +25,7 @@ int64_t nanoseconds(const timespec& time) {
 }  // namespace
 
 FileStamp::FileStamp(const std::vector<std::string>& paths) {
-  // Some file systems know times to two seconds only.
+  // Some file systems record times only to two seconds.
   constexpr int64_t kCoarsestClock = 2'000'000'000;
   timespec now;
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -45,7 +45,7 @@ FileStamp::FileStamp(const std::vector<std::string>& paths) {
 HashCache::HashCache(std::string path) : path_(std::move(path)) {
   if (!file_exists(path_)) return;
   const auto json = try_parse_json(MappedFile(path_, MappedFile::Access::kSequential).text());
-  if (!json || !json->is_object()) return;  // damaged: nothing is known
+  if (!json || !json->is_object()) return;  // a damaged cache counts as empty
   for (const auto& [stamp, value] : json->members()) {
     if (value.is_count()) known_[stamp] = value.as_count();
   }
@@ -70,7 +70,7 @@ void HashCache::save() {
     write_file_atomically(path_, JsonValue(std::move(members)).dump(2) + "\n");
     changed_ = false;
   } catch (const Error&) {
-    // A run that can write its checkpoints need not fail for this.
+    // A run that can write its checkpoints need not fail because of the cache.
   }
 }
 

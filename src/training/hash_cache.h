@@ -1,4 +1,4 @@
-// HashCache: hashes of large files, kept from run to run so that a start need not read the files again.
+// HashCache: stores hashes of large files between runs, so that a new run need not read the files again.
 #pragma once
 
 #include <cstdint>
@@ -9,31 +9,31 @@
 
 namespace hipgpt {
 
-/// What the file system knows about some files: device, inode, size and times of change of each. Replacing a
-/// file or writing to it changes that.
+/// Identifies the content of files by their device, inode, size and change times. Replacing a file or writing
+/// to it changes the stamp.
 struct FileStamp {
   std::string text;      // 16 hexadecimal digits
   uint64_t bytes = 0;    // of all files together
-  bool settled = false;  // false while a file is so new that a change might still have the same time
+  bool settled = false;  // false if a file is so new that another change could get the same time
 
   explicit FileStamp(const std::vector<std::string>& paths);
 };
 
-/// A number for each stamp, kept in a small JSON file. Small files are not worth it: below kWorthIt they are
-/// read each time, and no JSON file is written.
+/// Maps stamps to numbers in a small JSON file. Files that total less than kWorthIt bytes are read each time
+/// and not cached.
 class HashCache {
  public:
   static constexpr uint64_t kWorthIt = uint64_t{1} << 28;
 
-  /// Reads what an earlier run has left at `path`, if anything.
+  /// Reads the cache that an earlier run left at `path`, if it exists.
   explicit HashCache(std::string path);
 
   std::optional<uint64_t> get(const FileStamp& stamp) const;
 
-  /// `stamp` must have been taken before the files were read.
+  /// The caller must take `stamp` before it reads the files.
   void put(const FileStamp& stamp, uint64_t value);
 
-  /// Writes what is new. Where it cannot, files are merely read again next time.
+  /// Writes new entries. If this fails, the next run reads the files again.
   void save();
 
  private:

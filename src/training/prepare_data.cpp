@@ -33,7 +33,7 @@ double seconds_since(Clock::time_point start) {
 
 struct PreparedData::Encoded {
   TokenShards ready;
-  std::unique_ptr<TokenFileWriter> writer;  // null: `ready` is what is wanted
+  std::unique_ptr<TokenFileWriter> writer;  // null if `ready` holds the tokens
   std::string path;
   size_t count = 0;
 };
@@ -67,7 +67,7 @@ void PreparedData::take(const GivenTokenizer& given) {
   tokenizer_path_ = given.path;
   tokenizer_ = given.tokenizer;
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
-    throw Error(fmt::format("{0} {1}: the run takes the tokenizer of {2}, which has {3} tokens; drop {0}",
+    throw Error(fmt::format("{0} {1}: the run uses the tokenizer of {2}, which has {3} tokens; drop {0}",
                             Parameter::kVocabSize, *run_.vocab_size, given.path, tokenizer_->vocab_size()));
   }
   std::error_code ignored;
@@ -94,12 +94,12 @@ void PreparedData::train_tokenizer() {
   Tokenizer::TrainOptions options;
   options.vocab_size = run_.vocab_size.value_or(kDefaultVocabSize);
   options.threads = run_.threads;
-  train_.hash(hashes_);  // reads the text, which tells the next line too
+  train_.hash(hashes_);  // reads the text, which the next line needs too
   if (train_.needs_end_of_text()) {
     options.special_tokens = {std::string(kEndOfText)};
     if (options.vocab_size < 257) {
-      throw Error(fmt::format("{} {}: the text has {}, so at least 257 are needed", Parameter::kVocabSize,
-                              options.vocab_size, kEndOfText));
+      throw Error(fmt::format("{} {}: must be at least 257 because the text contains {}",
+                              Parameter::kVocabSize, options.vocab_size, kEndOfText));
     }
   }
   options.progress = [&](std::string_view stage, double fraction) {
@@ -114,13 +114,13 @@ void PreparedData::train_tokenizer() {
 void PreparedData::check_end_of_text(DataSource& source) const {
   if (!source.is_text() || source.text().num_documents() == 1 || tokenizer_->special_token(kEndOfText))
     return;
-  throw Error(
-      fmt::format("{}: has no {} to stand between the documents of {}; use another {}, or {} to train one",
-                  tokenizer_path_, kEndOfText, source.name(), Parameter::kTokenizer, Parameter::kReset));
+  throw Error(fmt::format("{}: has no {} to separate the documents of {}; use another {}, or {} to train one",
+                          tokenizer_path_, kEndOfText, source.name(), Parameter::kTokenizer,
+                          Parameter::kReset));
 }
 
-/// A token file if it exists and is sound; a damaged one is reported and made again. A large one is checked
-/// from end to end once, and then only after it has changed.
+/// Opens a token file if it exists and is intact. A damaged file is reported and later rebuilt. A large file
+/// is checked completely once, and again only after it changes.
 std::optional<TokenFile> PreparedData::open_tokens(const std::string& path) {
   if (run_.reset || !file_exists(path)) return std::nullopt;
   try {
@@ -133,12 +133,12 @@ std::optional<TokenFile> PreparedData::open_tokens(const std::string& path) {
     hashes_.put(stamp, file.header_checksum());
     return file;
   } catch (const Error& error) {
-    progress_.print(fmt::format("{}: making it again", error.what()));
+    progress_.print(fmt::format("{}: rebuilding it", error.what()));
     return std::nullopt;
   }
 }
 
-/// Whether these are the tokens of this source by the tokenizer of this run.
+/// Returns whether these are the tokens of this source under this run's tokenizer.
 bool PreparedData::matches(const TokenFile& tokens, DataSource& source) {
   return tokens.matches(tokenizer_->hash(), static_cast<uint64_t>(tokenizer_->vocab_size()),
                         source.hash(hashes_));
@@ -199,7 +199,7 @@ PreparedData::Encoded PreparedData::encode(DataSource& source, const std::string
 TokenShards PreparedData::put_in_place(Encoded encoded) const {
   if (!encoded.writer) return encoded.ready;
   encoded.writer->commit();
-  // It was checked as it was written.
+  // The writer has already checked the tokens.
   return TokenFile::open(encoded.path, TokenFile::Check::kHeader);
 }
 

@@ -1,4 +1,4 @@
-// From texts or token files to a tokenizer and tokens to train on.
+// Turns texts or token files into a tokenizer and tokens for training.
 #pragma once
 
 #include <cstdint>
@@ -24,20 +24,20 @@ struct TokenPart {
 
 struct TrainingTokens {
   TokenPart train;
-  std::optional<TokenPart> val;  ///< none: there is no validation
+  std::optional<TokenPart> val;  ///< nullopt without validation
 };
 
-/// Makes what is missing or stale of tokenizer.json and tokens.bin, and reports it.
+/// Creates or updates tokenizer.json and tokens.bin as needed and reports it.
 ///
-/// A run that continues from a checkpoint uses the tokenizer beside it. One that starts from a given model
-/// uses that model's, and one that was given a tokenizer uses that. Another run keeps the tokenizer.json of
-/// its folder if that belongs to the text, which tokens.bin remembers, or if there is no tokens.bin (then the
-/// user put it there); otherwise, with `reset`, or when another vocabulary size is asked for, it learns a
-/// new one. A tokenizer that is not the one in the folder replaces it only with the first checkpoint: until
-/// then an older checkpoint stays usable, whatever happens.
+/// A run that continues from a checkpoint uses the tokenizer next to it. A run that starts from a given model
+/// uses the model's tokenizer, and a run that was given a tokenizer uses that one. Any other run keeps the
+/// tokenizer.json of its folder if tokens.bin shows that it belongs to the text. It also keeps it if there is
+/// no tokens.bin, because then the user put it there. Otherwise, with `reset`, or for another vocabulary
+/// size, the run trains a new tokenizer. A new tokenizer replaces the one in the folder only with the first
+/// checkpoint, so an older checkpoint stays usable until then.
 class PreparedData {
  public:
-  /// A tokenizer that the run was given, and where it comes from.
+  /// A tokenizer given to the run, and its source.
   struct GivenTokenizer {
     Tokenizer tokenizer;
     std::string path;
@@ -49,23 +49,23 @@ class PreparedData {
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 
-  /// Opens the token files, and makes those that are missing or stale. Data too short for `seq_len` is an
-  /// Error, and then nothing is replaced.
+  /// Opens the token files and creates those that are missing or stale. Throws Error, and replaces nothing,
+  /// if the data are too short for `seq_len`.
   TrainingTokens tokens(int seq_len);
 
-  /// Names the data by 64 bits: texts or token files, and what of them is for validation. The tokenizer is no
-  /// part of it.
+  /// Returns a 64-bit hash of the texts or token files and their validation part. The tokenizer does not
+  /// affect it.
   uint64_t data_hash();
 
-  /// For messages.
+  /// Returns the name of the training data for messages.
   std::string data_name() const { return train_.name(); }
 
-  /// What is to be written as tokenizer.json with the first checkpoint; empty if the one in the folder is
-  /// this.
+  /// Returns the text to write as tokenizer.json with the first checkpoint, or "" if the folder already has
+  /// this tokenizer.
   std::string unsaved_tokenizer() const { return unsaved_ ? tokenizer_->to_json() : ""; }
 
  private:
-  /// Tokens that are ready, or are written but not yet in place.
+  /// Tokens that are ready, or that are written but not yet committed.
   struct Encoded;
 
   void take(const GivenTokenizer& given);
@@ -84,7 +84,7 @@ class PreparedData {
   DataSource train_;
   std::optional<DataSource> val_;
   std::string tokenizer_path_;
-  std::optional<TokenFile> existing_tokens_;  // opened once: that may read the whole file
+  std::optional<TokenFile> existing_tokens_;  // opened only once because this may read the whole file
   std::optional<Tokenizer> tokenizer_;
   bool unsaved_ = false;
 };

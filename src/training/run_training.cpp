@@ -21,18 +21,18 @@ namespace {
 
 void check_flags(const TrainingRun& run) {
   if (run.training.min_learning_rate > run.training.learning_rate) {
-    throw Error(fmt::format("{} {} is above {} {}", Parameter::kMinLearningRate,
+    throw Error(fmt::format("{} {} must not exceed {} {}", Parameter::kMinLearningRate,
                             run.training.min_learning_rate, Parameter::kLearningRate,
                             run.training.learning_rate));
   }
   if (run.reset && (run.resume || !run.checkpoint.empty())) {
     throw Error(
-        fmt::format("{} makes a new tokenizer, which the checkpoint of {} does not know: drop one of the two",
+        fmt::format("{} trains a new tokenizer, which does not fit the checkpoint of {}: drop one of the two",
                     Parameter::kReset, run.resume ? Parameter::kResume : Parameter::kCheckpoint));
   }
 }
 
-/// The model and the tokenizer that a run starts with, where it does not make new ones.
+/// The model and the tokenizer that a run starts from, if it does not create new ones.
 struct Start {
   StoredWeights weights;
   PreparedData::GivenTokenizer tokenizer;
@@ -47,7 +47,7 @@ std::optional<Start> find_start(const TrainingRun& run, const std::optional<Save
     return Start{saved->checkpoint.weights(), {saved->tokenizer, saved->tokenizer_path}};
   }
   if (run.init_from.empty()) {
-    run.model.over(ModelConfig{}).validate();  // before a tokenizer is learned
+    run.model.over(ModelConfig{}).validate();  // before training a tokenizer
     return std::nullopt;
   }
   HuggingFaceModel model = HuggingFaceModel::open(run.init_from, run.tokenizer);
@@ -73,8 +73,9 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
   }
   const StoredWeights& weights = start->weights;
   if (!(run.model.over(weights.config) == weights.config)) {
-    throw Error(fmt::format("{}: has other sizes than the flags ask for; drop {}, {} and the like",
-                            weights.path, Parameter::kEmbedDim, Parameter::kNumLayers));
+    throw Error(
+        fmt::format("{}: its sizes differ from those that the flags set; drop {}, {} and similar flags",
+                    weights.path, Parameter::kEmbedDim, Parameter::kNumLayers));
   }
   auto model = std::make_unique<GPTModel>(device, weights.config);
   weights.load_into(*model);
@@ -93,7 +94,7 @@ std::string describe(const GPTModel& model) {
       to_string(c.activation));
 }
 
-/// That the saved run, its text and this one can be one run.
+/// Checks that the saved run and this run can be one run on the same text.
 void check_continuation(const TrainingRun& run, const SavedTraining& saved, PreparedData& data,
                         Progress& progress) {
   if (!saved.optimizer) {
@@ -104,25 +105,26 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, Prep
   const OptimizerInfo& info = saved.optimizer->info();
   if (run.resume && !run.saved_flags.empty() && run.saved_flags != info.flags) {
     throw Error(fmt::format(
-        "{0}: {1} is sound, but of another run than the newest checkpoint; {2} {1} goes on with it",
+        "{0}: {1} is intact but from another run than the newest checkpoint; {2} {1} continues that run",
         Parameter::kResume, saved.checkpoint.path(), Parameter::kCheckpoint));
   }
   if (info.step > run.training.steps || (info.step == run.training.steps && !run.resume)) {
-    throw Error(fmt::format("{} has {} steps behind it already: {} must be larger", saved.checkpoint.path(),
+    throw Error(fmt::format("{} has already trained {} steps: {} must be larger", saved.checkpoint.path(),
                             info.step, Parameter::kSteps));
   }
   const bool same_text = info.data_hash == data.data_hash();
   if (run.resume && !same_text) {
     throw Error(
-        fmt::format("{0}: {1} was trained on another text, or another part of it for training, than {2}: "
-                    "{3} {1} goes on with a new text",
+        fmt::format("{0}: {1} was trained on another text than {2}, or on another part of it: "
+                    "{3} {1} continues with a new text",
                     Parameter::kResume, saved.checkpoint.path(), data.data_name(), Parameter::kCheckpoint));
   }
   progress.print(fmt::format("continues from {} after step {}{}", saved.checkpoint.path(), info.step,
                              same_text ? "" : ", on another text"));
 }
 
-/// False if something newer was skipped, which must then not take the place of what was not.
+/// Returns false if a newer checkpoint was skipped. The skipped one must then not become the previous
+/// checkpoint.
 bool is_newest(const SavedTraining& saved, const RunFolder& folder) {
   return saved.checkpoint.path() == folder.latest() &&
          saved.optimizer->path() == optimizer_path(folder.latest());
@@ -132,9 +134,9 @@ std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder&
   if (!run.checkpoint.empty()) return open_saved_training(run.checkpoint);
   if (!run.resume) return std::nullopt;
   auto saved = newest_saved_training(folder, [&](const std::string& why) {
-    progress.warn(fmt::format("{}; an earlier checkpoint is looked for", why));
+    progress.warn(fmt::format("{}; looking for an earlier checkpoint", why));
   });
-  if (!saved) progress.print("resume     there is no checkpoint yet: starts from the beginning");
+  if (!saved) progress.print("resume     there is no checkpoint yet: starting from the beginning");
   return saved;
 }
 
@@ -142,7 +144,7 @@ std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder&
 
 int run_training(const TrainingRun& run) {
   ProgressLine progress;
-  // Before any file that they name is read.
+  // Printed before any file that they name is read.
   if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);
   if (!run.refused_flags.empty()) progress.print("flags      " + run.refused_flags);
   check_flags(run);
@@ -152,7 +154,7 @@ int run_training(const TrainingRun& run) {
       make_device(run.device, run.threads, [&](const std::string& note) { progress.warn(note); });
   const std::optional<SavedTraining> saved = find_saved(run, folder, progress);
 
-  // All that can be wrong is found before anything is written.
+  // Everything is checked before anything is written.
   const std::optional<Start> start = find_start(run, saved);
   PreparedData data(run, given_tokenizer(run, start), folder, progress);
   const auto model = make_model(run, start, data.tokenizer().vocab_size(), *device);
@@ -172,7 +174,7 @@ int run_training(const TrainingRun& run) {
                     progress);
   if (saved && saved->optimizer) loop.resume(*saved->optimizer);
   if (loop.step() == run.training.steps) {
-    progress.print(fmt::format("done       all {} steps were done before", grouped(loop.step())));
+    progress.print(fmt::format("done       all {} steps were done already", grouped(loop.step())));
     return 0;
   }
   return loop.run();

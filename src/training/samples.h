@@ -1,4 +1,4 @@
-// Samples: what the model writes in the course of its training.
+// Samples: texts that the model generates during its training.
 #pragma once
 
 #include <cstdint>
@@ -11,17 +11,17 @@
 
 namespace hipgpt {
 
-/// Continuations of one prompt, always with the same random numbers, by the model as it is when asked. The
-/// generator's memory is its own and allocated once, so that training does not notice.
+/// Continues one prompt with the model's current weights and always the same random numbers. The generator
+/// allocates its own memory once, so it does not affect training.
 class Samples {
  public:
   Samples(const GPTModel& model, const Tokenizer& tokenizer, std::vector<int32_t> prompt, int64_t num_tokens,
           uint64_t seed);
 
-  /// Both texts are UTF-8, whatever bytes the tokens have.
+  /// Prompt and continuation are valid UTF-8, whatever bytes the tokens have.
   const std::string& prompt() const { return prompt_text_; }
 
-  /// Up to `num_tokens` more, fewer if <|endoftext|> comes.
+  /// Returns up to `num_tokens` more tokens as text. Stops early at <|endoftext|>.
   std::string continuation();
 
  private:
@@ -32,8 +32,8 @@ class Samples {
   Generator generator_;
 };
 
-/// A prompt that any model of the text can continue: its own first tokens, at most eight and not beyond its
-/// first line.
+/// Returns a prompt that any model of the text can continue: the text's first tokens, at most eight and only
+/// from its first line.
 std::vector<int32_t> first_tokens(const TokenShards& text, const Tokenizer& tokenizer);
 
 }  // namespace hipgpt

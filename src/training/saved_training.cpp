@@ -17,8 +17,9 @@ std::optional<OptimizerFile> optimizer_of(const Checkpoint& checkpoint) {
     if (!other) other = std::move(file);
   }
   if (!other) return std::nullopt;
-  throw Error(fmt::format("{} is of step {} and {} of step {} or of another run: they do not belong together",
-                          checkpoint.path(), checkpoint.info().step, other->path(), other->info().step));
+  throw Error(
+      fmt::format("{} is from step {}, but {} is from step {} or another run: use files from one save",
+                  checkpoint.path(), checkpoint.info().step, other->path(), other->info().step));
 }
 
 }  // namespace
@@ -39,15 +40,15 @@ std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
     try {
       SavedTraining saved = open_saved_training(path);
       if (saved.optimizer) return saved;
-      warn(fmt::format("{}: has no {} to go on from", path, optimizer_path(path)));
+      warn(fmt::format("{}: has no {}, which a resumed run needs", path, optimizer_path(path)));
     } catch (const Error& error) {
       warn(error.what());
     }
   }
   if (checkpoints.empty()) return std::nullopt;
   throw Error(
-      fmt::format("{0}: no checkpoint here can be continued exactly; {1} {2} takes its weights, if it is "
-                  "sound, and without {0} the run starts anew",
+      fmt::format("{0}: no checkpoint here can be resumed exactly; {1} {2} uses its weights if it is "
+                  "intact, and without {0} the run starts over",
                   Parameter::kResume, Parameter::kCheckpoint, checkpoints.front()));
 }
 
@@ -56,7 +57,7 @@ SavedFlags saved_flags(const std::vector<std::string>& checkpoints) {
     for (const std::string& path : optimizer_candidates(checkpoint)) {
       try {
         if (headers_belong_together(path, checkpoint)) return {path, read_flags(path)};
-      } catch (const Error&) {  // what is wrong is reported when the whole of it is opened
+      } catch (const Error&) {  // opening the whole file will report the error
       }
     }
   }

@@ -12,30 +12,30 @@
 
 namespace hipgpt {
 
-/// A checkpoint, the tokenizer it was trained with, and the optimizer file that belongs to it. All of it has
-/// been read and checked.
+/// A checkpoint, its tokenizer, and its optimizer file. All of them have been read and checked.
 struct SavedTraining {
   Checkpoint checkpoint;
   std::string tokenizer_path;
   Tokenizer tokenizer;
-  std::optional<OptimizerFile> optimizer;  ///< none: there is no such file
+  std::optional<OptimizerFile> optimizer;  ///< nullopt if there is no such file
 };
 
-/// Error if something is damaged, or of another run.
+/// Throws Error if a file is damaged or belongs to another run.
 SavedTraining open_saved_training(const std::string& checkpoint);
 
-/// The newest training in a folder that can be continued exactly; nothing if there is no checkpoint. Newer
-/// ones that are damaged or incomplete are skipped, and `warn` is told why. Error if all are.
+/// Returns the newest state in a folder that a run can resume from exactly, or nullopt if there is no
+/// checkpoint. Skips damaged or incomplete checkpoints and tells `warn` why. Throws Error if all are
+/// unusable.
 std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
                                                    const std::function<void(const std::string&)>& warn);
 
-/// Flags, "--name=value", and the file that they are in.
+/// Flags in the form "--name=value", and the file that holds them.
 struct SavedFlags {
   std::string path;
   std::vector<std::string> flags;
 };
 
-/// Those of a run that left these checkpoints, as they are in the first optimizer file that can be read.
+/// Returns the flags of the run that wrote these checkpoints, from the first readable optimizer file.
 SavedFlags saved_flags(const std::vector<std::string>& checkpoints);
 
 }  // namespace hipgpt

@@ -1,13 +1,12 @@
-// StopSignal: the wish to end a run, from the terminal (SIGINT, and SIGHUP when it is closed) or the system
-// (SIGTERM).
+// StopSignal: catches requests to end a run, from the terminal (SIGINT, or SIGHUP when it closes) or the
+// system (SIGTERM).
 #pragma once
 
 namespace hipgpt {
 
-/// While it lives, the first signal only asks: received() is its number. A second one ends the process at
-/// once, with the exit status that a shell gives to a process that such a signal has ended, 128 + number.
-/// What follows the first within a tenth of a second is its echo: a terminal that is closed sends SIGHUP
-/// twice.
+/// During its lifetime, the first signal is only recorded: received() returns its number. A second one ends
+/// the process at once with exit status 128 + number, as a shell reports for that signal. A signal within a
+/// tenth of a second of the first is ignored because a closing terminal sends SIGHUP twice.
 class StopSignal {
  public:
   StopSignal();
@@ -15,7 +14,7 @@ class StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
-  /// 0: none.
+  /// Returns the number of the signal, or 0 if none has arrived.
   static int received();
 };
 

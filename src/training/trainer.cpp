@@ -26,8 +26,8 @@ double learning_rate_at(int64_t step, const TrainerOptions& o) {
 }
 
 NotFinite::NotFinite(int64_t at_step, double with_loss, double with_norm)
-    : Error(fmt::format("step {}: the loss is {:g} and the norm of its gradient {:g}", at_step, with_loss,
-                        with_norm)),
+    : Error(
+          fmt::format("step {}: the loss is {:g} and the gradient norm {:g}", at_step, with_loss, with_norm)),
       step(at_step),
       loss(with_loss),
       grad_norm(with_norm) {}
@@ -41,10 +41,10 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
       optimizer_(model.device(), model.config()),
       inputs_(static_cast<size_t>(options.batch) * static_cast<size_t>(model.config().max_seq_len)),
       targets_(inputs_.size()) {
-  if (options.grad_accum < 1) throw Error("grad_accum must be 1 or more");
+  if (options.grad_accum < 1) throw Error("grad_accum must be at least 1");
   if (data.batch_size() != options.batch || data.seq_len() != model.config().max_seq_len) {
-    throw Error(fmt::format("the loader's batches are {} x {}, and the training's {} x {}", data.batch_size(),
-                            data.seq_len(), options.batch, model.config().max_seq_len));
+    throw Error(fmt::format("the loader's batches are {} x {}, but the trainer's are {} x {}",
+                            data.batch_size(), data.seq_len(), options.batch, model.config().max_seq_len));
   }
   Device& device = model_.device();
   MemoryPlan plan;
@@ -52,9 +52,9 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
   plan.add(rates_, {3});
   plan.add(results_, {kUnread, options.grad_accum + 1});
   memory_ = plan.allocate(device);
-  device.set_zero(results_);  // it is read as a whole
+  device.set_zero(results_);  // last_step() reads all of it
 
-  // Captured with a batch of its full size; what it holds does not matter.
+  // Captured with a full-size batch, whose content does not matter.
   pass_.set_batch(inputs_, targets_, 0);
   micro_step_ = device.capture([this] {
     loss_ = pass_.compute_loss_and_gradients(gradients_, 1.0f / static_cast<float>(options_.grad_accum),

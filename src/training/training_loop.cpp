@@ -17,7 +17,7 @@ namespace hipgpt {
 
 namespace {
 
-/// Names of files may be any bytes.
+/// File names may hold any bytes.
 std::vector<std::string> all_valid_utf8(std::vector<std::string> texts) {
   for (std::string& text : texts) text = valid_utf8(text);
   return texts;
@@ -59,12 +59,12 @@ JsonValue run_record(const TrainingRun& run, const GPTModel& model, const Traini
             {"seed", t.seed}}}};
 }
 
-/// Of a number that is not one: "nan" without the sign that it may have.
+/// Formats a number, and NaN as "nan" without its sign.
 std::string number(double x) {
   return std::isnan(x) ? "nan" : fmt::format("{:g}", x);
 }
 
-/// A text of several lines in the column of what the other lines say.
+/// Indents the lines of a text to the column of the other messages.
 std::string indented(const std::string& text) {
   std::string out;
   for (const char c : text) out += c == '\n' ? "\n           " : std::string(1, c);
@@ -117,7 +117,7 @@ int TrainingLoop::run() {
     bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
     const bool sampled = samples_ && (last || n % run_.sample_every == 0);
     const bool saved = run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0;
-    // Reading a result waits for the GPU, so it is read only where it is shown or saved.
+    // Reading a result waits for the GPU, so the loop reads it only if it is shown or saved.
     if (!logged && !evaluated && !sampled && !saved && !progress_.due()) continue;
     StepResult result{};
     unless_not_finite([&] { result = trainer_.last_step(); });
@@ -136,7 +136,7 @@ int TrainingLoop::run() {
   return signal == 0 ? 0 : 128 + signal;
 }
 
-/// A mistake that a long run should not end with.
+/// An unwritable folder should stop a long run at its start, not at its end.
 void TrainingLoop::check_that_checkpoints_can_be_written() const {
   const std::string path = folder_.checkpoint(run_.training.steps);
   for (const std::string& file : {path, optimizer_path(path), folder_.tokenizer()}) AtomicFile probe(file);
@@ -147,7 +147,7 @@ void TrainingLoop::unless_not_finite(const F& f) {
   try {
     f();
   } catch (const NotFinite& failure) {
-    stop(failure.step, fmt::format("the loss is {} and the norm of its gradient {}", number(failure.loss),
+    stop(failure.step, fmt::format("the loss is {} and the gradient norm {}", number(failure.loss),
                                    number(failure.grad_norm)));
   }
 }
@@ -155,13 +155,13 @@ void TrainingLoop::unless_not_finite(const F& f) {
 void TrainingLoop::stop(int64_t step, const std::string& why) {
   settle_save();
   const auto saved = writer_.saved_step();
-  throw Error(fmt::format("step {}: {}; stopped. {} Try a smaller {}", step, why,
+  throw Error(fmt::format("step {}: {}; training stopped. {} Try a smaller {}", step, why,
                           saved ? fmt::format("The checkpoint of step {} is kept.", *saved)
                                 : "No checkpoint was written or changed.",
                           Parameter::kLearningRate));
 }
 
-/// Opens what the run is recorded in. A resumed run keeps what was recorded before.
+/// Opens the run's records. A resumed run keeps its earlier records.
 void TrainingLoop::begin_records() {
   if (!run_.tensorboard.empty()) {
     const auto folder = std::filesystem::path(run_.tensorboard) / run_.run_name;
@@ -170,13 +170,13 @@ void TrainingLoop::begin_records() {
   metrics_.emplace(folder_.metrics(), resumes_here_ ? std::optional(first_step_) : std::nullopt);
   const RunHistory before = read_history(folder_.metrics());
   if (before.absurd_records > 0) {
-    progress_.warn(fmt::format("{}: {} of its records have numbers that no run writes; they are left out",
+    progress_.warn(fmt::format("{}: {} of its records have numbers that no run writes; ignoring them",
                                folder_.metrics(), before.absurd_records));
   }
   earlier_seconds_ = before.elapsed_seconds;
   if (const auto best = before.best_validation()) best_val_loss_ = best->value;
   const auto description = run_record(run_, model_, tokens_);
-  metrics_->write(description);  // where not even that can be written, the run had better not begin
+  metrics_->write(description);  // if even this write fails, the run must not begin
   write_or_drop(tensorboard_, description);
   if (run_.sample_every == 0) return;
   auto prompt = run_.sample_prompt.empty() ? first_tokens(tokens_.train.tokens, tokenizer_)
@@ -189,8 +189,8 @@ void TrainingLoop::record(const JsonValue& record) {
   write_or_drop(tensorboard_, record);
 }
 
-/// Records are there to watch a run, which must not end because one of them cannot be written: that is
-/// reported once, and the run continues without.
+/// Records only let the user watch a run, so a failure to write one must not end it. The failure is reported
+/// once, and the run continues without these records.
 template <typename Records>
 void TrainingLoop::write_or_drop(std::optional<Records>& records, const JsonValue& record) {
   if (!records) return;
@@ -198,7 +198,7 @@ void TrainingLoop::write_or_drop(std::optional<Records>& records, const JsonValu
     records->write(record);
   } catch (const Error& error) {
     records.reset();
-    progress_.warn(fmt::format("{}; the training goes on without it", error.what()));
+    progress_.warn(fmt::format("{}; training continues without it", error.what()));
   }
 }
 
@@ -217,7 +217,7 @@ void TrainingLoop::log(int64_t n, const StepResult& result) {
           {"elapsed_s", earlier_seconds_ + elapsed()}});
 }
 
-/// False if it was cut short by a wish to stop.
+/// Returns false if a stop request interrupted it.
 bool TrainingLoop::validate(int64_t n) {
   const auto before = Clock::now();
   const double loss =
@@ -242,7 +242,7 @@ void TrainingLoop::sample(int64_t n) {
           {"elapsed_s", earlier_seconds_ + elapsed()}});
 }
 
-/// The files are written while the training continues.
+/// Training continues while the files are written.
 void TrainingLoop::save() {
   const auto before = Clock::now();
   settle_save();
@@ -250,17 +250,16 @@ void TrainingLoop::save() {
   paused_ += Clock::now() - before;
 }
 
-/// A save that failed in the middle of a run is a warning, and the next one retries: the training is worth
-/// more.
+/// A failed save is only a warning, because the training is worth more. The next save retries.
 void TrainingLoop::settle_save() {
   try {
     writer_.wait();
   } catch (const std::exception& failure) {
-    progress_.warn(fmt::format("{}; the training goes on without this checkpoint", failure.what()));
+    progress_.warn(fmt::format("{}; training continues without this checkpoint", failure.what()));
   }
 }
 
-/// "step 100/1000  loss ...", with the newest validation loss if asked for.
+/// Formats "step 100/1000  loss ...", with the newest validation loss if requested.
 std::string TrainingLoop::line(int64_t n, const StepResult& result, bool with_validation) const {
   const double done = static_cast<double>(n - first_step_);
   const double left = elapsed() / done * static_cast<double>(run_.training.steps - n);
@@ -279,10 +278,10 @@ void TrainingLoop::summary(int signal) const {
       val_loss_ ? fmt::format(", validation loss {:.4f} (best {:.4f})", *val_loss_, *best_val_loss_) : ""));
   progress_.print(fmt::format(
       "saved      {}{}", folder_.checkpoint(trainer_.step()),
-      signal == 0 ? "" : fmt::format(" of step {}; {} goes on", trainer_.step(), Parameter::kResume)));
+      signal == 0 ? "" : fmt::format(" of step {}; {} continues", trainer_.step(), Parameter::kResume)));
 }
 
-/// The training is done and saved, whatever becomes of its report.
+/// The training is already saved, so a failure to write the report is only a warning.
 void TrainingLoop::report() {
   try {
     write_report(folder_);

@@ -1,4 +1,4 @@
-// TrainingLoop: the steps of a run, and what is done between them.
+// TrainingLoop: runs the training steps, and evaluates, samples and saves between them.
 #pragma once
 
 #include <chrono>
@@ -19,13 +19,13 @@
 
 namespace hipgpt {
 
-/// Trains, evaluates, saves and reports.
+/// Trains, evaluates, samples, saves and reports.
 class TrainingLoop {
  public:
   TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const Tokenizer& tokenizer,
                const TrainingTokens& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress);
 
-  /// Takes over moments and step.
+  /// Restores moments and step from `optimizer`.
   void resume(const OptimizerFile& optimizer);
   int64_t step() const { return trainer_.step(); }
 
@@ -71,9 +71,9 @@ class TrainingLoop {
   std::optional<Samples> samples_;
 
   Clock::time_point start_{}, last_report_{};
-  Clock::duration paused_{};    // evaluating, sampling and saving since the last report
-  double earlier_seconds_ = 0;  // of the run before it was continued
-  bool resumes_here_ = false;   // the run that is resumed was in this folder, and so are its records
+  Clock::duration paused_{};    // time for evaluating, sampling and saving since the last report
+  double earlier_seconds_ = 0;  // of the run before it was resumed
+  bool resumes_here_ = false;   // the resumed run and its records are in this folder
   int64_t first_step_ = 0, reported_step_ = 0;
   double speed_ = 0.0;
   std::optional<double> val_loss_, best_val_loss_;

@@ -118,7 +118,7 @@ TEST_F(DataCliTest, WhatGivesNoTextIsRefused) {
   fs::create_directory(path("nothing"));
   EXPECT_REFUSED(train_on({"text.txt", "missing*"}), "--data-path missing*: matches no file");
   EXPECT_REFUSED(train_on({"text.txt", "missing.txt"}), "--data-path missing.txt: no such file");
-  EXPECT_REFUSED(train_on({"text.txt", "nothing"}), "--data-path nothing: there is no file");
+  EXPECT_REFUSED(train_on({"text.txt", "nothing"}), "--data-path nothing: the folder contains no");
   EXPECT_REFUSED(train_on({"text.txt", "texts"}), "--data-path texts/empty.txt: is empty");
 }
 
@@ -171,7 +171,7 @@ TEST_F(DataCliTest, AFolderGivesItsTokenizer) {
   ASSERT_TRUE(succeeds(train()));
   const auto before = results();
   fs::create_directory(path("model"));
-  EXPECT_REFUSED(train({{"--tokenizer", "model"}}), "model: is a folder without a tokenizer.json");
+  EXPECT_REFUSED(train({{"--tokenizer", "model"}}), "model: has neither a tokenizer.json");
   // The two files of GPT-2 say the same.
   const Json model = Json::parse(read("tokenizer.json")).at("model");
   std::string merges = "#version: 0.2\n";

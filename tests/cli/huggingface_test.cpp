@@ -153,7 +153,7 @@ TEST_F(HuggingFaceCliTest, AModelOfAnotherShapeIsNotExported) {
 TEST_F(HuggingFaceCliTest, ExportsThatAreRefused) {
   ASSERT_TRUE(succeeds(train(gpt2_shaped())));
   ASSERT_TRUE(succeeds(generate({"--export", "out"})));
-  EXPECT_REFUSED(generate({"--export", "out"}), "out: has model.safetensors already");
+  EXPECT_REFUSED(generate({"--export", "out"}), "out: already contains model.safetensors");
   EXPECT_REFUSED(generate({"--export", "text.txt"}), "text.txt");
   EXPECT_REFUSED(generate({"--export", ""}), "--export");
   EXPECT_REFUSED(generate({"--export", "new", "--prompt", "a"}), "--prompt");

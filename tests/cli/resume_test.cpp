@@ -140,7 +140,7 @@ TEST_F(ResumeCliTest, AnOlderRunIsNotContinuedWithTheFlagsOfANewerOne) {
   const auto before = snapshot();
   const Result result = train_gpt({"--resume", "--steps", "6"});
   EXPECT_EQ(result.status, 1) << result;
-  EXPECT_NE(last_line(result.err).find("of another run"), std::string::npos) << result.err;
+  EXPECT_NE(last_line(result.err).find("from another run"), std::string::npos) << result.err;
   EXPECT_TRUE(same_files(before, snapshot()));
 }
 
@@ -206,7 +206,8 @@ TEST_F(ResumeCliTest, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
 TEST_F(ResumeCliTest, GenerateNamesTheCheckpointBeforeADamagedOne) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   flip_a_bit("gpt_checkpoint.bin");
-  EXPECT_REFUSED(generate({"--prompt", "the"}), "the one before it: --ckpt gpt_checkpoint.previous.bin");
+  EXPECT_REFUSED(generate({"--prompt", "the"}),
+                 "the previous checkpoint: --ckpt gpt_checkpoint.previous.bin");
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--ckpt", "gpt_checkpoint.previous.bin"})));
 }
 
@@ -245,7 +246,7 @@ TEST_F(ResumeCliTest, ASignalEndsTheStepSavesAndSaysSo) {
     const Result result = finish(child);
     EXPECT_EQ(result.status, status) << result;
     EXPECT_EQ(result.err, "");
-    EXPECT_NE(last_line(result.out).find("--resume goes on"), std::string::npos) << result.out;
+    EXPECT_NE(last_line(result.out).find("--resume continues"), std::string::npos) << result.out;
     EXPECT_NE(read("report.md").find(" of 100,000,000: stopped early |"), std::string::npos);
     EXPECT_FALSE(anything_half_written());
     EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));

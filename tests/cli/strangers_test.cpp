@@ -166,9 +166,8 @@ TEST_F(StrangersCliTest, DeepOrAbsurdRecordsAreLeftOut) {
   write("metrics.jsonl", bad + good);
   const Result result = resume({"--steps", "6"});
   ASSERT_TRUE(succeeds(result));
-  EXPECT_EQ(
-      result.err,
-      "train_gpt: metrics.jsonl: 6 of its records have numbers that no run writes; they are left out\n");
+  EXPECT_EQ(result.err,
+            "train_gpt: metrics.jsonl: 6 of its records have numbers that no run writes; ignoring them\n");
   EXPECT_NE(read("report.md").find("| steps | 6 |"), std::string::npos) << read("report.md");
 
   record_flags({});
@@ -281,7 +280,7 @@ TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextLeavesOutWhatTrainingsWrote) {
   EXPECT_EQ(read("checkpoints/named/tokens.bin").substr(72), tokens.substr(72));
   fs::remove(path("text.txt"));
   fs::remove_all(path("texts"));
-  EXPECT_TRUE(refuses(train(here), "there is no file in this folder"));
+  EXPECT_TRUE(refuses(train(here), "the folder contains no usable file"));
 }
 
 // ---- Terminals

@@ -162,7 +162,7 @@ TEST_F(WatchingCliTest, ADiskThatFillsUpCostsTensorBoardAndNotTheTraining) {
   EXPECT_TRUE(succeeds(result));
   EXPECT_EQ(lines_of(result.err).size(), 1u) << result;
   EXPECT_TRUE(result.err.starts_with("train_gpt: disk/events.out.tfevents.")) << result;
-  EXPECT_NE(result.err.find("goes on without"), std::string::npos) << result;
+  EXPECT_NE(result.err.find("continues without"), std::string::npos) << result;
   EXPECT_EQ(metrics("metrics.jsonl").size(), 202u);  // the run, its steps and one validation
 }
 

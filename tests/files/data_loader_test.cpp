@@ -166,7 +166,7 @@ TEST_F(DataLoaderTest, SequentialBatchesCoverThePartInOrder) {
     EXPECT_EQ(static_cast<size_t>(next - 500), (length - 1) / 8 * 8) << "length " << length;
     EXPECT_TRUE(
         says(error_of([&] { loader.sequential_batch(loader.num_sequential_batches(), nullptr, nullptr); }),
-             "does not exist"));
+             "is out of range: there are"));
   }
 }
 
@@ -185,8 +185,8 @@ TEST_F(DataLoaderTest, RefusesPartsAndSizesThatDoNotFit) {
   EXPECT_EQ(error(0, 9, 1, 8), "");
   EXPECT_TRUE(says(error(0, 8, 1, 8), "8 tokens are too few for max_seq_len 8, which needs at least 9"));
   EXPECT_TRUE(says(error(0, 0, 1, 8), "too few"));
-  EXPECT_TRUE(says(error(0, 1001, 1, 8), "are no part of it"));
-  EXPECT_TRUE(says(error(20, 10, 1, 8), "are no part of it"));
+  EXPECT_TRUE(says(error(0, 1001, 1, 8), "is outside them"));
+  EXPECT_TRUE(says(error(20, 10, 1, 8), "is outside them"));
   EXPECT_TRUE(says(error(0, 100, 0, 8), "batch 0"));
   EXPECT_TRUE(says(error(0, 100, -1, 8), "batch -1"));
   EXPECT_TRUE(says(error(0, 100, 1, 0), "max_seq_len 0"));

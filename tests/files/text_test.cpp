@@ -111,7 +111,7 @@ TEST_F(FindFilesTest, WhatGivesNoFileIsAnError) {
                    }),
                    "--flag " + path("missing") + ": no such file"));
   EXPECT_TRUE(says(error_of([&] { find({"*.html"}); }), "matches no file"));
-  EXPECT_TRUE(says(error_of([&] { find({"c"}); }), "no file in this folder"));
+  EXPECT_TRUE(says(error_of([&] { find({"c"}); }), "contains no usable file"));
 }
 
 }  // namespace

@@ -74,12 +74,12 @@ TEST_F(TokenShardsTest, KnowsTheTokenFilesOfLlmCFromTexts) {
 TEST_F(TokenShardsTest, RefusesDamagedTokenFilesOfLlmC) {
   const std::string good = gpt2_file({1, 2, 3});
   for (size_t length = 0; length < good.size(); ++length) {
-    const char* expected = length < 4      ? "no token file of llm.c"
+    const char* expected = length < 4      ? "not a token file of llm.c"
                            : length < 1024 ? "ends within its header"
-                                           : "where 3 tokens take 6";
+                                           : "but 3 tokens take 6";
     EXPECT_TRUE(says(error_with(good.substr(0, length)), expected)) << length;
   }
-  EXPECT_TRUE(says(error_with(good + "x"), "7 bytes of tokens, where 3 tokens take 6"));
+  EXPECT_TRUE(says(error_with(good + "x"), "7 bytes of tokens, but 3 tokens take 6"));
   EXPECT_TRUE(says(error_with(llmc_file<uint16_t>({1}, 20240520, 2)), "version is 2 instead of 1"));
   std::string negative = good;
   negative[11] = '\xFF';
@@ -90,7 +90,8 @@ TEST_F(TokenShardsTest, AnIdOutsideTheVocabularyIsFoundWhenItIsRead) {
   const TokenFile file = llmc(gpt2_file({1, 299, 300, 2}), 300);
   Tokens out(4);
   file.copy(0, 2, out.data());
-  EXPECT_TRUE(says(error_of([&] { file.copy(1, 3, out.data()); }), "has token 300 between places 1 and 4"));
+  EXPECT_TRUE(
+      says(error_of([&] { file.copy(1, 3, out.data()); }), "has token 300 between positions 1 and 4"));
   const TokenFile wide = llmc(llmc_file<uint32_t>({-1}, 20240801, 7), 300);
   EXPECT_TRUE(says(error_of([&] { wide.copy(0, 1, out.data()); }), "has token 4294967295"));
 }
@@ -110,10 +111,9 @@ TEST_F(TokenShardsTest, AreOneSequenceWithoutBorders) {
     }
   }
   Tokens out(31);
-  EXPECT_TRUE(
-      says(error_of([&] { shards.copy(0, 31, out.data()); }), "31 tokens from token 0 on do not exist"));
-  EXPECT_TRUE(says(error_of([&] { shards.copy(31, 0, out.data()); }), "do not exist"));
-  EXPECT_TRUE(says(error_of([&] { shards.copy(1, SIZE_MAX, out.data()); }), "do not exist"));
+  EXPECT_TRUE(says(error_of([&] { shards.copy(0, 31, out.data()); }), "cannot read 31 tokens from token 0"));
+  EXPECT_TRUE(says(error_of([&] { shards.copy(31, 0, out.data()); }), "cannot read"));
+  EXPECT_TRUE(says(error_of([&] { shards.copy(1, SIZE_MAX, out.data()); }), "cannot read"));
 }
 
 TEST_F(TokenShardsTest, GiveTheBatchesOfOneFile) {

@@ -251,7 +251,7 @@ TEST_F(HuggingFaceTest, SeveralFiles) {
 
 TEST_F(HuggingFaceTest, WithoutAnInnerSizeItIsFourTimesTheWidth) {
   const auto expect_96 = [&] {
-    expect_error("has shape [40], and its model needs [96]", [&] { HuggingFaceModel::open(model_); });
+    expect_error("has shape [40], but its model needs [96]", [&] { HuggingFaceModel::open(model_); });
   };
   set_config("n_inner", nullptr);
   expect_96();
@@ -371,7 +371,7 @@ TEST_F(HuggingFaceTest, ConfigsThatCannotBeHonoured) {
 
 TEST_F(HuggingFaceTest, ConfigsThatDoNotFitTheWeights) {
   expect_config_refused("n_positions", 17,
-                        "transformer.wpe.weight has shape [16,24], and its model needs [17,24]");
+                        "transformer.wpe.weight has shape [16,24], but its model needs [17,24]");
   expect_config_refused("n_layer", 1, "transformer.h.1.");
   expect_config_refused("n_layer", 3, "has no tensor transformer.h.2.");
   expect_config_refused("vocab_size", 301, "has shape");
