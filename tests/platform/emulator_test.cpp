@@ -1,8 +1,8 @@
-// The emulated HIP device: that it does what a GPU does, and that it notices the mistakes it is there to
-// notice.
+// Tests of the emulated HIP device: it does what a GPU does, and it detects the mistakes that it exists to
+// detect.
 //
-// Compiled twice, for waves of 32 and of 64 lanes. Each mistake stands beside the kernel without it: only the
-// two together show that the emulator tells them apart.
+// This file is compiled twice, for waves of 32 and of 64 lanes. Each faulty kernel has a correct twin: only
+// the pair shows that the emulator tells them apart.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,7 +31,7 @@ using emulated::set_shuffle_seed;
 constexpr int kThreads = 256;
 constexpr uint64_t kSeeds = 50;
 
-/// Memory of the device, with copies to and from the host.
+/// Device memory, with copies to and from the host.
 template <typename T>
 class DeviceArray {
  public:
@@ -75,7 +75,7 @@ class Emulator : public testing::Test {
   }
 };
 
-/// The tests that end a process. It is started anew for each, since this one has threads.
+/// Tests that end a process. Each one starts a fresh process, because this one has threads.
 class EmulatorDeathTest : public Emulator {
  protected:
   void SetUp() override {
@@ -94,7 +94,7 @@ __global__ void reverse(float* out, const float* in) {
   out[threadIdx.x] = tile[kThreads - 1 - threadIdx.x];
 }
 
-/// Thread i takes what thread i - 1 wrote, which in ascending order is there even without a barrier.
+/// Thread i reads what thread i - 1 wrote. In ascending order the value is there even without a barrier.
 template <bool kBarrier>
 __global__ void shift(float* out, const float* in) {
   HIPGPT_SHARED(float, tile, [kThreads]);
@@ -127,7 +127,7 @@ std::vector<float> run_one_block(OneBlockKernel kernel, uint64_t seed) {
   return out.download();
 }
 
-/// How many seeds from 1 on show that something is wrong. NaN, too, is unequal.
+/// Counts the seeds, from 1 on, whose results are wrong. A NaN also compares unequal.
 uint64_t seeds_that_notice(OneBlockKernel kernel, const std::vector<float>& expected) {
   uint64_t count = 0;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) count += run_one_block(kernel, seed) != expected;
@@ -148,7 +148,7 @@ TEST_F(Emulator, NoticesInShuffledOrderWhatAscendingOrderHides) {
   for (float& value : expected) value -= 1.0f;
   EXPECT_EQ(run_one_block(shift<true>, 0), expected);
   EXPECT_EQ(seeds_that_notice(shift<true>, expected), 0u);
-  EXPECT_EQ(run_one_block(shift<false>, 0), expected) << "by luck";
+  EXPECT_EQ(run_one_block(shift<false>, 0), expected) << "ascending order hides the missing barrier";
   EXPECT_EQ(seeds_that_notice(shift<false>, expected), kSeeds);
 }
 
@@ -163,7 +163,7 @@ TEST_F(Emulator, NoticesAMissingBarrierBeforeWriting) {
 
 // ---- Order ------------------------------------------------------------------------------------------------
 
-/// Who comes when, before a barrier and after it.
+/// Records the order of the threads before and after a barrier.
 __global__ void note_order(int* order, int* tickets) {
   order[atomicAdd(&tickets[0], 1)] = static_cast<int>(threadIdx.x);
   __syncthreads();
@@ -194,7 +194,7 @@ TEST_F(Emulator, OrderDependsOnTheSeedAlone) {
   set_shuffle_seed(8);
   EXPECT_NE(orders(3), first);
   const std::set<std::vector<int>> different(first.begin(), first.end());
-  EXPECT_EQ(different.size(), 6u) << "each interval of each launch has its own";
+  EXPECT_EQ(different.size(), 6u) << "each interval of each launch has its own order";
   for (const std::vector<int>& order : first)
     EXPECT_TRUE(std::is_permutation(order.begin(), order.end(), in_order.begin()));
 }
@@ -237,7 +237,7 @@ __global__ void write_beside(float* out) {
   HIPGPT_SHARED(float, tile, [kThreads]);
   neighbour[threadIdx.x] = 0.0f;
   const int index = static_cast<int>(threadIdx.x) + kOffset;
-  float* const at = tile;  // with its size unknown, the compiler cannot warn
+  float* const at = tile;  // a pointer hides the size, so the compiler cannot warn
   at[index] = 1.0f;
   __syncthreads();
   out[threadIdx.x] = at[index] + neighbour[threadIdx.x];
@@ -270,7 +270,7 @@ __global__ void sum_of_shared(float* out) {
 }
 
 TEST_F(Emulator, NoticesASharedWordThatNobodyWrote) {
-  constexpr int kBlocks = 40;  // many on each OS thread: none may find what the one before left
+  constexpr int kBlocks = 40;  // many per OS thread: no block may see what an earlier one left
   DeviceArray<float> out(kBlocks);
   hipLaunchKernelGGL(sum_of_shared<true>, dim3(kBlocks), dim3(kThreads), 0, nullptr, out.data());
   EXPECT_EQ(out.download(), std::vector<float>(kBlocks, kThreads));
@@ -306,7 +306,7 @@ __global__ void use_shared(int* ok) {
               record.value == 0.5 && record.tag == 3;
   for (const void* array : {static_cast<const void*>(tile), static_cast<const void*>(vectors)})
     good = good && reinterpret_cast<uintptr_t>(array) % 64 == 0;
-  // One array for each instance of a template, the same at every call.
+  // Each instance of a template has one array, the same at every call.
   good = good && shared_of_function<float, 8>() == shared_of_function<float, 8>();
   good = good && shared_of_function<float, 8>() != shared_of_function<float, 9>();
   if (!good) atomicAdd(ok, -1);
@@ -364,7 +364,7 @@ TEST_F(EmulatorDeathTest, NoticesAnIndexBeyondABuffer) {
 }
 
 TEST_F(EmulatorDeathTest, NoticesUseOfFreedMemory) {
-  if (!kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer's work";
+  if (!kAddressSanitizer) GTEST_SKIP() << "only AddressSanitizer detects this";
   float* freed = nullptr;
   ASSERT_EQ(hipMalloc(&freed, 1024), hipSuccess);
   ASSERT_EQ(hipFree(freed), hipSuccess);
@@ -419,8 +419,8 @@ TEST_F(Emulator, NoticesCodeForAnotherWaveSize) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     EXPECT_EQ(run_one_block(sum_of_wave<kWaveSize>, seed), expected);
     EXPECT_EQ(run_one_block(sum_of_wave<32>, seed) == expected, kWaveSize == 32);
-    // On 32 lanes the first of 64's exchanges has no partner: a lane gets its own value, which then counts
-    // twice.
+    // On 32 lanes the first exchange of a 64-lane sum has no partner: a lane reads its own value, which then
+    // counts twice.
     EXPECT_EQ(run_one_block(sum_of_wave<64>, seed) == expected, kWaveSize == 64);
   }
 }
@@ -431,7 +431,7 @@ __global__ void shuffle_all_ways(T* out) {
   const T mine = static_cast<T>(i) - static_cast<T>(5);
   T* const results = out + i * 8;
   results[0] = __shfl(mine, 3);
-  results[1] = __shfl(mine, i + 1);  // modulo the wave
+  results[1] = __shfl(mine, i + 1);  // modulo the wave size
   results[2] = __shfl_xor(mine, 5);
   results[3] = __shfl_up(mine, 2);
   results[4] = __shfl_down(mine, 3);
@@ -508,7 +508,7 @@ TEST_F(Emulator, LanesThatExitedAreNotWaitedForAndGivePoison) {
     set_shuffle_seed(seed);
     DeviceArray<unsigned> out(kThreads);
     DeviceArray<unsigned long long> votes(kThreads);
-    // Lanes that leave the kernel at different times: lane 2 is the last of its wave in the second shuffle.
+    // Lanes leave the kernel at different times: lane 2 is the last of its wave in the second shuffle.
     hipLaunchKernelGGL(meet_after_exit, dim3(1), dim3(kThreads), 0, nullptr, out.data(), votes.data());
     const std::vector<unsigned> results = out.download();
     for (unsigned i = 0; i < kThreads; i += 2) {
@@ -542,7 +542,7 @@ TEST_F(Emulator, RunsTheReductionsOfTheKernels) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) EXPECT_EQ(run_one_block(reduce, seed), expected);
 }
 
-// ---- Threads that wait for ever ---------------------------------------------------------------------------
+// ---- Threads that wait forever ----------------------------------------------------------------------------
 
 __global__ void barrier_against_shuffle(int* out, int boundary) {
   int value = 0;
@@ -577,7 +577,7 @@ __global__ void two_shuffles(int* out) {
 TEST_F(EmulatorDeathTest, NamesThreadsThatWaitForEver) {
   DeviceArray<int> out(128);
   hipLaunchKernelGGL(barrier_against_shuffle, dim3(1), dim3(128), 0, nullptr, out.data(), 64);
-  EXPECT_EQ(out.download()[127], 1) << "whole waves may part";
+  EXPECT_EQ(out.download()[127], 1) << "whole waves may diverge";
   EXPECT_DEATH(
       hipLaunchKernelGGL(barrier_against_shuffle, dim3(1), dim3(128), 0, nullptr, out.data(), 5),
       "kernel barrier_against_shuffle, block \\(0,0,0\\): deadlock.*barrier: 5 \\(thread \\(0,0,0\\) at "
@@ -622,7 +622,7 @@ TEST_F(EmulatorDeathTest, SaysWhichThreadFaulted) {
     EXPECT_EXIT(hipLaunchKernelGGL(read_at, dim3(3), dim3(64), 0, nullptr, out.data(), nowhere, 2, 17),
                 testing::KilledBySignal(SIGSEGV), "");
   }
-#ifdef __x86_64__  // elsewhere x / 0 is 0
+#ifdef __x86_64__  // on other processors x / 0 is 0
   DeviceArray<int> quotients(64);
   EXPECT_DEATH(hipLaunchKernelGGL(divide, dim3(1), dim3(64), 0, nullptr, quotients.data(), 100, 5),
                "kernel divide, block \\(0,0,0\\), thread \\(5,0,0\\)");
@@ -820,7 +820,7 @@ TEST_F(Emulator, AGraphReplaysWithWhatMemoryThenHolds) {
   hipGraphExec_t executable = nullptr;
   ASSERT_EQ(hipGraphInstantiate(&executable, graph, nullptr, nullptr, 0), hipSuccess);
   EXPECT_EQ(hipGraphDestroy(graph), hipSuccess);
-  EXPECT_EQ(x.download()[0], 1.0f) << "capture does nothing";
+  EXPECT_EQ(x.download()[0], 1.0f) << "a captured operation must not run";
 
   for (float start : {1.0f, 7.0f}) {
     x.upload({start});
@@ -886,7 +886,7 @@ TEST_F(Emulator, ACaptureIsSpoiledByWhatCannotBeRecorded) {
   };
   for (const auto& call : calls) {
     ASSERT_EQ(hipStreamBeginCapture(stream, hipStreamCaptureModeGlobal), hipSuccess);
-    launch_multiply_add(other, x, 1.0f, 0.0f);  // on a stream that has nothing to do with it
+    launch_multiply_add(other, x, 1.0f, 0.0f);  // on an unrelated stream
     EXPECT_EQ(hipGetLastError(), hipSuccess);
     EXPECT_EQ(call(), hipErrorStreamCaptureUnsupported);
     hipGraph_t graph = nullptr;
