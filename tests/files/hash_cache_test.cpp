@@ -7,7 +7,7 @@ namespace {
 
 class HashCacheTest : public FilesTest {
  protected:
-  /// A large file that takes no room.
+  /// Returns the stamp of a large sparse file, which takes no disk space.
   FileStamp large_stamp() const {
     if (!std::filesystem::exists(path("large"))) write_all(path("large"), "");
     std::filesystem::resize_file(path("large"), HashCache::kWorthIt);

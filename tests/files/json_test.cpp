@@ -1,4 +1,4 @@
-// JSON as it is read, under limits, and as it is written: the very text that nlohmann's library would write.
+// Tests of JSON: reading under limits, and writing the exact text that nlohmann's library would write.
 #include "util/json.h"
 
 #include <limits>
@@ -95,7 +95,7 @@ TEST(JsonValue, WritesWhatNlohmannsLibraryWrites) {
 TEST(JsonValue, ReadsBackWhatItWrote) {
   const JsonValue read = parse_json(kEveryType.dump());
   for (const auto& [name, value] : kEveryType.members()) {
-    if (name != "object") {  // whose members are sorted
+    if (name != "object") {  // the members of an object are sorted when read
       EXPECT_EQ(read[name], value) << name;
     }
   }

@@ -56,7 +56,7 @@ TEST(Philox, UniformFloatsHaveTheRightMoments) {
     }
   }
   const double n = 4.0 * kBlocks;
-  // Four standard errors of each.
+  // The tolerances are four standard errors.
   EXPECT_NEAR(sum / n, 0.5, 4 * std::sqrt(1.0 / 12 / n));
   EXPECT_NEAR(sum_of_squares / n, 1.0 / 3, 4 * std::sqrt(4.0 / 45 / n));
 }

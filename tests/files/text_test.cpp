@@ -12,7 +12,7 @@ using Paths = std::vector<std::string>;
 
 class TextTest : public FilesTest {
  protected:
-  /// A text of one file for each document.
+  /// Returns a text with one file per document.
   Text files(const std::vector<std::string>& documents, const std::string& prefix = "document") const {
     Paths paths;
     for (const std::string& document : documents) {
@@ -49,7 +49,7 @@ TEST_F(TextTest, TheHashKnowsWhereDocumentsEndButNotWhereTheyLie) {
 }
 
 TEST_F(TextTest, FindsEndOfTextWhereverItStands) {
-  const size_t piece = size_t{1} << 20;  // that is read at a time
+  const size_t piece = size_t{1} << 20;  // the size of one read
   for (const size_t before : {size_t{0}, size_t{5}, piece - 13, piece - 1, piece, 2 * piece - 6}) {
     const std::string text = std::string(before, 'x') + std::string(kEndOfText);
     EXPECT_TRUE(files({text}).read().has_end_of_text) << before;

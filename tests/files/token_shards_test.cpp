@@ -65,7 +65,7 @@ TEST_F(TokenShardsTest, KnowsTheTokenFilesOfLlmCFromTexts) {
   };
   EXPECT_TRUE(is_llmc(gpt2_file({1})));
   EXPECT_TRUE(is_llmc(llmc_file<uint32_t>({1}, 20240801, 7)));
-  EXPECT_TRUE(is_llmc(gpt2_file({1}).substr(0, 10)));  // it must not be taken for a text
+  EXPECT_TRUE(is_llmc(gpt2_file({1}).substr(0, 10)));  // must not count as a text
   EXPECT_FALSE(is_llmc("To be, or not to be"));
   EXPECT_FALSE(is_llmc("To"));
   EXPECT_FALSE(is_llmc(""));
