@@ -1,5 +1,5 @@
-// Files that are missing, damaged, foreign or of another model; folders and disks that take no files; and
-// standard output that nobody reads. Each is said in one line, and nothing that was good is changed.
+// Tests of files that are missing, damaged, foreign or of another model; folders and disks that take no
+// files; and standard output that nobody reads. Each is reported in one line, and no good file is changed.
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -36,7 +36,7 @@ class BadInputCliTest : public CliTest {
     write(name, good);
   }
 
-  /// The same for a checkpoint, which both programs open by the same code: generate stands for both.
+  /// The same for a checkpoint. Both programs open it with the same code, so generate stands for both.
   void expect_refused(const EditableCheckpoint& checkpoint, const std::string& words) {
     checkpoint.save(path("gpt_checkpoint.bin"));
     EXPECT_REFUSED(generate_text(), words);
@@ -141,7 +141,7 @@ TEST_F(BadInputCliTest, ACheckpointOfAnotherTokenizerIsRefused) {
   ASSERT_TRUE(succeeds(train({{"--vocab-size", "290"}})));
   EXPECT_REFUSED(generate({"--prompt", "a", "--ckpt", "other.bin"}), "tokenizer");
   EXPECT_REFUSED(train_gpt({"--data-path", "text.txt", "--ckpt", "other.bin", "--steps", "6"}), "tokenizer");
-  // With another text as well: its tokens must not be written for a run that is refused.
+  // The text changes as well: a refused run must not write its tokens.
   write("other.txt", sample_text(900, 5));
   EXPECT_REFUSED(train_gpt({"--data-path", "other.txt", "--ckpt", "other.bin", "--steps", "6"}), "tokenizer");
 }
@@ -182,7 +182,7 @@ TEST_F(BadInputCliTest, FilesOfOtherKindsAreNoCheckpoints) {
 }
 
 TEST_F(BadInputCliTest, ACheckpointWithoutChecksumsIsGood) {
-  // The other tests of edited checkpoints would pass for the wrong reason if it were not.
+  // If it were refused, the other tests of edited checkpoints would pass for the wrong reason.
   EditableCheckpoint(path("gpt_checkpoint.bin")).save(path("gpt_checkpoint.bin"));
   EXPECT_TRUE(succeeds(generate_text()));
   EXPECT_TRUE(succeeds(go_on()));
@@ -192,7 +192,7 @@ TEST_F(BadInputCliTest, EveryFieldOfACheckpointIsNeeded) {
   const EditableCheckpoint good(path("gpt_checkpoint.bin"));
   size_t fields = 0;
   for (const auto& [key, value] : good.metadata) {
-    if (key == "format") continue;  // for other programs
+    if (key == "format") continue;  // only other programs read it
     ++fields;
     EditableCheckpoint edited = good;
     edited.metadata.erase(key);
@@ -276,7 +276,7 @@ TEST_F(BadInputCliTest, ATensorTooManyIsRefused) {
 }
 
 TEST_F(BadInputCliTest, AModelThatGivesNoNumbersIsSaidToDoSo) {
-  // Finite weights whose logits overflow: there is no likeliest token, and none to draw.
+  // The weights are finite but the logits overflow, so there is no most likely token and none to draw.
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   for (const char* name : {"transformer.wte.weight", "lm_head.weight"}) {
     const size_t count = edited.part(name).bytes.size() / sizeof(float);
@@ -359,7 +359,7 @@ TEST_F(BadInputCliTest, AFlippedBitIsRefusedOrDoesNoHarm) {
       bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
       write(name, bad);
       if (name == "tokens.bin") {
-        EXPECT_TRUE(succeeds(go_on()));  // makes it again
+        EXPECT_TRUE(succeeds(go_on()));  // rebuilds it
         EXPECT_TRUE(read(name) == good.at(name));
       } else if (name == "gpt_checkpoint.optimizer.bin") {
         EXPECT_REFUSED(go_on(), name);
@@ -373,7 +373,7 @@ TEST_F(BadInputCliTest, AFlippedBitIsRefusedOrDoesNoHarm) {
   EXPECT_TRUE(succeeds(go_on()));
 }
 
-// ---- Flags that do not go with the checkpoint
+// ---- Flags that do not match the checkpoint
 
 TEST_F(BadInputCliTest, GoingOnNeedsMoreStepsAndTheSameSizes) {
   EXPECT_REFUSED(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "4"}}), "--steps");
@@ -422,7 +422,7 @@ TEST_F(BadInputCliTest, AFullDiskIsSaidAndWhatWasThereStays) {
   const Flags flags = {{"--data-path", outside}};
   ASSERT_TRUE(succeeds(train(flags)));
 
-  // First no room at all, then some for the small files only.
+  // First there is no space at all, then only enough for the small files.
   for (const size_t room : {size_t{0}, size_t{40} << 10}) {
     write("ballast", std::string(size_t{1} << 20, 'x'));
     fs::resize_file(path("ballast"),
@@ -432,7 +432,7 @@ TEST_F(BadInputCliTest, AFullDiskIsSaidAndWhatWasThereStays) {
     more.insert({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}});
     EXPECT_TRUE(refuses(train(more)));
     auto after = snapshot();
-    before.erase("metrics.jsonl");  // appended to as far as there was room
+    before.erase("metrics.jsonl");  // written as far as space allowed
     after.erase("metrics.jsonl");
     EXPECT_TRUE(same_files(before, after));
     EXPECT_TRUE(succeeds(generate_text()));
@@ -484,7 +484,7 @@ TEST_F(BadInputCliTest, TextThatNobodyReadsEndsInOneLineOrBySigpipe) {
     } else {
       EXPECT_GT(result.status, 0) << result;
       EXPECT_TRUE(last_line(result.err).starts_with("generate: ")) << result;
-      EXPECT_LE(lines_of(result.err).size(), 2u) << result;  // after the one about the model
+      EXPECT_LE(lines_of(result.err).size(), 2u) << result;  // the first line is about the model
     }
   }
 }

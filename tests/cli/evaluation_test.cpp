@@ -1,4 +1,4 @@
-// generate --perplexity, --logprobs, --json and --num-samples as a user runs them.
+// Runs generate --perplexity, --logprobs, --json and --num-samples as a user does.
 #include <cmath>
 
 #include "cli/trained.h"
@@ -10,7 +10,7 @@ using Json = nlohmann::json;
 
 class EvaluationCliTest : public TrainedCliTest {
  protected:
-  /// The object of --perplexity.
+  /// Returns the JSON object that --perplexity prints.
   Json perplexity(const std::string& file, const Arguments& more = {}) const {
     Arguments arguments = {"--perplexity", file, "--json"};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -19,7 +19,7 @@ class EvaluationCliTest : public TrainedCliTest {
     return Json::parse(result.out);
   }
 
-  /// What is after `name` in a line that begins with it.
+  /// Returns the rest of the line that begins with `name`.
   static std::string fact(const std::string& out, const std::string& name) {
     for (const std::string& line : lines_of(out)) {
       if (line.starts_with(name)) return line.substr(line.find_first_not_of(' ', name.size()));
@@ -39,7 +39,7 @@ TEST_F(EvaluationCliTest, PerplexityIsOfTheTextsLoss) {
   const double loss = p.at("loss");
   EXPECT_NEAR(p.at("perplexity"), std::exp(loss), 1e-9 * std::exp(loss));
   const double bits = p.at("bits_per_byte").get<double>() * static_cast<double>(p.at("bytes"));
-  // All bytes but those of the first token, which is not longer than a word.
+  // The loss covers all bytes except those of the first token, which is not longer than a word.
   EXPECT_NEAR(bits, loss * p.at("scored").get<double>() / std::log(2.0),
               20 * p.at("bits_per_byte").get<double>());
   EXPECT_GT(loss, 2.0);
@@ -111,7 +111,7 @@ TEST_F(EvaluationCliTest, LogProbabilitiesOfAPromptAreThoseOfItsPerplexity) {
 }
 
 TEST_F(EvaluationCliTest, LogProbabilitiesDoNotDependOnHowTokensAreDrawn) {
-  // Of greedy tokens the likeliest is the one that was drawn, and other rules change nothing of its
+  // The most likely token is the one that greedy sampling draws, and other sampling flags do not change its
   // probability.
   const auto first = [&](const Flags& flags) {
     return objects(text_of(flags, {"--json", "--logprobs", "3"})).at(0).at("logprobs").at(0);
@@ -186,7 +186,7 @@ TEST_F(EvaluationCliTest, JsonIsUtf8WhateverBytesThereAre) {
 }
 
 TEST_F(EvaluationCliTest, AStopTokenEndsASampleAndIsItsLastToken) {
-  // The first token that greedy generation gives twice, not at once.
+  // The stop token is the third token of greedy generation.
   const Json greedy = objects(text_of({{"--temp", "0"}, {"--num-tokens", "3"}}, {"--json"})).at(0);
   const std::string third = greedy.at("tokens").at(2).dump();
   const Json stopped =
@@ -207,7 +207,7 @@ TEST_F(EvaluationCliTest, SamplesAreTheSameHoweverManyAreAskedFor) {
   };
   const auto one = samples("1"), five = samples("5"), many = samples("70");
   ASSERT_EQ(five.size(), 5u);
-  ASSERT_EQ(many.size(), 70u);  // more than are drawn together
+  ASSERT_EQ(many.size(), 70u);  // more than are drawn at once
   EXPECT_EQ(one.at(0), five.at(0));
   for (size_t i = 0; i < 5; ++i) EXPECT_EQ(many.at(i), five.at(i)) << i;
   for (size_t i = 1; i < 70; ++i) {

@@ -1,4 +1,4 @@
-// Flags of both programs: spellings, --config, --help, --version, and every value that a flag can't have.
+// Tests of both programs' flags: spellings, --config, --help, --version, and values that a flag cannot have.
 #include "cli/program.h"
 
 namespace hipgpt {
@@ -12,13 +12,13 @@ struct NumberFlag {
   bool whole;
 };
 
-/// Refused by every flag for a number.
+/// Every flag for a number refuses these.
 const Arguments kNoNumber = {"abc", "", "nan", "inf", "99999999999999999999999"};
 
-/// Refused by every flag for a number that may have a fraction: in single precision these would be 0.
+/// Every flag for a number with a fraction refuses these, because they would be 0 in single precision.
 const Arguments kTooSmall = {"1e-40", "1e-300", "1e-5000"};
 
-/// What is refused in the same way by all flags of a kind, and therefore tried on one of each.
+/// All flags of a kind refuse these in the same way, so the test tries one flag of each kind.
 const Arguments kHardlyANumber = {"12abc",  "-nan", "-inf", "1e400", "1,5", "--",
                                   "--seed", "1 2",  "0x",   "+",     "1e",  "."};
 
@@ -221,7 +221,7 @@ TEST_F(FlagsCliTest, UnderscoresAndHyphensAreTheSame) {
   EXPECT_EQ(a.out, b.out);
 }
 
-/// The flags that --help lists.
+/// Returns the flags that --help lists.
 Arguments flags_in(const std::string& help) {
   Arguments flags;
   for (const std::string& line : lines_of(help)) {
@@ -240,7 +240,7 @@ TEST_F(FlagsCliTest, HelpListsFlagsThatExistInBothSpellings) {
     EXPECT_EQ(help.err, "");
     const Arguments flags = flags_in(help.out);
     EXPECT_GT(flags.size(), 12u);
-    // A flag that is known asks for its value; one that is not is unexpected.
+    // A known flag asks for its value; an unknown flag is unexpected.
     const auto is_known = [&](const std::string& flag) {
       return run(program, {"--prompt=a", flag}).err.find(flag + " ") == std::string::npos;
     };

@@ -1,4 +1,4 @@
-// generate as a user runs it.
+// Runs generate as a user does.
 #include "cli/trained.h"
 
 namespace hipgpt {
@@ -67,7 +67,7 @@ TEST_F(GenerationCliTest, AShorterTextIsTheBeginningOfALongerOne) {
   std::string shorter = text({{"--num-tokens", "10"}, {"--prompt", "the"}, {"--top-k", "0"}});
   shorter.pop_back();
   while (shorter.ends_with("\xEF\xBF\xBD"))
-    shorter.resize(shorter.size() - 3);  // cut short, or never to be a character
+    shorter.resize(shorter.size() - 3);  // a character cut short, or a broken one
   EXPECT_TRUE(text({{"--num-tokens", "60"}, {"--prompt", "the"}}).starts_with(shorter));
 }
 

@@ -1,4 +1,5 @@
-// What has no end or is too long, and too little memory: the programs end by themselves, in one line.
+// Tests of endless or too long input, and of too little memory: the programs exit by themselves, with one
+// line.
 #include "cli/trained.h"
 #include "util/limited_input.h"
 
@@ -7,7 +8,7 @@ namespace {
 
 class LimitsCliTest : public TrainedCliTest {
  protected:
-  /// A file of this many zeros, which take no room.
+  /// Writes a sparse file of this many zeros, which takes no disk space.
   void write_sparse(const std::string& name, uintmax_t size) const {
     write(name, "");
     fs::resize_file(path(name), size);
@@ -29,7 +30,7 @@ TEST_F(LimitsCliTest, TheLimitIsInHelp) {
     EXPECT_NE(run(program, {"--help"}).out.find("1 GiB"), std::string::npos);
 }
 
-#ifndef HIPGPT_SANITIZED  // a sanitizer takes addresses of its own
+#ifndef HIPGPT_SANITIZED  // a sanitizer needs address space of its own
 
 TEST_F(LimitsCliTest, WithoutAnEndOfItsInputAProgramRunsOutOfMemory) {
   addresses_ = 600 << 20;
@@ -51,7 +52,7 @@ TEST_F(LimitsCliTest, WithTooFewAddressesAProgramEndsInOneLine) {
       EXPECT_EQ(lines_of(result.err).size(), 1u) << addresses_ << " bytes: " << result;
     }
   };
-  // Below that the libraries cannot be loaded, and the line is the loader's.
+  // With less, the libraries cannot be loaded, and the line comes from the loader.
   for (uint64_t kilobytes = 60'000; kilobytes < 1'200'000; kilobytes += kilobytes / 5) {
     addresses_ = kilobytes << 10;
     for (const char* threads : {"0", "1", "3"}) {

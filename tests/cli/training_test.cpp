@@ -1,4 +1,4 @@
-// train_gpt as a user runs it: what it writes, what it says, and that the same run gives the same bytes.
+// Runs train_gpt as a user does: checks what it writes, what it prints, and that equal runs give equal bytes.
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -15,14 +15,14 @@ class TrainingCliTest : public CliTest {
  protected:
   TrainingCliTest() { write_text(); }
 
-  /// Every line of a metrics file.
+  /// Returns every line of a metrics file.
   std::vector<Json> metrics(const std::string& name) const {
     std::vector<Json> records;
     for (const std::string& line : lines_of(read(name))) records.push_back(Json::parse(line));
     return records;
   }
 
-  /// The checkpoint that a run from scratch with these flags leaves.
+  /// Returns the checkpoint that a run from scratch with these flags leaves.
   std::string checkpoint_of(const Flags& changes) const {
     fs::remove(path("gpt_checkpoint.bin"));
     EXPECT_TRUE(succeeds(train(changes, {"--reset"})));
@@ -102,7 +102,7 @@ TEST_F(TrainingCliTest, NoValidationWhereNoTextIsKeptForIt) {
   EXPECT_EQ(read("metrics.jsonl").find("val_loss"), std::string::npos);
 }
 
-// ---- What is said
+// ---- What is printed
 
 TEST_F(TrainingCliTest, SaysTheParameterCountFirstAndPlainLinesInAPipe) {
   const Result result = train({{"--layers", "2"}});
@@ -118,7 +118,7 @@ TEST_F(TrainingCliTest, SaysTheParameterCountFirstAndPlainLinesInAPipe) {
 TEST_F(TrainingCliTest, APresetGivesTheArchitectureAndFlagsChangeItsSizes) {
   const Result result = train({{"--preset", "gpt2"}});
   ASSERT_TRUE(succeeds(result));
-  // As above with one layer, without head and bias, and with 2E for the final LayerNorm.
+  // The formula is as above with one layer, without head and bias, and with 2E for the final LayerNorm.
   EXPECT_NE(result.out.find("6,656 parameters"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("gelu"), std::string::npos) << result.out;
   EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
@@ -162,7 +162,7 @@ TEST_F(TrainingCliTest, EveryFlagOfTheMathematicsMatters) {
   EXPECT_TRUE(checkpoint_of({{"--warmup-steps", "1"}, {"--min-lr", "1e-5"}}) !=
               checkpoint_of({{"--warmup-steps", "1"}}));
   EXPECT_TRUE(checkpoint_of({{"--log-every", "1"}, {"--eval-every", "1"}}) ==
-              plain);  // looking changes nothing
+              plain);  // logging and evaluating change nothing
 }
 
 TEST_F(TrainingCliTest, GoesOnFromACheckpointAsIfItHadNotStopped) {
@@ -190,7 +190,7 @@ TEST_F(TrainingCliTest, GoesOnInTheWorkingFolderAndAppendsItsMetrics) {
   const std::string straight = checkpoint_of({{"--steps", "6"}});
   ASSERT_TRUE(succeeds(train({{"--steps", "4"}})));
   const std::string metrics_before = read("metrics.jsonl");
-  // The sizes need not be said again: the checkpoint has them.
+  // The sizes need not be repeated, because the checkpoint has them.
   ASSERT_TRUE(succeeds(train_gpt(
       {"--data-path", "text.txt", "--ckpt", "gpt_checkpoint.bin", "--batch", "4", "--steps", "6"})));
   EXPECT_TRUE(read("gpt_checkpoint.bin") == straight);
@@ -213,12 +213,12 @@ TEST_F(TrainingCliTest, AMissingOptimizerFileDoesNotCostTheCheckpointsOfARun) {
   fs::remove(path("checkpoints/a/step_6.optimizer.bin"));
   train({{"--run-name", "a"},
          {"--steps", "3"},
-         {"--ckpt", "checkpoints/a/step_6.bin"}});  // to refuse is fine too
+         {"--ckpt", "checkpoints/a/step_6.bin"}});  // a refusal is fine too
   EXPECT_TRUE(exists("checkpoints/a/step_6.bin"));
   EXPECT_TRUE(read("checkpoints/a/step_6.bin") == trained);
 }
 
-// ---- What is kept, and what is made anew
+// ---- What is kept and what is rebuilt
 
 TEST_F(TrainingCliTest, KeepsTokenizerAndTokensOfTheSameText) {
   ASSERT_TRUE(succeeds(train()));
@@ -226,7 +226,7 @@ TEST_F(TrainingCliTest, KeepsTokenizerAndTokensOfTheSameText) {
   const Result result = train_gpt({"--data-path", "text.txt", "--steps", "1", "--seq", "8"});
   ASSERT_TRUE(succeeds(result));
   EXPECT_NE(result.out.find("V=300 "), std::string::npos)
-      << result.out;  // that of the tokenizer, not the default
+      << result.out;  // the tokenizer's size, not the default
   EXPECT_EQ(fs::last_write_time(path("tokens.bin")), written);
 }
 
@@ -238,7 +238,7 @@ TEST_F(TrainingCliTest, AChangedTextGivesANewTokenizerAndNewTokens) {
   for (const char* name : {"tokenizer.json", "tokens.bin", "gpt_checkpoint.bin"})
     EXPECT_TRUE(read(name) != before.at(name)) << name;
   EXPECT_TRUE(succeeds(generate({"--prompt", "the"})));
-  // And back: the very files that the first text gave.
+  // Restoring the first text gives exactly the first files again.
   write_text();
   ASSERT_TRUE(succeeds(train()));
   for (const char* name : {"tokenizer.json", "tokens.bin", "gpt_checkpoint.bin"})
@@ -297,14 +297,14 @@ TEST_F(TrainingCliTest, ALossThatIsNotFiniteStopsTheRunAndKeepsWhatWasGood) {
   EXPECT_TRUE(refuses(result, "step "));
   EXPECT_NE(result.err.find("loss"), std::string::npos) << result.err;
   auto after = snapshot();
-  before.erase("metrics.jsonl");  // of the new run
+  before.erase("metrics.jsonl");  // written by the new run
   after.erase("metrics.jsonl");
   EXPECT_TRUE(same_files(before, after));
   EXPECT_TRUE(succeeds(generate({"--prompt", "the"})));
 }
 
 TEST_F(TrainingCliTest, AValidationLossThatIsNotFiniteStopsTheRunToo) {
-  // The last update can do the damage that no training step is left to find.
+  // The last update can do damage that no later training step detects.
   const Flags wild = {{"--lr", "1e3"},
                       {"--grad-clip", "0"},
                       {"--warmup-steps", "0"},

@@ -1,4 +1,4 @@
-// What a run leaves to be looked at: metrics, samples, TensorBoard's files and the report.
+// Tests of what a run leaves for its user to look at: metrics, samples, TensorBoard's files and the report.
 #include <fmt/format.h>
 #include <sys/mount.h>
 
@@ -30,7 +30,7 @@ class WatchingCliTest : public CliTest {
     return found;
   }
 
-  /// The event files in a folder, by name.
+  /// Returns the event files in a folder, sorted by name.
   std::vector<fs::path> event_files(const std::string& folder) const {
     std::vector<fs::path> files;
     if (!exists(folder)) return files;
@@ -58,7 +58,7 @@ TEST_F(WatchingCliTest, LookingChangesNothing) {
                 read(std::string("checkpoints/watched/") + name))
         << name;
   }
-  // The header of this file holds the flags; what follows it, the moments.
+  // The header of this file holds the flags, and the moments follow it.
   const auto moments = [&](const std::string& name) {
     const std::string file = read("checkpoints/" + name + "/step_6.optimizer.bin");
     uint64_t header = 0;
@@ -166,7 +166,7 @@ TEST_F(WatchingCliTest, ADiskThatFillsUpCostsTensorBoardAndNotTheTraining) {
   EXPECT_EQ(metrics("metrics.jsonl").size(), 202u);  // the run, its steps and one validation
 }
 
-// ---- A run that goes on
+// ---- A resumed run
 
 TEST_F(WatchingCliTest, AfterARunThatDiedTheRecordsReadLikeThoseOfOneThatDidNot) {
   const Flags flags = {{"--run-name", "a"},    {"--steps", "8"},        {"--log-every", "1"},
@@ -190,7 +190,7 @@ TEST_F(WatchingCliTest, AfterARunThatDiedTheRecordsReadLikeThoseOfOneThatDidNot)
   const std::string report = read("checkpoints/a/report.md");
   EXPECT_EQ(straight.size(), 8u + 4u + 4u);
 
-  // It had come to step 8, and died in the middle of a line.
+  // The run had reached step 8 and died in the middle of a line.
   write("checkpoints/a/metrics.jsonl", read("checkpoints/a/metrics.jsonl") + "{\"step\":9,\"lo");
   Flags resumed = flags;
   resumed["--ckpt"] = "checkpoints/a/step_4.bin";
@@ -211,7 +211,7 @@ TEST_F(WatchingCliTest, AfterARunThatDiedTheRecordsReadLikeThoseOfOneThatDidNot)
 
 TEST_F(WatchingCliTest, TheBestValidationOfTheRunBeforeIsRemembered) {
   ASSERT_TRUE(succeeds(train({{"--steps", "4"}, {"--eval-every", "2"}})));
-  // As if the validation at step 2 had been better than any can be.
+  // Pretends that the validation at step 2 was better than any can be.
   std::string content;
   for (Json record : metrics("metrics.jsonl")) {
     if (record.contains("val_loss") && record.at("step") == 2) record["val_loss"] = 0.125;
