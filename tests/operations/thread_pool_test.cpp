@@ -1,4 +1,4 @@
-// Every piece of every loop is called once, before the loop ends, by however many threads.
+// Tests that every piece of every loop runs once before the loop ends, with any number of threads.
 #include "cpu/thread_pool.h"
 
 #include <gtest/gtest.h>

@@ -230,7 +230,7 @@ TEST(TokenizerJson, LoadNamesTheFile) {
   const TemporaryFile file("bad.json", "{");
   try {
     Tokenizer::load(file.path);
-    FAIL() << "an Error was to come";
+    FAIL() << "expected an Error";
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()).rfind(file.path.string() + ": ", 0), 0u) << error.what();
   }
