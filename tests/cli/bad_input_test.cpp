@@ -164,7 +164,7 @@ TEST_F(BadInputCliTest, ADeviceThatDoesNotExistIsRefused) {
   EXPECT_REFUSED(train({{"--device", "abacus"}}), "--device: abacus");
 }
 
-TEST_F(BadInputCliTest, AGpuThatIsNotThereIsRefusedInOneLine) {
+TEST_F(BadInputCliTest, AMissingGpuIsRefusedInOneLine) {
   for (const DeviceInfo& info : list_devices()) {
     if (info.name.starts_with("hip:") && info.usable) GTEST_SKIP() << "there is a GPU: " << info.description;
   }
@@ -172,7 +172,7 @@ TEST_F(BadInputCliTest, AGpuThatIsNotThereIsRefusedInOneLine) {
   EXPECT_REFUSED(train({{"--device", "hip"}}), "--device hip");
 }
 
-TEST_F(BadInputCliTest, FilesOfOtherKindsAreNoCheckpoints) {
+TEST_F(BadInputCliTest, FilesOfOtherKindsAreNotCheckpoints) {
   for (const char* name :
        {"tokenizer.json", "tokens.bin", "text.txt", "metrics.jsonl", "gpt_checkpoint.optimizer.bin", ".",
         "missing.bin", "missing/missing.bin", "/dev/null"}) {
@@ -236,7 +236,7 @@ TEST_F(BadInputCliTest, FieldsThatContradictTheTensorsAreRefused) {
   }
 }
 
-TEST_F(BadInputCliTest, AnotherFormatIsSaidToBeOne) {
+TEST_F(BadInputCliTest, AnotherFormatIsReportedAsSuch) {
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   edited.metadata["hipgpt_format"] = "checkpoint-2";
   expect_refused(edited, "another version");
@@ -269,13 +269,13 @@ TEST_F(BadInputCliTest, EveryTensorIsNeededInItsShapeAndFinite) {
   }
 }
 
-TEST_F(BadInputCliTest, ATensorTooManyIsRefused) {
+TEST_F(BadInputCliTest, AnExtraTensorIsRefused) {
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   edited.parts.push_back({"transformer.h.1.ln_1.weight", "F32", {16}, std::string(64, '\0')});
   expect_refused(edited, "gpt_checkpoint.bin");
 }
 
-TEST_F(BadInputCliTest, AModelThatGivesNoNumbersIsSaidToDoSo) {
+TEST_F(BadInputCliTest, LogitsThatAreNotFiniteAreReported) {
   // The weights are finite but the logits overflow, so there is no most likely token and none to draw.
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   for (const char* name : {"transformer.wte.weight", "lm_head.weight"}) {
@@ -375,7 +375,7 @@ TEST_F(BadInputCliTest, AFlippedBitIsRefusedOrDoesNoHarm) {
 
 // ---- Flags that do not match the checkpoint
 
-TEST_F(BadInputCliTest, GoingOnNeedsMoreStepsAndTheSameSizes) {
+TEST_F(BadInputCliTest, ResumingNeedsMoreStepsAndTheSameSizes) {
   EXPECT_REFUSED(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "4"}}), "--steps");
   for (const auto& [flag, value] : Flags{{"--dim", "32"},
                                          {"--layers", "2"},
@@ -389,12 +389,12 @@ TEST_F(BadInputCliTest, GoingOnNeedsMoreStepsAndTheSameSizes) {
   }
 }
 
-TEST_F(BadInputCliTest, GoingOnWithAnotherVocabularySizeIsRefused) {
+TEST_F(BadInputCliTest, ResumingWithAnotherVocabularySizeIsRefused) {
   EXPECT_REFUSED(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}, {"--vocab-size", "290"}}),
                  "--vocab-size");
 }
 
-TEST_F(BadInputCliTest, GoingOnInAnotherFolderWorksOrLeavesNothing) {
+TEST_F(BadInputCliTest, ResumingInAnotherFolderWorksOrLeavesNothing) {
   // There is no tokenizer yet, and the default vocabulary is not the checkpoint's.
   const auto before = snapshot();
   const Result result = train_gpt(
@@ -407,7 +407,7 @@ TEST_F(BadInputCliTest, GoingOnInAnotherFolderWorksOrLeavesNothing) {
 
 // ---- Where nothing can be written
 
-TEST_F(BadInputCliTest, AFullDiskIsSaidAndWhatWasThereStays) {
+TEST_F(BadInputCliTest, AFullDiskIsReportedAndTheOldFilesStay) {
   fs::create_directory(path("disk"));
   if (::mount("tmpfs", path("disk").c_str(), "tmpfs", 0, "size=600k") != 0)
     GTEST_SKIP() << "mounting is not permitted here";
@@ -455,7 +455,7 @@ TEST_F(BadInputCliTest, AFileInPlaceOfTheFolderOfRunsIsRefused) {
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", "a"}), "checkpoints");
 }
 
-TEST_F(BadInputCliTest, ACheckpointThatCannotBeWrittenIsSaidBeforeTheTraining) {
+TEST_F(BadInputCliTest, ACheckpointThatCannotBeWrittenIsReportedBeforeTraining) {
   fs::remove(path("gpt_checkpoint.bin"));
   fs::create_directory(path("gpt_checkpoint.bin"));
   const Result result = train();
@@ -463,7 +463,7 @@ TEST_F(BadInputCliTest, ACheckpointThatCannotBeWrittenIsSaidBeforeTheTraining) {
   EXPECT_EQ(result.out.find("step "), std::string::npos) << result.out;
 }
 
-TEST_F(BadInputCliTest, MetricsThatCannotBeWrittenAreSaid) {
+TEST_F(BadInputCliTest, MetricsThatCannotBeWrittenAreReported) {
   fs::remove(path("metrics.jsonl"));
   fs::create_directory(path("metrics.jsonl"));
   EXPECT_REFUSED(train(), "metrics.jsonl");
@@ -476,7 +476,7 @@ TEST_F(BadInputCliTest, ANamedRunThatIsRefusedLeavesNoFolder) {
 
 // ---- Standard output and error that lead nowhere
 
-TEST_F(BadInputCliTest, TextThatNobodyReadsEndsInOneLineOrBySigpipe) {
+TEST_F(BadInputCliTest, OutputThatNobodyReadsEndsGenerateInOneLineOrBySigpipe) {
   for (const Stdout out : {Stdout::kClosed, Stdout::kFull, Stdout::kBrokenPipe, Stdout::kBrokenPipeIgnored}) {
     const Result result = generate({"--prompt", "the king", "--num-tokens", "2000"}, out);
     if (result.signal != 0) {
@@ -489,7 +489,7 @@ TEST_F(BadInputCliTest, TextThatNobodyReadsEndsInOneLineOrBySigpipe) {
   }
 }
 
-TEST_F(BadInputCliTest, TrainingThatNobodyWatchesSpoilsNoFile) {
+TEST_F(BadInputCliTest, TrainingWhoseOutputNobodyReadsDamagesNoFile) {
   ASSERT_TRUE(succeeds(train({{"--steps", "60"}, {"--log-every", "1"}}, {"--reset"})));
   const auto watched = snapshot();
   for (const Stdout out : {Stdout::kClosed, Stdout::kFull, Stdout::kBrokenPipe, Stdout::kBrokenPipeIgnored}) {
@@ -508,14 +508,14 @@ TEST_F(BadInputCliTest, TrainingThatNobodyWatchesSpoilsNoFile) {
   }
 }
 
-TEST_F(BadInputCliTest, WithoutStandardErrorTheTextStillComes) {
+TEST_F(BadInputCliTest, WithoutStandardErrorTheTextIsStillPrinted) {
   const Arguments arguments = {"--prompt", "the king", "--seed", "1"};
   const Result usual = generate(arguments), closed = generate(arguments, Stdout::kFile, Stderr::kClosed);
   EXPECT_TRUE(succeeds(closed));
   EXPECT_EQ(closed.out, usual.out);
 }
 
-TEST_F(BadInputCliTest, WithoutStandardErrorAMistakeIsStillAnExitStatus) {
+TEST_F(BadInputCliTest, WithoutStandardErrorAnErrorStillSetsTheExitStatus) {
   const auto before = snapshot();
   for (const Result& result :
        {train_gpt({"--nonsense"}, Stdout::kFile, Stderr::kClosed),

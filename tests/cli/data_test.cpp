@@ -78,7 +78,7 @@ TEST_F(DataCliTest, AFolderAPatternAndAListOfItsFilesAreTheSame) {
   }
 }
 
-TEST_F(DataCliTest, WhereTheFilesLieMakesNoDifference) {
+TEST_F(DataCliTest, WhereTheFilesAreMakesNoDifference) {
   write_documents("texts");
   ASSERT_TRUE(succeeds(train_on({"texts"})));
   const auto expected = results();
@@ -89,7 +89,7 @@ TEST_F(DataCliTest, WhereTheFilesLieMakesNoDifference) {
   EXPECT_EQ(fs::last_write_time(path("tokens.bin")), written);
 }
 
-TEST_F(DataCliTest, TheThreadsMakeNoDifference) {
+TEST_F(DataCliTest, TheNumberOfThreadsMakesNoDifference) {
   write_documents("texts");
   ASSERT_TRUE(succeeds(train_on({"texts"})));
   const auto expected = results();
@@ -101,7 +101,7 @@ TEST_F(DataCliTest, TheThreadsMakeNoDifference) {
   }
 }
 
-TEST_F(DataCliTest, AnotherBorderBetweenDocumentsIsAnotherText) {
+TEST_F(DataCliTest, MovingADocumentBoundaryChangesTheText) {
   write("one.txt", sample_text(500, 1) + "a");
   write("two.txt", sample_text(500, 2));
   ASSERT_TRUE(succeeds(train_on({"one.txt", "two.txt"})));
@@ -112,7 +112,7 @@ TEST_F(DataCliTest, AnotherBorderBetweenDocumentsIsAnotherText) {
   EXPECT_TRUE(read("tokens.bin") != before);
 }
 
-TEST_F(DataCliTest, WhatGivesNoTextIsRefused) {
+TEST_F(DataCliTest, PathsThatGiveNoTextAreRefused) {
   fs::create_directory(path("texts"));
   write("texts/empty.txt", "");
   fs::create_directory(path("nothing"));
@@ -124,7 +124,7 @@ TEST_F(DataCliTest, WhatGivesNoTextIsRefused) {
 
 // ---- Validation
 
-TEST_F(DataCliTest, AValidationTextTakesThePlaceOfTheLastPart) {
+TEST_F(DataCliTest, AValidationTextReplacesTheLastPart) {
   write("other.txt", sample_text(600, 9));
   const Flags flags = {{"--val-data-path", "other.txt"}, {"--eval-batches", "0"}};
   ASSERT_TRUE(succeeds(train(flags)));
@@ -153,7 +153,7 @@ TEST_F(DataCliTest, AValidationTextThatIsTooShortChangesNothing) {
 
 // ---- An existing tokenizer
 
-TEST_F(DataCliTest, AGivenTokenizerBecomesThatOfTheRun) {
+TEST_F(DataCliTest, AGivenTokenizerBecomesTheRunsTokenizer) {
   ASSERT_TRUE(succeeds(train()));
   fs::rename(path("tokenizer.json"), path("given.json"));
   write("text.txt", sample_text(700, 5));
@@ -197,7 +197,7 @@ TEST_F(DataCliTest, ATokenizerWithoutEndOfTextTakesOneDocumentOnly) {
 
 // ---- The token files of llm.c
 
-TEST_F(DataCliTest, ShardsTrainAsTheTextThatTheyCameFrom) {
+TEST_F(DataCliTest, ShardsTrainLikeTheTextTheyCameFrom) {
   ASSERT_TRUE(succeeds(train()));
   const std::string weights = read("gpt_checkpoint.bin");
   fs::rename(path("tokenizer.json"), path("given.json"));
@@ -213,7 +213,7 @@ TEST_F(DataCliTest, ShardsTrainAsTheTextThatTheyCameFrom) {
   EXPECT_TRUE(succeeds(train_on(shards, {{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}})));
 }
 
-TEST_F(DataCliTest, ShardsForValidationTakeThePlaceOfTheLastPart) {
+TEST_F(DataCliTest, ValidationShardsReplaceTheLastPart) {
   ASSERT_TRUE(succeeds(train({{"--eval-batches", "0"}})));
   const double loss = val_loss();
   const size_t count = (read("tokens.bin").size() - 72) / 2;

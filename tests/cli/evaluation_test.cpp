@@ -31,7 +31,7 @@ class EvaluationCliTest : public TrainedCliTest {
 
 // ---- Perplexity
 
-TEST_F(EvaluationCliTest, PerplexityIsOfTheTextsLoss) {
+TEST_F(EvaluationCliTest, PerplexityFollowsFromTheLoss) {
   const Json p = perplexity("text.txt");
   EXPECT_EQ(p.at("file"), "text.txt");
   EXPECT_EQ(p.at("bytes"), fs::file_size(path("text.txt")));
@@ -46,7 +46,7 @@ TEST_F(EvaluationCliTest, PerplexityIsOfTheTextsLoss) {
   EXPECT_LT(loss, std::log(300.0) + 1.0);
 }
 
-TEST_F(EvaluationCliTest, PerplexityIsPrintedForPeopleToo) {
+TEST_F(EvaluationCliTest, PerplexityIsAlsoPrintedAsText) {
   const Json p = perplexity("text.txt");
   const Result result = generate({"--perplexity", "text.txt"});
   ASSERT_TRUE(succeeds(result));
@@ -57,7 +57,7 @@ TEST_F(EvaluationCliTest, PerplexityIsPrintedForPeopleToo) {
   EXPECT_EQ(std::stoi(fact(result.out, "bytes ")), p.at("bytes"));
 }
 
-TEST_F(EvaluationCliTest, TheStrideIsHalfAWindowAndWhatItScoresDependsOnIt) {
+TEST_F(EvaluationCliTest, TheStrideDefaultsToHalfAWindowAndChangesTheScore) {
   EXPECT_EQ(perplexity("text.txt"), perplexity("text.txt", {"--stride", "4"}));
   const Json one = perplexity("text.txt", {"--stride", "1"}),
              eight = perplexity("text.txt", {"--stride", "8"});
@@ -96,7 +96,7 @@ TEST_F(EvaluationCliTest, ATextThatCannotBeScoredIsRefused) {
 
 // ---- Log-probabilities
 
-TEST_F(EvaluationCliTest, LogProbabilitiesOfAPromptAreThoseOfItsPerplexity) {
+TEST_F(EvaluationCliTest, PromptLogProbabilitiesMatchItsPerplexity) {
   const std::string prompt = "the king shall not sleep while thunder rolls over the high hills.";
   write("prompt.txt", prompt);
   const Json p = perplexity("prompt.txt");
@@ -145,7 +145,7 @@ TEST_F(EvaluationCliTest, LikeliestTokensAreInOrderAndAllOfThemAddUpToOne) {
       objects(text_of({}, {"--json", "--logprobs"})).at(0).at("logprobs").at(0).contains("likeliest"));
 }
 
-TEST_F(EvaluationCliTest, LogProbabilitiesForPeopleFollowTheText) {
+TEST_F(EvaluationCliTest, LogProbabilitiesInTextFormFollowTheSample) {
   const std::string plain = text({{"--num-tokens", "3"}});
   const std::string with = text_of({{"--num-tokens", "3"}}, {"--logprobs", "2"});
   ASSERT_TRUE(with.starts_with(plain)) << with;
@@ -163,7 +163,7 @@ TEST_F(EvaluationCliTest, LogProbabilitiesForPeopleFollowTheText) {
 
 // ---- JSON
 
-TEST_F(EvaluationCliTest, JsonIsTheTextAndWhatWasDrawn) {
+TEST_F(EvaluationCliTest, JsonHoldsTheTextAndTheDrawnTokens) {
   const Json sample = objects(text_of({{"--num-tokens", "6"}}, {"--json"})).at(0);
   const std::string plain = text({{"--num-tokens", "6"}});
   EXPECT_EQ(sample.at("prompt"), "the king");
@@ -175,7 +175,7 @@ TEST_F(EvaluationCliTest, JsonIsTheTextAndWhatWasDrawn) {
   EXPECT_EQ(plain, "the king" + sample.at("text").get<std::string>() + "\n");
 }
 
-TEST_F(EvaluationCliTest, JsonIsUtf8WhateverBytesThereAre) {
+TEST_F(EvaluationCliTest, JsonIsUtf8ForAnyBytes) {
   for (int seed = 1; seed <= 4; ++seed) {
     const std::string out =
         text_of({{"--prompt", "a\xFF\x80z"}, {"--seed", std::to_string(seed)}, {"--num-tokens", "100"}},
@@ -226,7 +226,7 @@ TEST_F(EvaluationCliTest, SamplesArePrintedOneAfterTheOther) {
   EXPECT_TRUE(expected.starts_with(text({{"--top-k", "2"}})));
 }
 
-TEST_F(EvaluationCliTest, SamplesThatMetTheStopTokenNoLongerCount) {
+TEST_F(EvaluationCliTest, TokensAfterTheStopTokenDoNotCount) {
   const std::string stop = objects(text_of({}, {"--json"})).at(0).at("tokens").at(1).dump();
   const Arguments arguments = {"--prompt", "the king", "--seed",   "1",  "--top-k",      "0", "--num-samples",
                                "4",        "--json",   "--eos-id", stop, "--num-tokens", "30"};

@@ -97,7 +97,7 @@ TEST_F(FlagsCliTest, BothEndsOfARangeAreInIt) {
   }
 }
 
-TEST_F(FlagsCliTest, NumbersAtTheEndsOfTheirRangesAreTaken) {
+TEST_F(FlagsCliTest, NumbersAtTheEndsOfTheirRangesAreAccepted) {
   write_text();
   EXPECT_TRUE(
       succeeds(train({{"--seed", "9007199254740992"}, {"--grad-clip", "1.2e-38"}, {"--dropout", "0.0"}})));
@@ -112,7 +112,7 @@ TEST_F(FlagsCliTest, NumbersOfScoresAreInRangeToo) {
     EXPECT_TRUE(refuses(generate({"--perplexity", "a", "--stride", value}), "--stride: ")) << value;
 }
 
-TEST_F(FlagsCliTest, NumbersAreWholeTexts) {
+TEST_F(FlagsCliTest, ANumberIsTheWholeValue) {
   for (const std::string flag : {"--steps", "--dim", "--lr", "--min-lr"}) {
     for (const std::string& value : kHardlyANumber) {
       EXPECT_TRUE(refuses(train_gpt({flag + "=" + value}), flag)) << "value: " << value;
@@ -120,7 +120,7 @@ TEST_F(FlagsCliTest, NumbersAreWholeTexts) {
   }
 }
 
-TEST_F(FlagsCliTest, RefusesWhatIsNoFlagOrHasNoValue) {
+TEST_F(FlagsCliTest, RefusesUnknownFlagsAndMissingValues) {
   const std::vector<std::pair<Arguments, std::string>> cases = {{{"--nonsense"}, "--nonsense"},
                                                                 {{"--nonsense", "3"}, "--nonsense"},
                                                                 {{"--nonsense=3"}, "--nonsense"},
@@ -147,7 +147,7 @@ TEST_F(FlagsCliTest, TrainGptRefusesChoicesThatDoNotExist) {
   EXPECT_REFUSED(train({{"--dim", "15"}}), "--dim 15");
 }
 
-TEST_F(FlagsCliTest, AChoiceOfTrueOrFalseIsNothingElse) {
+TEST_F(FlagsCliTest, ABooleanIsTrueOrFalse) {
   write_text();
   for (const char* value : {"", "2", "2.5", "-1", "perhaps"})
     EXPECT_REFUSED(train({{"--head-bias", value}}), "--head-bias");
@@ -185,7 +185,7 @@ TEST_F(FlagsCliTest, AMessageIsOneLineWhateverANameHolds) {
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", "no\nsuch run"}), "such run");
 }
 
-TEST_F(FlagsCliTest, LeadingZerosAreNoOctal) {
+TEST_F(FlagsCliTest, LeadingZerosDoNotMeanOctal) {
   write_text();
   const Result result = train({{"--steps", "010"}});
   EXPECT_TRUE(result.out.find("/10 ") != std::string::npos || refuses(result, "--steps")) << result;
@@ -265,7 +265,7 @@ TEST_F(FlagsCliTest, DevicesAreListed) {
   EXPECT_TRUE(snapshot().empty());
 }
 
-TEST_F(FlagsCliTest, WhatIsAskedForAndCannotBeWrittenIsAnError) {
+TEST_F(FlagsCliTest, OutputThatCannotBeWrittenIsAnError) {
   for (const char* program : {HIPGPT_TRAIN_GPT, HIPGPT_GENERATE}) {
     for (const char* flag : {"--help", "--version", "--list-devices"}) {
       for (const Stdout out : {Stdout::kFull, Stdout::kClosed}) {

@@ -86,7 +86,7 @@ TEST_F(HuggingFaceCliTest, TrainingStartsFromAModel) {
                                   "--data-path", "text.txt", "--batch", "4", "--steps", "6"})));
 }
 
-TEST_F(HuggingFaceCliTest, AModelThatIsTrainedAlreadyHasALowerRate) {
+TEST_F(HuggingFaceCliTest, ATrainedModelGetsALowerLearningRate) {
   const auto rate = [&](const Flags& flags) {
     EXPECT_TRUE(succeeds(start_from(kFixture, flags)));
     return nlohmann::json::parse(lines_of(read("metrics.jsonl")).front())["run"]["lr"].get<double>();
@@ -95,7 +95,7 @@ TEST_F(HuggingFaceCliTest, AModelThatIsTrainedAlreadyHasALowerRate) {
   EXPECT_NEAR(rate({{"--lr", "0.001"}}), 1e-3, 1e-9);
 }
 
-TEST_F(HuggingFaceCliTest, ATrainingThatStartedFromAModelGoesOnExactly) {
+TEST_F(HuggingFaceCliTest, ARunThatStartedFromAModelResumesExactly) {
   ASSERT_TRUE(succeeds(start_from(kFixture, {{"--run-name", "a"}, {"--steps", "6"}, {"--ckpt-every", "4"}})));
   const std::string whole = read("checkpoints/a/step_6.bin");
   ASSERT_TRUE(succeeds(train_gpt({"--ckpt", "checkpoints/a/step_4.bin", "--run-name", "b"})));
@@ -112,7 +112,7 @@ TEST_F(HuggingFaceCliTest, ATrainingThatStartedFromAModelGoesOnExactly) {
   EXPECT_EQ(read("checkpoints/a/step_6.bin"), whole);
 }
 
-TEST_F(HuggingFaceCliTest, TheTokenizerThatWasThereStaysUntilTheFirstCheckpoint) {
+TEST_F(HuggingFaceCliTest, TheOldTokenizerStaysUntilTheFirstCheckpoint) {
   ASSERT_TRUE(succeeds(train()));
   const std::string old_tokenizer = read("tokenizer.json"), old_checkpoint = read("gpt_checkpoint.bin");
   fs::copy(kFixture, path("broken"));
@@ -127,7 +127,7 @@ TEST_F(HuggingFaceCliTest, TheTokenizerThatWasThereStaysUntilTheFirstCheckpoint)
   EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
 }
 
-TEST_F(HuggingFaceCliTest, FlagsMayAgreeWithTheModelAndNotContradictIt) {
+TEST_F(HuggingFaceCliTest, FlagsMayAgreeWithTheModelButNotContradictIt) {
   EXPECT_TRUE(succeeds(start_from(kFixture, {{"--seq", "16"},
                                              {"--dim", "24"},
                                              {"--vocab-size", "300"},
@@ -162,7 +162,7 @@ TEST_F(HuggingFaceCliTest, ExportsThatAreRefused) {
   EXPECT_REFUSED(generate({}), "--export");
 }
 
-TEST_F(HuggingFaceCliTest, FoldersThatAreNoModel) {
+TEST_F(HuggingFaceCliTest, FoldersThatAreNotModelsAreRefused) {
   fs::create_directory(path("empty"));
   for (const char* folder : {"missing", "empty", "text.txt"}) EXPECT_REFUSED(start_from(folder), folder);
   EXPECT_REFUSED(start_from(""), "--init-from");

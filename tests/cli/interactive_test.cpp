@@ -53,7 +53,7 @@ TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAProgramThatWaitsForALine) {
   EXPECT_TRUE(WIFSIGNALED(state) && WTERMSIG(state) == SIGINT) << state;
 }
 
-TEST_F(InteractiveCliTest, ATerminalWithoutAPromptIsToldTheChoices) {
+TEST_F(InteractiveCliTest, WithoutAPromptATerminalShowsTheChoices) {
   Terminal terminal(folder_, HIPGPT_GENERATE, {});
   if (!terminal.there()) GTEST_SKIP() << "no terminals here";
   EXPECT_NE(terminal.wait_for("--export DIR\r\n"), "");

@@ -32,7 +32,7 @@ TEST_F(LimitsCliTest, TheLimitIsInHelp) {
 
 #ifndef HIPGPT_SANITIZED  // a sanitizer needs address space of its own
 
-TEST_F(LimitsCliTest, WithoutAnEndOfItsInputAProgramRunsOutOfMemory) {
+TEST_F(LimitsCliTest, EndlessInputRunsOutOfMemory) {
   addresses_ = 600 << 20;
   EXPECT_TRUE(refuses(generate({"--config", "/dev/zero"}), "out of memory"));
   EXPECT_TRUE(refuses(train_gpt({"--config", "/dev/zero"}), "out of memory"));
@@ -43,7 +43,7 @@ TEST_F(LimitsCliTest, WithoutAnEndOfItsInputAProgramRunsOutOfMemory) {
   EXPECT_EQ(last_line(line.err), "generate: out of memory") << line;
 }
 
-TEST_F(LimitsCliTest, WithTooFewAddressesAProgramEndsInOneLine) {
+TEST_F(LimitsCliTest, TooLittleAddressSpaceEndsAProgramInOneLine) {
   int refused = 0, done = 0;
   const auto expect_end = [&](const Result& result) {
     (result.status == 0 ? done : refused) += 1;

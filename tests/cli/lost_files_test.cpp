@@ -95,7 +95,7 @@ void write_zero_checkpoint(const fs::path& path, const ModelConfig& config) {
 
 // ---- Files that become shorter while they are mapped
 
-TEST_F(LostFilesCliTest, ATextThatBecomesShorterIsSaid) {
+TEST_F(LostFilesCliTest, ATextThatBecomesShorterIsReported) {
   std::string text = sample_text(10'000);
   while (text.size() < kManyBytes) text += text;
   write("long.txt", text);
@@ -109,7 +109,7 @@ TEST_F(LostFilesCliTest, ATextThatBecomesShorterIsSaid) {
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, TokensThatBecomeShorterInTrainingAreSaid) {
+TEST_F(LostFilesCliTest, TokensThatBecomeShorterInTrainingAreReported) {
   fs::remove(path("metrics.jsonl"));
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless()));
   EXPECT_TRUE(wait_until([&] { return trains(); }));
@@ -120,7 +120,7 @@ TEST_F(LostFilesCliTest, TokensThatBecomeShorterInTrainingAreSaid) {
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, ACheckpointThatBecomesShorterIsSaidByBothPrograms) {
+TEST_F(LostFilesCliTest, ACheckpointThatBecomesShorterIsReportedByBothPrograms) {
   ModelConfig config;
   config.embed_dim = 2048;
   for (const std::string program : {HIPGPT_GENERATE, HIPGPT_TRAIN_GPT}) {
@@ -138,7 +138,7 @@ TEST_F(LostFilesCliTest, ACheckpointThatBecomesShorterIsSaidByBothPrograms) {
 
 // ---- Places that take no more files
 
-TEST_F(LostFilesCliTest, AFileBeyondTheLimitIsSaidAndWhatWasThereStays) {
+TEST_F(LostFilesCliTest, AFileBeyondTheLimitIsReportedAndTheOldFilesStay) {
   const auto before = snapshot();
   const size_t checkpoint_bytes = read("gpt_checkpoint.bin").size();
   for (const size_t limit : {size_t{0}, size_t{1000}, checkpoint_bytes - 1}) {
@@ -155,7 +155,7 @@ TEST_F(LostFilesCliTest, AFileBeyondTheLimitIsSaidAndWhatWasThereStays) {
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, AMetricsFileBeyondTheLimitIsSaidOnceAndTheRunGoesOn) {
+TEST_F(LostFilesCliTest, AMetricsFileBeyondTheLimitIsReportedOnceAndTheRunContinues) {
   const size_t room = size_t{120} << 10;  // enough for everything except the metrics
   largest_file_ = room;
   const Result result = train({{"--run-name", "a"}, {"--steps", "2000"}, {"--log-every", "1"}});
@@ -166,7 +166,7 @@ TEST_F(LostFilesCliTest, AMetricsFileBeyondTheLimitIsSaidOnceAndTheRunGoesOn) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the king", "--run-name", "a"})));
 }
 
-TEST_F(LostFilesCliTest, StandardOutputBeyondTheLimitIsSaid) {
+TEST_F(LostFilesCliTest, StandardOutputBeyondTheLimitIsReported) {
   largest_file_ = 200;
   const Result result = generate({"--prompt", "the king", "--num-tokens", "2000"});
   EXPECT_EQ(result.status, 1) << result;
@@ -189,7 +189,7 @@ TEST_F(LostFilesCliTest, AReadOnlyFileSystemIsRefused) {
 
 /// A failed save does not end a run, but the last save must not fail. So a failure is reported when it
 /// happens, and again at the end.
-TEST_F(LostFilesCliTest, AFolderThatIsRemovedDuringTheRunIsSaid) {
+TEST_F(LostFilesCliTest, AFolderThatIsRemovedDuringTheRunIsReported) {
   const pid_t child =
       start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--run-name", "a"}, {"--ckpt-every", "500"}})));
   EXPECT_TRUE(wait_until([&] { return trains("checkpoints/a/metrics.jsonl"); }));
@@ -198,7 +198,7 @@ TEST_F(LostFilesCliTest, AFolderThatIsRemovedDuringTheRunIsSaid) {
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, AWorkingFolderThatIsRemovedDuringTheRunIsSaid) {
+TEST_F(LostFilesCliTest, AWorkingFolderThatIsRemovedDuringTheRunIsReported) {
   fs::rename(folder_, root_ / "kept");
   fs::create_directory(folder_);
   write_text();

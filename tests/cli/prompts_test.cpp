@@ -80,7 +80,7 @@ TEST_F(PromptsCliTest, WithoutTextThereIsNothingToContinue) {
     EXPECT_REFUSED(generate({}), choice);
 }
 
-TEST_F(PromptsCliTest, OneThingIsDoneAtATime) {
+TEST_F(PromptsCliTest, TasksExcludeEachOther) {
   const std::vector<Arguments> tasks = {{"--prompt", "a"},
                                         {"--prompt-file", "text.txt"},
                                         {"--prompts", "text.txt"},

@@ -103,7 +103,7 @@ TEST_F(ResumeCliTest, GoesOnWithTheFlagsOfTheRunThatWasStopped) {
   EXPECT_TRUE(trained() == straight);
 }
 
-TEST_F(ResumeCliTest, WithoutACheckpointItBegins) {
+TEST_F(ResumeCliTest, WithoutACheckpointItStartsFromScratch) {
   const Trained straight = never_stopped(ten_steps());
   const Result result = train_gpt(resuming(ten_steps()));
   ASSERT_TRUE(succeeds(result));
@@ -111,7 +111,7 @@ TEST_F(ResumeCliTest, WithoutACheckpointItBegins) {
   EXPECT_TRUE(trained() == straight);
 }
 
-TEST_F(ResumeCliTest, ARunThatWasKilledBeforeItsFirstCheckpointBeginsAgainWithItsFlags) {
+TEST_F(ResumeCliTest, ARunKilledBeforeItsFirstCheckpointStartsAgainWithItsFlags) {
   const Trained straight = never_stopped(ten_steps({{"--ckpt-every", "0"}}));
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--ckpt-every", "0"}})));
   wait_for("metrics.jsonl");
@@ -127,7 +127,7 @@ TEST_F(ResumeCliTest, ARunThatWasKilledBeforeItsFirstCheckpointBeginsAgainWithIt
   EXPECT_TRUE(trained().weights == straight.weights);
 }
 
-TEST_F(ResumeCliTest, AVocabularySmallerThanAskedForIsNoContradiction) {
+TEST_F(ResumeCliTest, AVocabularySmallerThanRequestedIsAccepted) {
   write("text.txt", "a small text that has only a few words, a few words and a small text, a few words");
   ASSERT_TRUE(succeeds(train({{"--vocab-size", "5000"}, {"--val-fraction", "0"}})));
   EXPECT_TRUE(succeeds(train_gpt({"--resume", "--steps", "6"})));
@@ -151,7 +151,7 @@ TEST_F(ResumeCliTest, RecordsOfAnotherRunInTheFolderAreNotTakenOver) {
   EXPECT_EQ(read("metrics.jsonl").find("\"step\":2,"), std::string::npos) << read("metrics.jsonl");
 }
 
-TEST_F(ResumeCliTest, ARunThatIsDoneStaysAsItIs) {
+TEST_F(ResumeCliTest, AFinishedRunStaysUnchanged) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   const auto before = snapshot();
   const Result result = train_gpt({"--resume"});
@@ -168,14 +168,14 @@ TEST_F(ResumeCliTest, MoreStepsMayBeAskedFor) {
   EXPECT_TRUE(refuses(train_gpt({"--resume", "--steps", "11"}), "--steps"));
 }
 
-TEST_F(ResumeCliTest, AnotherTextIsRefusedAndLeavesEverything) {
+TEST_F(ResumeCliTest, AnotherTextIsRefusedAndChangesNothing) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   write("text.txt", sample_text(1000, 5));
   EXPECT_REFUSED(train_gpt({"--resume", "--steps", "12"}), "another text");
   EXPECT_TRUE(succeeds(train_gpt({"--ckpt", "gpt_checkpoint.bin", "--steps", "12"})));
 }
 
-TEST_F(ResumeCliTest, ResumeGoesWithNeitherAnotherCheckpointNorANewTokenizer) {
+TEST_F(ResumeCliTest, ResumeExcludesAnotherCheckpointAndANewTokenizer) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   EXPECT_REFUSED(train_gpt({"--resume", "--reset"}), "--reset");
   EXPECT_EQ(train_gpt({"--resume", "--ckpt", "gpt_checkpoint.bin"}).status, 2);
@@ -183,7 +183,7 @@ TEST_F(ResumeCliTest, ResumeGoesWithNeitherAnotherCheckpointNorANewTokenizer) {
 
 // ---- Damage
 
-TEST_F(ResumeCliTest, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
+TEST_F(ResumeCliTest, ADamagedCheckpointIsReportedAndThePreviousOneUsed) {
   for (const Flags& more : {Flags{}, Flags{{"--run-name", "a"}}}) {
     clear();
     const Flags flags = ten_steps(more);
@@ -203,14 +203,14 @@ TEST_F(ResumeCliTest, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
   }
 }
 
-TEST_F(ResumeCliTest, GenerateNamesTheCheckpointBeforeADamagedOne) {
+TEST_F(ResumeCliTest, GenerateNamesThePreviousCheckpointOfADamagedOne) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   flip_a_bit("gpt_checkpoint.bin");
   EXPECT_REFUSED(generate({"--prompt", "the"}), "the one before it: --ckpt gpt_checkpoint.previous.bin");
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--ckpt", "gpt_checkpoint.previous.bin"})));
 }
 
-TEST_F(ResumeCliTest, WhereAllAreDamagedNothingIsTouched) {
+TEST_F(ResumeCliTest, IfAllCheckpointsAreDamagedNothingIsTouched) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   flip_a_bit("gpt_checkpoint.bin");
   flip_a_bit("gpt_checkpoint.previous.optimizer.bin");
@@ -223,7 +223,7 @@ TEST_F(ResumeCliTest, WhereAllAreDamagedNothingIsTouched) {
 
 // ---- One at a time
 
-TEST_F(ResumeCliTest, AFolderIsForOneTraining) {
+TEST_F(ResumeCliTest, AFolderTakesOneTrainingAtATime) {
   const pid_t first =
       start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--run-name", "a"}})), Stdout::kClosed, Stderr::kClosed);
   wait_for("checkpoints/a/metrics.jsonl");
@@ -236,7 +236,7 @@ TEST_F(ResumeCliTest, AFolderIsForOneTraining) {
 
 // ---- Signals
 
-TEST_F(ResumeCliTest, ASignalEndsTheStepSavesAndSaysSo) {
+TEST_F(ResumeCliTest, ASignalFinishesTheStepSavesAndReportsIt) {
   for (const auto& [signal, status] : {std::pair{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 129}}) {
     clear();
     const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless()));

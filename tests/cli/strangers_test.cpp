@@ -58,7 +58,7 @@ std::string with_ids(std::string file, uint16_t id) {
   return file;
 }
 
-TEST_F(StrangersCliTest, TokensOfALargerVocabularyAreMadeAgain) {
+TEST_F(StrangersCliTest, TokensOfALargerVocabularyAreRebuilt) {
   const std::string good = read("tokens.bin"), trained = read("gpt_checkpoint.bin");
   for (const uint16_t id : {300, 305, 700, 1500, 65535}) {
     write("tokens.bin", with_ids(good, id));
@@ -136,7 +136,7 @@ TEST_F(StrangersCliTest, SavedSettingsHaveTheRangesOfFlags) {
   }
 }
 
-TEST_F(StrangersCliTest, PathsOfDataAreShownBeforeTheyAreReadAndMustBeFiles) {
+TEST_F(StrangersCliTest, DataPathsAreShownBeforeTheyAreReadAndMustBeFiles) {
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
   for (const char* name : {"pipe", "/dev/zero"}) {
     record_flags({std::string("--data-path=") + name});
@@ -220,7 +220,7 @@ TEST_F(StrangersCliTest, NothingIsWrittenThroughALinkOutOfTheFolder) {
   }
 }
 
-TEST_F(StrangersCliTest, APipeInPlaceOfAFileIsRefusedAndNotWaitedFor) {
+TEST_F(StrangersCliTest, APipeInPlaceOfAFileIsRefusedWithoutWaiting) {
   const auto replace = [&](const std::string& name) {
     fs::remove(path(name));
     ASSERT_EQ(::mkfifo(path(name).c_str(), 0600), 0);
@@ -265,7 +265,7 @@ TEST_F(StrangersCliTest, ALoopOfLinksIsReportedInOurWords) {
 
 // ---- The folder as the data
 
-TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextLeavesOutWhatTrainingsWrote) {
+TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextSkipsWhatTrainingWrote) {
   fs::create_directory(path("texts"));
   write("texts/more.txt", sample_text(200, 7));
   const Flags here = {{"--data-path", "."}, {"--tensorboard", "tb"}};
@@ -286,7 +286,7 @@ TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextLeavesOutWhatTrainingsWrote) {
 
 // ---- Terminals
 
-TEST_F(StrangersCliTest, ATerminalIsNotSentWhatItWouldObey) {
+TEST_F(StrangersCliTest, ATerminalIsNotSentControlSequences) {
   const std::string name =
       "a\x1b[2Jb\xC2\x9B"
       "c\xE2\x80\xAE"

@@ -73,7 +73,7 @@ TEST_F(TrainingCliTest, RunsOfTwoNamesLeaveEachOtherAlone) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--run-name", "second run"})));
 }
 
-TEST_F(TrainingCliTest, MetricsAreOneRecordALine) {
+TEST_F(TrainingCliTest, MetricsAreOneRecordPerLine) {
   ASSERT_TRUE(succeeds(train({{"--steps", "6"}, {"--log-every", "2"}, {"--eval-every", "3"}})));
   const auto records = metrics("metrics.jsonl");
   ASSERT_EQ(keys_of(records.at(0)), Strings{"run"});
@@ -96,7 +96,7 @@ TEST_F(TrainingCliTest, MetricsAreOneRecordALine) {
   EXPECT_EQ(validations, (std::vector<int>{3, 6}));
 }
 
-TEST_F(TrainingCliTest, NoValidationWhereNoTextIsKeptForIt) {
+TEST_F(TrainingCliTest, NoValidationIfNoTextIsReservedForIt) {
   ASSERT_TRUE(succeeds(train({{"--val-fraction", "0"}})));
   EXPECT_EQ(metrics("metrics.jsonl").size(), 3u);
   EXPECT_EQ(read("metrics.jsonl").find("val_loss"), std::string::npos);
@@ -104,7 +104,7 @@ TEST_F(TrainingCliTest, NoValidationWhereNoTextIsKeptForIt) {
 
 // ---- What is printed
 
-TEST_F(TrainingCliTest, SaysTheParameterCountFirstAndPlainLinesInAPipe) {
+TEST_F(TrainingCliTest, PrintsTheParameterCountFirstAndPlainLinesInAPipe) {
   const Result result = train({{"--layers", "2"}});
   ASSERT_TRUE(succeeds(result));
   // V E + S E + L (4E^2 + 2EF + F + 9E) + E V + V at V=300 S=8 E=16 L=2 F=16.
@@ -151,7 +151,7 @@ TEST_F(TrainingCliTest, TheSameSeedGivesTheSameCheckpointOnAnyNumberOfThreads) {
   EXPECT_TRUE(one != with({{"--seed", "1338"}}));
 }
 
-TEST_F(TrainingCliTest, EveryFlagOfTheMathematicsMatters) {
+TEST_F(TrainingCliTest, EveryFlagThatChangesTheMathMatters) {
   const std::string plain = checkpoint_of({});
   const Flags changes = {{"--dropout", "0.2"},      {"--grad-accum", "3"},        {"--activation", "gelu"},
                          {"--batch", "5"},          {"--weight-decay", "10"},     {"--lr", "0.1"},
@@ -165,7 +165,7 @@ TEST_F(TrainingCliTest, EveryFlagOfTheMathematicsMatters) {
               plain);  // logging and evaluating change nothing
 }
 
-TEST_F(TrainingCliTest, GoesOnFromACheckpointAsIfItHadNotStopped) {
+TEST_F(TrainingCliTest, ResumesFromACheckpointAsIfItHadNotStopped) {
   const Flags flags = {{"--run-name", "a"},
                        {"--steps", "6"},
                        {"--ckpt-every", "3"},
@@ -185,7 +185,7 @@ TEST_F(TrainingCliTest, GoesOnFromACheckpointAsIfItHadNotStopped) {
   }
 }
 
-TEST_F(TrainingCliTest, GoesOnInTheWorkingFolderAndAppendsItsMetrics) {
+TEST_F(TrainingCliTest, ResumesInTheWorkingFolderAndAppendsItsMetrics) {
   // Within the warm-up the learning rate does not depend on --steps, so 4 and 2 more are 6.
   const std::string straight = checkpoint_of({{"--steps", "6"}});
   ASSERT_TRUE(succeeds(train({{"--steps", "4"}})));
@@ -198,7 +198,7 @@ TEST_F(TrainingCliTest, GoesOnInTheWorkingFolderAndAppendsItsMetrics) {
   EXPECT_EQ(metrics("metrics.jsonl").back().at("step"), 6);
 }
 
-TEST_F(TrainingCliTest, AMissingOptimizerFileIsSaidAndTheWeightsAreUsed) {
+TEST_F(TrainingCliTest, AMissingOptimizerFileIsReportedAndTheWeightsAreUsed) {
   ASSERT_TRUE(succeeds(train()));
   fs::remove(path("gpt_checkpoint.optimizer.bin"));
   const Result result = train({{"--ckpt", "gpt_checkpoint.bin"}});
@@ -253,7 +253,7 @@ TEST_F(TrainingCliTest, AnotherVocabularySizeGivesANewTokenizer) {
   EXPECT_EQ(Json::parse(read("tokenizer.json")).at("model").at("vocab").size(), 290u);
 }
 
-TEST_F(TrainingCliTest, ResetMakesTokenizerAndTokensAnew) {
+TEST_F(TrainingCliTest, ResetRebuildsTokenizerAndTokens) {
   ASSERT_TRUE(succeeds(train()));
   const auto before = snapshot();
   write("tokenizer.json", "damaged");
@@ -263,7 +263,7 @@ TEST_F(TrainingCliTest, ResetMakesTokenizerAndTokensAnew) {
   EXPECT_TRUE(read("tokens.bin") == before.at("tokens.bin"));
 }
 
-TEST_F(TrainingCliTest, DamagedTokensAreSaidAndMadeAgain) {
+TEST_F(TrainingCliTest, DamagedTokensAreReportedAndRebuilt) {
   ASSERT_TRUE(succeeds(train()));
   const std::string good = read("tokens.bin");
   std::string flipped = good, future = good;
@@ -281,7 +281,7 @@ TEST_F(TrainingCliTest, DamagedTokensAreSaidAndMadeAgain) {
   }
 }
 
-TEST_F(TrainingCliTest, TheShortestTextThatWorksHasOneMoreTokenThanTheModelSees) {
+TEST_F(TrainingCliTest, TheShortestUsableTextHasOneMoreTokenThanTheContext) {
   const Flags flags = {{"--vocab-size", "256"}, {"--val-fraction", "0"}, {"--steps", "1"}};
   write("text.txt", "nine byte");
   EXPECT_TRUE(succeeds(train(flags)));
@@ -289,7 +289,7 @@ TEST_F(TrainingCliTest, TheShortestTextThatWorksHasOneMoreTokenThanTheModelSees)
   EXPECT_TRUE(refuses(train(flags), "--seq"));
 }
 
-TEST_F(TrainingCliTest, ALossThatIsNotFiniteStopsTheRunAndKeepsWhatWasGood) {
+TEST_F(TrainingCliTest, ANonFiniteLossStopsTheRunAndKeepsTheGoodFiles) {
   ASSERT_TRUE(succeeds(train()));
   auto before = snapshot();
   const Result result =
@@ -303,7 +303,7 @@ TEST_F(TrainingCliTest, ALossThatIsNotFiniteStopsTheRunAndKeepsWhatWasGood) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the"})));
 }
 
-TEST_F(TrainingCliTest, AValidationLossThatIsNotFiniteStopsTheRunToo) {
+TEST_F(TrainingCliTest, ANonFiniteValidationLossStopsTheRunToo) {
   // The last update can do damage that no later training step detects.
   const Flags wild = {{"--lr", "1e3"},
                       {"--grad-clip", "0"},
@@ -323,7 +323,7 @@ TEST_F(TrainingCliTest, AValidationLossThatIsNotFiniteStopsTheRunToo) {
   }
 }
 
-TEST_F(TrainingCliTest, ALossThatIsNotFiniteNamesTheCheckpointThatIsLeft) {
+TEST_F(TrainingCliTest, ANonFiniteLossNamesTheRemainingCheckpoint) {
   const Flags wild = {{"--lr", "1e3"},     {"--grad-clip", "0"},   {"--warmup-steps", "0"},
                       {"--steps", "300"},  {"--run-name", "wild"}, {"--ckpt-every", "1"},
                       {"--keep-last", "1"}};
@@ -335,7 +335,7 @@ TEST_F(TrainingCliTest, ALossThatIsNotFiniteNamesTheCheckpointThatIsLeft) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--run-name", "wild"})));
 }
 
-TEST_F(TrainingCliTest, ARunThatBecomesNotFiniteDoesNotTakeTheTokenizerFromTheOldCheckpoint) {
+TEST_F(TrainingCliTest, ANonFiniteRunKeepsTheTokenizerOfTheOldCheckpoint) {
   ASSERT_TRUE(succeeds(train()));
   ASSERT_TRUE(refuses(train({{"--vocab-size", "290"},
                              {"--lr", "1e3"},

@@ -50,7 +50,7 @@ TEST_F(AtomicFileTest, NothingChangesWithoutCommit) {
   EXPECT_EQ(files_in_folder(), 1u);
 }
 
-TEST_F(AtomicFileTest, TwoWritersOfOneFileDoNotMeet) {
+TEST_F(AtomicFileTest, TwoWritersOfOneFileDoNotInterfere) {
   AtomicFile first(path("a")), second(path("a"));
   first.write("first");
   second.write("second");

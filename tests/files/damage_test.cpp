@@ -88,23 +88,23 @@ class DamageTest : public FilesTest {
   ModelConfig config_;
 };
 
-TEST_F(DamageTest, OfACheckpointIsAlwaysNoticed) {
+TEST_F(DamageTest, DamageToACheckpointIsAlwaysDetected) {
   expect_all_damage_noticed("checkpoint", [&] { Checkpoint::open(path("checkpoint")); });
 }
 
-TEST_F(DamageTest, OfAnOptimizerFileIsAlwaysNoticed) {
+TEST_F(DamageTest, DamageToAnOptimizerFileIsAlwaysDetected) {
   OptimizerState state(*device_, config_);
   expect_all_damage_noticed("optimizer",
                             [&] { OptimizerFile::open(path("optimizer")).load_into(state, *device_); });
 }
 
-TEST_F(DamageTest, OfATokenFileIsAlwaysNoticed) {
+TEST_F(DamageTest, DamageToATokenFileIsAlwaysDetected) {
   expect_all_damage_noticed("tokens", [&] { TokenFile::open(path("tokens")); });
 }
 
 /// tokenizer.json has no checksum, because other programs write it too. The checkpoint stores its hash: a
 /// damaged tokenizer that loads and has the right hash must do what the original does.
-TEST_F(DamageTest, OfATokenizerIsNoticedOrHarmless) {
+TEST_F(DamageTest, DamageToATokenizerIsDetectedOrHarmless) {
   const Checkpoint checkpoint = Checkpoint::open(path("checkpoint"));
   const auto ids = tokenizer_.encode(kText);
   int refused = 0, other = 0, harmless = 0;

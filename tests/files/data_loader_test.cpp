@@ -118,7 +118,7 @@ TEST_F(DataLoaderTest, RowsAreConsecutiveTokensAndTargetsAreOneAhead) {
   }
 }
 
-TEST_F(DataLoaderTest, EveryPlaceIsAsLikelyAsAnyOther) {
+TEST_F(DataLoaderTest, EveryPositionIsEquallyLikely) {
   constexpr int kStarts = 50, kSeq = 10, kBatch = 8, kBatches = 5000;
   const DataLoader loader(tokens(), 200, 200 + kStarts + kSeq, kBatch, kSeq, 9);
   std::vector<int> hits(kStarts);

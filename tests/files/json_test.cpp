@@ -113,7 +113,7 @@ TEST(JsonValue, ComparesNumbersByValue) {
   EXPECT_NE(JsonValue(0), JsonValue());
 }
 
-TEST(JsonValue, OfAnotherTypeIsAnError) {
+TEST(JsonValue, AValueOfAnotherTypeIsAnError) {
   const JsonValue text = "a";
   EXPECT_TRUE(says(error_of([&] { text.as_count(); }), "is not a whole number from 0"));
   EXPECT_TRUE(says(error_of([&] { JsonValue(-1).as_count(); }), "is not a whole number from 0"));
@@ -129,7 +129,7 @@ TEST(JsonValue, OfAnotherTypeIsAnError) {
   EXPECT_TRUE(text["a"].is_null());
 }
 
-TEST(JsonValue, MembersAreReplacedInTheirPlace) {
+TEST(JsonValue, MembersAreReplacedInPlace) {
   JsonValue object = {{"b", 1}, {"a", 2}};
   object.set("b", "x");
   object.set("c", JsonValue::Array());

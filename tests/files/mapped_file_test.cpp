@@ -102,7 +102,7 @@ int touch(const std::byte& byte) {
   return static_cast<int>(*const_cast<const volatile std::byte*>(&byte));
 }
 
-TEST_F(MappedFileTest, AFileThatBecomesShorterIsNamedInOneLineByWhicheverThreadSeesIt) {
+TEST_F(MappedFileTest, ATruncatedFileIsNamedInOneLineByAnyThread) {
   for (const bool in_thread : {false, true}) {
     write_all(path("other"), std::string(10'000, 'x'));
     write_all(path("a\nb"), std::string(100'000, 'x'));
@@ -121,7 +121,7 @@ TEST_F(MappedFileTest, AFileThatBecomesShorterIsNamedInOneLineByWhicheverThreadS
   }
 }
 
-TEST_F(MappedFileTest, AMovedMappingIsStillKnownAndOneThatEndedIsNot) {
+TEST_F(MappedFileTest, AMovedMappingIsStillKnownAndAClosedOneIsNot) {
   write_all(path("a"), std::string(100'000, 'x'));
   const End end = end_of(path("err"), [&] {
     { const MappedFile gone(path("a"), Access::kRandom); }
@@ -133,7 +133,7 @@ TEST_F(MappedFileTest, AMovedMappingIsStillKnownAndOneThatEndedIsNot) {
   EXPECT_TRUE(exited_with(end, 1)) << end.status;
 }
 
-TEST_F(MappedFileTest, OtherBusErrorsEndTheProcessAsEver) {
+TEST_F(MappedFileTest, OtherBusErrorsEndTheProcessAsUsual) {
   write_all(path("a"), std::string(100'000, 'x'));
   const auto expect_killed = [](const End& end) {
     // A sanitizer's handler runs after ours and exits by itself.

@@ -37,7 +37,7 @@ TEST(Philox, EveryBitOfCounterAndSeedMatters) {
   }
 }
 
-TEST(Philox, UniformFloatsKeepWithinTheirBounds) {
+TEST(Philox, UniformFloatsStayWithinTheirBounds) {
   EXPECT_EQ(uniform_below_one(0), 0.0f);
   EXPECT_LT(uniform_below_one(0xffffffff), 1.0f);
   EXPECT_GT(uniform_below_one(0xffffffff), 0.9999999f);

@@ -39,7 +39,7 @@ TEST_F(DataHashTest, NamesTheTextsAndTheirSplit) {
   EXPECT_EQ(apart, hash({"a"}, {"b"}, 0.2));  // the fraction has no effect here
 }
 
-TEST_F(DataHashTest, DoesNotDependOnWhereTheFilesLie) {
+TEST_F(DataHashTest, DoesNotDependOnWhereTheFilesAre) {
   const uint64_t before = hash({"a", "b"});
   std::filesystem::create_directory(path("folder"));
   std::filesystem::rename(path("a"), path("folder/x"));

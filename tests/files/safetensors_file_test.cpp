@@ -179,7 +179,7 @@ TEST_F(SafetensorsFileTest, OpensFilesOfOtherPrograms) {
   EXPECT_EQ(text_of(file.tensor("b").bytes), "bbbb");
 }
 
-TEST_F(SafetensorsFileTest, RefusesWhatIsNoSafetensorsFile) {
+TEST_F(SafetensorsFileTest, RefusesFilesThatAreNotSafetensors) {
   EXPECT_TRUE(says(error_with(""), "empty file"));
   EXPECT_TRUE(says(error_with("short"), "not a safetensors file"));
   EXPECT_TRUE(says(error_with("\x89PNG\r\n\x1a\n and many more bytes"), "not a safetensors file"));
@@ -198,7 +198,7 @@ TEST_F(SafetensorsFileTest, RefusesWhatIsNoSafetensorsFile) {
   EXPECT_TRUE(says(error_of([&] { SafetensorsFile::open(path("missing")); }), "no such file"));
 }
 
-TEST_F(SafetensorsFileTest, RefusesEntriesThatAreNoTensors) {
+TEST_F(SafetensorsFileTest, RefusesEntriesThatAreNotTensors) {
   const char* needs = "it needs a dtype, a shape and two data_offsets";
   for (const char* entry : {
            R"("b":5)",
@@ -243,7 +243,7 @@ TEST_F(SafetensorsFileTest, RefusesTensorsThatDoNotFit) {
   EXPECT_TRUE(says(error("U8", "[0]", "[2,2]"), "overlaps another one"));
 }
 
-TEST_F(SafetensorsFileTest, RefusesDoubledNames) {
+TEST_F(SafetensorsFileTest, RefusesDuplicateNames) {
   EXPECT_TRUE(says(error_with_entry(R"("a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]})"),
                    "its header has the key \"a\" twice"));
   EXPECT_TRUE(says(error_with_entry(R"("b":{"dtype":"U8","dtype":"U8","shape":[4],"data_offsets":[4,8]})"),

@@ -88,7 +88,7 @@ TEST_F(TokenFileTest, ReturnsWhatWasWritten) {
   EXPECT_EQ(file.text_bytes(), 0x3333u);
 }
 
-TEST_F(TokenFileTest, TakesTwoBytesWhereTwoAreEnough) {
+TEST_F(TokenFileTest, UsesTwoBytesPerTokenWhereTheySuffice) {
   const std::vector<int32_t> tokens = {0, 65535, 7};
   write_tokens(path("small"), 65536, tokens);
   write_tokens(path("large"), 65537, tokens);
@@ -168,7 +168,7 @@ TEST_F(TokenFileTest, StaysReadableWhileItIsReplaced) {
   EXPECT_EQ(read_tokens(path("t")), std::vector<int32_t>{9});
 }
 
-TEST_F(TokenFileTest, TheWriterRefusesWhatIsNoToken) {
+TEST_F(TokenFileTest, TheWriterRefusesIdsThatAreNotTokens) {
   write_tokens(path("t"), 300, std::vector<int32_t>{1});
   const auto error = [&](int32_t token) {
     return error_of([&] { write_tokens(path("t"), 300, {{token}}); });
@@ -197,7 +197,7 @@ TEST_F(DamagedTokenFileTest, EveryFlippedBitIsNoticed) {
 
 /// A file that was checked before is opened without checking its tokens again, so the ids are checked as they
 /// are read.
-TEST_F(DamagedTokenFileTest, WithoutTheCheckNoIdOutsideTheVocabularyComesThrough) {
+TEST_F(DamagedTokenFileTest, IdsOutsideTheVocabularyAreRefusedEvenWithoutTheCheck) {
   int refused = 0;
   for (size_t bit = 8 * kHeaderBytes; bit < 8 * good_.size(); ++bit) {
     std::string bytes = good_;

@@ -58,7 +58,7 @@ TEST_F(TokenShardsTest, ReadsTheTokenFilesOfLlmC) {
   EXPECT_EQ(llmc(gpt2_file({})).size(), 0u);
 }
 
-TEST_F(TokenShardsTest, KnowsTheTokenFilesOfLlmCFromTexts) {
+TEST_F(TokenShardsTest, DistinguishesTokenFilesOfLlmCFromTexts) {
   const auto is_llmc = [&](const std::string& bytes) {
     write_all(path("file"), bytes);
     return TokenFile::is_llmc(path("file"));
@@ -132,7 +132,7 @@ TEST_F(TokenShardsTest, GiveTheBatchesOfOneFile) {
   }
 }
 
-TEST_F(TokenShardsTest, TheSampleHashTellsOtherTokens) {
+TEST_F(TokenShardsTest, TheSampleHashDistinguishesOtherTokens) {
   Tokens tokens(100'000, 5);
   const uint64_t hash = llmc(gpt2_file(tokens)).sample_hash();
   EXPECT_EQ(llmc(gpt2_file(tokens)).sample_hash(), hash);

@@ -106,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, GeneratorTest, testing::ValuesIn(all_devices()
 
 /// Compares the logits, not only the tokens: the most likely token is often the same with one token less of
 /// context.
-TEST_P(GeneratorTest, GreedyEqualsFullPassesAlsoPastTheContext) {
+TEST_P(GeneratorTest, GreedyMatchesFullPassesEvenPastTheContext) {
   for (const size_t prompt : {1u, 5u, 8u, 20u}) {
     std::vector<int32_t> tokens;
     for (size_t i = 0; i < prompt; ++i) tokens.push_back(static_cast<int32_t>(i * 5 % 13));
@@ -136,7 +136,7 @@ TEST_P(GeneratorTest, SameSeedSameTokens) {
   EXPECT_NE(tokens(1), tokens(2));
 }
 
-TEST_P(GeneratorTest, SamplesTogetherAreThoseDrawnAloneAlsoPastTheContext) {
+TEST_P(GeneratorTest, SamplesDrawnTogetherMatchThoseDrawnAlone) {
   const std::vector<int32_t> prompt = {1, 2, 3};
   const Sampling sampling{.top_k = 0, .temperature = 1.5, .repetition_penalty = 1.2, .seed = 9};
   Generator together(model_, sampling, 3), alone(model_, sampling, 1);
@@ -155,7 +155,7 @@ TEST_P(GeneratorTest, SamplesTogetherAreThoseDrawnAloneAlsoPastTheContext) {
   for (int i = 0; i < 15; ++i) EXPECT_EQ(alone.next(), usual.next());
 }
 
-TEST_P(GeneratorTest, TheTokensOfThePromptArePenalisedToo) {
+TEST_P(GeneratorTest, PromptTokensArePenalisedToo) {
   int changed = 0;
   for (int32_t first = 0; first < 13; ++first) {
     const std::vector<int32_t> prompt = {first, 1};
@@ -173,7 +173,7 @@ TEST_P(GeneratorTest, TheTokensOfThePromptArePenalisedToo) {
   EXPECT_GT(changed, 0);
 }
 
-TEST_P(GeneratorTest, LogitsAreThoseThatTheTokenWasDrawnFrom) {
+TEST_P(GeneratorTest, TheTokenWasDrawnFromTheLogits) {
   const std::vector<int32_t> prompt = {4, 7};
   Generator generator(model_, {.top_k = 0, .seed = 2}, 2);
   generator.start(prompt);
@@ -196,7 +196,7 @@ TEST_P(GeneratorTest, WindowsScoreEveryTokenOnce) {
 }
 
 #ifndef HIPGPT_EMULATED  // so many windows are slow on the emulator
-TEST_P(GeneratorTest, MoreWindowsThanABatchHas) {
+TEST_P(GeneratorTest, MoreWindowsThanOneBatchHolds) {
   expect_same_losses(700, 1, 1000);
   expect_same_losses(700, 1, 1);
 }
@@ -229,7 +229,7 @@ TEST_P(GeneratorTest, EmptyPromptIsAnError) {
   EXPECT_THROW(Generator(model_, std::span<const int32_t>(), {}), std::runtime_error);
 }
 
-TEST(LogProbabilitiesTest, AreThoseOfASoftmax) {
+TEST(LogProbabilitiesTest, MatchASoftmax) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.1f), std::log(0.4f)};
   const DrawnToken drawn = score_token(logits, 2, 3);
   EXPECT_EQ(drawn.chosen.id, 2);
@@ -245,7 +245,7 @@ TEST(LogProbabilitiesTest, AreThoseOfASoftmax) {
   EXPECT_NEAR(score_token(large, 0, 0).chosen.logprob, std::log(0.5), 1e-6);
 }
 
-TEST(Utf8StreamTest, CharactersComeWhole) {
+TEST(Utf8StreamTest, CharactersArePrintedWhole) {
   const std::string text =
       "a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80z";  // a, e acute, a CJK character, an emoji, z
   Utf8Stream stream;
@@ -272,8 +272,8 @@ TEST(Utf8StreamTest, BrokenBytesBecomeReplacementCharacters) {
   EXPECT_EQ(whole("\xE0\x80\x80"), r + r + r);          // an overlong form
   EXPECT_EQ(whole("\xED\xA0\x80"), r + r + r);          // a surrogate
   EXPECT_EQ(whole("\xF4\x90\x80\x80"), r + r + r + r);  // beyond U+10FFFF
-  EXPECT_EQ(whole("\xE4\xB8x"), r + "x");               // one for the maximal part
-  EXPECT_EQ(whole("\xF0\x9F\x98"), r);                  // one for each maximal prefix
+  EXPECT_EQ(whole("\xE4\xB8x"), r + "x");               // one for the maximal subpart
+  EXPECT_EQ(whole("\xF0\x9F\x98"), r);                  // cut short
   EXPECT_EQ(whole(std::string_view("\0", 1)), std::string_view("\0", 1));
 }
 

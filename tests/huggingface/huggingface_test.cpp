@@ -259,7 +259,7 @@ TEST_F(HuggingFaceTest, WithoutAnInnerSizeItIsFourTimesTheWidth) {
   expect_96();
 }
 
-TEST_F(HuggingFaceTest, AHeadIsTiedUnlessItIsAnother) {
+TEST_F(HuggingFaceTest, AHeadIsTiedUnlessItDiffers) {
   const auto with_head = [&](bool tie, bool same) {
     set_config("tie_word_embeddings", tie);
     edit_tensors([&](EditableTensors& tensors) {
@@ -436,7 +436,7 @@ TEST_F(HuggingFaceTest, AnExportIsTheSameModelAndItsExportTheSameFiles) {
   EXPECT_EQ(files_in(path("second")).size(), 7u);
 }
 
-TEST_F(HuggingFaceTest, AnExportSaysWhatTheModelIs) {
+TEST_F(HuggingFaceTest, AnExportDescribesTheModel) {
   edit_tensors([](EditableTensors& tensors) {
     tensors.push_back(tensor(tensors, kEmbedding));
     tensors.back().name = "lm_head.weight";

@@ -38,7 +38,7 @@ constexpr ModelConfig kTinyGpt2{.vocab_size = 11,
                                 .tied_head = true,
                                 .head_bias = false};
 
-TEST(ModelConfigTest, DefaultHasTheReadmesNumberOfParameters) {
+TEST(ModelConfigTest, DefaultHasTheParameterCountOfTheReadme) {
   EXPECT_EQ(ModelConfig{}.parameter_count(), 1'554'056);
   EXPECT_EQ(GPTWeights(ModelConfig{}).size(), 1'554'056);
 }
@@ -238,7 +238,7 @@ TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
 }
 
 #ifndef HIPGPT_EMULATED  // so many sequences are slow on the emulator
-TEST_P(EveryModel, MoreSequencesThanAPassTakesAreReadInTurns) {
+TEST_P(EveryModel, MoreSequencesThanOnePassHoldsAreReadInTurns) {
   const int B = 300, S = config().max_seq_len, V = config().vocab_size;
   SmallModel small(config(), B, where());
   const auto full = small.pass.logits(small.inputs);
@@ -274,7 +274,7 @@ TEST_P(EveryModel, ATokenOutsideTheVocabularyIsAnErrorOnEveryPath) {
   EXPECT_EQ(small.gradients(), std::vector<float>(small.weights.size(), 0.0f));
 }
 
-TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
+TEST_P(EveryModel, TokenLossesMatchTheirLogits) {
   SmallModel small(config(), 3, where());
   const int V = config().vocab_size;
   const auto losses = small.pass.token_losses(small.first(small.inputs, 2), small.first(small.targets, 2));
@@ -293,7 +293,7 @@ TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
 
 #ifndef HIPGPT_EMULATED  // the emulator's head takes all rows at once
 /// The head takes at least 256 rows at a time; this test has more rows than fit at once.
-TEST(HeadTest, LossesOfManyRowsAreThoseOfTheirSequences) {
+TEST(HeadTest, LossesOfManyRowsMatchTheirSequences) {
   const ModelConfig config{.vocab_size = 6000,
                            .max_seq_len = 60,
                            .embed_dim = 8,
@@ -347,7 +347,7 @@ TEST(DefaultModelTest, ThreadsNeverChangeABitAtItsRealSize) {
 #endif
 
 /// The loss and gradients match the CPU's for a model that needs more than one tile in every operation.
-TEST(EveryDevice, GivesTheCpusLossAndGradients) {
+TEST(EveryDevice, MatchesTheCpusLossAndGradients) {
   const ModelConfig config{.vocab_size = 301,
                            .max_seq_len = 70,
                            .embed_dim = 96,
@@ -377,7 +377,7 @@ TEST(EveryDevice, GivesTheCpusLossAndGradients) {
   }
 }
 
-TEST_P(EveryModel, EveryPlaceHasADropoutOfItsOwn) {
+TEST_P(EveryModel, EveryDropoutSiteHasItsOwnMask) {
   SmallModel small(config(), 3, where());
   const uint32_t pass = 2;
   const double p = 0.25;

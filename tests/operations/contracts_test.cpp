@@ -277,7 +277,7 @@ class Contracts : public DeviceTest {
 };
 INSTANTIATE_TEST_SUITE_P(Devices, Contracts, testing::ValuesIn(all_devices()), case_name);
 
-TEST_P(Contracts, ArgumentsThatAreRightAreTaken) {
+TEST_P(Contracts, ValidArgumentsAreAccepted) {
   for (const Call& call : all_calls()) EXPECT_EQ(error_of(call, right_arguments(call)), "") << call.operation;
 }
 
@@ -298,7 +298,7 @@ TEST_P(Contracts, AnyMistakeIsAnErrorThatNamesTheOperation) {
   }
 }
 
-TEST_P(Contracts, AMessageSaysWhatWasFoundAndWhatIsRight) {
+TEST_P(Contracts, AMessageSaysWhatWasFoundAndWhatIsExpected) {
   const Tensor y = zeros({3, 4}), x = zeros({3, 5}), w = zeros({6, 4});
   try {
     device_->linear(y, x, {w, {}}, Activation::kNone, {});
@@ -366,7 +366,7 @@ TEST_P(Contracts, CopiesTakeTensorsOfOneSizeAndDtype) {
 
 // ---- Devices --------------------------------------------------------------------------------------------
 
-TEST(DevicesTest, AreListedByNamesThatMakeThem) {
+TEST(DevicesTest, AreListedByNamesThatOpenThem) {
   for (const DeviceInfo& info : list_devices()) {
     if (!info.usable) continue;
     EXPECT_NE(make_device(info.name, 1), nullptr) << info.name;

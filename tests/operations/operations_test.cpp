@@ -280,7 +280,7 @@ TEST_P(Operations, LayerNormBackwardOfManyRowsAgreesWithSums) {
   }
 }
 
-TEST_P(Operations, LayerNormBackwardAddsToWhatIsThere) {
+TEST_P(Operations, LayerNormBackwardAddsToTheOldGradient) {
   const int64_t rows = 4, E = 6;
   const Tensor x = random({rows, E}), w = random({E}), b = random({E}), y = zeros({rows, E}),
                dy = random({rows, E});
@@ -635,7 +635,7 @@ class SamplingTest : public DeviceTest {
 };
 INSTANTIATE_TEST_SUITE_P(Devices, SamplingTest, testing::ValuesIn(all_devices()), case_name);
 
-TEST_P(SamplingTest, TemperatureZeroTakesTheLikeliestAndOfEqualOnesTheFirst) {
+TEST_P(SamplingTest, TemperatureZeroTakesTheFirstOfTheLikeliest) {
   EXPECT_EQ(counts(few_, {.temperature = 0.0}, 20), (std::map<int32_t, int>{{1, 20}}));
 }
 
@@ -706,7 +706,7 @@ TEST_P(SamplingTest, MarksTheTokenAndRefusesWhatIsNotFinite) {
 
 /// Sequences that are sampled together give the tokens of each one alone, from its own stream and draw
 /// number.
-TEST_P(SamplingTest, SequencesAreDrawnEachOnItsOwn) {
+TEST_P(SamplingTest, SequencesAreDrawnIndependently) {
   const int64_t B = 4, V = 300;
   const Sampling options{.top_k = 0, .top_p = 0.95, .repetition_penalty = 1.5, .seed = 11};
   const std::vector<int32_t> draws = {0, 0, 1, 0, 7, 2, 2, 9};
@@ -740,7 +740,7 @@ TEST_P(SamplingTest, StreamsAreDifferent) {
 }
 
 /// Every device draws the tokens that the CPU draws.
-TEST_P(SamplingTest, DrawsAreTheCpus) {
+TEST_P(SamplingTest, DrawsMatchTheCpu) {
   const auto cpu = make_device("cpu", 1);
   for (const int vocab : {2, 65, 1000, 5003}) {
     for (const Sampling& options :

@@ -24,7 +24,7 @@ TEST(ThreadPoolTest, CallsEveryPieceOnce) {
   }
 }
 
-TEST(ThreadPoolTest, ManyShortLoopsSeeWhatTheOnesBeforeWrote) {
+TEST(ThreadPoolTest, ManyShortLoopsSeeWhatEarlierLoopsWrote) {
   ThreadPool pool(4);
   std::vector<int64_t> values(13, 0);
   for (int loop = 0; loop < 20000; ++loop) {

@@ -250,7 +250,7 @@ void launch_write_beside() {
   EXPECT_EQ(out.download(), std::vector<float>(kThreads, 1.0f));
 }
 
-TEST_F(EmulatorDeathTest, NoticesAnIndexBesideASharedArray) {
+TEST_F(EmulatorDeathTest, NoticesAnIndexOutsideASharedArray) {
   launch_write_beside<0>();
   const std::string message =
       kAddressSanitizer ? "use-after-poison.*kernel write_beside.*thread .*beside shared array 'tile'"
@@ -269,7 +269,7 @@ __global__ void sum_of_shared(float* out) {
   if (threadIdx.x == 0) out[blockIdx.x] = sum;
 }
 
-TEST_F(Emulator, NoticesASharedWordThatNobodyWrote) {
+TEST_F(Emulator, NoticesAnUnwrittenSharedWord) {
   constexpr int kBlocks = 40;  // many per OS thread: no block may see what an earlier one left
   DeviceArray<float> out(kBlocks);
   hipLaunchKernelGGL(sum_of_shared<true>, dim3(kBlocks), dim3(kThreads), 0, nullptr, out.data());
@@ -336,7 +336,7 @@ TEST_F(EmulatorDeathTest, SharedMemoryHasALimit) {
 
 // ---- Device memory ----------------------------------------------------------------------------------------
 
-TEST_F(Emulator, NoticesDeviceMemoryThatNobodyWrote) {
+TEST_F(Emulator, NoticesUnwrittenDeviceMemory) {
   const DeviceArray<float> fresh(1000);
   for (float value : fresh.download()) EXPECT_TRUE(std::isnan(value));
   const DeviceArray<double> doubles(1000);
@@ -574,7 +574,7 @@ __global__ void two_shuffles(int* out) {
   out[threadIdx.x] = value;
 }
 
-TEST_F(EmulatorDeathTest, NamesThreadsThatWaitForEver) {
+TEST_F(EmulatorDeathTest, NamesThreadsThatWaitForever) {
   DeviceArray<int> out(128);
   hipLaunchKernelGGL(barrier_against_shuffle, dim3(1), dim3(128), 0, nullptr, out.data(), 64);
   EXPECT_EQ(out.download()[127], 1) << "whole waves may diverge";
@@ -613,7 +613,7 @@ __global__ void recurse(int* out, int depth) {
   out[threadIdx.x] = fill_stack(depth);
 }
 
-TEST_F(EmulatorDeathTest, SaysWhichThreadFaulted) {
+TEST_F(EmulatorDeathTest, ReportsWhichThreadFaulted) {
   DeviceArray<float> out(1);
   const auto* nowhere = reinterpret_cast<const float*>(64);
   EXPECT_DEATH(hipLaunchKernelGGL(read_at, dim3(3), dim3(64), 0, nullptr, out.data(), nowhere, 2, 17),
@@ -629,7 +629,7 @@ TEST_F(EmulatorDeathTest, SaysWhichThreadFaulted) {
 #endif
 }
 
-TEST_F(EmulatorDeathTest, SaysThatAStackIsFull) {
+TEST_F(EmulatorDeathTest, ReportsAFullStack) {
   DeviceArray<int> out(64);
   hipLaunchKernelGGL(recurse, dim3(1), dim3(64), 0, nullptr, out.data(), 5);
   EXPECT_DEATH(
@@ -800,7 +800,7 @@ TEST_F(Emulator, EventsTellTheTime) {
   EXPECT_EQ(hipDeviceSynchronize(), hipSuccess);
 }
 
-TEST_F(Emulator, AGraphReplaysWithWhatMemoryThenHolds) {
+TEST_F(Emulator, AGraphReplaysWithTheCurrentMemory) {
   const Stream stream;
   DeviceArray<float> x(std::vector<float>{1.0f}), y(std::vector<float>{0.0f});
   ASSERT_EQ(hipStreamBeginCapture(stream, hipStreamCaptureModeThreadLocal), hipSuccess);
@@ -867,7 +867,7 @@ TEST_F(Emulator, ACaptureForksAndJoinsByEvents) {
   EXPECT_EQ(hipGetLastError(), hipErrorStreamCaptureUnmatched);
 }
 
-TEST_F(Emulator, ACaptureIsSpoiledByWhatCannotBeRecorded) {
+TEST_F(Emulator, ACaptureIsInvalidatedByWhatCannotBeCaptured) {
   float* memory = nullptr;
   DeviceArray<float> x(std::vector<float>{1.0f});
   const Stream stream(hipStreamDefault), other;

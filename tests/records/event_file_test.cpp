@@ -130,7 +130,7 @@ std::string text_of(const Message& event, const std::string& tag) {
 
 using EventFileTest = FilesTest;
 
-TEST_F(EventFileTest, TheReaderKnowsTheChecksumOfTheStandard) {
+TEST_F(EventFileTest, TheReadersChecksumMatchesTheStandard) {
   EXPECT_EQ(crc32c("123456789"), 0xE3069283u);
   EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8A9136AAu);  // RFC 3720, B.4
 }
@@ -187,7 +187,7 @@ TEST_F(EventFileTest, NamesFollowEachOtherInTheOrderOfTheRuns) {
   EXPECT_TRUE(name.ends_with("." + std::to_string(getpid()) + ".0")) << name;
 }
 
-TEST_F(EventFileTest, AFolderThatCannotBeIsAnError) {
+TEST_F(EventFileTest, AFolderThatCannotBeMadeIsAnError) {
   write_all(path("file"), "a file");
   EXPECT_TRUE(says(error_of([&] { EventFile file(path("file"), 1); }), path("file")));
   EXPECT_TRUE(says(error_of([&] { EventFile file(path("file/below"), 1); }), path("file/below")));

@@ -34,7 +34,7 @@ std::string validation(int n, double loss) {
   return "{\"step\":" + std::to_string(n) + ",\"val_loss\":" + std::to_string(loss) + "}\n";
 }
 
-TEST_F(MetricsFileTest, ANewRunBeginsAnewAndEveryLineIsFlushed) {
+TEST_F(MetricsFileTest, ANewRunStartsAnEmptyFileAndFlushesEveryLine) {
   write_all(file(), "old");
   MetricsFile metrics(file(), std::nullopt);
   EXPECT_EQ(read_all(file()), "");
@@ -44,7 +44,7 @@ TEST_F(MetricsFileTest, ANewRunBeginsAnewAndEveryLineIsFlushed) {
   EXPECT_EQ(read_all(file()), "{\"step\":1,\"loss\":2.5}\n{\"run\":{\"data\":\"not UTF-8: \uFFFD\"}}\n");
 }
 
-TEST_F(MetricsFileTest, ARunThatGoesOnForgetsLaterStepsAndHalfALine) {
+TEST_F(MetricsFileTest, AResumedRunDropsLaterStepsAndAHalfWrittenLine) {
   const std::string kept = kRun + step(1) + step(2) + validation(2, 3.0);
   EXPECT_EQ(resumed(kept, 2), kept);
   EXPECT_EQ(resumed(kept + step(3) + step(4), 2), kept);
@@ -57,7 +57,7 @@ TEST_F(MetricsFileTest, ARunThatGoesOnForgetsLaterStepsAndHalfALine) {
   EXPECT_EQ(files_in_folder(), 1u);  // no temporary file is left
 }
 
-TEST_F(MetricsFileTest, ACoupleOfContinuationsThatCameNowhereLeaveNoTrace) {
+TEST_F(MetricsFileTest, ResumesWithoutProgressLeaveNoTrace) {
   const std::string kept = kRun + step(1) + step(2);
   EXPECT_EQ(resumed(kept + kRun + kRun, 2), kept);
   // A resume that made progress stays, because its settings may have changed.
@@ -66,7 +66,7 @@ TEST_F(MetricsFileTest, ACoupleOfContinuationsThatCameNowhereLeaveNoTrace) {
   EXPECT_EQ(resumed("", 2), "");
 }
 
-TEST_F(MetricsFileTest, ARunThatGoesOnElsewhereBeginsItsFile) {
+TEST_F(MetricsFileTest, ARunResumedElsewhereStartsItsOwnFile) {
   MetricsFile metrics(file(), 7);
   metrics.write({{"step", 8}});
   EXPECT_EQ(read_all(file()), "{\"step\":8}\n");
@@ -95,7 +95,7 @@ TEST_F(MetricsFileTest, TheHistoryIsReadBack) {
   EXPECT_EQ(history.elapsed_seconds, 12.5);
 }
 
-TEST_F(MetricsFileTest, OfAStepThatIsToldTwiceTheLaterLineHolds) {
+TEST_F(MetricsFileTest, TheLaterOfTwoLinesForOneStepCounts) {
   write_all(file(),
             kRun + step(1, 4.0) + step(2, 3.0) + step(3, 2.5) + "{\"run\":{\"dim\":32}}\n" + step(2, 3.5));
   const RunHistory history = read_history(file());
@@ -161,7 +161,7 @@ TEST_F(MetricsFileTest, ThePlotScriptReadsTheSameLosses) {
   EXPECT_EQ(losses_of_plot_script(file()), losses_of(read_history(file())));
 }
 
-TEST_F(MetricsFileTest, WhatIsNoRecordIsPassedOver) {
+TEST_F(MetricsFileTest, LinesThatAreNotRecordsAreSkipped) {
   write_all(file(),
             "\n[]\n3\n{\"step\":\"1\",\"loss\":1}\n{\"step\":1,\"loss\":\"x\"}\n{\"step\":2,\"loss\":1e300}\n"
             "{\"step\":3,\"elapsed_s\":\"x\",\"sample\":5}\n{\"run\":7}\n{\"step\":4,\"loss\":NaN}\n");

@@ -64,7 +64,7 @@ TEST(LossCurveTest, CurvesRunFromTheUpperLeftToTheLowerRight) {
   EXPECT_NE(svg.find("prefers-color-scheme: dark"), std::string::npos);
 }
 
-TEST(LossCurveTest, AValueLiesWhereTheTicksSayThatItLies) {
+TEST(LossCurveTest, AValueIsDrawnWhereTheTicksPutIt) {
   RunHistory history;
   history.loss = {{100, 2.0}, {200, 1.0}};
   const std::string svg = loss_curve_svg(history);
@@ -102,7 +102,7 @@ TEST(LossCurveTest, ASingleSpikeDoesNotFlattenTheCurve) {
   EXPECT_GT(points.back().second - points.front().second, 100.0);
 }
 
-TEST(LossCurveTest, FewRecordsMakeAPictureToo) {
+TEST(LossCurveTest, FewRecordsStillGiveAPlot) {
   RunHistory history;
   EXPECT_NE(loss_curve_svg(history).find("</svg>"), std::string::npos);
   for (const double loss : {0.0, 5.0, 3e38}) {
@@ -169,7 +169,7 @@ TEST(ReportTest, ShowsSomeOfManySamplesWithTheFirstAndTheLast) {
   EXPECT_EQ(count(report_markdown(history), "Samples"), 0u);
 }
 
-TEST(ReportTest, ARunOfWhichNothingIsKnownHasAPageToo) {
+TEST(ReportTest, AnEmptyHistoryStillGivesAPage) {
   EXPECT_NE(report_markdown({}).find("| steps | 0 |"), std::string::npos);
 }
 
@@ -185,7 +185,7 @@ class ReportFilesTest : public FilesTest {
   RunFolder run_{""};
 };
 
-TEST_F(ReportFilesTest, ReplacesTheReportOfTheRunBefore) {
+TEST_F(ReportFilesTest, ReplacesTheReportOfAnEarlierRun) {
   write_report(run_);
   const std::string report = read_all("report.md"), picture = read_all("loss.svg");
   EXPECT_NE(report.find("# Training run"), std::string::npos);
@@ -197,7 +197,7 @@ TEST_F(ReportFilesTest, ReplacesTheReportOfTheRunBefore) {
   EXPECT_EQ(files_in_folder(), 3u);
 }
 
-TEST_F(ReportFilesTest, AFileThatIsNoReportStays) {
+TEST_F(ReportFilesTest, AFileThatIsNotAReportStays) {
   write_all("report.md", "# My own notes\n");
   EXPECT_TRUE(says(error_of([&] { write_report(run_); }), "report.md"));
   EXPECT_EQ(read_all("report.md"), "# My own notes\n");

@@ -173,7 +173,7 @@ TEST(ReferenceTest, LayerNormOfARow) {
   expect_close(layernorm({4, 5, 6}, {1, 2, 3}, {0, 1, 2}), {-rstd, 1, 2 + 3 * rstd}, "y", 1e-14);
 }
 
-TEST(ReferenceTest, AttentionSeesTheTokenItselfAndThoseBefore) {
+TEST(ReferenceTest, AttentionSeesTheTokenAndThePreviousOnes) {
   const int64_t T = 4, E = 2;
   Values qkv = random(T * 3 * E);
   const Values before = attention(qkv, 1, T, 1, E);
@@ -196,7 +196,7 @@ TEST(ReferenceTest, CrossEntropy) {
   expect_close(cross_entropy({1e4, 0, 0, 1e4}, {0, 0}), {0, 1e4}, "large logits");
 }
 
-TEST(ReferenceTest, DropoutDropsItsShareAndKeepsTheMean) {
+TEST(ReferenceTest, DropoutDropsItsShareAndPreservesTheMean) {
   const DropoutPlace place{.p = 0.2, .seed = 5, .pass = 1, .site = 4};
   int64_t dropped = 0;
   for (int64_t i = 0; i < 40000; ++i) {
@@ -257,7 +257,7 @@ TEST(ReferenceTest, SamplingCandidates) {
          {{0, 1 / 9.25}, {1, 2 / 9.25}, {2, 2 / 9.25}, {3, 4 / 9.25}, {4, 0.25 / 9.25}});
 }
 
-TEST(ReferenceTest, SamplesComeAsOftenAsTheirProbability) {
+TEST(ReferenceTest, SampleFrequenciesMatchTheProbabilities) {
   const Values logits = {0, std::log(3.0), std::log(4.0), -50};
   std::map<int32_t, int> counts;
   for (int32_t n = 0; n < 20000; ++n) ++counts[sample(logits, {0, 0, 0, 0}, 3, n, {.top_k = 0, .seed = 8})];
@@ -277,7 +277,7 @@ TEST(ReferenceTest, BpeOfAWord) {
   EXPECT_EQ(learn_bpe("aaab", 257).size(), 1u);
 }
 
-TEST(ReferenceTest, BpeMakesTheMergesOfTheRealTrainer) {
+TEST(ReferenceTest, BpeLearnsTheMergesOfTheRealTrainer) {
   const std::string alphabets[] = {"ab ", "abcdefg  \n", "don't we'll 12 34\n\n  ",
                                    "a\xc3\xa9\xe2\x82\xac \n\t!?"};
   for (int round = 0; round < 60; ++round) {

@@ -100,7 +100,7 @@ TEST(Encoder, MergesTheLowestRankFirst) {
   }
 }
 
-TEST(Encoder, OfTwoMergesOfOnePairTheLaterCounts) {
+TEST(Encoder, TheLaterOfTwoMergesOfAPairCounts) {
   const auto tokenizer = with_merges({{"a", "b"}, {"b", "c"}, {"a", "b"}});
   EXPECT_EQ(tokenizer.encode("abc"), (Ids{tokenizer.encode("a")[0], 257}));
 }
@@ -124,7 +124,7 @@ TEST(Encoder, LosesNoBytes) {
   }
 }
 
-TEST(Encoder, WordsThatDifferInNullsOnlyAreDifferent) {
+TEST(Encoder, WordsThatDifferOnlyInNullsAreDifferent) {
   using namespace std::string_literals;
   const auto& tokenizer = multiscript_tokenizer();
   for (const std::string& text : {"!\0 !"s, "!\0\0 ! !\0"s, "\0 \0\0"s})
@@ -149,7 +149,7 @@ TEST(Encoder, StreamsTheSameIds) {
   for (const int threads : {1, 3}) EXPECT_TRUE(stream(tokenizer, text, threads) == ids) << threads;
 }
 
-TEST(Encoder, StreamsInPiecesAndTellsHowFarItIs) {
+TEST(Encoder, StreamsInPiecesAndReportsItsProgress) {
   const std::string text = streaming_text();
   size_t pieces = 0;
   double last = 0;

@@ -18,7 +18,7 @@ std::optional<uint32_t> longest_prefix_plainly(const std::vector<std::string>& t
   return best;
 }
 
-TEST(SortedTexts, FindsWhatLookingAtAllFinds) {
+TEST(SortedTexts, FindsWhatAPlainSearchFinds) {
   std::mt19937 random(1);
   const auto text = [&](int longest) {
     std::string s(random() % static_cast<unsigned>(longest + 1), '\0');
@@ -49,7 +49,7 @@ size_t looks_for_all(size_t n) {
   return looks;
 }
 
-TEST(SortedTexts, SixtyTimesAsManyTakeLittleMoreEach) {
+TEST(SortedTexts, SixtyTimesAsManyTextsCostLittleMoreEach) {
   const size_t few = looks_for_all(1'000), many = looks_for_all(60'000);
   EXPECT_LT(many, 60 * few * 2);  // a linear search would read 3,600 times as many
 }

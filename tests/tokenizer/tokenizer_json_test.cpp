@@ -59,7 +59,7 @@ struct TemporaryFile {
   std::filesystem::path path;
 };
 
-TEST(TokenizerJson, ComesBackAsItWas) {
+TEST(TokenizerJson, ComesBackUnchanged) {
   for (const char* name : {"multiscript.tokenizer.json", "specials.tokenizer.json"}) {
     const auto theirs = Tokenizer::load(fixture_path(name));
     const auto ours = Tokenizer::from_json(theirs.to_json(), name);
@@ -106,7 +106,7 @@ TEST(TokenizerJson, TheHashTellsTokenizersApart) {
   EXPECT_NE(Tokenizer::from_json(no_specials.dump(), "test").hash(), hash);
 }
 
-TEST(TokenizerJson, RefusesWhatItDoesNotDo) {
+TEST(TokenizerJson, RefusesUnsupportedFeatures) {
   expect_error_with("/normalizer", {{"type", "NFC"}}, "normalizer");
   expect_error_with("/truncation", {{"max_length", 5}}, "truncation");
   expect_error_with("/padding", {{"strategy", "BatchLongest"}}, "padding");

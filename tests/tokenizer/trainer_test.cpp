@@ -183,7 +183,7 @@ TEST(Trainer, ASpecialTokenMayBeAByte) {
   EXPECT_EQ(Tokenizer::from_json(tokenizer.to_json(), "test").hash(), tokenizer.hash());
 }
 
-TEST(Trainer, RejectsWhatCannotBe) {
+TEST(Trainer, RejectsImpossibleRequests) {
   EXPECT_THROW(train("abc", 255), Error);
   EXPECT_THROW(train("abc", -1), Error);
   EXPECT_THROW(train("abc", 256, {"<|endoftext|>"}), Error);
@@ -201,7 +201,7 @@ TEST(Trainer, TakesAnyBytes) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
 }
 
-TEST(Trainer, TellsHowFarItIs) {
+TEST(Trainer, ReportsItsProgress) {
   std::map<std::string, double, std::less<>> last;
   Tokenizer::TrainOptions options;
   options.vocab_size = 300;

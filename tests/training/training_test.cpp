@@ -201,7 +201,7 @@ TEST_P(TrainerTest, ContinuesExactly) {
   EXPECT_EQ(whole.weights(), second.weights());
 }
 
-TEST_P(TrainerTest, ASampleNowAndThenChangesNothing) {
+TEST_P(TrainerTest, DrawingSamplesChangesNothing) {
   TrainerOptions with_dropout = options();
   with_dropout.dropout = 0.1f;
   Run watched(data_, with_dropout), alone(data_, with_dropout);
@@ -226,7 +226,7 @@ TEST_P(TrainerTest, ASampleNowAndThenChangesNothing) {
   EXPECT_EQ(sample, fresh.tokens());
 }
 
-TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
+TEST_P(TrainerTest, StopsAtANonFiniteLossAndKeepsTheWeights) {
   Run run(data_, options());
   auto weights = run.weights();
   weights[3] = std::nanf("");
@@ -245,7 +245,7 @@ TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
   }
 }
 
-TEST_P(TrainerTest, StopsAtAGradientThatIsNotFiniteWhereTheLossIs) {
+TEST_P(TrainerTest, StopsAtANonFiniteGradientDespiteAFiniteLoss) {
   // Nothing reaches the head, so the loss equals that of guessing, but its gradient grows in the backward
   // pass.
   Run run(data_, options());
@@ -363,7 +363,7 @@ class CheckpointTest : public InOwnFolder {
 };
 
 /// The writer saves the state at the moment of the call, whatever training does while the files are written.
-TEST_F(CheckpointTest, AWriterSavesTheMomentOfTheCall) {
+TEST_F(CheckpointTest, AWriterSavesTheStateAtTheCall) {
   const TokenFile tokens = repetitive_tokens(500);
   const DataLoader data(tokens, 0, 500, 4, kSmall.max_seq_len, 1);
   Trainer trainer(model_, data, {.batch = 4, .learning_rate = 1e-2f});
@@ -434,7 +434,7 @@ TEST_F(CheckpointTest, RefusesWhatDoesNotFitItsModel) {
   expect_refused([&](auto& t, auto&) { t[0].bytes = std::as_bytes(std::span(poisoned)); }, "not finite");
 }
 
-TEST_F(CheckpointTest, OptimizerPathStandsBesideTheCheckpoint) {
+TEST_F(CheckpointTest, OptimizerPathIsNextToTheCheckpoint) {
   EXPECT_EQ(optimizer_path("gpt_checkpoint.bin"), "gpt_checkpoint.optimizer.bin");
   EXPECT_EQ(optimizer_path("a.b/c"), "a.b/c.optimizer.bin");
 }
@@ -448,7 +448,7 @@ class RunFolderTest : public InOwnFolder {
   }
 };
 
-TEST_F(RunFolderTest, WithoutANameIsTheWorkingFolder) {
+TEST_F(RunFolderTest, WithoutANameItIsTheWorkingFolder) {
   const RunFolder folder("");
   EXPECT_EQ(folder.tokenizer(), "tokenizer.json");
   EXPECT_EQ(folder.checkpoint(7), "gpt_checkpoint.bin");
@@ -474,7 +474,7 @@ TEST_F(RunFolderTest, KeepsTheNewestAndLinksToTheLast) {
   EXPECT_TRUE(fs::exists("checkpoints/r/step_999.bin"));
 }
 
-TEST_F(RunFolderTest, NamesAreOneFolder) {
+TEST_F(RunFolderTest, ANameIsASingleFolder) {
   for (const char* name : {"a/b", "..", ".", "/tmp"}) EXPECT_THROW(RunFolder{name}, Error) << name;
 }
 
