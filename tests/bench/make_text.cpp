@@ -25,7 +25,7 @@ namespace {
 constexpr double kRanks = 1 << 25;
 constexpr double kExponent = 1.2;
 
-/// Returns the words of letters in a text, most common first.
+/// Returns the words of a text that consist of letters, most common first.
 std::vector<std::string> common_words(std::string_view text) {
   std::unordered_map<std::string, size_t> counts;
   for (size_t begin = 0; begin < text.size();) {

@@ -64,7 +64,7 @@ class LostFilesCliTest : public CliTest {
     EXPECT_TRUE(last_line(result.err).ends_with("its folder does not exist; create it first")) << result;
   }
 
-  /// Expects the earlier model to be usable still.
+  /// Expects that the earlier model is still usable.
   void expect_usable() {
     EXPECT_TRUE(succeeds(generate_text()));
     EXPECT_TRUE(succeeds(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}})));

@@ -114,7 +114,7 @@ class CliTest : public ::testing::Test {
     return finish(start(program, arguments, out, err), out, err);
   }
 
-  /// The two halves of run(). Only one program at a time may have its output in files.
+  /// The two halves of run(). Only one program at a time may write its output to files.
   pid_t start(const std::string& program, const Arguments& arguments, Stdout out = Stdout::kFile,
               Stderr err = Stderr::kFile) const {
     const pid_t child = ::fork();

@@ -36,7 +36,7 @@ class ResumeCliTest : public CliTest {
     return arguments;
   }
 
-  /// The two files that such a run leaves when nothing happens to it.
+  /// The two files that an undisturbed run leaves.
   struct Trained {
     std::string weights, optimizer;
     bool operator==(const Trained&) const = default;
@@ -356,7 +356,7 @@ class SyncTest : public WatchedCallsTest {
     std::string what, inode, name;
   };
 
-  /// The calls of a run, in order.
+  /// Returns the calls of a run, in order.
   std::vector<Call> calls_of(const Flags& flags) const {
     const fs::path log = root_ / "calls";
     fs::remove(log);

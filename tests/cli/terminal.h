@@ -35,8 +35,8 @@ class Terminal {
     EXPECT_EQ(::write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
 
-  /// Returns what the program prints from now on up to `words`, or "" if it prints nothing for a minute
-  /// before them.
+  /// Returns what the program prints from now on up to `words`, or "" if it ends or prints nothing for a
+  /// minute first.
   std::string wait_for(const std::string& words) {
     std::string said;
     char byte;

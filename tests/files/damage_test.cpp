@@ -1,5 +1,6 @@
-// Damages the files of a trained model, by flipped bits and by truncation to every length. The result is an
-// Error or, for a file without a checksum, something that a checksum elsewhere detects.
+// Damages the files of a trained model, by flipping a thousand bits of each and by truncation to every
+// length. The result is an Error or, for a file without a checksum, something that a checksum elsewhere
+// detects.
 #include <random>
 
 #include "checkpoint.h"

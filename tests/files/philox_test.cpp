@@ -63,7 +63,7 @@ TEST(Philox, UniformFloatsHaveTheRightMoments) {
 
 TEST(Philox, NormalPairsHaveTheRightMoments) {
   constexpr uint32_t kBlocks = 100'000;
-  double sums[5] = {};  // of the powers 0 to 4
+  double sums[5] = {};  // sums of the powers 0 to 4
   double sum_of_products = 0;
   int beyond_two = 0;
   for (uint32_t i = 0; i < kBlocks; ++i) {

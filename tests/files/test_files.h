@@ -46,7 +46,7 @@ inline void write_all(const std::string& path, std::string_view bytes) {
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
-/// The message of the Error that `action` throws; empty if it throws none.
+/// Returns the message of the Error that `action` throws, or "" if it throws none.
 template <typename Action>
 std::string error_of(Action action) {
   try {

@@ -46,8 +46,8 @@ std::string printed(const std::vector<int32_t>& ids) {
   return text + stream.finish();
 }
 
-/// Uses the pre-tokenizer's UTF-8 decoder. It treats a malformed byte as a character of its own, which U+FFFD
-/// is not.
+/// Uses the pre-tokenizer's UTF-8 decoder, which treats a malformed byte as a character of one byte. A U+FFFD
+/// in the text is valid.
 bool is_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const Character character = character_at(text, i);

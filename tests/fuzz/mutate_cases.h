@@ -15,7 +15,7 @@
 namespace hipgpt::fuzz {
 
 using Arguments = std::vector<std::string>;
-using Files = std::map<std::string, std::string>;  // from a name in the working folder to bytes
+using Files = std::map<std::string, std::string>;  // maps names in the working folder to bytes
 
 inline constexpr const char* kCheckpoint = "gpt_checkpoint.bin";
 inline constexpr const char* kOptimizer = "gpt_checkpoint.optimizer.bin";
@@ -39,7 +39,7 @@ struct Case {
   std::string kind;
   Task task;
   Files files;
-  std::map<std::string, std::string> links = {};  // from a name to a target
+  std::map<std::string, std::string> links = {};  // maps names to targets
   Arguments arguments = {};
 
   std::string& operator[](const std::string& name) { return files.at(name); }

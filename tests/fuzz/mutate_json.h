@@ -25,7 +25,7 @@ class Random {
     bits_.seed(XXH3_64bits(key, sizeof key));
   }
 
-  /// 0 to n-1; n is not 0.
+  /// Returns 0 to n-1; n must not be 0.
   uint64_t below(uint64_t n) { return bits_() % n; }
   bool chance(uint64_t percent) { return below(100) < percent; }
   template <typename List>
@@ -130,7 +130,7 @@ class JsonMutator {
   /// Adds many members like `node`, each with its own number.
   void repeat(Json& parent, const Json& node, uint64_t count) {
     count = std::min<uint64_t>(count, kMostBytes / (plain_text(node).size() + 16));
-    // The members are a text, because an ordered object would search all its members for each new one.
+    // The members are built as text, because an ordered object would search all its members for each new one.
     std::string members;
     for (uint64_t i = 0; i < count; ++i) {
       if (parent.is_object()) members += "\"m" + std::to_string(i) + "\":";

@@ -40,8 +40,8 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
     return {row, row + kConfig.vocab_size};
   }
 
-  /// Returns the loss of every token of a text that strided windows score, by position. Follows the recipe of
-  /// transformers' documentation, on logits of full passes.
+  /// Returns, by position, the loss of every token that strided windows score in a text. Follows the recipe
+  /// of transformers' documentation, on logits of full passes.
   std::map<size_t, double> expected_losses(const std::vector<int32_t>& text, size_t stride) {
     std::map<size_t, double> losses;
     size_t previous_end = 0;

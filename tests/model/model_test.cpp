@@ -109,7 +109,7 @@ class SmallModel {
     }
   }
 
-  /// The tokens of the first `count` sequences.
+  /// Returns the tokens of the first `count` sequences.
   std::span<const int32_t> first(const std::vector<int32_t>& tokens, int count) const {
     return std::span(tokens).first(static_cast<size_t>(count * model.config().max_seq_len));
   }

@@ -57,7 +57,7 @@ class Forwarding : public Device {
   std::unique_ptr<Device> inner_;
 };
 
-/// Normalises with a wrong epsilon, and draws the wrong token now and then.
+/// Normalises with a wrong epsilon, and sometimes draws the wrong token.
 class Wrong final : public Forwarding {
  public:
   void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) override {

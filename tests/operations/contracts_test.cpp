@@ -247,7 +247,7 @@ class Contracts : public DeviceTest {
         return make(memory, shape, a.dtype);
       case 5:  // one dimension less
         if (a.free == Argument::kShape && shape.size() > 1) return std::nullopt;
-        if (std::string(a.name) == "token") return std::nullopt;  // which may be [B] or [B,1]
+        if (std::string(a.name) == "token") return std::nullopt;  // it may be [B] or [B,1]
         shape.erase(shape.begin() + static_cast<ptrdiff_t>(d));
         return make(memory, shape, a.dtype);
       case 6: {  // another dtype

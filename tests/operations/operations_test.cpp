@@ -177,8 +177,8 @@ struct EmbeddingSize {
 };
 
 TEST_P(Operations, EmbeddingBackwardAddsUpRepeatedTokens) {
-  // There are more tokens than vocabulary entries, so that tokens repeat. With a vocabulary of one they are
-  // all the same.
+  // Most cases have more tokens than vocabulary entries, so that tokens repeat. With a vocabulary of one they
+  // are all the same.
   for (const auto& [B, T, V, E] : {EmbeddingSize{6, 5, 4, 1},
                                    {6, 5, 4, 5},
                                    {6, 5, 4, 128},
@@ -519,7 +519,7 @@ TEST_P(Operations, AdamW) {
     for (const float clip : {0.0f, 1.0f}) {
       const Tensor p = random({n}), g = random({n}), m = zeros({n}), v = zeros({n}), norm = zeros({1});
       Values ep = values(p), em(n, 0.0), ev(n, 0.0);
-      // Of 20001 elements, `decayed` falls between two that are updated together.
+      // With 20001 elements, `decayed` falls between two elements that are updated together.
       const int64_t decayed = n / 2 / 2 * 2 - (n > 1);
       for (int64_t step = 1; step <= 3; ++step) {
         device_->l2_norm(norm, g);
@@ -610,7 +610,7 @@ TEST_P(Operations, AllocatingTooMuchIsAnErrorThatSaysHowMuch) {
 
 class SamplingTest : public DeviceTest {
  protected:
-  /// How often each token is drawn from these logits, by draws 0, 1, ...
+  /// Counts how often each token is drawn from these logits, by draws 0, 1, ...
   std::map<int32_t, int> counts(const std::vector<float>& logits, const Sampling& options, int draws,
                                 const std::vector<int32_t>& seen_tokens = {}) {
     const Tensor z = row(logits), token = zeros({1}, DType::kI32), draw = zeros({1, 2}, DType::kI32);
@@ -626,7 +626,7 @@ class SamplingTest : public DeviceTest {
     return result;
   }
 
-  /// Logits of one sequence, [1,V].
+  /// Returns the logits of one sequence, [1,V].
   Tensor row(const std::vector<float>& logits) {
     return tensor(logits).reshape({1, static_cast<int64_t>(logits.size())});
   }

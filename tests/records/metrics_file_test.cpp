@@ -99,7 +99,7 @@ TEST_F(MetricsFileTest, TheLaterOfTwoLinesForOneStepCounts) {
   write_all(file(),
             kRun + step(1, 4.0) + step(2, 3.0) + step(3, 2.5) + "{\"run\":{\"dim\":32}}\n" + step(2, 3.5));
   const RunHistory history = read_history(file());
-  ASSERT_EQ(history.loss.size(), 2u);  // step 3 came from a run that was resumed at step 1
+  ASSERT_EQ(history.loss.size(), 2u);  // the resume after step 1 dropped step 3
   EXPECT_EQ(history.loss[1].value, 3.5);
   EXPECT_EQ(history.run["dim"], 32);
 }
@@ -112,7 +112,7 @@ std::string losses_of(const RunHistory& history) {
   return lines;
 }
 
-/// Returns the same lines as scripts/plot_training.py reads them from a file.
+/// Returns the same lines from a file that scripts/plot_training.py reads.
 std::string losses_of_plot_script(const std::string& file) {
   constexpr const char* kProgram =
       "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1])\n"

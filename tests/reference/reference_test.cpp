@@ -17,7 +17,7 @@ namespace {
 
 std::mt19937 generator(7);
 
-/// Uniform in (-1, 1).
+/// Returns values uniform in (-1, 1).
 Values random(int64_t size) {
   Values x(static_cast<size_t>(size));
   for (double& v : x) v = std::uniform_real_distribution<double>(-1, 1)(generator);

@@ -74,8 +74,8 @@ TEST(Encoder, SpecialTokensCanBeLeftAlone) {
   EXPECT_EQ(std::ranges::count(plain, 1), 0);
 }
 
-/// Words of all lengths compare both merge algorithms with the definition. The merges come in any order, so
-/// that one merge may enable another of lower rank.
+/// The test uses words of all lengths, so that it compares both merge algorithms with the definition. The
+/// merges come in any order, so that one merge may enable another of lower rank.
 TEST(Encoder, MergesTheLowestRankFirst) {
   std::mt19937 rng(3);
   for (int round = 0; round < 60; ++round) {
@@ -131,8 +131,8 @@ TEST(Encoder, WordsThatDifferOnlyInNullsAreDifferent) {
     EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
 }
 
-/// Returns several pieces for each thread, with special tokens, long words and white space that a cut must
-/// not split.
+/// Returns a text of several pieces per thread, with special tokens, long words and white space that a cut
+/// must not split.
 std::string streaming_text() {
   std::mt19937 rng(5);
   std::string text = random_text(rng, 300'000);

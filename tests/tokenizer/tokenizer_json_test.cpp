@@ -19,7 +19,7 @@ json small_document() {
   return json::parse(Tokenizer::train("abcabcab abcab", options).to_json());
 }
 
-/// The message of the Error that loading must end in.
+/// Returns the message of the Error that loading must throw.
 std::string error_of(const std::string& text) {
   try {
     Tokenizer::from_json(text, "some.json");
@@ -238,7 +238,7 @@ TEST(TokenizerJson, LoadNamesTheFile) {
   EXPECT_THROW(Tokenizer::load(std::filesystem::temp_directory_path()), Error);
 }
 
-/// The two files that OpenAI wrote, for the vocabulary of a fixture and GPT-2's special token.
+/// The two files in OpenAI's format, for the vocabulary of a fixture and GPT-2's special token.
 struct Gpt2Files {
   static std::string merges_text(const std::string& line_end = "\n") {
     std::string text = "#version: 0.2" + line_end;

@@ -125,7 +125,7 @@ TEST(Trainer, CountsWordsOfAnyLengthAndBytes) {
 }
 
 TEST(Trainer, EqualCountsGoToTheSmallerIds) {
-  // "ab", "cd" and "ba" once each: 'a' 'b' has the smaller ids.
+  // "ab", "cd" and "ba" occur once each, and 'a' 'b' has the smaller ids.
   const json merges = model_of(train("ab cd\nba", 258))["merges"];
   EXPECT_EQ(merges, (json::parse(R"([["a", "b"], ["b", "a"]])")));
 }

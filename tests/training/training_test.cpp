@@ -337,8 +337,8 @@ class CheckpointTest : public InOwnFolder {
     save(model_, {kSmall, 0xfeedface12345678, 42}, "good.bin");
   }
 
-  /// Changes the good checkpoint, writes it as another program would, without HipGPT's checksums, and expects
-  /// an error.
+  /// Expects an error for the good checkpoint after `change`, written as another program would: without
+  /// HipGPT's checksums.
   void expect_refused(
       const std::function<void(std::vector<SafetensorsTensor>&, std::map<std::string, std::string>&)>& change,
       const std::string& expected) {
