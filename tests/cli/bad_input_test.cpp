@@ -449,7 +449,7 @@ TEST_F(BadInputCliTest, AReadOnlyFolderIsRefused) {
   fs::permissions(folder_, fs::perms::owner_all);
 }
 
-TEST_F(BadInputCliTest, AFileInPlaceOfTheFolderOfRunsIsRefused) {
+TEST_F(BadInputCliTest, AFileInPlaceOfTheRunsFolderIsRefused) {
   write("checkpoints", "a file");
   EXPECT_REFUSED(train({{"--run-name", "a"}}), "checkpoints");
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", "a"}), "checkpoints");

@@ -105,7 +105,7 @@ TEST_F(FlagsCliTest, NumbersAtTheEndsOfTheirRangesAreAccepted) {
       succeeds(generate({"--prompt", "the king", "--seed", "9007199254740992", "--temp", "1.2e-38"})));
 }
 
-TEST_F(FlagsCliTest, NumbersOfScoresAreInRangeToo) {
+TEST_F(FlagsCliTest, NumbersForScoringAreCheckedToo) {
   for (const char* value : {"abc", "nan", "-1", "1000000001", "2.5"})
     EXPECT_TRUE(refuses(generate({"--prompt", "a", "--logprobs", value}), "--logprobs: ")) << value;
   for (const char* value : {"abc", "", "nan", "0", "-1", "2000000", "2.5"})
@@ -153,7 +153,7 @@ TEST_F(FlagsCliTest, ABooleanIsTrueOrFalse) {
     EXPECT_REFUSED(train({{"--head-bias", value}}), "--head-bias");
 }
 
-TEST_F(FlagsCliTest, ARunNameIsTheNameOfOneFolder) {
+TEST_F(FlagsCliTest, ARunNameIsASingleFolderName) {
   write_text();
   for (const std::string& name :
        {std::string("a/b"), std::string("/a"), std::string("a/"), std::string("."), std::string(".."),
@@ -163,7 +163,7 @@ TEST_F(FlagsCliTest, ARunNameIsTheNameOfOneFolder) {
   }
 }
 
-TEST_F(FlagsCliTest, ARunToResumeHasTheNameOfOneFolderToo) {
+TEST_F(FlagsCliTest, ARunToResumeAlsoHasASingleFolderName) {
   // The flags of that run are read before anything else is done.
   EXPECT_REFUSED(train_gpt({"--resume", "--run-name", "a/b"}), "--run-name");
 }

@@ -254,7 +254,7 @@ TEST_F(ResumeCliTest, ASignalFinishesTheStepSavesAndReportsIt) {
   }
 }
 
-TEST_F(ResumeCliTest, ASecondSignalLeavesAtOnce) {
+TEST_F(ResumeCliTest, ASecondSignalExitsAtOnce) {
   // One step takes minutes.
   const Flags slow = endless({{"--dim", "256"}, {"--ff", "8192"}, {"--batch", "4096"}, {"--seq", "32"}});
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(slow));

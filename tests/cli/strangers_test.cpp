@@ -148,7 +148,7 @@ TEST_F(StrangersCliTest, DataPathsAreShownBeforeTheyAreReadAndMustBeFiles) {
   }
 }
 
-TEST_F(StrangersCliTest, AModelToStartFromIsNamedAgain) {
+TEST_F(StrangersCliTest, AModelToStartFromMustBeNamedAgain) {
   record_flags({"--data-path=text.txt", "--init-from=/some/model"});
   EXPECT_REFUSED(resume(), "--init-from=/some/model");
 }

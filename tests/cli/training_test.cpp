@@ -206,7 +206,7 @@ TEST_F(TrainingCliTest, AMissingOptimizerFileIsReportedAndTheWeightsAreUsed) {
   EXPECT_NE(result.out.find("gpt_checkpoint.optimizer.bin"), std::string::npos) << result.out;
 }
 
-TEST_F(TrainingCliTest, AMissingOptimizerFileDoesNotCostTheCheckpointsOfARun) {
+TEST_F(TrainingCliTest, AMissingOptimizerFileDoesNotLoseTheCheckpointsOfARun) {
   const Flags flags = {{"--run-name", "a"}, {"--steps", "6"}, {"--ckpt-every", "2"}};
   ASSERT_TRUE(succeeds(train(flags)));
   const std::string trained = read("checkpoints/a/step_6.bin");

@@ -25,7 +25,7 @@ TEST(ParseJson, GivesTheValue) {
   EXPECT_EQ(parse_json_with_unique_keys(R"({"a": {"a": 1}, "b": {"a": 2}})")["b"]["a"], 2);
 }
 
-TEST(ParseJson, HasALimitOfDepth) {
+TEST(ParseJson, LimitsTheDepth) {
   EXPECT_EQ(fault(nested(kDeepestJson)), "");
   EXPECT_EQ(
       fault(R"({"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[": "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["})"),
@@ -40,7 +40,7 @@ TEST(ParseJson, HasALimitOfDepth) {
   EXPECT_TRUE(says(fault(objects), "nested deeper"));
 }
 
-TEST(ParseJson, HasALimitOfSize) {
+TEST(ParseJson, LimitsTheSize) {
   std::string text(kLargestJson, ' ');
   text.back() = '1';
   EXPECT_EQ(fault(text), "");

@@ -43,7 +43,7 @@ TEST(ModelConfigTest, DefaultHasTheParameterCountOfTheReadme) {
   EXPECT_EQ(GPTWeights(ModelConfig{}).size(), 1'554'056);
 }
 
-TEST(ModelConfigTest, Gpt2HasItsNumberOfParameters) {
+TEST(ModelConfigTest, Gpt2HasItsParameterCount) {
   const ModelConfig gpt2 = ModelConfig::preset("gpt2");
   EXPECT_EQ(gpt2.parameter_count(), 124'439'808);
   EXPECT_EQ(GPTWeights(gpt2).size(), 124'439'808);
@@ -332,7 +332,7 @@ TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
 }
 
 #ifndef HIPGPT_EMULATED
-TEST(DefaultModelTest, ThreadsNeverChangeABitAtItsRealSize) {
+TEST(DefaultModelTest, ThreadsNeverChangeABitAtFullSize) {
   // In small models every loop is a single piece; here every loop has several.
   ModelConfig config;
   config.vocab_size = 700;
@@ -414,7 +414,7 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
   EXPECT_NEAR((loss_at(h) - loss_at(-h)) / (2 * h), length, 5e-3 * length);
 }
 
-TEST(InitializationTest, IsGpt2s) {
+TEST(InitializationTest, MatchesGpt2) {
   const auto device = any_device();
   const ModelConfig config;
   GPTWeights a(*device, config), b(*device, config), c(*device, config);

@@ -428,7 +428,7 @@ TEST(TensorTest, ShapesSizesAndBytes) {
   EXPECT_EQ(to_string(Tensor()), "none");
 }
 
-TEST(TensorTest, APitchIsTheDistanceOfRows) {
+TEST(TensorTest, APitchIsTheDistanceBetweenRows) {
   float memory[64];
   const Tensor t = Tensor(memory, {3, 5}).with_pitch(8);
   EXPECT_FALSE(t.contiguous());

@@ -656,7 +656,7 @@ TEST_P(SamplingTest, TopKKeepsExactlyK) {
 }
 
 #ifndef HIPGPT_EMULATED  // it draws what the CPU draws, but slowly
-TEST_P(SamplingTest, FrequenciesAreTheSoftmax) {
+TEST_P(SamplingTest, FrequenciesMatchTheSoftmax) {
   const std::vector<size_t> all = {0, 1, 2, 3, 4};
   for (const auto& [temperature, top_p, head] :
        {std::tuple(0.7, 1.0, all), {2.0, 1.0, all}, {1.0, 0.9, std::vector<size_t>{1, 2, 3}}}) {

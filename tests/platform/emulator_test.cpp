@@ -782,7 +782,7 @@ void launch_multiply_add(hipStream_t stream, const DeviceArray<float>& x, float 
   hipLaunchKernelGGL(multiply_add, dim3(1), dim3(1), 0, stream, x.data(), factor, summand);
 }
 
-TEST_F(Emulator, EventsTellTheTime) {
+TEST_F(Emulator, EventsMeasureTime) {
   const Stream stream;
   const Event start, stop;
   float milliseconds = -1.0f;

@@ -147,7 +147,7 @@ TEST_F(EventFileTest, BeginsWithItsVersionAndTheStartOfASession) {
   EXPECT_EQ(events[1].in(7).integer(1), 1);  // SessionLog.START
 }
 
-TEST_F(EventFileTest, ScalarsComeBackInSinglePrecision) {
+TEST_F(EventFileTest, ScalarsRoundTripInSinglePrecision) {
   EventFile file(path("tb"), 1);
   const EventFile::Scalar scalars[] = {{"train/loss", 1.0 / 3}, {"train/lr", 3e-4}};
   file.scalars(7, scalars);
@@ -162,7 +162,7 @@ TEST_F(EventFileTest, ScalarsComeBackInSinglePrecision) {
   EXPECT_EQ(scalars_of(events[3]), (std::vector<ScalarRead>{{"a", 0.0f}, {"b", INFINITY}, {"c", 0.0f}}));
 }
 
-TEST_F(EventFileTest, TextsOfAnyLengthComeBack) {
+TEST_F(EventFileTest, TextsOfAnyLengthRoundTrip) {
   EventFile file(path("tb"), 1);
   for (const size_t length : {0u, 1u, 127u, 128u, 300u, 70000u}) {
     const std::string text = std::string(length, 'x') + "\nR\u00e9sum\u00e9";
@@ -171,7 +171,7 @@ TEST_F(EventFileTest, TextsOfAnyLengthComeBack) {
   }
 }
 
-TEST_F(EventFileTest, NamesFollowEachOtherInTheOrderOfTheRuns) {
+TEST_F(EventFileTest, NamesSortInTheOrderOfTheRuns) {
   // This holds even if the clock was set back: these files are from the future.
   const auto future = std::to_string(std::time(nullptr) + 100000);
   fs::create_directory(path("tb"));

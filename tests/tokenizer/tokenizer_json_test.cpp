@@ -92,7 +92,7 @@ TEST(TokenizerJson, ReadsWhatOlderVersionsWrote) {
   EXPECT_EQ(Tokenizer::from_json(document.dump(), "old").hash(), hash);
 }
 
-TEST(TokenizerJson, TheHashTellsTokenizersApart) {
+TEST(TokenizerJson, TheHashDistinguishesTokenizers) {
   json document = small_document();
   const auto hash = Tokenizer::from_json(document.dump(), "test").hash();
   json other_merges = document;

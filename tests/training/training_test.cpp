@@ -55,7 +55,7 @@ TEST(LearningRateTest, WarmsUpLinearlyAndFallsAlongACosine) {
   EXPECT_NEAR(learning_rate_at(110, o), 0.1, 1e-7);
 }
 
-TEST(LearningRateTest, WithoutWarmUpBeginsAtTheTop) {
+TEST(LearningRateTest, WithoutWarmUpItStartsAtTheMaximum) {
   const TrainerOptions o{.steps = 1, .warmup_steps = 0, .learning_rate = 1.0f, .min_learning_rate = 0.1f};
   EXPECT_NEAR(learning_rate_at(1, o), 0.1, 1e-7);
   TrainerOptions longer = o;
@@ -306,7 +306,7 @@ TEST_P(TrainerTest, TwoRunsAreBitIdentical) {
   EXPECT_EQ(one.weights(), two.weights());
 }
 
-TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
+TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSampleOfIt) {
   Run run(data_, options());
   const double all = evaluate(run.trainer.pass(), data_, 0);
   EXPECT_EQ(all, evaluate(run.trainer.pass(), data_, 1000));
