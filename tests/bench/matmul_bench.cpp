@@ -1,5 +1,5 @@
-// Measures the matrix products of a linear layer at the shapes of GPT-2 and of small models: y = x W, dx = dy
-// W^T, and the whole backward pass, which is dx and dW += x^T dy.
+// Measures the matrix products of a linear layer at the shapes of GPT-2 and of small models. The products are
+// y = x W, dx = dy W^T, and the whole backward pass, which is dx and dW += x^T dy.
 //
 //     matmul_bench [DEVICE] [THREADS]
 //

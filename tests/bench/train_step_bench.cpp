@@ -41,7 +41,7 @@ class Products {
   Products(Device& device, const ModelConfig& c, int64_t rows) : device_(device) {
     const int64_t E = c.embed_dim, F = c.ff_hidden_dim, L = c.num_layers;
     const int64_t head_rows =
-        std::min<int64_t>(rows, 256);  // TrainingPass uses as many for the default's head on a CPU
+        std::min<int64_t>(rows, 256);  // as TrainingPass splits the default's head on a CPU
     weights_ = {{rows, E, 3 * E, L},
                 {rows, E, E, L},
                 {rows, E, F, L},

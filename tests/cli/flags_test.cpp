@@ -240,7 +240,7 @@ TEST_F(FlagsCliTest, HelpListsFlagsThatExistInBothSpellings) {
     EXPECT_EQ(help.err, "");
     const Arguments flags = flags_in(help.out);
     EXPECT_GT(flags.size(), 12u);
-    // A known flag asks for its value; an unknown flag is unexpected.
+    // A known flag asks for its value; an unknown flag is reported as unexpected.
     const auto is_known = [&](const std::string& flag) {
       return run(program, {"--prompt=a", flag}).err.find(flag + " ") == std::string::npos;
     };

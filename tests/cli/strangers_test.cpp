@@ -1,5 +1,5 @@
-// Tests of folders from strangers: files with correct checksums but false contents, flags that a file tries
-// to set, links and pipes in place of files, and characters that a terminal would obey.
+// Tests of folders from strangers: files with correct checksums but false contents, and flags that a file
+// tries to set. Also links and pipes in place of files, and characters that a terminal would obey.
 #include <sys/stat.h>
 
 #include <cstring>

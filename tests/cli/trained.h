@@ -32,7 +32,7 @@ class TrainedCliTest : public CliTest {
 
   std::string text(const Flags& flags) const { return text_of(flags, {}); }
 
-  /// The same, with more flags that have no value.
+  /// The same, with extra flags that take no value.
   std::string text_of(const Flags& flags, const Arguments& more) const {
     Flags all = flags;
     all.merge(Flags{{"--prompt", "the king"}, {"--seed", "1"}, {"--top-k", "0"}});

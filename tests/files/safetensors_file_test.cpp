@@ -22,7 +22,7 @@ std::string le64(uint64_t value) {
   return bytes;
 }
 
-/// A file as another program might have written it.
+/// Returns a file as another program might have written it.
 std::string foreign(const std::string& header, const std::string& data = "") {
   return le64(header.size()) + header + data;
 }

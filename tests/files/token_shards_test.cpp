@@ -12,7 +12,7 @@ namespace {
 
 using Tokens = std::vector<int32_t>;
 
-/// A token file as llm.c's scripts write it.
+/// Returns a token file as llm.c's scripts write it.
 template <typename Token>
 std::string llmc_file(const Tokens& tokens, int32_t magic, int32_t version) {
   std::vector<int32_t> header(256);

@@ -83,7 +83,7 @@ class JsonMutator {
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
   }
 
-  /// The text of a document that mutate() has changed.
+  /// Returns the text of a document that mutate() has changed.
   std::string text(const Json& document) const {
     std::string text = plain_text(document);
     for (size_t i = texts_.size(); i-- > 0;) {  // a later text may hold marks of earlier ones

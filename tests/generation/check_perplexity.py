@@ -52,7 +52,8 @@ def open_with_transformers(folder, vocab):
 
 def strided_losses(model, ids, stride):
     """Follows the windows and labels of "Perplexity of fixed-length models" in transformers' documentation. The model gives
-    the mean over the labels that are not -100 and have a token before them. The mean times their number is the sum."""
+    the mean over the labels that are not -100 and have a token before them. The mean times the number of
+    these labels is the sum."""
     total, count, previous_end = 0.0, 0, 0
     for begin in range(0, len(ids), stride):
         end = min(begin + WINDOW, len(ids))
