@@ -94,9 +94,13 @@ __global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product p
   const int column = static_cast<int>(blockIdx.x) * kRowColumns + threadIdx.x % kLanes * 4;
   const int group = threadIdx.x / kLanes;
   vec4 sum = {};
+  const float* w = p.b + column;
+  const int end = column < p.n ? p.k : 0;  // a test inside the loop would keep its loads apart
 #pragma unroll 4
-  for (int i = group; i < p.k; i += kGroups)
-    add_scaled(sum, p.a[i], load<kAligned>(p.b + static_cast<int64_t>(i) * p.n, column, p.n));
+  for (int i = group; i < end; i += kGroups) {
+    const float* row = w + static_cast<int64_t>(i) * p.n;
+    add_scaled(sum, p.a[i], kAligned ? load_whole(row) : load_part(row, 0, p.n - column));
+  }
   sum = sum_thread_rows<kRowThreads, kLanes>(sum);
   if (group == 0) p.epilogue.store(p.result(), 0, column, sum);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What checkpoints cost a training: the same run with --ckpt-every and without, in turns.
+"""Measures what checkpoints cost: does the same run with --ckpt-every and without, in turns.
 
     tests/bench/checkpoint_cost.py build/train_gpt TEXT [TURNS [EVERY [FLAGS OF train_gpt...]]]
 
@@ -14,7 +14,7 @@ import tempfile
 
 
 def seconds(program, text, flags):
-    """Of all steps, up to the last line of metrics.jsonl, which is written before the last checkpoint."""
+    """Returns the time of all steps, up to the last line of metrics.jsonl, which is written before the last checkpoint."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
         subprocess.run([program, "--data-path", text, "--eval-every", "0", "--val-fraction", "0", *flags],
                        cwd=folder, check=True, stdout=subprocess.DEVNULL)

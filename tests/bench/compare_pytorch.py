@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""HipGPT beside PyTorch and transformers on this CPU: the default model's training step, and greedy generation.
+"""Compares HipGPT with PyTorch and transformers on this CPU: the default model's training step, and greedy generation.
 
     pip install torch transformers
     tests/bench/compare_pytorch.py [BUILD_FOLDER] [THREADS] [ROUNDS]

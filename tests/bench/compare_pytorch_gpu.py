@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Matrix products on a GPU beside PyTorch's (cuBLAS, plain fp32): the shapes that matmul_bench prints.
+"""Compares matrix products on a GPU with PyTorch's (cuBLAS, plain fp32), at the shapes that matmul_bench prints.
 
 Usage: compare_pytorch_gpu.py [BUILD_FOLDER]
 """
@@ -17,7 +17,7 @@ torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def median_us(f, repeats):
-    """Median time of f() over rounds of `repeats` calls, by the GPU's clock."""
+    """Returns the median time of f() over rounds of `repeats` calls, by the GPU's clock."""
     times = []
     for _ in range(8):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)

@@ -1,9 +1,10 @@
-// Tokens per second of greedy generation with a KV cache: the default model, samples of one prompt.
+// Measures tokens per second of greedy generation with a KV cache: the default model, several samples of one
+// prompt.
 //
 //     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET] [SAMPLES]
 //
-// Prints one JSON object: the median over RUNS prompts of one token, each continued by TOKENS tokens in
-// SAMPLES samples at a time; the tokens of all of them count.
+// Prints one JSON object: the median over RUNS prompts of one token. Each prompt is continued by TOKENS
+// tokens in SAMPLES samples at a time, and the tokens of all samples count.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

@@ -1,9 +1,10 @@
-// A made-up text of any size for measuring, on standard output. Usage: make_text TEXT GIB [SEED]
+// Writes a synthetic text of any size to standard output, for benchmarks. Usage: make_text TEXT GIB [SEED]
 //
-// Words come as often as in a large collection of real text: that of rank r with a probability like 1/r^1.2
-// (Zipf's law), out of 2^25. The commonest are the words of TEXT by their frequency, the others are made of
-// syllables, some of them of Cyrillic letters. So 5 GiB have about a billion words, 17 million of them
-// different. In between stand numbers and punctuation, and a line is a paragraph.
+// Words are as frequent as in a large collection of real text: the word of rank r, out of 2^25, has a
+// probability proportional to 1/r^1.2 (Zipf's law). The most common words are the words of TEXT by their
+// frequency. The others are made of syllables, some of them in Cyrillic letters. So 5 GiB have about a
+// billion words, 17 million of them different. Numbers and punctuation come between the words, and a line is
+// a paragraph.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ namespace {
 constexpr double kRanks = 1 << 25;
 constexpr double kExponent = 1.2;
 
-/// The words of letters in a text, the commonest first.
+/// Returns the words of a text that consist of letters, most common first.
 std::vector<std::string> common_words(std::string_view text) {
   std::unordered_map<std::string, size_t> counts;
   for (size_t begin = 0; begin < text.size();) {
@@ -42,7 +43,7 @@ std::vector<std::string> common_words(std::string_view text) {
   return words;
 }
 
-/// A word for every number, each another one: a syllable for each digit to the base 70.
+/// Returns a different word for every number: a syllable for each digit in base 70.
 std::string made_up_word(uint64_t number) {
   static const char* const kConsonants[] = {"b", "d", "f", "g", "k", "l", "m",
                                             "n", "p", "r", "s", "t", "v", "z"};
@@ -64,7 +65,7 @@ class TextMaker {
   TextMaker(std::string_view text, uint64_t seed)
       : words_(common_words(text)), key_(hipgpt::philox_key(seed)) {}
 
-  /// One sentence.
+  /// Appends one sentence.
   void append_sentence(std::string& out) {
     const uint64_t words = 4 + next() % 20;
     for (uint64_t i = 0; i < words; ++i) {
@@ -124,7 +125,7 @@ int main(int argc, char** argv) try {
     buffer.clear();
     while (buffer.size() < 1 << 20) maker.append_sentence(buffer);
     if (std::fwrite(buffer.data(), 1, buffer.size(), stdout) != buffer.size()) {
-      throw std::runtime_error("standard output cannot be written");
+      throw std::runtime_error("cannot write to standard output");
     }
   }
 } catch (const std::exception& error) {

@@ -1,9 +1,9 @@
-// Speed of the matrix products of a linear layer at the shapes of GPT-2 and of small models: y = x W,
-// dx = dy W^T, and the whole backward pass, which is dx and dW += x^T dy.
+// Measures the matrix products of a linear layer at the shapes of GPT-2 and of small models. The products are
+// y = x W, dx = dy W^T, and the whole backward pass, which is dx and dW += x^T dy.
 //
 //     matmul_bench [DEVICE] [THREADS]
 //
-// Prints one JSON object a product, with the median over several rounds of a captured graph of them.
+// Prints one JSON object per product, with the median over several rounds of a captured graph of them.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -20,7 +20,7 @@ namespace {
 
 enum class What { kForward, kInput, kBackward };
 
-/// For `rows` rows and a weight [in,out].
+/// A product of `rows` rows with a weight [in,out].
 struct Product {
   const char* name;
   What what;

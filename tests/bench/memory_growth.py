@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Whether a long training holds more memory than a short one.
+"""Checks whether a long training uses more memory than a short one.
 
     tests/bench/memory_growth.py build/train_gpt TEXT [STEPS [FLAGS OF train_gpt...]]
 
-Prints the resident memory of one run after a tenth of its STEPS (20,000) and at their end, once bare, once with a checkpoint
-every 100 steps and a validation every 200. Exit status 1 if it grew by more than 1 MB.
+Prints the resident memory of a run after a tenth of its STEPS (20,000) and at the end. Does one bare run, and one with a
+checkpoint every 100 steps and a validation every 200. Exits with status 1 if the memory grew by more than 1 MB.
 """
 import os
 import re
@@ -17,7 +17,7 @@ SMALL = ["--vocab-size", "300", "--dim", "16", "--heads", "2", "--layers", "1", 
 
 
 def resident_kb(pid):
-    """Memory that a process has in RAM but for pages of files, which the kernel drops when it likes."""
+    """Returns the memory of a process in RAM, without pages of files, which the kernel may drop at any time."""
     with open(f"/proc/{pid}/status") as status:
         return int(re.search(r"RssAnon:\s+(\d+)", status.read())[1])
 
@@ -31,7 +31,7 @@ def steps_done(folder):
 
 
 def measure(program, text, steps, flags):
-    """(kB after a tenth of the steps, kB at the last look before their end)"""
+    """Returns (kB after a tenth of the steps, kB at the last reading before the end)."""
     early = late = 0
     with tempfile.TemporaryDirectory(dir=".") as folder:
         command = [program, "--data-path", text, "--steps", str(steps), "--log-every", str(max(1, steps // 100)), *SMALL, *flags]
@@ -42,11 +42,11 @@ def measure(program, text, steps, flags):
                 try:
                     late = resident_kb(run.pid)
                     early = early or late
-                except (FileNotFoundError, ProcessLookupError, TypeError):  # it has just ended
+                except (FileNotFoundError, ProcessLookupError, TypeError):  # the process has just ended
                     pass
             time.sleep(0.02)
         if run.returncode != 0:
-            sys.exit(f"train_gpt ended with {run.returncode}")
+            sys.exit(f"train_gpt exited with status {run.returncode}")
     return early, late
 
 

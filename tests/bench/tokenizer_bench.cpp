@@ -1,4 +1,4 @@
-// Seconds to train and MB/s to encode. Usage: tokenizer_bench TEXT [VOCAB_SIZE]
+// Measures the seconds to train and the MB/s to encode. Usage: tokenizer_bench TEXT [VOCAB_SIZE]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 using hipgpt::MappedFile;
 using hipgpt::Tokenizer;
 
-/// The median of a few runs: other programs share the machine.
+/// Returns the median of a few runs, because other programs share the machine.
 double median_seconds(const std::function<void()>& body) {
   std::vector<double> seconds;
   for (int run = 0; run < 5; ++run) {

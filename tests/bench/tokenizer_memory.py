@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Time and memory to learn a tokenizer from a text and to encode the text, beside Hugging Face's tokenizers and tiktoken.
+"""Measures time and memory to learn a tokenizer and encode its text, compared with Hugging Face's tokenizers and tiktoken.
 
 Usage: tokenizer_memory.py BUILD TEXT [V]
 
-Each side runs in a process of its own. CPU seconds are told beside the seconds by the clock, for a machine that has other
-things to do. Memory is the process's own (anonymous) at its peak; a mapped text does not count.
+Each side runs in its own process. CPU seconds are printed next to wall-clock seconds, because the machine may have other
+work. Memory is the peak of the process's anonymous memory; a mapped text does not count.
 """
 
 import json
@@ -45,7 +45,7 @@ for line in open(TEXT, encoding="utf-8", newline=""):
 
 
 def measure(name, command, text_bytes):
-    """Runs a command and prints what it took."""
+    """Runs a command and prints its time and memory."""
     start = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = [0]
@@ -56,7 +56,7 @@ def measure(name, command, text_bytes):
             try:
                 status = open(f"/proc/{process.pid}/status").read()
                 peak[0] = max(peak[0], int(status.split("RssAnon:")[1].split()[0]))
-            except (OSError, IndexError):  # while it starts or ends
+            except (OSError, IndexError):  # the process is starting or ending
                 continue
 
     watcher = threading.Thread(target=watch)
@@ -83,7 +83,7 @@ def main():
     size = os.path.getsize(text)
     with tempfile.TemporaryDirectory() as out:
         os.chdir(out)
-        # One step, and a validation of one batch: the rest is hashing, learning, encoding and writing tokens.bin.
+        # The run has one step and a validation of one batch; the rest is hashing, learning, encoding and writing tokens.bin.
         flags = ["--vocab-size", str(vocab_size), "--steps", "1", "--eval-batches", "1", "--device", "cpu"]
         output = measure("HipGPT, both", [f"{build}/train_gpt", "--data-path", text, *flags], size)
         print("".join(f"    {line}\n" for line in output.splitlines() if line.startswith("toke")), end="")

@@ -1,10 +1,10 @@
-// Time of a training step, and of its matrix products alone.
+// Measures the time of a training step, and of its matrix products alone.
 //
 //     train_step_bench [BATCH] [SEQ] [DIM] [HEADS] [LAYERS] [FF] [VOCAB] [THREADS] [STEPS] [DEVICE] [DROPOUT]
 //
-// Prints one JSON object: a median over STEPS steps of Trainer, data and optimizer included. "products_ms" is
-// the time of a step's matrix products run by themselves in the same process, "products_share" that over the
-// whole step.
+// Prints one JSON object: the median over STEPS steps of Trainer, including data and optimizer. "products_ms"
+// is the time of a step's matrix products, run by themselves in the same process. "products_share" is their
+// share of the whole step.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -41,7 +41,7 @@ class Products {
   Products(Device& device, const ModelConfig& c, int64_t rows) : device_(device) {
     const int64_t E = c.embed_dim, F = c.ff_hidden_dim, L = c.num_layers;
     const int64_t head_rows =
-        std::min<int64_t>(rows, 256);  // as TrainingPass cuts the default's head on a CPU
+        std::min<int64_t>(rows, 256);  // as TrainingPass splits the default's head on a CPU
     weights_ = {{rows, E, 3 * E, L},
                 {rows, E, E, L},
                 {rows, E, F, L},
@@ -78,7 +78,7 @@ class Products {
   Buffer x_, w_, y_, dx_, dw_;
 };
 
-/// tokens.bin of random tokens in a folder of its own, gone at the end.
+/// A tokens.bin of random tokens in its own folder, removed at the end.
 class RandomTokens {
  public:
   explicit RandomTokens(int vocab_size)
@@ -124,7 +124,7 @@ int main(int argc, char** argv) {
   Trainer trainer(model, data,
                   {.batch = B, .steps = 1 << 30, .dropout = argc > 11 ? std::stof(argv[11]) : 0.0f});
 
-  // Steps are timed in rounds, since on a GPU the host runs ahead and waits once a round.
+  // Steps are timed in rounds, because on a GPU the host runs ahead and waits once per round.
   constexpr int kRounds = 10;
   const int round_steps = std::max(1, steps / kRounds);
   const double step_ms = median_ms(kRounds,

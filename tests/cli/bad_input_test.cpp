@@ -1,5 +1,5 @@
-// Files that are missing, damaged, foreign or of another model; folders and disks that take no files; and
-// standard output that nobody reads. Each is said in one line, and nothing that was good is changed.
+// Tests of files that are missing, damaged, foreign or of another model; folders and disks that take no
+// files; and standard output that nobody reads. Each is reported in one line, and no good file is changed.
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -36,7 +36,7 @@ class BadInputCliTest : public CliTest {
     write(name, good);
   }
 
-  /// The same for a checkpoint, which both programs open by the same code: generate stands for both.
+  /// The same for a checkpoint. Both programs open it with the same code, so generate stands for both.
   void expect_refused(const EditableCheckpoint& checkpoint, const std::string& words) {
     checkpoint.save(path("gpt_checkpoint.bin"));
     EXPECT_REFUSED(generate_text(), words);
@@ -141,7 +141,7 @@ TEST_F(BadInputCliTest, ACheckpointOfAnotherTokenizerIsRefused) {
   ASSERT_TRUE(succeeds(train({{"--vocab-size", "290"}})));
   EXPECT_REFUSED(generate({"--prompt", "a", "--ckpt", "other.bin"}), "tokenizer");
   EXPECT_REFUSED(train_gpt({"--data-path", "text.txt", "--ckpt", "other.bin", "--steps", "6"}), "tokenizer");
-  // With another text as well: its tokens must not be written for a run that is refused.
+  // The text changes as well: a refused run must not write its tokens.
   write("other.txt", sample_text(900, 5));
   EXPECT_REFUSED(train_gpt({"--data-path", "other.txt", "--ckpt", "other.bin", "--steps", "6"}), "tokenizer");
 }
@@ -164,7 +164,7 @@ TEST_F(BadInputCliTest, ADeviceThatDoesNotExistIsRefused) {
   EXPECT_REFUSED(train({{"--device", "abacus"}}), "--device: abacus");
 }
 
-TEST_F(BadInputCliTest, AGpuThatIsNotThereIsRefusedInOneLine) {
+TEST_F(BadInputCliTest, AMissingGpuIsRefusedInOneLine) {
   for (const DeviceInfo& info : list_devices()) {
     if (info.name.starts_with("hip:") && info.usable) GTEST_SKIP() << "there is a GPU: " << info.description;
   }
@@ -172,7 +172,7 @@ TEST_F(BadInputCliTest, AGpuThatIsNotThereIsRefusedInOneLine) {
   EXPECT_REFUSED(train({{"--device", "hip"}}), "--device hip");
 }
 
-TEST_F(BadInputCliTest, FilesOfOtherKindsAreNoCheckpoints) {
+TEST_F(BadInputCliTest, FilesOfOtherKindsAreNotCheckpoints) {
   for (const char* name :
        {"tokenizer.json", "tokens.bin", "text.txt", "metrics.jsonl", "gpt_checkpoint.optimizer.bin", ".",
         "missing.bin", "missing/missing.bin", "/dev/null"}) {
@@ -182,7 +182,7 @@ TEST_F(BadInputCliTest, FilesOfOtherKindsAreNoCheckpoints) {
 }
 
 TEST_F(BadInputCliTest, ACheckpointWithoutChecksumsIsGood) {
-  // The other tests of edited checkpoints would pass for the wrong reason if it were not.
+  // If it were refused, the other tests of edited checkpoints would pass for the wrong reason.
   EditableCheckpoint(path("gpt_checkpoint.bin")).save(path("gpt_checkpoint.bin"));
   EXPECT_TRUE(succeeds(generate_text()));
   EXPECT_TRUE(succeeds(go_on()));
@@ -192,7 +192,7 @@ TEST_F(BadInputCliTest, EveryFieldOfACheckpointIsNeeded) {
   const EditableCheckpoint good(path("gpt_checkpoint.bin"));
   size_t fields = 0;
   for (const auto& [key, value] : good.metadata) {
-    if (key == "format") continue;  // for other programs
+    if (key == "format") continue;  // only other programs read it
     ++fields;
     EditableCheckpoint edited = good;
     edited.metadata.erase(key);
@@ -236,7 +236,7 @@ TEST_F(BadInputCliTest, FieldsThatContradictTheTensorsAreRefused) {
   }
 }
 
-TEST_F(BadInputCliTest, AnotherFormatIsSaidToBeOne) {
+TEST_F(BadInputCliTest, AnotherFormatIsReportedAsSuch) {
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   edited.metadata["hipgpt_format"] = "checkpoint-2";
   expect_refused(edited, "another version");
@@ -269,14 +269,14 @@ TEST_F(BadInputCliTest, EveryTensorIsNeededInItsShapeAndFinite) {
   }
 }
 
-TEST_F(BadInputCliTest, ATensorTooManyIsRefused) {
+TEST_F(BadInputCliTest, AnExtraTensorIsRefused) {
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   edited.parts.push_back({"transformer.h.1.ln_1.weight", "F32", {16}, std::string(64, '\0')});
   expect_refused(edited, "gpt_checkpoint.bin");
 }
 
-TEST_F(BadInputCliTest, AModelThatGivesNoNumbersIsSaidToDoSo) {
-  // Finite weights whose logits overflow: there is no likeliest token, and none to draw.
+TEST_F(BadInputCliTest, LogitsThatAreNotFiniteAreReported) {
+  // The weights are finite but the logits overflow, so there is no most likely token and none to draw.
   EditableCheckpoint edited(path("gpt_checkpoint.bin"));
   for (const char* name : {"transformer.wte.weight", "lm_head.weight"}) {
     const size_t count = edited.part(name).bytes.size() / sizeof(float);
@@ -359,7 +359,7 @@ TEST_F(BadInputCliTest, AFlippedBitIsRefusedOrDoesNoHarm) {
       bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
       write(name, bad);
       if (name == "tokens.bin") {
-        EXPECT_TRUE(succeeds(go_on()));  // makes it again
+        EXPECT_TRUE(succeeds(go_on()));  // rebuilds it
         EXPECT_TRUE(read(name) == good.at(name));
       } else if (name == "gpt_checkpoint.optimizer.bin") {
         EXPECT_REFUSED(go_on(), name);
@@ -373,9 +373,9 @@ TEST_F(BadInputCliTest, AFlippedBitIsRefusedOrDoesNoHarm) {
   EXPECT_TRUE(succeeds(go_on()));
 }
 
-// ---- Flags that do not go with the checkpoint
+// ---- Flags that do not match the checkpoint
 
-TEST_F(BadInputCliTest, GoingOnNeedsMoreStepsAndTheSameSizes) {
+TEST_F(BadInputCliTest, ResumingNeedsMoreStepsAndTheSameSizes) {
   EXPECT_REFUSED(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "4"}}), "--steps");
   for (const auto& [flag, value] : Flags{{"--dim", "32"},
                                          {"--layers", "2"},
@@ -389,12 +389,12 @@ TEST_F(BadInputCliTest, GoingOnNeedsMoreStepsAndTheSameSizes) {
   }
 }
 
-TEST_F(BadInputCliTest, GoingOnWithAnotherVocabularySizeIsRefused) {
+TEST_F(BadInputCliTest, ResumingWithAnotherVocabularySizeIsRefused) {
   EXPECT_REFUSED(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}, {"--vocab-size", "290"}}),
                  "--vocab-size");
 }
 
-TEST_F(BadInputCliTest, GoingOnInAnotherFolderWorksOrLeavesNothing) {
+TEST_F(BadInputCliTest, ResumingInAnotherFolderWorksOrLeavesNothing) {
   // There is no tokenizer yet, and the default vocabulary is not the checkpoint's.
   const auto before = snapshot();
   const Result result = train_gpt(
@@ -407,7 +407,7 @@ TEST_F(BadInputCliTest, GoingOnInAnotherFolderWorksOrLeavesNothing) {
 
 // ---- Where nothing can be written
 
-TEST_F(BadInputCliTest, AFullDiskIsSaidAndWhatWasThereStays) {
+TEST_F(BadInputCliTest, AFullDiskIsReportedAndTheOldFilesStay) {
   fs::create_directory(path("disk"));
   if (::mount("tmpfs", path("disk").c_str(), "tmpfs", 0, "size=600k") != 0)
     GTEST_SKIP() << "mounting is not permitted here";
@@ -422,7 +422,7 @@ TEST_F(BadInputCliTest, AFullDiskIsSaidAndWhatWasThereStays) {
   const Flags flags = {{"--data-path", outside}};
   ASSERT_TRUE(succeeds(train(flags)));
 
-  // First no room at all, then some for the small files only.
+  // First there is no space at all, then only enough for the small files.
   for (const size_t room : {size_t{0}, size_t{40} << 10}) {
     write("ballast", std::string(size_t{1} << 20, 'x'));
     fs::resize_file(path("ballast"),
@@ -432,7 +432,7 @@ TEST_F(BadInputCliTest, AFullDiskIsSaidAndWhatWasThereStays) {
     more.insert({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}});
     EXPECT_TRUE(refuses(train(more)));
     auto after = snapshot();
-    before.erase("metrics.jsonl");  // appended to as far as there was room
+    before.erase("metrics.jsonl");  // written as far as space allowed
     after.erase("metrics.jsonl");
     EXPECT_TRUE(same_files(before, after));
     EXPECT_TRUE(succeeds(generate_text()));
@@ -449,13 +449,13 @@ TEST_F(BadInputCliTest, AReadOnlyFolderIsRefused) {
   fs::permissions(folder_, fs::perms::owner_all);
 }
 
-TEST_F(BadInputCliTest, AFileInPlaceOfTheFolderOfRunsIsRefused) {
+TEST_F(BadInputCliTest, AFileInPlaceOfTheRunsFolderIsRefused) {
   write("checkpoints", "a file");
   EXPECT_REFUSED(train({{"--run-name", "a"}}), "checkpoints");
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", "a"}), "checkpoints");
 }
 
-TEST_F(BadInputCliTest, ACheckpointThatCannotBeWrittenIsSaidBeforeTheTraining) {
+TEST_F(BadInputCliTest, ACheckpointThatCannotBeWrittenIsReportedBeforeTraining) {
   fs::remove(path("gpt_checkpoint.bin"));
   fs::create_directory(path("gpt_checkpoint.bin"));
   const Result result = train();
@@ -463,7 +463,7 @@ TEST_F(BadInputCliTest, ACheckpointThatCannotBeWrittenIsSaidBeforeTheTraining) {
   EXPECT_EQ(result.out.find("step "), std::string::npos) << result.out;
 }
 
-TEST_F(BadInputCliTest, MetricsThatCannotBeWrittenAreSaid) {
+TEST_F(BadInputCliTest, MetricsThatCannotBeWrittenAreReported) {
   fs::remove(path("metrics.jsonl"));
   fs::create_directory(path("metrics.jsonl"));
   EXPECT_REFUSED(train(), "metrics.jsonl");
@@ -476,7 +476,7 @@ TEST_F(BadInputCliTest, ANamedRunThatIsRefusedLeavesNoFolder) {
 
 // ---- Standard output and error that lead nowhere
 
-TEST_F(BadInputCliTest, TextThatNobodyReadsEndsInOneLineOrBySigpipe) {
+TEST_F(BadInputCliTest, OutputThatNobodyReadsEndsGenerateInOneLineOrBySigpipe) {
   for (const Stdout out : {Stdout::kClosed, Stdout::kFull, Stdout::kBrokenPipe, Stdout::kBrokenPipeIgnored}) {
     const Result result = generate({"--prompt", "the king", "--num-tokens", "2000"}, out);
     if (result.signal != 0) {
@@ -484,12 +484,12 @@ TEST_F(BadInputCliTest, TextThatNobodyReadsEndsInOneLineOrBySigpipe) {
     } else {
       EXPECT_GT(result.status, 0) << result;
       EXPECT_TRUE(last_line(result.err).starts_with("generate: ")) << result;
-      EXPECT_LE(lines_of(result.err).size(), 2u) << result;  // after the one about the model
+      EXPECT_LE(lines_of(result.err).size(), 2u) << result;  // the first line is about the model
     }
   }
 }
 
-TEST_F(BadInputCliTest, TrainingThatNobodyWatchesSpoilsNoFile) {
+TEST_F(BadInputCliTest, TrainingWhoseOutputNobodyReadsDamagesNoFile) {
   ASSERT_TRUE(succeeds(train({{"--steps", "60"}, {"--log-every", "1"}}, {"--reset"})));
   const auto watched = snapshot();
   for (const Stdout out : {Stdout::kClosed, Stdout::kFull, Stdout::kBrokenPipe, Stdout::kBrokenPipeIgnored}) {
@@ -508,14 +508,14 @@ TEST_F(BadInputCliTest, TrainingThatNobodyWatchesSpoilsNoFile) {
   }
 }
 
-TEST_F(BadInputCliTest, WithoutStandardErrorTheTextStillComes) {
+TEST_F(BadInputCliTest, WithoutStandardErrorTheTextIsStillPrinted) {
   const Arguments arguments = {"--prompt", "the king", "--seed", "1"};
   const Result usual = generate(arguments), closed = generate(arguments, Stdout::kFile, Stderr::kClosed);
   EXPECT_TRUE(succeeds(closed));
   EXPECT_EQ(closed.out, usual.out);
 }
 
-TEST_F(BadInputCliTest, WithoutStandardErrorAMistakeIsStillAnExitStatus) {
+TEST_F(BadInputCliTest, WithoutStandardErrorAnErrorStillSetsTheExitStatus) {
   const auto before = snapshot();
   for (const Result& result :
        {train_gpt({"--nonsense"}, Stdout::kFile, Stderr::kClosed),

@@ -1,5 +1,5 @@
-// A checkpoint taken apart, to be changed and put together again without checksums, so that a reader has to
-// look at what it holds.
+// A checkpoint that a test can change and save again. It is saved without checksums, so that a reader has to
+// check its contents.
 #pragma once
 
 #include <algorithm>

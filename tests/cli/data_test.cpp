@@ -1,5 +1,5 @@
-// What train_gpt can train on: files, folders, patterns, the token files of llm.c, a validation text, a
-// tokenizer that is there already.
+// Tests of what train_gpt can train on: files, folders, patterns, the token files of llm.c, a validation
+// text, and an existing tokenizer.
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -21,7 +21,7 @@ class DataCliTest : public CliTest {
     write(folder + "/c.txt", sample_text(300, 3));
   }
 
-  /// Trains on some paths, all after one --data-path or each after its own.
+  /// Trains on some paths, given after one --data-path or each after its own.
   Result train_on(const Arguments& paths, const Flags& changes = {}, bool one_flag = true) const {
     Flags flags = small(changes);
     flags.erase("--data-path");
@@ -43,7 +43,7 @@ class DataCliTest : public CliTest {
     return Json::parse(last_line(read("metrics.jsonl"))).at("val_loss").get<double>();
   }
 
-  /// The tokens of tokens.bin as files of llm.c, cut at those places.
+  /// Splits the tokens of tokens.bin at `cuts` into files of llm.c; returns their names.
   Arguments write_shards(const std::vector<size_t>& cuts, const std::string& name = "shard") const {
     const std::string bytes = read("tokens.bin").substr(72);
     Arguments names;
@@ -78,7 +78,7 @@ TEST_F(DataCliTest, AFolderAPatternAndAListOfItsFilesAreTheSame) {
   }
 }
 
-TEST_F(DataCliTest, WhereTheFilesLieMakesNoDifference) {
+TEST_F(DataCliTest, WhereTheFilesAreMakesNoDifference) {
   write_documents("texts");
   ASSERT_TRUE(succeeds(train_on({"texts"})));
   const auto expected = results();
@@ -89,7 +89,7 @@ TEST_F(DataCliTest, WhereTheFilesLieMakesNoDifference) {
   EXPECT_EQ(fs::last_write_time(path("tokens.bin")), written);
 }
 
-TEST_F(DataCliTest, TheThreadsMakeNoDifference) {
+TEST_F(DataCliTest, TheNumberOfThreadsMakesNoDifference) {
   write_documents("texts");
   ASSERT_TRUE(succeeds(train_on({"texts"})));
   const auto expected = results();
@@ -101,7 +101,7 @@ TEST_F(DataCliTest, TheThreadsMakeNoDifference) {
   }
 }
 
-TEST_F(DataCliTest, AnotherBorderBetweenDocumentsIsAnotherText) {
+TEST_F(DataCliTest, MovingADocumentBoundaryChangesTheText) {
   write("one.txt", sample_text(500, 1) + "a");
   write("two.txt", sample_text(500, 2));
   ASSERT_TRUE(succeeds(train_on({"one.txt", "two.txt"})));
@@ -112,7 +112,7 @@ TEST_F(DataCliTest, AnotherBorderBetweenDocumentsIsAnotherText) {
   EXPECT_TRUE(read("tokens.bin") != before);
 }
 
-TEST_F(DataCliTest, WhatGivesNoTextIsRefused) {
+TEST_F(DataCliTest, PathsThatGiveNoTextAreRefused) {
   fs::create_directory(path("texts"));
   write("texts/empty.txt", "");
   fs::create_directory(path("nothing"));
@@ -124,14 +124,14 @@ TEST_F(DataCliTest, WhatGivesNoTextIsRefused) {
 
 // ---- Validation
 
-TEST_F(DataCliTest, AValidationTextTakesThePlaceOfTheLastPart) {
+TEST_F(DataCliTest, AValidationTextReplacesTheLastPart) {
   write("other.txt", sample_text(600, 9));
   const Flags flags = {{"--val-data-path", "other.txt"}, {"--eval-batches", "0"}};
   ASSERT_TRUE(succeeds(train(flags)));
   const double loss = val_loss();
   const std::string weights = read("gpt_checkpoint.bin");
   EXPECT_TRUE(exists("val_tokens.bin"));
-  // All of the text is for training now, whatever the fraction.
+  // All of the text is used for training now, whatever the fraction.
   Flags all = flags;
   all["--val-fraction"] = "0.5";
   ASSERT_TRUE(succeeds(train(all)));
@@ -139,7 +139,7 @@ TEST_F(DataCliTest, AValidationTextTakesThePlaceOfTheLastPart) {
   EXPECT_EQ(val_loss(), loss);
   ASSERT_TRUE(succeeds(train({{"--val-fraction", "0"}})));
   EXPECT_TRUE(read("gpt_checkpoint.bin") == weights);
-  // Its tokens are made anew when it changes.
+  // The validation tokens are rebuilt when the text changes.
   write("other.txt", "Quite another quarrel, quickly quelled: " + sample_text(600, 9));
   ASSERT_TRUE(succeeds(train(flags)));
   EXPECT_NE(val_loss(), loss);
@@ -151,9 +151,9 @@ TEST_F(DataCliTest, AValidationTextThatIsTooShortChangesNothing) {
   EXPECT_REFUSED(train({{"--val-data-path", "missing"}}), "--val-data-path missing");
 }
 
-// ---- A tokenizer that is there already
+// ---- An existing tokenizer
 
-TEST_F(DataCliTest, AGivenTokenizerBecomesThatOfTheRun) {
+TEST_F(DataCliTest, AGivenTokenizerBecomesTheRunsTokenizer) {
   ASSERT_TRUE(succeeds(train()));
   fs::rename(path("tokenizer.json"), path("given.json"));
   write("text.txt", sample_text(700, 5));
@@ -172,7 +172,7 @@ TEST_F(DataCliTest, AFolderGivesItsTokenizer) {
   const auto before = results();
   fs::create_directory(path("model"));
   EXPECT_REFUSED(train({{"--tokenizer", "model"}}), "model: has neither a tokenizer.json");
-  // The two files of GPT-2 say the same.
+  // The two files of GPT-2 give the same tokenizer.
   const Json model = Json::parse(read("tokenizer.json")).at("model");
   std::string merges = "#version: 0.2\n";
   for (const Json& merge : model.at("merges")) {
@@ -197,7 +197,7 @@ TEST_F(DataCliTest, ATokenizerWithoutEndOfTextTakesOneDocumentOnly) {
 
 // ---- The token files of llm.c
 
-TEST_F(DataCliTest, ShardsTrainAsTheTextThatTheyCameFrom) {
+TEST_F(DataCliTest, ShardsTrainLikeTheTextTheyCameFrom) {
   ASSERT_TRUE(succeeds(train()));
   const std::string weights = read("gpt_checkpoint.bin");
   fs::rename(path("tokenizer.json"), path("given.json"));
@@ -209,11 +209,11 @@ TEST_F(DataCliTest, ShardsTrainAsTheTextThatTheyCameFrom) {
   EXPECT_FALSE(exists("tokens.bin"));
   ASSERT_TRUE(succeeds(train_on({"shard_?.bin"}, {{"--tokenizer", "given.json"}})));
   EXPECT_TRUE(read("gpt_checkpoint.bin") == weights);
-  // And from a checkpoint on, with the tokenizer beside it.
+  // Training also resumes from a checkpoint, with the tokenizer next to it.
   EXPECT_TRUE(succeeds(train_on(shards, {{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}})));
 }
 
-TEST_F(DataCliTest, ShardsForValidationTakeThePlaceOfTheLastPart) {
+TEST_F(DataCliTest, ValidationShardsReplaceTheLastPart) {
   ASSERT_TRUE(succeeds(train({{"--eval-batches", "0"}})));
   const double loss = val_loss();
   const size_t count = (read("tokens.bin").size() - 72) / 2;
@@ -246,7 +246,7 @@ TEST_F(DataCliTest, AnIdOutsideTheVocabularyStopsTheRunAndLosesNothing) {
   ASSERT_TRUE(succeeds(train()));
   fs::rename(path("tokenizer.json"), path("given.json"));
   std::string tokens;
-  for (int i = 0; i < 40; ++i) tokens += std::string("\x2C\x01", 2);  // 300, and the vocabulary has 300
+  for (int i = 0; i < 40; ++i) tokens += std::string("\x2C\x01", 2);  // id 300, in a vocabulary of 300
   write_shard("bad.bin", tokens);
   const auto before = results();
   EXPECT_TRUE(refuses(train_on({"bad.bin"}, {{"--tokenizer", "given.json"}, {"--val-fraction", "0"}}),

@@ -1,4 +1,4 @@
-// generate --perplexity, --logprobs, --json and --num-samples as a user runs them.
+// Runs generate --perplexity, --logprobs, --json and --num-samples as a user does.
 #include <cmath>
 
 #include "cli/trained.h"
@@ -10,7 +10,7 @@ using Json = nlohmann::json;
 
 class EvaluationCliTest : public TrainedCliTest {
  protected:
-  /// The object of --perplexity.
+  /// Returns the JSON object that --perplexity prints.
   Json perplexity(const std::string& file, const Arguments& more = {}) const {
     Arguments arguments = {"--perplexity", file, "--json"};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -19,7 +19,7 @@ class EvaluationCliTest : public TrainedCliTest {
     return Json::parse(result.out);
   }
 
-  /// What is after `name` in a line that begins with it.
+  /// Returns the rest of the line that begins with `name`.
   static std::string fact(const std::string& out, const std::string& name) {
     for (const std::string& line : lines_of(out)) {
       if (line.starts_with(name)) return line.substr(line.find_first_not_of(' ', name.size()));
@@ -31,7 +31,7 @@ class EvaluationCliTest : public TrainedCliTest {
 
 // ---- Perplexity
 
-TEST_F(EvaluationCliTest, PerplexityIsOfTheTextsLoss) {
+TEST_F(EvaluationCliTest, PerplexityFollowsFromTheLoss) {
   const Json p = perplexity("text.txt");
   EXPECT_EQ(p.at("file"), "text.txt");
   EXPECT_EQ(p.at("bytes"), fs::file_size(path("text.txt")));
@@ -39,14 +39,14 @@ TEST_F(EvaluationCliTest, PerplexityIsOfTheTextsLoss) {
   const double loss = p.at("loss");
   EXPECT_NEAR(p.at("perplexity"), std::exp(loss), 1e-9 * std::exp(loss));
   const double bits = p.at("bits_per_byte").get<double>() * static_cast<double>(p.at("bytes"));
-  // All bytes but those of the first token, which is not longer than a word.
+  // The loss covers all bytes except those of the first token, which is not longer than a word.
   EXPECT_NEAR(bits, loss * p.at("scored").get<double>() / std::log(2.0),
               20 * p.at("bits_per_byte").get<double>());
   EXPECT_GT(loss, 2.0);
   EXPECT_LT(loss, std::log(300.0) + 1.0);
 }
 
-TEST_F(EvaluationCliTest, PerplexityIsPrintedForPeopleToo) {
+TEST_F(EvaluationCliTest, PerplexityIsAlsoPrintedAsText) {
   const Json p = perplexity("text.txt");
   const Result result = generate({"--perplexity", "text.txt"});
   ASSERT_TRUE(succeeds(result));
@@ -57,7 +57,7 @@ TEST_F(EvaluationCliTest, PerplexityIsPrintedForPeopleToo) {
   EXPECT_EQ(std::stoi(fact(result.out, "bytes ")), p.at("bytes"));
 }
 
-TEST_F(EvaluationCliTest, TheStrideIsHalfAWindowAndWhatItScoresDependsOnIt) {
+TEST_F(EvaluationCliTest, TheStrideDefaultsToHalfAWindowAndChangesTheScore) {
   EXPECT_EQ(perplexity("text.txt"), perplexity("text.txt", {"--stride", "4"}));
   const Json one = perplexity("text.txt", {"--stride", "1"}),
              eight = perplexity("text.txt", {"--stride", "8"});
@@ -96,7 +96,7 @@ TEST_F(EvaluationCliTest, ATextThatCannotBeScoredIsRefused) {
 
 // ---- Log-probabilities
 
-TEST_F(EvaluationCliTest, LogProbabilitiesOfAPromptAreThoseOfItsPerplexity) {
+TEST_F(EvaluationCliTest, PromptLogProbabilitiesMatchItsPerplexity) {
   const std::string prompt = "the king shall not sleep while thunder rolls over the high hills.";
   write("prompt.txt", prompt);
   const Json p = perplexity("prompt.txt");
@@ -111,7 +111,7 @@ TEST_F(EvaluationCliTest, LogProbabilitiesOfAPromptAreThoseOfItsPerplexity) {
 }
 
 TEST_F(EvaluationCliTest, LogProbabilitiesDoNotDependOnHowTokensAreDrawn) {
-  // Of greedy tokens the likeliest is the one that was drawn, and other rules change nothing of its
+  // The most likely token is the one that greedy sampling draws, and other sampling flags do not change its
   // probability.
   const auto first = [&](const Flags& flags) {
     return objects(text_of(flags, {"--json", "--logprobs", "3"})).at(0).at("logprobs").at(0);
@@ -145,7 +145,7 @@ TEST_F(EvaluationCliTest, LikeliestTokensAreInOrderAndAllOfThemAddUpToOne) {
       objects(text_of({}, {"--json", "--logprobs"})).at(0).at("logprobs").at(0).contains("likeliest"));
 }
 
-TEST_F(EvaluationCliTest, LogProbabilitiesForPeopleFollowTheText) {
+TEST_F(EvaluationCliTest, LogProbabilitiesInTextFormFollowTheSample) {
   const std::string plain = text({{"--num-tokens", "3"}});
   const std::string with = text_of({{"--num-tokens", "3"}}, {"--logprobs", "2"});
   ASSERT_TRUE(with.starts_with(plain)) << with;
@@ -163,7 +163,7 @@ TEST_F(EvaluationCliTest, LogProbabilitiesForPeopleFollowTheText) {
 
 // ---- JSON
 
-TEST_F(EvaluationCliTest, JsonIsTheTextAndWhatWasDrawn) {
+TEST_F(EvaluationCliTest, JsonHoldsTheTextAndTheDrawnTokens) {
   const Json sample = objects(text_of({{"--num-tokens", "6"}}, {"--json"})).at(0);
   const std::string plain = text({{"--num-tokens", "6"}});
   EXPECT_EQ(sample.at("prompt"), "the king");
@@ -175,7 +175,7 @@ TEST_F(EvaluationCliTest, JsonIsTheTextAndWhatWasDrawn) {
   EXPECT_EQ(plain, "the king" + sample.at("text").get<std::string>() + "\n");
 }
 
-TEST_F(EvaluationCliTest, JsonIsUtf8WhateverBytesThereAre) {
+TEST_F(EvaluationCliTest, JsonIsUtf8ForAnyBytes) {
   for (int seed = 1; seed <= 4; ++seed) {
     const std::string out =
         text_of({{"--prompt", "a\xFF\x80z"}, {"--seed", std::to_string(seed)}, {"--num-tokens", "100"}},
@@ -186,7 +186,7 @@ TEST_F(EvaluationCliTest, JsonIsUtf8WhateverBytesThereAre) {
 }
 
 TEST_F(EvaluationCliTest, AStopTokenEndsASampleAndIsItsLastToken) {
-  // The first token that greedy generation gives twice, not at once.
+  // The stop token is the third token of greedy generation.
   const Json greedy = objects(text_of({{"--temp", "0"}, {"--num-tokens", "3"}}, {"--json"})).at(0);
   const std::string third = greedy.at("tokens").at(2).dump();
   const Json stopped =
@@ -207,7 +207,7 @@ TEST_F(EvaluationCliTest, SamplesAreTheSameHoweverManyAreAskedFor) {
   };
   const auto one = samples("1"), five = samples("5"), many = samples("70");
   ASSERT_EQ(five.size(), 5u);
-  ASSERT_EQ(many.size(), 70u);  // more than are drawn together
+  ASSERT_EQ(many.size(), 70u);  // more than are drawn at once
   EXPECT_EQ(one.at(0), five.at(0));
   for (size_t i = 0; i < 5; ++i) EXPECT_EQ(many.at(i), five.at(i)) << i;
   for (size_t i = 1; i < 70; ++i) {
@@ -226,7 +226,7 @@ TEST_F(EvaluationCliTest, SamplesArePrintedOneAfterTheOther) {
   EXPECT_TRUE(expected.starts_with(text({{"--top-k", "2"}})));
 }
 
-TEST_F(EvaluationCliTest, SamplesThatMetTheStopTokenNoLongerCount) {
+TEST_F(EvaluationCliTest, TokensAfterTheStopTokenDoNotCount) {
   const std::string stop = objects(text_of({}, {"--json"})).at(0).at("tokens").at(1).dump();
   const Arguments arguments = {"--prompt", "the king", "--seed",   "1",  "--top-k",      "0", "--num-samples",
                                "4",        "--json",   "--eos-id", stop, "--num-tokens", "30"};

@@ -1,4 +1,4 @@
-// The names that messages give to parameters, in the programs.
+// Tests of the names that the programs' messages give to parameters.
 #include "cli/flag_names.h"
 
 #include <fmt/format.h>

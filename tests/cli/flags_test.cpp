@@ -1,4 +1,4 @@
-// Flags of both programs: spellings, --config, --help, --version, and every value that a flag can't have.
+// Tests of both programs' flags: spellings, --config, --help, --version, and values that a flag cannot have.
 #include "cli/program.h"
 
 namespace hipgpt {
@@ -12,13 +12,13 @@ struct NumberFlag {
   bool whole;
 };
 
-/// Refused by every flag for a number.
+/// Every flag for a number refuses these.
 const Arguments kNoNumber = {"abc", "", "nan", "inf", "99999999999999999999999"};
 
-/// Refused by every flag for a number that may have a fraction: in single precision these would be 0.
+/// Every flag for a number with a fraction refuses these, because they would be 0 in single precision.
 const Arguments kTooSmall = {"1e-40", "1e-300", "1e-5000"};
 
-/// What is refused in the same way by all flags of a kind, and therefore tried on one of each.
+/// All flags of a kind refuse these in the same way, so the test tries one flag of each kind.
 const Arguments kHardlyANumber = {"12abc",  "-nan", "-inf", "1e400", "1,5", "--",
                                   "--seed", "1 2",  "0x",   "+",     "1e",  "."};
 
@@ -97,7 +97,7 @@ TEST_F(FlagsCliTest, BothEndsOfARangeAreInIt) {
   }
 }
 
-TEST_F(FlagsCliTest, NumbersAtTheEndsOfTheirRangesAreTaken) {
+TEST_F(FlagsCliTest, NumbersAtTheEndsOfTheirRangesAreAccepted) {
   write_text();
   EXPECT_TRUE(
       succeeds(train({{"--seed", "9007199254740992"}, {"--grad-clip", "1.2e-38"}, {"--dropout", "0.0"}})));
@@ -105,14 +105,14 @@ TEST_F(FlagsCliTest, NumbersAtTheEndsOfTheirRangesAreTaken) {
       succeeds(generate({"--prompt", "the king", "--seed", "9007199254740992", "--temp", "1.2e-38"})));
 }
 
-TEST_F(FlagsCliTest, NumbersOfScoresAreInRangeToo) {
+TEST_F(FlagsCliTest, NumbersForScoringAreCheckedToo) {
   for (const char* value : {"abc", "nan", "-1", "1000000001", "2.5"})
     EXPECT_TRUE(refuses(generate({"--prompt", "a", "--logprobs", value}), "--logprobs: ")) << value;
   for (const char* value : {"abc", "", "nan", "0", "-1", "2000000", "2.5"})
     EXPECT_TRUE(refuses(generate({"--perplexity", "a", "--stride", value}), "--stride: ")) << value;
 }
 
-TEST_F(FlagsCliTest, NumbersAreWholeTexts) {
+TEST_F(FlagsCliTest, ANumberIsTheWholeValue) {
   for (const std::string flag : {"--steps", "--dim", "--lr", "--min-lr"}) {
     for (const std::string& value : kHardlyANumber) {
       EXPECT_TRUE(refuses(train_gpt({flag + "=" + value}), flag)) << "value: " << value;
@@ -120,7 +120,7 @@ TEST_F(FlagsCliTest, NumbersAreWholeTexts) {
   }
 }
 
-TEST_F(FlagsCliTest, RefusesWhatIsNoFlagOrHasNoValue) {
+TEST_F(FlagsCliTest, RefusesUnknownFlagsAndMissingValues) {
   const std::vector<std::pair<Arguments, std::string>> cases = {{{"--nonsense"}, "--nonsense"},
                                                                 {{"--nonsense", "3"}, "--nonsense"},
                                                                 {{"--nonsense=3"}, "--nonsense"},
@@ -147,13 +147,13 @@ TEST_F(FlagsCliTest, TrainGptRefusesChoicesThatDoNotExist) {
   EXPECT_REFUSED(train({{"--dim", "15"}}), "--dim 15");
 }
 
-TEST_F(FlagsCliTest, AChoiceOfTrueOrFalseIsNothingElse) {
+TEST_F(FlagsCliTest, ABooleanIsTrueOrFalse) {
   write_text();
   for (const char* value : {"", "2", "2.5", "-1", "perhaps"})
     EXPECT_REFUSED(train({{"--head-bias", value}}), "--head-bias");
 }
 
-TEST_F(FlagsCliTest, ARunNameIsTheNameOfOneFolder) {
+TEST_F(FlagsCliTest, ARunNameIsASingleFolderName) {
   write_text();
   for (const std::string& name :
        {std::string("a/b"), std::string("/a"), std::string("a/"), std::string("."), std::string(".."),
@@ -163,7 +163,7 @@ TEST_F(FlagsCliTest, ARunNameIsTheNameOfOneFolder) {
   }
 }
 
-TEST_F(FlagsCliTest, ARunToResumeHasTheNameOfOneFolderToo) {
+TEST_F(FlagsCliTest, ARunToResumeAlsoHasASingleFolderName) {
   // The flags of that run are read before anything else is done.
   EXPECT_REFUSED(train_gpt({"--resume", "--run-name", "a/b"}), "--run-name");
 }
@@ -185,7 +185,7 @@ TEST_F(FlagsCliTest, AMessageIsOneLineWhateverANameHolds) {
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", "no\nsuch run"}), "such run");
 }
 
-TEST_F(FlagsCliTest, LeadingZerosAreNoOctal) {
+TEST_F(FlagsCliTest, LeadingZerosDoNotMeanOctal) {
   write_text();
   const Result result = train({{"--steps", "010"}});
   EXPECT_TRUE(result.out.find("/10 ") != std::string::npos || refuses(result, "--steps")) << result;
@@ -221,7 +221,7 @@ TEST_F(FlagsCliTest, UnderscoresAndHyphensAreTheSame) {
   EXPECT_EQ(a.out, b.out);
 }
 
-/// The flags that --help lists.
+/// Returns the flags that --help lists.
 Arguments flags_in(const std::string& help) {
   Arguments flags;
   for (const std::string& line : lines_of(help)) {
@@ -240,7 +240,7 @@ TEST_F(FlagsCliTest, HelpListsFlagsThatExistInBothSpellings) {
     EXPECT_EQ(help.err, "");
     const Arguments flags = flags_in(help.out);
     EXPECT_GT(flags.size(), 12u);
-    // A flag that is known asks for its value; one that is not is unexpected.
+    // A known flag asks for its value; an unknown flag is reported as unexpected.
     const auto is_known = [&](const std::string& flag) {
       return run(program, {"--prompt=a", flag}).err.find(flag + " ") == std::string::npos;
     };
@@ -265,7 +265,7 @@ TEST_F(FlagsCliTest, DevicesAreListed) {
   EXPECT_TRUE(snapshot().empty());
 }
 
-TEST_F(FlagsCliTest, WhatIsAskedForAndCannotBeWrittenIsAnError) {
+TEST_F(FlagsCliTest, OutputThatCannotBeWrittenIsAnError) {
   for (const char* program : {HIPGPT_TRAIN_GPT, HIPGPT_GENERATE}) {
     for (const char* flag : {"--help", "--version", "--list-devices"}) {
       for (const Stdout out : {Stdout::kFull, Stdout::kClosed}) {

@@ -1,4 +1,4 @@
-// generate as a user runs it.
+// Runs generate as a user does.
 #include "cli/trained.h"
 
 namespace hipgpt {
@@ -18,7 +18,7 @@ TEST_F(GenerationCliTest, BeginsWithThePromptAndEndsTheLine) {
   }
 }
 
-TEST_F(GenerationCliTest, IsValidUtf8WhateverBytesTheModelGives) {
+TEST_F(GenerationCliTest, IsValidUtf8ForAnyBytesOfTheModel) {
   for (int seed = 1; seed <= 8; ++seed)
     EXPECT_TRUE(is_utf8(text({{"--seed", std::to_string(seed)}, {"--num-tokens", "300"}}))) << seed;
 }
@@ -31,7 +31,7 @@ TEST_F(GenerationCliTest, TheSameSeedGivesTheSameTextOnAnyNumberOfThreads) {
   EXPECT_NE(text({{"--seed", "2"}}), first);
 }
 
-TEST_F(GenerationCliTest, WithoutASeedItSaysTheOneItTook) {
+TEST_F(GenerationCliTest, WithoutASeedItReportsTheOneItChose) {
   const Result result = generate({"--prompt", "the king", "--top-k", "0"});
   ASSERT_TRUE(succeeds(result));
   const size_t at = result.err.find("seed ");
@@ -55,7 +55,7 @@ TEST_F(GenerationCliTest, EverySamplingFlagMatters) {
   }
 }
 
-TEST_F(GenerationCliTest, GivesAsManyTokensAsAskedForPastTheContextToo) {
+TEST_F(GenerationCliTest, GivesTheRequestedTokensEvenPastTheContext) {
   for (const char* count : {"1", "7", "100"}) {
     const Result result = generate({"--prompt", "the king", "--num_tokens", count});
     ASSERT_TRUE(succeeds(result));
@@ -67,7 +67,7 @@ TEST_F(GenerationCliTest, AShorterTextIsTheBeginningOfALongerOne) {
   std::string shorter = text({{"--num-tokens", "10"}, {"--prompt", "the"}, {"--top-k", "0"}});
   shorter.pop_back();
   while (shorter.ends_with("\xEF\xBF\xBD"))
-    shorter.resize(shorter.size() - 3);  // cut short, or never to be a character
+    shorter.resize(shorter.size() - 3);  // a character cut short, or a broken one
   EXPECT_TRUE(text({{"--num-tokens", "60"}, {"--prompt", "the"}}).starts_with(shorter));
 }
 
@@ -85,7 +85,7 @@ TEST_F(GenerationCliTest, TakesTheCheckpointOfANamedRunByItsStep) {
             text({{"--ckpt", "checkpoints/a/step_4.bin"}, {"--tokenizer", "tokenizer.json"}}));
 }
 
-TEST_F(GenerationCliTest, AStepThatIsNotThereIsRefused) {
+TEST_F(GenerationCliTest, AMissingStepIsRefused) {
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", "a", "--step", "3"}), "step_3.bin");
   EXPECT_REFUSED(generate({"--prompt", "a", "--run-name", "nobody"}), "nobody");
   EXPECT_REFUSED(generate({"--prompt", "a", "--step", "2"}), "--run-name");
@@ -137,7 +137,7 @@ TEST_F(StopTokenCliTest, EndOfTextEndsIt) {
   EXPECT_EQ(greedy({}), "go on\n");
 }
 
-TEST_F(StopTokenCliTest, AnotherStopTokenTakesItsPlace) {
+TEST_F(StopTokenCliTest, AnotherStopTokenReplacesIt) {
   const auto vocab = nlohmann::json::parse(read("tokenizer.json")).at("model").at("vocab");
   EXPECT_TRUE(greedy({"--eos-id", vocab.at("q").dump()}).starts_with("go on<|endoftext|>go on<|endoftext|>"));
   EXPECT_EQ(greedy({"--eos-id", vocab.at("<|endoftext|>").dump()}), "go on\n");

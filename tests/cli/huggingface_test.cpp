@@ -1,4 +1,5 @@
-// Models of Hugging Face's in both programs: to start from, to generate from, and to export to.
+// Tests of Hugging Face models in both programs: starting from them, generating from them, and exporting to
+// them.
 #include "cli/checkpoint_editor.h"
 #include "cli/program.h"
 
@@ -11,7 +12,7 @@ class HuggingFaceCliTest : public CliTest {
  protected:
   HuggingFaceCliTest() { write_text(); }
 
-  /// A run of a model that can be exported.
+  /// Returns the flags of a run whose model can be exported.
   static Flags gpt2_shaped(Flags changes = {}) {
     changes.merge(Flags{{"--final-layernorm", "true"}, {"--head-bias", "false"}, {"--activation", "gelu"}});
     return changes;
@@ -73,10 +74,10 @@ TEST_F(HuggingFaceCliTest, TrainingStartsFromAModel) {
       succeeds(start_from(kFixture, {{"--lr", "0.01"}, {"--warmup-steps", "0"}, {"--run-name", "tuned"}})));
   EXPECT_NE(greedy({{"--run-name", "tuned"}}), greedy({{"--ckpt", kFixture}}));
 
-  // With a learning rate of next to nothing it stays what it was.
+  // With a negligible learning rate the model stays the same.
   ASSERT_TRUE(succeeds(start_from(kFixture, {{"--lr", "1e-12"}, {"--run-name", "still"}})));
   EXPECT_EQ(greedy({{"--run-name", "still"}}), greedy({{"--ckpt", kFixture}}));
-  // The run's tokenizer is the model's, and the run goes on like any other.
+  // The run has the model's tokenizer and continues like any other run.
   ASSERT_TRUE(succeeds(generate({"--run-name", "still", "--export", "out"})));
   ASSERT_TRUE(succeeds(generate({"--ckpt", kFixture, "--export", "first"})));
   for (const char* name : {"tokenizer.json", "config.json", "vocab.json"})
@@ -85,7 +86,7 @@ TEST_F(HuggingFaceCliTest, TrainingStartsFromAModel) {
                                   "--data-path", "text.txt", "--batch", "4", "--steps", "6"})));
 }
 
-TEST_F(HuggingFaceCliTest, AModelThatIsTrainedAlreadyHasALowerRate) {
+TEST_F(HuggingFaceCliTest, ATrainedModelGetsALowerLearningRate) {
   const auto rate = [&](const Flags& flags) {
     EXPECT_TRUE(succeeds(start_from(kFixture, flags)));
     return nlohmann::json::parse(lines_of(read("metrics.jsonl")).front())["run"]["lr"].get<double>();
@@ -94,13 +95,13 @@ TEST_F(HuggingFaceCliTest, AModelThatIsTrainedAlreadyHasALowerRate) {
   EXPECT_NEAR(rate({{"--lr", "0.001"}}), 1e-3, 1e-9);
 }
 
-TEST_F(HuggingFaceCliTest, ATrainingThatStartedFromAModelGoesOnExactly) {
+TEST_F(HuggingFaceCliTest, ARunThatStartedFromAModelResumesExactly) {
   ASSERT_TRUE(succeeds(start_from(kFixture, {{"--run-name", "a"}, {"--steps", "6"}, {"--ckpt-every", "4"}})));
   const std::string whole = read("checkpoints/a/step_6.bin");
   ASSERT_TRUE(succeeds(train_gpt({"--ckpt", "checkpoints/a/step_4.bin", "--run-name", "b"})));
   EXPECT_EQ(read("checkpoints/b/step_6.bin"), whole);
 
-  // The same command starts or goes on.
+  // The same command starts or resumes the run.
   for (const char* name : {"step_6.bin", "step_6.optimizer.bin", "latest.bin"})
     fs::remove(path("checkpoints/a") / name);
   fs::create_symlink("step_4.bin", path("checkpoints/a/latest.bin"));
@@ -111,7 +112,7 @@ TEST_F(HuggingFaceCliTest, ATrainingThatStartedFromAModelGoesOnExactly) {
   EXPECT_EQ(read("checkpoints/a/step_6.bin"), whole);
 }
 
-TEST_F(HuggingFaceCliTest, TheTokenizerThatWasThereStaysUntilTheFirstCheckpoint) {
+TEST_F(HuggingFaceCliTest, TheOldTokenizerStaysUntilTheFirstCheckpoint) {
   ASSERT_TRUE(succeeds(train()));
   const std::string old_tokenizer = read("tokenizer.json"), old_checkpoint = read("gpt_checkpoint.bin");
   fs::copy(kFixture, path("broken"));
@@ -126,7 +127,7 @@ TEST_F(HuggingFaceCliTest, TheTokenizerThatWasThereStaysUntilTheFirstCheckpoint)
   EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
 }
 
-TEST_F(HuggingFaceCliTest, FlagsMayAgreeWithTheModelAndNotContradictIt) {
+TEST_F(HuggingFaceCliTest, FlagsMayAgreeWithTheModelButNotContradictIt) {
   EXPECT_TRUE(succeeds(start_from(kFixture, {{"--seq", "16"},
                                              {"--dim", "24"},
                                              {"--vocab-size", "300"},
@@ -161,7 +162,7 @@ TEST_F(HuggingFaceCliTest, ExportsThatAreRefused) {
   EXPECT_REFUSED(generate({}), "--export");
 }
 
-TEST_F(HuggingFaceCliTest, FoldersThatAreNoModel) {
+TEST_F(HuggingFaceCliTest, FoldersThatAreNotModelsAreRefused) {
   fs::create_directory(path("empty"));
   for (const char* folder : {"missing", "empty", "text.txt"}) EXPECT_REFUSED(start_from(folder), folder);
   EXPECT_REFUSED(start_from(""), "--init-from");

@@ -1,4 +1,4 @@
-// generate --interactive: in a pipe, and in a terminal.
+// Tests of generate --interactive, in a pipe and in a terminal.
 #include "cli/terminal.h"
 #include "cli/trained.h"
 
@@ -16,10 +16,10 @@ TEST_F(InteractiveCliTest, ContinuesEveryLineOfAPipe) {
   const Result result = generate_reading("the king\n\nhills\nthe king", interactive);
   ASSERT_TRUE(succeeds(result));
   const auto lines = objects(result.out), drawn = objects(generate(samples).out);
-  ASSERT_EQ(lines.size(), 3u);  // an empty line is none
+  ASSERT_EQ(lines.size(), 3u);  // an empty line is not a prompt
   EXPECT_EQ(lines.at(0), drawn.at(0));
   EXPECT_EQ(lines.at(1).at("prompt"), "hills");
-  EXPECT_EQ(lines.at(2), drawn.at(2));  // the same line gives another text, that of the next sample
+  EXPECT_EQ(lines.at(2), drawn.at(2));  // the same line gives another text, from the next sample
   EXPECT_EQ(result.err.find("> "), std::string::npos);
 
   const Result text = generate_reading("the king\n", {"--interactive", "--num-tokens", "5", "--seed", "1"});
@@ -34,8 +34,8 @@ TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAContinuationAndCtrlDTheProgram) 
   ASSERT_NE(terminal.wait_for("> "), "");
   for (const char* line : {"the king", "hills"}) {
     terminal.type(std::string(line) + "\n");
-    ASSERT_NE(terminal.wait_for(std::string(line) + "\r\n"), "");  // as it was typed
-    ASSERT_NE(terminal.wait_for(line), "");                        // and with its continuation
+    ASSERT_NE(terminal.wait_for(std::string(line) + "\r\n"), "");  // the echo of the typed line
+    ASSERT_NE(terminal.wait_for(line), "");                        // the line with its continuation
     terminal.type("\x03");
     ASSERT_NE(terminal.wait_for("\n> "), "");
   }
@@ -53,7 +53,7 @@ TEST_F(InteractiveCliTest, InATerminalCtrlCEndsAProgramThatWaitsForALine) {
   EXPECT_TRUE(WIFSIGNALED(state) && WTERMSIG(state) == SIGINT) << state;
 }
 
-TEST_F(InteractiveCliTest, ATerminalWithoutAPromptIsToldTheChoices) {
+TEST_F(InteractiveCliTest, WithoutAPromptATerminalShowsTheChoices) {
   Terminal terminal(folder_, HIPGPT_GENERATE, {});
   if (!terminal.there()) GTEST_SKIP() << "no terminals here";
   EXPECT_NE(terminal.wait_for("--export DIR\r\n"), "");

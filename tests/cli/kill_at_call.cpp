@@ -1,7 +1,7 @@
-// A library to be preloaded into a program: it ends the program by SIGKILL at the call that changes files
-// whose number is in HIPGPT_KILL_AT, counted from 1. A write is cut off half way. So a test can end a program
-// at every moment between two changes on the disk.
-// With HIPGPT_NO_LINKS a file can have but one name, as on FAT.
+// A library to preload into a program. It counts the calls that change files, from 1, and ends the program by
+// SIGKILL at call number HIPGPT_KILL_AT. A write is cut off halfway. So a test can end a program at every
+// moment between two changes on the disk.
+// With HIPGPT_NO_LINKS a file can have only one name, as on FAT.
 #include <dlfcn.h>
 #include <sys/types.h>
 #include <unistd.h>

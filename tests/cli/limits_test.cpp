@@ -1,4 +1,5 @@
-// What has no end or is too long, and too little memory: the programs end by themselves, in one line.
+// Tests of endless or too long input, and of too little memory: the programs exit by themselves, with one
+// line.
 #include "cli/trained.h"
 #include "util/limited_input.h"
 
@@ -7,7 +8,7 @@ namespace {
 
 class LimitsCliTest : public TrainedCliTest {
  protected:
-  /// A file of this many zeros, which take no room.
+  /// Writes a sparse file of this many zeros, which takes no disk space.
   void write_sparse(const std::string& name, uintmax_t size) const {
     write(name, "");
     fs::resize_file(path(name), size);
@@ -29,9 +30,9 @@ TEST_F(LimitsCliTest, TheLimitIsInHelp) {
     EXPECT_NE(run(program, {"--help"}).out.find("1 GiB"), std::string::npos);
 }
 
-#ifndef HIPGPT_SANITIZED  // a sanitizer takes addresses of its own
+#ifndef HIPGPT_SANITIZED  // a sanitizer needs address space of its own
 
-TEST_F(LimitsCliTest, WithoutAnEndOfItsInputAProgramRunsOutOfMemory) {
+TEST_F(LimitsCliTest, EndlessInputRunsOutOfMemory) {
   addresses_ = 600 << 20;
   EXPECT_TRUE(refuses(generate({"--config", "/dev/zero"}), "out of memory"));
   EXPECT_TRUE(refuses(train_gpt({"--config", "/dev/zero"}), "out of memory"));
@@ -42,7 +43,7 @@ TEST_F(LimitsCliTest, WithoutAnEndOfItsInputAProgramRunsOutOfMemory) {
   EXPECT_EQ(last_line(line.err), "generate: out of memory") << line;
 }
 
-TEST_F(LimitsCliTest, WithTooFewAddressesAProgramEndsInOneLine) {
+TEST_F(LimitsCliTest, TooLittleAddressSpaceEndsAProgramInOneLine) {
   int refused = 0, done = 0;
   const auto expect_end = [&](const Result& result) {
     (result.status == 0 ? done : refused) += 1;
@@ -51,7 +52,7 @@ TEST_F(LimitsCliTest, WithTooFewAddressesAProgramEndsInOneLine) {
       EXPECT_EQ(lines_of(result.err).size(), 1u) << addresses_ << " bytes: " << result;
     }
   };
-  // Below that the libraries cannot be loaded, and the line is the loader's.
+  // With less, the libraries cannot be loaded, and the line comes from the loader.
   for (uint64_t kilobytes = 60'000; kilobytes < 1'200'000; kilobytes += kilobytes / 5) {
     addresses_ = kilobytes << 10;
     for (const char* threads : {"0", "1", "3"}) {

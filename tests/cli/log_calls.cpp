@@ -1,6 +1,6 @@
-// A library to be preloaded into a program: it appends a line to the file that HIPGPT_LOG_CALLS names for
-// every write, sync and rename, "write INODE -", "fsync INODE -" or "rename INODE NAME". A test reads from it
-// what would be on the disk after a power failure. A file keeps its inode when it is renamed.
+// A library to preload into a program. For every write, sync and rename it appends a line to the file that
+// HIPGPT_LOG_CALLS names: "write INODE -", "fsync INODE -" or "rename INODE NAME". From these lines a test
+// derives what would be on the disk after a power failure. A file keeps its inode when it is renamed.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,7 +25,7 @@ void log(const char* what, const struct stat& status, const char* path) {
                                    static_cast<unsigned long long>(status.st_ino), slash ? slash + 1 : path);
   const char* name = std::getenv("HIPGPT_LOG_CALLS");
   const int file = name == nullptr ? -1 : ::open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  // One write for a line, so that those of two threads do not mix.
+  // Each line is a single write, so that the lines of two threads do not mix.
   if (file < 0 || ::write(file, line, static_cast<size_t>(length)) != length) std::abort();
   ::close(file);
 }

@@ -1,5 +1,5 @@
-// Files, folders and disks that are taken away from under a running program: one line that names what is
-// missing, exit status 1, and the last checkpoint as good as before.
+// Tests of files, folders and disks that disappear under a running program. The program names what is missing
+// in one line, exits with status 1, and leaves the last checkpoint intact.
 #include <fmt/format.h>
 #include <sys/mount.h>
 
@@ -18,7 +18,7 @@ class LostFilesCliTest : public CliTest {
     if (!succeeds(train())) throw std::runtime_error("cannot train");
   }
 
-  static constexpr size_t kManyBytes = size_t{16} << 20;  // take longer to read than to be caught at it
+  static constexpr size_t kManyBytes = size_t{16} << 20;  // takes longer to read than the test needs to react
 
   Result generate_text() const { return generate({"--prompt", "the king", "--threads", "1"}); }
 
@@ -53,7 +53,7 @@ class LostFilesCliTest : public CliTest {
     return finish(child);
   }
 
-  /// Of an endless run whose checkpoints have no folder any more: it goes on until it is stopped.
+  /// Expects an endless run whose checkpoint folder is gone to continue until it is stopped.
   void expect_failed_saves(pid_t child, const std::string& file) {
     EXPECT_TRUE(wait_until(
         [&] { return read_file(root_ / "stderr").find("without this checkpoint\n") != std::string::npos; }));
@@ -64,14 +64,14 @@ class LostFilesCliTest : public CliTest {
     EXPECT_TRUE(last_line(result.err).ends_with("its folder does not exist; create it first")) << result;
   }
 
-  /// The model from before is as good as it was.
+  /// Expects that the earlier model is still usable.
   void expect_usable() {
     EXPECT_TRUE(succeeds(generate_text()));
     EXPECT_TRUE(succeeds(train({{"--ckpt", "gpt_checkpoint.bin"}, {"--steps", "6"}})));
   }
 };
 
-/// A checkpoint without checksums, of weights that are all zero and take no room on the disk.
+/// Writes a sparse checkpoint without checksums, whose weights are all zero and take no disk space.
 void write_zero_checkpoint(const fs::path& path, const ModelConfig& config) {
   uint64_t bytes = 0;
   auto metadata = config.to_metadata();
@@ -95,7 +95,7 @@ void write_zero_checkpoint(const fs::path& path, const ModelConfig& config) {
 
 // ---- Files that become shorter while they are mapped
 
-TEST_F(LostFilesCliTest, ATextThatBecomesShorterIsSaid) {
+TEST_F(LostFilesCliTest, ATextThatBecomesShorterIsReported) {
   std::string text = sample_text(10'000);
   while (text.size() < kManyBytes) text += text;
   write("long.txt", text);
@@ -109,7 +109,7 @@ TEST_F(LostFilesCliTest, ATextThatBecomesShorterIsSaid) {
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, TokensThatBecomeShorterInTrainingAreSaid) {
+TEST_F(LostFilesCliTest, TokensThatBecomeShorterInTrainingAreReported) {
   fs::remove(path("metrics.jsonl"));
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless()));
   EXPECT_TRUE(wait_until([&] { return trains(); }));
@@ -120,7 +120,7 @@ TEST_F(LostFilesCliTest, TokensThatBecomeShorterInTrainingAreSaid) {
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, ACheckpointThatBecomesShorterIsSaidByBothPrograms) {
+TEST_F(LostFilesCliTest, ACheckpointThatBecomesShorterIsReportedByBothPrograms) {
   ModelConfig config;
   config.embed_dim = 2048;
   for (const std::string program : {HIPGPT_GENERATE, HIPGPT_TRAIN_GPT}) {
@@ -138,7 +138,7 @@ TEST_F(LostFilesCliTest, ACheckpointThatBecomesShorterIsSaidByBothPrograms) {
 
 // ---- Places that take no more files
 
-TEST_F(LostFilesCliTest, AFileBeyondTheLimitIsSaidAndWhatWasThereStays) {
+TEST_F(LostFilesCliTest, AFileBeyondTheLimitIsReportedAndTheOldFilesStay) {
   const auto before = snapshot();
   const size_t checkpoint_bytes = read("gpt_checkpoint.bin").size();
   for (const size_t limit : {size_t{0}, size_t{1000}, checkpoint_bytes - 1}) {
@@ -149,14 +149,14 @@ TEST_F(LostFilesCliTest, AFileBeyondTheLimitIsSaidAndWhatWasThereStays) {
     EXPECT_EQ(result.status, 1) << result;
     largest_file_ = RLIM_INFINITY;
     auto after = snapshot();
-    after["metrics.jsonl"] = before.at("metrics.jsonl");  // appended to as far as there was room
+    after["metrics.jsonl"] = before.at("metrics.jsonl");  // written as far as space allowed
     EXPECT_TRUE(same_files(before, after));
   }
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, AMetricsFileBeyondTheLimitIsSaidOnceAndTheRunGoesOn) {
-  const size_t room = size_t{120} << 10;  // for everything but these metrics
+TEST_F(LostFilesCliTest, AMetricsFileBeyondTheLimitIsReportedOnceAndTheRunContinues) {
+  const size_t room = size_t{120} << 10;  // enough for everything except the metrics
   largest_file_ = room;
   const Result result = train({{"--run-name", "a"}, {"--steps", "2000"}, {"--log-every", "1"}});
   EXPECT_EQ(result.status, 0) << result;
@@ -166,7 +166,7 @@ TEST_F(LostFilesCliTest, AMetricsFileBeyondTheLimitIsSaidOnceAndTheRunGoesOn) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the king", "--run-name", "a"})));
 }
 
-TEST_F(LostFilesCliTest, StandardOutputBeyondTheLimitIsSaid) {
+TEST_F(LostFilesCliTest, StandardOutputBeyondTheLimitIsReported) {
   largest_file_ = 200;
   const Result result = generate({"--prompt", "the king", "--num-tokens", "2000"});
   EXPECT_EQ(result.status, 1) << result;
@@ -187,8 +187,9 @@ TEST_F(LostFilesCliTest, AReadOnlyFileSystemIsRefused) {
   EXPECT_TRUE(succeeds(generate_text()));
 }
 
-/// A save that fails does not end a run, but the last one must not. So it is said, and said again at the end.
-TEST_F(LostFilesCliTest, AFolderThatIsRemovedDuringTheRunIsSaid) {
+/// A failed save does not end a run, but the last save must not fail. So a failure is reported when it
+/// happens, and again at the end.
+TEST_F(LostFilesCliTest, AFolderThatIsRemovedDuringTheRunIsReported) {
   const pid_t child =
       start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--run-name", "a"}, {"--ckpt-every", "500"}})));
   EXPECT_TRUE(wait_until([&] { return trains("checkpoints/a/metrics.jsonl"); }));
@@ -197,7 +198,7 @@ TEST_F(LostFilesCliTest, AFolderThatIsRemovedDuringTheRunIsSaid) {
   expect_usable();
 }
 
-TEST_F(LostFilesCliTest, AWorkingFolderThatIsRemovedDuringTheRunIsSaid) {
+TEST_F(LostFilesCliTest, AWorkingFolderThatIsRemovedDuringTheRunIsReported) {
   fs::rename(folder_, root_ / "kept");
   fs::create_directory(folder_);
   write_text();

@@ -1,6 +1,6 @@
-// A program that pretends to be compiled for extensions that no processor has together.
-// tests/scripts/processor_test.sh expects it to say so before anything of it runs, the constructor of a
-// static object included.
+// A program that pretends to be compiled for extensions that no single processor has.
+// tests/scripts/processor_test.sh expects it to report this before any of its code runs, even the constructor
+// of a static object.
 #include <cstdio>
 
 #include "cli/processor.h"

@@ -1,5 +1,5 @@
-// What the tests of the two programs share: a fresh folder, the programs run in it as a user runs them, and
-// words for what is expected of them.
+// Helpers shared by the tests of the two programs: a fresh folder, ways to run the programs in it as a user
+// does, and assertions on the results.
 #pragma once
 
 #include <fcntl.h>
@@ -30,10 +30,10 @@ namespace fs = std::filesystem;
 using Arguments = std::vector<std::string>;
 using Flags = std::map<std::string, std::string>;
 
-/// How a program ended, and what it said.
+/// How a program ended and what it printed.
 struct Result {
-  int status = -1;  ///< of exit(); -1 if a signal ended it
-  int signal = 0;   ///< that ended it; SIGKILL if it hung
+  int status = -1;  ///< the exit status; -1 if a signal ended the program
+  int signal = 0;   ///< the signal that ended the program; SIGKILL if it hung
   std::string out, err;
 };
 
@@ -43,9 +43,8 @@ inline std::ostream& operator<<(std::ostream& stream, const Result& r) {
                 << r.err;
 }
 
-/// Where a program's standard output goes. Pipes without a reader come in two kinds: a shell's, where the
-/// writer is ended by SIGPIPE, and that of a parent which ignores this signal, where the writer gets an
-/// error.
+/// Where a program's standard output goes. A pipe without a reader comes in two kinds. Under a shell, SIGPIPE
+/// ends the writer; under a parent that ignores this signal, the writer gets an error.
 enum class Stdout { kFile, kClosed, kFull, kBrokenPipe, kBrokenPipeIgnored };
 enum class Stderr { kFile, kClosed };
 
@@ -82,7 +81,7 @@ inline Arguments to_arguments(const Flags& flags) {
   return arguments;
 }
 
-/// Words that a BPE tokenizer can learn from, in an order that looks random and is always the same.
+/// Returns words that a BPE tokenizer can learn from, in an order that looks random but is always the same.
 inline std::string sample_text(int words = 1200, unsigned seed = 1) {
   static const char* const kWords[] = {"the",     "king",  "shall", "not",  "sleep", "while",
                                        "thunder", "rolls", "over",  "high", "hills"};
@@ -95,12 +94,12 @@ inline std::string sample_text(int words = 1200, unsigned seed = 1) {
   return text;
 }
 
-/// A fresh folder, removed with all that is in it. Programs run with it as their working folder.
+/// A fresh folder, removed with its contents. It is the working folder of the programs.
 class CliTest : public ::testing::Test {
  protected:
   CliTest() {
     std::string pattern = (fs::temp_directory_path() / "hipgpt-cli-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot create a temporary folder");
     root_ = pattern;
     folder_ = root_ / "work";
     fs::create_directory(folder_);
@@ -115,7 +114,7 @@ class CliTest : public ::testing::Test {
     return finish(start(program, arguments, out, err), out, err);
   }
 
-  /// The two halves of run(). Only one program at a time may have its output in files.
+  /// The two halves of run(). Only one program at a time may write its output to files.
   pid_t start(const std::string& program, const Arguments& arguments, Stdout out = Stdout::kFile,
               Stderr err = Stderr::kFile) const {
     const pid_t child = ::fork();
@@ -129,7 +128,7 @@ class CliTest : public ::testing::Test {
     return result;
   }
 
-  /// train_gpt with exactly these arguments.
+  /// Runs train_gpt with exactly these arguments.
   Result train_gpt(const Arguments& arguments, Stdout out = Stdout::kFile, Stderr err = Stderr::kFile) const {
     return run(HIPGPT_TRAIN_GPT, arguments, out, err);
   }
@@ -138,7 +137,7 @@ class CliTest : public ::testing::Test {
     return run(HIPGPT_GENERATE, arguments, out, err);
   }
 
-  /// generate with this text on its standard input.
+  /// Runs generate with this text on its standard input.
   Result generate_reading(std::string_view text, const Arguments& arguments) {
     standard_input_ = root_ / "stdin";
     write_file(standard_input_, text);
@@ -147,7 +146,7 @@ class CliTest : public ::testing::Test {
     return result;
   }
 
-  /// The flags of a small and quick run on text.txt, with some changed or added.
+  /// Returns the flags of a small, quick run on text.txt, with some changed or added.
   static Flags small(Flags changes = {}) {
     changes.merge(Flags{{"--data-path", "text.txt"},
                         {"--vocab-size", "300"},
@@ -162,7 +161,7 @@ class CliTest : public ::testing::Test {
     return changes;
   }
 
-  /// A small training run.
+  /// Runs a small training.
   Result train(const Flags& changes = {}, const Arguments& more = {}) const {
     Arguments arguments = to_arguments(small(changes));
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -175,8 +174,8 @@ class CliTest : public ::testing::Test {
   void write_text() const { write("text.txt", sample_text()); }
   bool exists(const std::string& name) const { return fs::exists(fs::symlink_status(path(name))); }
 
-  /// Everything below the working folder: names with the bytes of files, the targets of links, and "" for
-  /// folders.
+  /// Returns everything below the working folder by name: the bytes of files, the targets of links, and ""
+  /// for folders.
   std::map<std::string, std::string> snapshot() const {
     std::map<std::string, std::string> all;
     for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
@@ -192,12 +191,12 @@ class CliTest : public ::testing::Test {
 
   fs::path root_, folder_;
   rlim_t largest_file_ = RLIM_INFINITY;  ///< bytes that the programs may write into one file
-  rlim_t addresses_ = RLIM_INFINITY;     ///< bytes of addresses that they may have (ulimit -v)
+  rlim_t addresses_ = RLIM_INFINITY;     ///< bytes of their address space (ulimit -v)
 
  private:
   fs::path standard_input_ = "/dev/null";
 
-  /// In the child: never returns.
+  /// Runs in the child and never returns.
   [[noreturn]] void become(const std::string& program, const Arguments& arguments, Stdout out,
                            Stderr err) const {
     if (::chdir(folder_.c_str()) != 0) ::_exit(126);
@@ -260,8 +259,8 @@ inline ::testing::AssertionResult succeeds(const Result& r) {
   return ::testing::AssertionFailure() << r;
 }
 
-/// Ended by itself, with an exit status that is not 0, and one line on standard error that begins with the
-/// program's name and contains `words`.
+/// Succeeds if the program exited by itself with a nonzero status and one line on standard error. The line
+/// begins with the program's name and contains `words`.
 inline ::testing::AssertionResult refuses(const Result& r, const std::string& words = "") {
   const bool one_line = std::count(r.err.begin(), r.err.end(), '\n') == 1 && r.err.ends_with('\n');
   const bool named = r.err.starts_with("train_gpt: ") || r.err.starts_with("generate: ");
@@ -272,7 +271,7 @@ inline ::testing::AssertionResult refuses(const Result& r, const std::string& wo
                                        << r;
 }
 
-/// The names of what differs, for bytes don't make good messages.
+/// Reports the names that differ, because bytes make poor messages.
 inline ::testing::AssertionResult same_files(const std::map<std::string, std::string>& before,
                                              const std::map<std::string, std::string>& after) {
   std::string differences;
@@ -288,7 +287,7 @@ inline ::testing::AssertionResult same_files(const std::map<std::string, std::st
   return ::testing::AssertionFailure() << "files:" << differences;
 }
 
-/// Refused, and every file is as it was.
+/// Expects a refusal that leaves every file unchanged.
 #define EXPECT_REFUSED(result_of, words)         \
   do {                                           \
     const auto before = snapshot();              \

@@ -1,4 +1,4 @@
-// Where generate takes its prompts from.
+// Tests of where generate takes its prompts from.
 #include "cli/trained.h"
 
 namespace hipgpt {
@@ -24,7 +24,7 @@ TEST_F(PromptsCliTest, AFileIsOnePrompt) {
     write("prompt.txt", text);
     EXPECT_EQ(continued({"--prompt-file", "prompt.txt"}), two_lines);
   }
-  write("prompt.txt", "the king\n\n");  // only the end of the last line is not meant
+  write("prompt.txt", "the king\n\n");  // only the last line feed is not part of the prompt
   EXPECT_EQ(continued({"--prompt-file", "prompt.txt"}), continued({"--prompt", "the king\n"}));
   std::string bytes;
   for (int i = 0; i < 256; ++i) bytes += static_cast<char>(255 - i);
@@ -80,7 +80,7 @@ TEST_F(PromptsCliTest, WithoutTextThereIsNothingToContinue) {
     EXPECT_REFUSED(generate({}), choice);
 }
 
-TEST_F(PromptsCliTest, OneThingIsDoneAtATime) {
+TEST_F(PromptsCliTest, TasksExcludeEachOther) {
   const std::vector<Arguments> tasks = {{"--prompt", "a"},
                                         {"--prompt-file", "text.txt"},
                                         {"--prompts", "text.txt"},

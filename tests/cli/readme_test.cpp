@@ -1,5 +1,5 @@
-// The tables of flags in README.md and --help say the same: every flag of the one is in the other, with the
-// same default.
+// Checks that the flag tables in README.md match --help: every flag of one is in the other, with the same
+// default.
 #include <cstdlib>
 #include <optional>
 
@@ -8,7 +8,7 @@
 namespace hipgpt {
 namespace {
 
-/// Default values as they are shown, by flag: "" where none is.
+/// Default values as shown, by flag; "" where there is none.
 using Defaults = std::map<std::string, std::string>;
 
 std::string trimmed(const std::string& text) {
@@ -16,7 +16,7 @@ std::string trimmed(const std::string& text) {
   return begin == std::string::npos ? "" : text.substr(begin, end + 1 - begin);
 }
 
-/// The parts between separators, trimmed.
+/// Returns the parts between separators, trimmed.
 std::vector<std::string> split(const std::string& text, const std::string& separator) {
   std::vector<std::string> parts;
   for (size_t begin = 0; begin <= text.size();) {
@@ -33,8 +33,8 @@ std::string hyphened(std::string flag) {
   return flag;
 }
 
-/// The table in one section of README.md: rows of flags, their defaults, and what they mean. Defaults stand
-/// in the order of the flags, with commas or blanks between them.
+/// Reads the table in one section of README.md: rows of flags, their defaults and their meanings. Defaults
+/// are in the order of the flags, separated by commas or spaces.
 Defaults in_readme(const std::string& heading) {
   const std::string readme = read_file(std::string(HIPGPT_TEST_DATA_DIR) + "/../README.md");
   const size_t begin = readme.find("\n## " + heading + "\n");
@@ -57,7 +57,7 @@ Defaults in_readme(const std::string& heading) {
   return defaults;
 }
 
-/// What --help says of each flag: "INT=50 Tokens to generate", on one line or two.
+/// Returns what --help says about each flag, such as "INT=50 Tokens to generate", on one line or two.
 std::map<std::string, std::string> in_help(const std::string& help) {
   std::map<std::string, std::string> texts;
   std::string flag;
@@ -72,7 +72,8 @@ std::map<std::string, std::string> in_help(const std::string& help) {
   return texts;
 }
 
-/// The default in such a text: after the type, "INT=50", or in brackets at its end, "(a tenth of --lr)".
+/// Returns the default in such a text: after the type, "INT=50", or in brackets at its end, "(a tenth of
+/// --lr)".
 std::optional<std::string> default_in(const std::string& text) {
   const std::string type = text.substr(0, text.find(' '));
   if (const size_t at = type.find('='); at != std::string::npos) return type.substr(at + 1);
@@ -89,7 +90,7 @@ bool is_same(const std::string& readme, const std::optional<std::string>& help) 
   const bool is_number = end != help->c_str();
   if (is_number && readme == "all") return number == 0;  // --threads
   if (is_number) return !readme.empty() && std::strtod(readme.c_str(), nullptr) == number;
-  // A default that depends on other things is told in words, at more or less length.
+  // A default that depends on other things is described in words, in more or less detail.
   return readme.empty() || help->starts_with(readme);
 }
 
@@ -106,7 +107,7 @@ class ReadmeCliTest : public CliTest {
           << flag << ": '" << value << "' in README.md, '" << shown.value_or("") << "' in --help";
     }
     for (const auto& [flag, text] : help) {
-      if (flag == "--help" || flag == "--version" || flag == "--config") continue;  // of every program
+      if (flag == "--help" || flag == "--version" || flag == "--config") continue;  // every program has these
       EXPECT_TRUE(readme.contains(flag)) << flag << " is in --help and not in README.md";
     }
   }

@@ -1,5 +1,5 @@
-// Runs that are stopped, killed and damaged, and that --resume goes on with: their last checkpoint is, to the
-// byte, that of a run that was never stopped.
+// Tests of runs that are stopped, killed or damaged and then continued with --resume. Their last checkpoint
+// must match, byte for byte, the checkpoint of a run that was never stopped.
 #include <sys/stat.h>
 
 #include <random>
@@ -13,7 +13,7 @@ class ResumeCliTest : public CliTest {
  protected:
   ResumeCliTest() { write_text(); }
 
-  /// A run of ten steps with all that has a state: moments, dropout, schedule, batches.
+  /// Returns the flags of a ten-step run with everything that has state: moments, dropout, schedule, batches.
   static Flags ten_steps(Flags more = {}) {
     more.merge(Flags{{"--steps", "10"},
                      {"--warmup-steps", "3"},
@@ -24,7 +24,7 @@ class ResumeCliTest : public CliTest {
     return small(std::move(more));
   }
 
-  /// A run that takes much longer than any test.
+  /// Returns the flags of a run that takes much longer than any test.
   static Flags endless(Flags more = {}) {
     more.merge(Flags{{"--steps", "100000000"}, {"--ckpt-every", "50"}, {"--eval-every", "0"}});
     return small(std::move(more));
@@ -36,7 +36,7 @@ class ResumeCliTest : public CliTest {
     return arguments;
   }
 
-  /// The two files that such a run leaves when nothing happens to it.
+  /// The two files that an undisturbed run leaves.
   struct Trained {
     std::string weights, optimizer;
     bool operator==(const Trained&) const = default;
@@ -60,7 +60,7 @@ class ResumeCliTest : public CliTest {
     return found == flags.end() ? "" : found->second;
   }
 
-  /// Leaves the text alone in the folder.
+  /// Removes everything except the text from the folder.
   void clear() const {
     for (const auto& entry : fs::directory_iterator(folder_)) {
       if (entry.path().filename() != "text.txt") fs::remove_all(entry.path());
@@ -86,11 +86,11 @@ class ResumeCliTest : public CliTest {
   }
 };
 
-// ---- Going on
+// ---- Resuming
 
 TEST_F(ResumeCliTest, GoesOnWithTheFlagsOfTheRunThatWasStopped) {
   const Trained straight = never_stopped(ten_steps());
-  // The checkpoint before the last one, as a run leaves it that is stopped after it.
+  // Keeps only the checkpoint before the last one, as if the run had been stopped after it.
   ASSERT_EQ(train_gpt(to_arguments(ten_steps({{"--steps", "10"}}))).status, 0);
   for (const char* name : {"gpt_checkpoint", "gpt_checkpoint.optimizer"}) {
     fs::rename(path(std::string(name).insert(14, ".previous") + ".bin"), path(std::string(name) + ".bin"));
@@ -99,11 +99,11 @@ TEST_F(ResumeCliTest, GoesOnWithTheFlagsOfTheRunThatWasStopped) {
   ASSERT_TRUE(succeeds(result));
   EXPECT_NE(result.out.find("after step 8"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("--dropout=0.1"), std::string::npos) << result.out;
-  EXPECT_EQ(result.out.find("--threads"), std::string::npos) << result.out;  // this machine may be another
+  EXPECT_EQ(result.out.find("--threads"), std::string::npos) << result.out;  // the next machine may differ
   EXPECT_TRUE(trained() == straight);
 }
 
-TEST_F(ResumeCliTest, WithoutACheckpointItBegins) {
+TEST_F(ResumeCliTest, WithoutACheckpointItStartsFromScratch) {
   const Trained straight = never_stopped(ten_steps());
   const Result result = train_gpt(resuming(ten_steps()));
   ASSERT_TRUE(succeeds(result));
@@ -111,7 +111,7 @@ TEST_F(ResumeCliTest, WithoutACheckpointItBegins) {
   EXPECT_TRUE(trained() == straight);
 }
 
-TEST_F(ResumeCliTest, ARunThatWasKilledBeforeItsFirstCheckpointBeginsAgainWithItsFlags) {
+TEST_F(ResumeCliTest, ARunKilledBeforeItsFirstCheckpointStartsAgainWithItsFlags) {
   const Trained straight = never_stopped(ten_steps({{"--ckpt-every", "0"}}));
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--ckpt-every", "0"}})));
   wait_for("metrics.jsonl");
@@ -127,7 +127,7 @@ TEST_F(ResumeCliTest, ARunThatWasKilledBeforeItsFirstCheckpointBeginsAgainWithIt
   EXPECT_TRUE(trained().weights == straight.weights);
 }
 
-TEST_F(ResumeCliTest, AVocabularySmallerThanAskedForIsNoContradiction) {
+TEST_F(ResumeCliTest, AVocabularySmallerThanRequestedIsAccepted) {
   write("text.txt", "a small text that has only a few words, a few words and a small text, a few words");
   ASSERT_TRUE(succeeds(train({{"--vocab-size", "5000"}, {"--val-fraction", "0"}})));
   EXPECT_TRUE(succeeds(train_gpt({"--resume", "--steps", "6"})));
@@ -151,7 +151,7 @@ TEST_F(ResumeCliTest, RecordsOfAnotherRunInTheFolderAreNotTakenOver) {
   EXPECT_EQ(read("metrics.jsonl").find("\"step\":2,"), std::string::npos) << read("metrics.jsonl");
 }
 
-TEST_F(ResumeCliTest, ARunThatIsDoneStaysAsItIs) {
+TEST_F(ResumeCliTest, AFinishedRunStaysUnchanged) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   const auto before = snapshot();
   const Result result = train_gpt({"--resume"});
@@ -168,14 +168,14 @@ TEST_F(ResumeCliTest, MoreStepsMayBeAskedFor) {
   EXPECT_TRUE(refuses(train_gpt({"--resume", "--steps", "11"}), "--steps"));
 }
 
-TEST_F(ResumeCliTest, AnotherTextIsRefusedAndLeavesEverything) {
+TEST_F(ResumeCliTest, AnotherTextIsRefusedAndChangesNothing) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   write("text.txt", sample_text(1000, 5));
   EXPECT_REFUSED(train_gpt({"--resume", "--steps", "12"}), "another text");
   EXPECT_TRUE(succeeds(train_gpt({"--ckpt", "gpt_checkpoint.bin", "--steps", "12"})));
 }
 
-TEST_F(ResumeCliTest, ResumeGoesWithNeitherAnotherCheckpointNorANewTokenizer) {
+TEST_F(ResumeCliTest, ResumeExcludesAnotherCheckpointAndANewTokenizer) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   EXPECT_REFUSED(train_gpt({"--resume", "--reset"}), "--reset");
   EXPECT_EQ(train_gpt({"--resume", "--ckpt", "gpt_checkpoint.bin"}).status, 2);
@@ -183,7 +183,7 @@ TEST_F(ResumeCliTest, ResumeGoesWithNeitherAnotherCheckpointNorANewTokenizer) {
 
 // ---- Damage
 
-TEST_F(ResumeCliTest, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
+TEST_F(ResumeCliTest, ADamagedCheckpointIsReportedAndThePreviousOneUsed) {
   for (const Flags& more : {Flags{}, Flags{{"--run-name", "a"}}}) {
     clear();
     const Flags flags = ten_steps(more);
@@ -203,7 +203,7 @@ TEST_F(ResumeCliTest, ADamagedCheckpointIsSaidAndTheOneBeforeTaken) {
   }
 }
 
-TEST_F(ResumeCliTest, GenerateNamesTheCheckpointBeforeADamagedOne) {
+TEST_F(ResumeCliTest, GenerateNamesThePreviousCheckpointOfADamagedOne) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   flip_a_bit("gpt_checkpoint.bin");
   EXPECT_REFUSED(generate({"--prompt", "the"}),
@@ -211,7 +211,7 @@ TEST_F(ResumeCliTest, GenerateNamesTheCheckpointBeforeADamagedOne) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--ckpt", "gpt_checkpoint.previous.bin"})));
 }
 
-TEST_F(ResumeCliTest, WhereAllAreDamagedNothingIsTouched) {
+TEST_F(ResumeCliTest, IfAllCheckpointsAreDamagedNothingIsTouched) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   flip_a_bit("gpt_checkpoint.bin");
   flip_a_bit("gpt_checkpoint.previous.optimizer.bin");
@@ -224,7 +224,7 @@ TEST_F(ResumeCliTest, WhereAllAreDamagedNothingIsTouched) {
 
 // ---- One at a time
 
-TEST_F(ResumeCliTest, AFolderIsForOneTraining) {
+TEST_F(ResumeCliTest, AFolderTakesOneTrainingAtATime) {
   const pid_t first =
       start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--run-name", "a"}})), Stdout::kClosed, Stderr::kClosed);
   wait_for("checkpoints/a/metrics.jsonl");
@@ -237,7 +237,7 @@ TEST_F(ResumeCliTest, AFolderIsForOneTraining) {
 
 // ---- Signals
 
-TEST_F(ResumeCliTest, ASignalEndsTheStepSavesAndSaysSo) {
+TEST_F(ResumeCliTest, ASignalFinishesTheStepSavesAndReportsIt) {
   for (const auto& [signal, status] : {std::pair{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 129}}) {
     clear();
     const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless()));
@@ -251,18 +251,18 @@ TEST_F(ResumeCliTest, ASignalEndsTheStepSavesAndSaysSo) {
     EXPECT_FALSE(anything_half_written());
     EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
     const Result more = train_gpt({"--resume", "--steps", "1"});
-    EXPECT_TRUE(more.status == 0 || refuses(more, "--steps")) << more;  // it was of step 1, or later
+    EXPECT_TRUE(more.status == 0 || refuses(more, "--steps")) << more;  // it stopped at step 1 or later
   }
 }
 
-TEST_F(ResumeCliTest, ASecondSignalLeavesAtOnce) {
-  // A step takes minutes.
+TEST_F(ResumeCliTest, ASecondSignalExitsAtOnce) {
+  // One step takes minutes.
   const Flags slow = endless({{"--dim", "256"}, {"--ff", "8192"}, {"--batch", "4096"}, {"--seq", "32"}});
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(slow));
   wait_for("metrics.jsonl");
   const auto before = std::chrono::steady_clock::now();
   ::kill(child, SIGINT);
-  ::kill(child, SIGINT);  // no second wish, so soon
+  ::kill(child, SIGINT);  // too soon to count as a second request
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), 0);
   ::kill(child, SIGINT);
@@ -274,12 +274,12 @@ TEST_F(ResumeCliTest, ASecondSignalLeavesAtOnce) {
 
 // ---- Killed
 
-/// Runs with a library preloaded that sees every call that changes files.
+/// Runs train_gpt with a preloaded library that sees every call that changes files.
 class WatchedCallsTest : public ResumeCliTest {
  protected:
   static void set(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
 
-  /// train_gpt with `library` preloaded, and an environment variable for it.
+  /// Runs train_gpt with `library` preloaded and the environment variable that configures it.
   Result train_with(const char* library, const char* variable, const std::string& value,
                     const Arguments& arguments) const {
     set("LD_PRELOAD", library);
@@ -302,7 +302,7 @@ class KilledAtACallTest : public WatchedCallsTest {
     return train_with(HIPGPT_KILL_AT_CALL, "HIPGPT_KILL_AT", std::to_string(call), arguments);
   }
 
-  /// Every call, or every `stride`-th, is once the last of a run. Returns how many there were.
+  /// Makes every call, or every `stride`-th one, the last call of some run. Returns the number of calls.
   int kill_at_every_call(const Flags& flags, int stride) const {
     const Trained straight = never_stopped(flags);
     for (int call = 1;; call += stride) {
@@ -349,15 +349,15 @@ TEST_F(KilledAtACallTest, ARunOverAnOlderOneLeavesOneOfThemUsable) {
 
 // ---- Power failures
 
-/// A power failure loses what was not synced, and may keep a rename while it loses what the file holds. So
-/// every file has to be on the disk before it takes its name, and the name before anything else is done.
+/// A power failure loses what was not synced, and may keep a rename but lose the contents of the file. So
+/// every file must be on the disk before it takes its name, and the name before anything else happens.
 class SyncTest : public WatchedCallsTest {
  protected:
   struct Call {
     std::string what, inode, name;
   };
 
-  /// The calls of a run, in order.
+  /// Returns the calls of a run, in order.
   std::vector<Call> calls_of(const Flags& flags) const {
     const fs::path log = root_ / "calls";
     fs::remove(log);
@@ -369,25 +369,26 @@ class SyncTest : public WatchedCallsTest {
     return calls;
   }
 
-  /// The inode of a file or folder, as the log has it.
+  /// Returns the inode of a file or folder, as the log records it.
   std::string inode_of(const std::string& name) const {
     struct stat status = {};
     EXPECT_EQ(::stat(path(name).c_str(), &status), 0) << name;
     return std::to_string(status.st_ino);
   }
 
-  /// How often a file of this run took the name, and whether it was synced before, and its folder after.
+  /// Counts how often a file of this run took the name. Checks that each was synced before, and its folder
+  /// after.
   int count_synced_renames(const std::vector<Call>& calls, const fs::path& name) const {
     const std::string folder = inode_of(name.parent_path());
     int count = 0;
     for (size_t i = 0; i < calls.size(); ++i) {
       if (calls[i].what != "rename" || calls[i].name != name.filename()) continue;
       ++count;
-      size_t last = i;  // the call before on this file
+      size_t last = i;  // the previous call on this file
       while (last > 0 && calls[--last].inode != calls[i].inode) continue;
       EXPECT_EQ(calls[last].what, "fsync") << name << ": not synced before its rename";
       while (last > 0 && (calls[last].inode != calls[i].inode || calls[last].what != "write")) --last;
-      EXPECT_EQ(calls[last].what, "write") << name << ": the log misses its writes";
+      EXPECT_EQ(calls[last].what, "write") << name << ": the log lacks its writes";
       const bool folder_follows =
           i + 1 < calls.size() && calls[i + 1].what == "fsync" && calls[i + 1].inode == folder;
       EXPECT_TRUE(folder_follows) << name << ": its folder is not synced after its rename";
@@ -414,7 +415,7 @@ TEST_F(SyncTest, EveryFileOfANamedRunIsOnTheDiskBeforeItTakesItsName) {
 }
 
 TEST_F(ResumeCliTest, KilledAtRandomMoments) {
-  // HIPGPT_KILLS says how many runs are killed; each up to three times before it may end.
+  // HIPGPT_KILLS is the number of runs to kill. Each run is killed up to three times before it may end.
   const char* asked = std::getenv("HIPGPT_KILLS");
   const int runs = asked == nullptr ? 6 : std::atoi(asked);
   std::mt19937 random(1);

@@ -1,5 +1,5 @@
-// Folders that come from strangers: files with right checksums that lie, flags that a file wants to give,
-// links and pipes in place of files, and characters that a terminal would obey.
+// Tests of folders from strangers: files with correct checksums but false contents, and flags that a file
+// tries to set. Also links and pipes in place of files, and characters that a terminal would obey.
 #include <sys/stat.h>
 
 #include <cstring>
@@ -20,7 +20,7 @@ class StrangersCliTest : public CliTest {
     if (!succeeds(train())) throw std::runtime_error("cannot train");
   }
 
-  /// The flags in a file, in place of those that the run has saved there.
+  /// Replaces the flags that the run saved in its optimizer file.
   void save_flags(const std::vector<std::string>& flags) const {
     EditableCheckpoint optimizer(path("gpt_checkpoint.optimizer.bin"));
     optimizer.metadata["flags"] = nlohmann::json(flags).dump();
@@ -31,7 +31,7 @@ class StrangersCliTest : public CliTest {
         EditableCheckpoint(path("gpt_checkpoint.optimizer.bin")).metadata.at("flags"));
   }
 
-  /// The folder of a run that has no checkpoint yet, and recorded these flags.
+  /// Makes the folder of a run that recorded these flags and has no checkpoint yet.
   void record_flags(const std::vector<std::string>& flags) const {
     for (const char* name : {"", ".optimizer", ".previous", ".previous.optimizer"})
       fs::remove(path(std::string("gpt_checkpoint") + name + ".bin"));
@@ -47,7 +47,7 @@ class StrangersCliTest : public CliTest {
 
 // ---- Tokens
 
-/// tokens.bin with other ids, of a vocabulary of 65536, and its checksums put right (src/data/README.md).
+/// Returns a tokens.bin with other ids, a vocabulary of 65536 and correct checksums (src/data/README.md).
 std::string with_ids(std::string file, uint16_t id) {
   constexpr size_t kVocabAt = 24, kTokenChecksumAt = 56, kHeaderChecksumAt = 64, kHeader = 72;
   const auto put = [&](size_t at, uint64_t value) { std::memcpy(file.data() + at, &value, sizeof(value)); };
@@ -58,7 +58,7 @@ std::string with_ids(std::string file, uint16_t id) {
   return file;
 }
 
-TEST_F(StrangersCliTest, TokensOfALargerVocabularyAreMadeAgain) {
+TEST_F(StrangersCliTest, TokensOfALargerVocabularyAreRebuilt) {
   const std::string good = read("tokens.bin"), trained = read("gpt_checkpoint.bin");
   for (const uint16_t id : {300, 305, 700, 1500, 65535}) {
     write("tokens.bin", with_ids(good, id));
@@ -136,7 +136,7 @@ TEST_F(StrangersCliTest, SavedSettingsHaveTheRangesOfFlags) {
   }
 }
 
-TEST_F(StrangersCliTest, PathsOfDataAreShownBeforeTheyAreReadAndMustBeFiles) {
+TEST_F(StrangersCliTest, DataPathsAreShownBeforeTheyAreReadAndMustBeFiles) {
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
   for (const char* name : {"pipe", "/dev/zero"}) {
     record_flags({std::string("--data-path=") + name});
@@ -148,7 +148,7 @@ TEST_F(StrangersCliTest, PathsOfDataAreShownBeforeTheyAreReadAndMustBeFiles) {
   }
 }
 
-TEST_F(StrangersCliTest, AModelToStartFromIsNamedAgain) {
+TEST_F(StrangersCliTest, AModelToStartFromMustBeNamedAgain) {
   record_flags({"--data-path=text.txt", "--init-from=/some/model"});
   EXPECT_REFUSED(resume(), "--init-from=/some/model");
 }
@@ -204,7 +204,7 @@ TEST_F(StrangersCliTest, NothingIsWrittenThroughALinkOutOfTheFolder) {
     fs::remove(path(name));
     write(name, before.at(name));
   }
-  // What is only for looking at a run does not end it.
+  // Files that only describe a run do not end it.
   for (const char* name : {"report.md", "loss.svg"}) {
     const std::string ours = read(name);
     write_file(victim, ours);
@@ -219,7 +219,7 @@ TEST_F(StrangersCliTest, NothingIsWrittenThroughALinkOutOfTheFolder) {
   }
 }
 
-TEST_F(StrangersCliTest, APipeInPlaceOfAFileIsRefusedAndNotWaitedFor) {
+TEST_F(StrangersCliTest, APipeInPlaceOfAFileIsRefusedWithoutWaiting) {
   const auto replace = [&](const std::string& name) {
     fs::remove(path(name));
     ASSERT_EQ(::mkfifo(path(name).c_str(), 0600), 0);
@@ -264,7 +264,7 @@ TEST_F(StrangersCliTest, ALoopOfLinksIsReportedInOurWords) {
 
 // ---- The folder as the data
 
-TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextLeavesOutWhatTrainingsWrote) {
+TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextSkipsWhatTrainingWrote) {
   fs::create_directory(path("texts"));
   write("texts/more.txt", sample_text(200, 7));
   const Flags here = {{"--data-path", "."}, {"--tensorboard", "tb"}};
@@ -285,7 +285,7 @@ TEST_F(StrangersCliTest, TheWorkingFolderAsTheTextLeavesOutWhatTrainingsWrote) {
 
 // ---- Terminals
 
-TEST_F(StrangersCliTest, ATerminalIsNotSentWhatItWouldObey) {
+TEST_F(StrangersCliTest, ATerminalIsNotSentControlSequences) {
   const std::string name =
       "a\x1b[2Jb\xC2\x9B"
       "c\xE2\x80\xAE"
@@ -302,7 +302,7 @@ TEST_F(StrangersCliTest, ATerminalIsNotSentWhatItWouldObey) {
     EXPECT_EQ(said.find("\xE2\x80\xAE"), std::string::npos);
   }
   const Result piped = train_gpt(arguments);
-  EXPECT_NE(piped.out.find(name), std::string::npos) << piped;  // in a pipe the bytes are what they are
+  EXPECT_NE(piped.out.find(name), std::string::npos) << piped;  // a pipe gets the bytes unchanged
 
   Terminal continued(folder_, HIPGPT_GENERATE, {"--prompt", "\x1b]0;title\a the king", "--num-tokens", "3"});
   EXPECT_NE(continued.rest().find("\uFFFD]0;title\uFFFD the king"), std::string::npos);

@@ -1,4 +1,4 @@
-// A program in a terminal, as the tests of the two programs see it.
+// Runs a program in a terminal, for the tests of the two programs.
 #pragma once
 
 #include <poll.h>
@@ -35,7 +35,8 @@ class Terminal {
     EXPECT_EQ(::write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
 
-  /// Everything it says from here on until it has said `words`, or "" if it does not say them for a minute.
+  /// Returns what the program prints from now on up to `words`, or "" if it ends or prints nothing for a
+  /// minute first.
   std::string wait_for(const std::string& words) {
     std::string said;
     char byte;
@@ -47,7 +48,7 @@ class Terminal {
     return said;
   }
 
-  /// Everything it says from here on until it ends or closes the terminal.
+  /// Returns what the program prints from now on until it ends or closes the terminal.
   std::string rest() {
     std::string said;
     char byte;
@@ -56,7 +57,8 @@ class Terminal {
     return said;
   }
 
-  /// The state that waitpid() gives; what is still said is read, since it may wait for that.
+  /// Returns the status from waitpid(). Reads the remaining output first, because the program may wait for
+  /// that.
   int wait_for_end() {
     rest();
     int state = 0;
@@ -68,7 +70,7 @@ class Terminal {
  private:
   [[noreturn]] static void become(const fs::path& folder, const std::string& terminal,
                                   const std::string& program, const Arguments& arguments) {
-    ::setsid();  // or Ctrl-C would have nobody to go to
+    ::setsid();  // otherwise Ctrl-C would reach no process
     const int slave = ::open(terminal.c_str(), O_RDWR);
     if (slave < 0 || ::ioctl(slave, TIOCSCTTY, 0) != 0 || ::chdir(folder.c_str()) != 0) ::_exit(126);
     for (int stream = 0; stream < 3; ++stream) ::dup2(slave, stream);

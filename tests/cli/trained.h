@@ -1,4 +1,4 @@
-// What the tests of generate share: a small model, and what is expected of its texts.
+// Helpers shared by the tests of generate: a small model, and checks of its texts.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -7,7 +7,7 @@
 
 namespace hipgpt {
 
-/// JSON can be written only of valid UTF-8.
+/// The JSON library writes only valid UTF-8 and throws on anything else.
 inline bool is_utf8(const std::string& text) {
   try {
     nlohmann::json(text).dump();
@@ -17,12 +17,12 @@ inline bool is_utf8(const std::string& text) {
   }
 }
 
-/// A model of 8 tokens in the working folder, and the run `a` that it is of.
+/// A model with a context of 8 tokens in the working folder, and the run `a` that trained it.
 class TrainedCliTest : public CliTest {
  protected:
   TrainedCliTest() {
     write_text();
-    // Hardly trained: it gives any byte, and every sampling flag makes a difference.
+    // The model is barely trained: it generates any byte, and every sampling flag makes a difference.
     if (!succeeds(train({{"--run-name", "a"}, {"--ckpt-every", "2"}, {"--tied-head", "true"}})))
       throw std::runtime_error("cannot train");
     for (const char* name : {"tokenizer.json", "step_4.bin"})
@@ -32,7 +32,7 @@ class TrainedCliTest : public CliTest {
 
   std::string text(const Flags& flags) const { return text_of(flags, {}); }
 
-  /// The same with flags that have no value.
+  /// The same, with extra flags that take no value.
   std::string text_of(const Flags& flags, const Arguments& more) const {
     Flags all = flags;
     all.merge(Flags{{"--prompt", "the king"}, {"--seed", "1"}, {"--top-k", "0"}});
@@ -43,7 +43,7 @@ class TrainedCliTest : public CliTest {
     return result.out;
   }
 
-  /// The objects of JSON lines.
+  /// Parses JSON lines into objects.
   static std::vector<nlohmann::json> objects(const std::string& lines) {
     std::vector<nlohmann::json> all;
     for (const std::string& line : lines_of(lines)) all.push_back(nlohmann::json::parse(line));

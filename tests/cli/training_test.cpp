@@ -1,4 +1,4 @@
-// train_gpt as a user runs it: what it writes, what it says, and that the same run gives the same bytes.
+// Runs train_gpt as a user does: checks what it writes, what it prints, and that equal runs give equal bytes.
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -15,14 +15,14 @@ class TrainingCliTest : public CliTest {
  protected:
   TrainingCliTest() { write_text(); }
 
-  /// Every line of a metrics file.
+  /// Returns every line of a metrics file.
   std::vector<Json> metrics(const std::string& name) const {
     std::vector<Json> records;
     for (const std::string& line : lines_of(read(name))) records.push_back(Json::parse(line));
     return records;
   }
 
-  /// The checkpoint that a run from scratch with these flags leaves.
+  /// Returns the checkpoint that a run from scratch with these flags leaves.
   std::string checkpoint_of(const Flags& changes) const {
     fs::remove(path("gpt_checkpoint.bin"));
     EXPECT_TRUE(succeeds(train(changes, {"--reset"})));
@@ -73,7 +73,7 @@ TEST_F(TrainingCliTest, RunsOfTwoNamesLeaveEachOtherAlone) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--run-name", "second run"})));
 }
 
-TEST_F(TrainingCliTest, MetricsAreOneRecordALine) {
+TEST_F(TrainingCliTest, MetricsAreOneRecordPerLine) {
   ASSERT_TRUE(succeeds(train({{"--steps", "6"}, {"--log-every", "2"}, {"--eval-every", "3"}})));
   const auto records = metrics("metrics.jsonl");
   ASSERT_EQ(keys_of(records.at(0)), Strings{"run"});
@@ -96,15 +96,15 @@ TEST_F(TrainingCliTest, MetricsAreOneRecordALine) {
   EXPECT_EQ(validations, (std::vector<int>{3, 6}));
 }
 
-TEST_F(TrainingCliTest, NoValidationWhereNoTextIsKeptForIt) {
+TEST_F(TrainingCliTest, NoValidationIfNoTextIsReservedForIt) {
   ASSERT_TRUE(succeeds(train({{"--val-fraction", "0"}})));
   EXPECT_EQ(metrics("metrics.jsonl").size(), 3u);
   EXPECT_EQ(read("metrics.jsonl").find("val_loss"), std::string::npos);
 }
 
-// ---- What is said
+// ---- What is printed
 
-TEST_F(TrainingCliTest, SaysTheParameterCountFirstAndPlainLinesInAPipe) {
+TEST_F(TrainingCliTest, PrintsTheParameterCountFirstAndPlainLinesInAPipe) {
   const Result result = train({{"--layers", "2"}});
   ASSERT_TRUE(succeeds(result));
   // V E + S E + L (4E^2 + 2EF + F + 9E) + E V + V at V=300 S=8 E=16 L=2 F=16.
@@ -118,7 +118,7 @@ TEST_F(TrainingCliTest, SaysTheParameterCountFirstAndPlainLinesInAPipe) {
 TEST_F(TrainingCliTest, APresetGivesTheArchitectureAndFlagsChangeItsSizes) {
   const Result result = train({{"--preset", "gpt2"}});
   ASSERT_TRUE(succeeds(result));
-  // As above with one layer, without head and bias, and with 2E for the final LayerNorm.
+  // The formula is as above with one layer, without head and bias, and with 2E for the final LayerNorm.
   EXPECT_NE(result.out.find("6,656 parameters"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("gelu"), std::string::npos) << result.out;
   EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
@@ -151,7 +151,7 @@ TEST_F(TrainingCliTest, TheSameSeedGivesTheSameCheckpointOnAnyNumberOfThreads) {
   EXPECT_TRUE(one != with({{"--seed", "1338"}}));
 }
 
-TEST_F(TrainingCliTest, EveryFlagOfTheMathematicsMatters) {
+TEST_F(TrainingCliTest, EveryFlagThatChangesTheMathMatters) {
   const std::string plain = checkpoint_of({});
   const Flags changes = {{"--dropout", "0.2"},      {"--grad-accum", "3"},        {"--activation", "gelu"},
                          {"--batch", "5"},          {"--weight-decay", "10"},     {"--lr", "0.1"},
@@ -162,10 +162,10 @@ TEST_F(TrainingCliTest, EveryFlagOfTheMathematicsMatters) {
   EXPECT_TRUE(checkpoint_of({{"--warmup-steps", "1"}, {"--min-lr", "1e-5"}}) !=
               checkpoint_of({{"--warmup-steps", "1"}}));
   EXPECT_TRUE(checkpoint_of({{"--log-every", "1"}, {"--eval-every", "1"}}) ==
-              plain);  // looking changes nothing
+              plain);  // logging and evaluating change nothing
 }
 
-TEST_F(TrainingCliTest, GoesOnFromACheckpointAsIfItHadNotStopped) {
+TEST_F(TrainingCliTest, ResumesFromACheckpointAsIfItHadNotStopped) {
   const Flags flags = {{"--run-name", "a"},
                        {"--steps", "6"},
                        {"--ckpt-every", "3"},
@@ -185,12 +185,12 @@ TEST_F(TrainingCliTest, GoesOnFromACheckpointAsIfItHadNotStopped) {
   }
 }
 
-TEST_F(TrainingCliTest, GoesOnInTheWorkingFolderAndAppendsItsMetrics) {
+TEST_F(TrainingCliTest, ResumesInTheWorkingFolderAndAppendsItsMetrics) {
   // Within the warm-up the learning rate does not depend on --steps, so 4 and 2 more are 6.
   const std::string straight = checkpoint_of({{"--steps", "6"}});
   ASSERT_TRUE(succeeds(train({{"--steps", "4"}})));
   const std::string metrics_before = read("metrics.jsonl");
-  // The sizes need not be said again: the checkpoint has them.
+  // The sizes need not be repeated, because the checkpoint has them.
   ASSERT_TRUE(succeeds(train_gpt(
       {"--data-path", "text.txt", "--ckpt", "gpt_checkpoint.bin", "--batch", "4", "--steps", "6"})));
   EXPECT_TRUE(read("gpt_checkpoint.bin") == straight);
@@ -198,7 +198,7 @@ TEST_F(TrainingCliTest, GoesOnInTheWorkingFolderAndAppendsItsMetrics) {
   EXPECT_EQ(metrics("metrics.jsonl").back().at("step"), 6);
 }
 
-TEST_F(TrainingCliTest, AMissingOptimizerFileIsSaidAndTheWeightsAreUsed) {
+TEST_F(TrainingCliTest, AMissingOptimizerFileIsReportedAndTheWeightsAreUsed) {
   ASSERT_TRUE(succeeds(train()));
   fs::remove(path("gpt_checkpoint.optimizer.bin"));
   const Result result = train({{"--ckpt", "gpt_checkpoint.bin"}});
@@ -206,19 +206,19 @@ TEST_F(TrainingCliTest, AMissingOptimizerFileIsSaidAndTheWeightsAreUsed) {
   EXPECT_NE(result.out.find("gpt_checkpoint.optimizer.bin"), std::string::npos) << result.out;
 }
 
-TEST_F(TrainingCliTest, AMissingOptimizerFileDoesNotCostTheCheckpointsOfARun) {
+TEST_F(TrainingCliTest, AMissingOptimizerFileDoesNotLoseTheCheckpointsOfARun) {
   const Flags flags = {{"--run-name", "a"}, {"--steps", "6"}, {"--ckpt-every", "2"}};
   ASSERT_TRUE(succeeds(train(flags)));
   const std::string trained = read("checkpoints/a/step_6.bin");
   fs::remove(path("checkpoints/a/step_6.optimizer.bin"));
   train({{"--run-name", "a"},
          {"--steps", "3"},
-         {"--ckpt", "checkpoints/a/step_6.bin"}});  // to refuse is fine too
+         {"--ckpt", "checkpoints/a/step_6.bin"}});  // a refusal is fine too
   EXPECT_TRUE(exists("checkpoints/a/step_6.bin"));
   EXPECT_TRUE(read("checkpoints/a/step_6.bin") == trained);
 }
 
-// ---- What is kept, and what is made anew
+// ---- What is kept and what is rebuilt
 
 TEST_F(TrainingCliTest, KeepsTokenizerAndTokensOfTheSameText) {
   ASSERT_TRUE(succeeds(train()));
@@ -226,7 +226,7 @@ TEST_F(TrainingCliTest, KeepsTokenizerAndTokensOfTheSameText) {
   const Result result = train_gpt({"--data-path", "text.txt", "--steps", "1", "--seq", "8"});
   ASSERT_TRUE(succeeds(result));
   EXPECT_NE(result.out.find("V=300 "), std::string::npos)
-      << result.out;  // that of the tokenizer, not the default
+      << result.out;  // the tokenizer's size, not the default
   EXPECT_EQ(fs::last_write_time(path("tokens.bin")), written);
 }
 
@@ -238,7 +238,7 @@ TEST_F(TrainingCliTest, AChangedTextGivesANewTokenizerAndNewTokens) {
   for (const char* name : {"tokenizer.json", "tokens.bin", "gpt_checkpoint.bin"})
     EXPECT_TRUE(read(name) != before.at(name)) << name;
   EXPECT_TRUE(succeeds(generate({"--prompt", "the"})));
-  // And back: the very files that the first text gave.
+  // Restoring the first text gives exactly the first files again.
   write_text();
   ASSERT_TRUE(succeeds(train()));
   for (const char* name : {"tokenizer.json", "tokens.bin", "gpt_checkpoint.bin"})
@@ -253,7 +253,7 @@ TEST_F(TrainingCliTest, AnotherVocabularySizeGivesANewTokenizer) {
   EXPECT_EQ(Json::parse(read("tokenizer.json")).at("model").at("vocab").size(), 290u);
 }
 
-TEST_F(TrainingCliTest, ResetMakesTokenizerAndTokensAnew) {
+TEST_F(TrainingCliTest, ResetRebuildsTokenizerAndTokens) {
   ASSERT_TRUE(succeeds(train()));
   const auto before = snapshot();
   write("tokenizer.json", "damaged");
@@ -263,7 +263,7 @@ TEST_F(TrainingCliTest, ResetMakesTokenizerAndTokensAnew) {
   EXPECT_TRUE(read("tokens.bin") == before.at("tokens.bin"));
 }
 
-TEST_F(TrainingCliTest, DamagedTokensAreSaidAndMadeAgain) {
+TEST_F(TrainingCliTest, DamagedTokensAreReportedAndRebuilt) {
   ASSERT_TRUE(succeeds(train()));
   const std::string good = read("tokens.bin");
   std::string flipped = good, future = good;
@@ -281,7 +281,7 @@ TEST_F(TrainingCliTest, DamagedTokensAreSaidAndMadeAgain) {
   }
 }
 
-TEST_F(TrainingCliTest, TheShortestTextThatWorksHasOneMoreTokenThanTheModelSees) {
+TEST_F(TrainingCliTest, TheShortestUsableTextHasOneMoreTokenThanTheContext) {
   const Flags flags = {{"--vocab-size", "256"}, {"--val-fraction", "0"}, {"--steps", "1"}};
   write("text.txt", "nine byte");
   EXPECT_TRUE(succeeds(train(flags)));
@@ -289,7 +289,7 @@ TEST_F(TrainingCliTest, TheShortestTextThatWorksHasOneMoreTokenThanTheModelSees)
   EXPECT_TRUE(refuses(train(flags), "--seq"));
 }
 
-TEST_F(TrainingCliTest, ALossThatIsNotFiniteStopsTheRunAndKeepsWhatWasGood) {
+TEST_F(TrainingCliTest, ANonFiniteLossStopsTheRunAndKeepsTheGoodFiles) {
   ASSERT_TRUE(succeeds(train()));
   auto before = snapshot();
   const Result result =
@@ -297,14 +297,14 @@ TEST_F(TrainingCliTest, ALossThatIsNotFiniteStopsTheRunAndKeepsWhatWasGood) {
   EXPECT_TRUE(refuses(result, "step "));
   EXPECT_NE(result.err.find("loss"), std::string::npos) << result.err;
   auto after = snapshot();
-  before.erase("metrics.jsonl");  // of the new run
+  before.erase("metrics.jsonl");  // written by the new run
   after.erase("metrics.jsonl");
   EXPECT_TRUE(same_files(before, after));
   EXPECT_TRUE(succeeds(generate({"--prompt", "the"})));
 }
 
-TEST_F(TrainingCliTest, AValidationLossThatIsNotFiniteStopsTheRunToo) {
-  // The last update can do the damage that no training step is left to find.
+TEST_F(TrainingCliTest, ANonFiniteValidationLossStopsTheRunToo) {
+  // The last update can do damage that no later training step detects.
   const Flags wild = {{"--lr", "1e3"},
                       {"--grad-clip", "0"},
                       {"--warmup-steps", "0"},
@@ -323,7 +323,7 @@ TEST_F(TrainingCliTest, AValidationLossThatIsNotFiniteStopsTheRunToo) {
   }
 }
 
-TEST_F(TrainingCliTest, ALossThatIsNotFiniteNamesTheCheckpointThatIsLeft) {
+TEST_F(TrainingCliTest, ANonFiniteLossNamesTheRemainingCheckpoint) {
   const Flags wild = {{"--lr", "1e3"},     {"--grad-clip", "0"},   {"--warmup-steps", "0"},
                       {"--steps", "300"},  {"--run-name", "wild"}, {"--ckpt-every", "1"},
                       {"--keep-last", "1"}};
@@ -335,7 +335,7 @@ TEST_F(TrainingCliTest, ALossThatIsNotFiniteNamesTheCheckpointThatIsLeft) {
   EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--run-name", "wild"})));
 }
 
-TEST_F(TrainingCliTest, ARunThatBecomesNotFiniteDoesNotTakeTheTokenizerFromTheOldCheckpoint) {
+TEST_F(TrainingCliTest, ANonFiniteRunKeepsTheTokenizerOfTheOldCheckpoint) {
   ASSERT_TRUE(succeeds(train()));
   ASSERT_TRUE(refuses(train({{"--vocab-size", "290"},
                              {"--lr", "1e3"},

@@ -1,4 +1,4 @@
-// What a run leaves to be looked at: metrics, samples, TensorBoard's files and the report.
+// Tests of what a run leaves for its user to look at: metrics, samples, TensorBoard's files and the report.
 #include <fmt/format.h>
 #include <sys/mount.h>
 
@@ -30,7 +30,7 @@ class WatchingCliTest : public CliTest {
     return found;
   }
 
-  /// The event files in a folder, by name.
+  /// Returns the event files in a folder, sorted by name.
   std::vector<fs::path> event_files(const std::string& folder) const {
     std::vector<fs::path> files;
     if (!exists(folder)) return files;
@@ -42,7 +42,7 @@ class WatchingCliTest : public CliTest {
   }
 };
 
-TEST_F(WatchingCliTest, LookingChangesNothing) {
+TEST_F(WatchingCliTest, WatchingARunChangesNothing) {
   const Flags flags = {{"--steps", "6"}, {"--ckpt-every", "3"}, {"--dropout", "0.1"}};
   Flags alone = flags, watched = flags;
   alone["--run-name"] = "alone";
@@ -58,7 +58,7 @@ TEST_F(WatchingCliTest, LookingChangesNothing) {
                 read(std::string("checkpoints/watched/") + name))
         << name;
   }
-  // The header of this file holds the flags; what follows it, the moments.
+  // The header of this file holds the flags, and the moments follow it.
   const auto moments = [&](const std::string& name) {
     const std::string file = read("checkpoints/" + name + "/step_6.optimizer.bin");
     uint64_t header = 0;
@@ -89,7 +89,7 @@ TEST_F(WatchingCliTest, SamplesArePrintedRecordedAndReported) {
   EXPECT_EQ(steps, (std::vector<int>{2, 4, 5}));
 }
 
-TEST_F(WatchingCliTest, ASampleIsOfThisPromptAndLength) {
+TEST_F(WatchingCliTest, ASampleHasTheGivenPromptAndLength) {
   const Flags flags = {{"--sample-every", "4"}, {"--sample-prompt", "high hills"}};
   const auto sample = [&](const char* tokens) {
     Flags more = flags;
@@ -106,7 +106,7 @@ TEST_F(WatchingCliTest, ASampleIsOfThisPromptAndLength) {
   EXPECT_EQ(more, sample("30"));
 }
 
-TEST_F(WatchingCliTest, AModelThatDoesNotChangeWritesTheSameEveryTime) {
+TEST_F(WatchingCliTest, AnUnchangedModelWritesTheSameEveryTime) {
   ASSERT_TRUE(succeeds(train({{"--sample-every", "1"}, {"--lr", "1e-12"}})));
   ASSERT_EQ(samples().size(), 4u);
   for (const Json& record : samples()) EXPECT_EQ(record.at("sample"), samples()[0].at("sample"));
@@ -142,14 +142,14 @@ TEST_F(WatchingCliTest, EventFilesOfANamedRunHaveAFolderOfTheirOwn) {
   }
 }
 
-TEST_F(WatchingCliTest, AFolderForTensorBoardThatCannotBeIsSaidBeforeTheTraining) {
+TEST_F(WatchingCliTest, AnUnusableTensorBoardFolderIsReportedBeforeTraining) {
   ASSERT_TRUE(succeeds(train()));
   write("file", "a file");
   EXPECT_REFUSED(train({{"--tensorboard", "file"}}), "file");
   EXPECT_REFUSED(train({{"--tensorboard", "file/tb"}}), "file/tb");
 }
 
-TEST_F(WatchingCliTest, ADiskThatFillsUpCostsTensorBoardAndNotTheTraining) {
+TEST_F(WatchingCliTest, AFullDiskStopsTensorBoardButNotTheTraining) {
   fs::create_directory(path("disk"));
   if (::mount("tmpfs", path("disk").c_str(), "tmpfs", 0, "size=8k") != 0)
     GTEST_SKIP() << "mounting is not permitted here";
@@ -166,9 +166,9 @@ TEST_F(WatchingCliTest, ADiskThatFillsUpCostsTensorBoardAndNotTheTraining) {
   EXPECT_EQ(metrics("metrics.jsonl").size(), 202u);  // the run, its steps and one validation
 }
 
-// ---- A run that goes on
+// ---- A resumed run
 
-TEST_F(WatchingCliTest, AfterARunThatDiedTheRecordsReadLikeThoseOfOneThatDidNot) {
+TEST_F(WatchingCliTest, TheRecordsOfAResumedRunReadLikeThoseOfAnUninterruptedOne) {
   const Flags flags = {{"--run-name", "a"},    {"--steps", "8"},        {"--log-every", "1"},
                        {"--eval-every", "2"},  {"--sample-every", "2"}, {"--ckpt-every", "4"},
                        {"--tensorboard", "tb"}};
@@ -190,7 +190,7 @@ TEST_F(WatchingCliTest, AfterARunThatDiedTheRecordsReadLikeThoseOfOneThatDidNot)
   const std::string report = read("checkpoints/a/report.md");
   EXPECT_EQ(straight.size(), 8u + 4u + 4u);
 
-  // It had come to step 8, and died in the middle of a line.
+  // The run had reached step 8 and died in the middle of a line.
   write("checkpoints/a/metrics.jsonl", read("checkpoints/a/metrics.jsonl") + "{\"step\":9,\"lo");
   Flags resumed = flags;
   resumed["--ckpt"] = "checkpoints/a/step_4.bin";
@@ -209,9 +209,9 @@ TEST_F(WatchingCliTest, AfterARunThatDiedTheRecordsReadLikeThoseOfOneThatDidNot)
   }
 }
 
-TEST_F(WatchingCliTest, TheBestValidationOfTheRunBeforeIsRemembered) {
+TEST_F(WatchingCliTest, TheBestValidationOfTheEarlierRunIsRemembered) {
   ASSERT_TRUE(succeeds(train({{"--steps", "4"}, {"--eval-every", "2"}})));
-  // As if the validation at step 2 had been better than any can be.
+  // Pretends that the validation at step 2 was better than any can be.
   std::string content;
   for (Json record : metrics("metrics.jsonl")) {
     if (record.contains("val_loss") && record.at("step") == 2) record["val_loss"] = 0.125;
@@ -240,7 +240,7 @@ TEST_F(WatchingCliTest, TheReportSaysWhatWasRunAndHowItWent) {
   EXPECT_NE(read("checkpoints/it's/loss.svg").find("</svg>"), std::string::npos);
 }
 
-TEST_F(WatchingCliTest, AFileThatIsNoReportStaysAndTheTrainingIsNotLost) {
+TEST_F(WatchingCliTest, AFileThatIsNotAReportStaysAndTheTrainingIsNotLost) {
   write("report.md", "# My own notes\n");
   const Result result = train();
   EXPECT_TRUE(succeeds(result));

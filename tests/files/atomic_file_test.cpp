@@ -50,7 +50,7 @@ TEST_F(AtomicFileTest, NothingChangesWithoutCommit) {
   EXPECT_EQ(files_in_folder(), 1u);
 }
 
-TEST_F(AtomicFileTest, TwoWritersOfOneFileDoNotMeet) {
+TEST_F(AtomicFileTest, TwoWritersOfOneFileDoNotInterfere) {
   AtomicFile first(path("a")), second(path("a"));
   first.write("first");
   second.write("second");
@@ -117,7 +117,7 @@ TEST_F(AtomicFileTest, RespectsWriteProtection) {
   fs::permissions(folder_, fs::perms::owner_all);
 }
 
-/// Limits the size of files for the length of a scope; a write beyond it fails like one on a full disk.
+/// Limits the size of files for the lifetime of a scope; a write beyond it fails like one on a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(::signal(SIGXFSZ, SIG_IGN)) {
@@ -153,7 +153,7 @@ TEST_F(AtomicFileTest, AFailedWriteLeavesTheOldFile) {
 
 TEST_F(AtomicFileTest, AFullDiskLeavesTheOldFile) {
   if (::mount("tmpfs", folder_.c_str(), "tmpfs", 0, "size=65536") != 0)
-    GTEST_SKIP() << "may not mount a small disk";
+    GTEST_SKIP() << "mounting is not permitted here";
   write_all(path("a"), "old");
   const std::string error = error_of([&] { write_file_atomically(path("a"), std::string(100'000, 'x')); });
   const std::string kept = read_all(path("a"));

@@ -1,5 +1,6 @@
-// Damage to the files of a trained model, in a thousand places each and of every length: an Error, or, where
-// there is no checksum, something that a checksum elsewhere tells apart.
+// Damages the files of a trained model, by flipping a thousand bits of each and by truncation to every
+// length. The result is an Error or, for a file without a checksum, something that a checksum elsewhere
+// detects.
 #include <random>
 
 #include "checkpoint.h"
@@ -14,7 +15,7 @@ namespace {
 
 constexpr int kFlips = 1000;
 
-/// Three files of a model as small as they come, and a tokenizer.
+/// The three files of a minimal model, and a tokenizer.
 class DamageTest : public FilesTest {
  protected:
   DamageTest() : device_(make_device("cpu", 1)) {
@@ -31,7 +32,7 @@ class DamageTest : public FilesTest {
     write_all(path("tokenizer"), tokenizer_.to_json());
   }
 
-  /// Calls use(flipped bit) with one bit of the file flipped, then with another.
+  /// Calls use(bit) for each of kFlips random bits while that bit of the file is flipped.
   template <typename Use>
   void with_flipped_bits(const std::string& name, const Use& use) {
     const std::string good = read_all(path(name));
@@ -59,7 +60,7 @@ class DamageTest : public FilesTest {
     write_all(path(name), good);
   }
 
-  /// For a file with checksums: intact it opens, damaged it never does.
+  /// Expects a file with checksums to open when intact and never when damaged.
   template <typename Open>
   void expect_all_damage_noticed(const std::string& name, const Open& open) {
     ASSERT_EQ(error_of(open), "");
@@ -88,23 +89,23 @@ class DamageTest : public FilesTest {
   ModelConfig config_;
 };
 
-TEST_F(DamageTest, OfACheckpointIsAlwaysNoticed) {
+TEST_F(DamageTest, DamageToACheckpointIsAlwaysDetected) {
   expect_all_damage_noticed("checkpoint", [&] { Checkpoint::open(path("checkpoint")); });
 }
 
-TEST_F(DamageTest, OfAnOptimizerFileIsAlwaysNoticed) {
+TEST_F(DamageTest, DamageToAnOptimizerFileIsAlwaysDetected) {
   OptimizerState state(*device_, config_);
   expect_all_damage_noticed("optimizer",
                             [&] { OptimizerFile::open(path("optimizer")).load_into(state, *device_); });
 }
 
-TEST_F(DamageTest, OfATokenFileIsAlwaysNoticed) {
+TEST_F(DamageTest, DamageToATokenFileIsAlwaysDetected) {
   expect_all_damage_noticed("tokens", [&] { TokenFile::open(path("tokens")); });
 }
 
-/// tokenizer.json has no checksum, for other programs write it too. The checkpoint has its hash: a tokenizer
-/// that loads and is taken for the right one does what the right one does.
-TEST_F(DamageTest, OfATokenizerIsNoticedOrHarmless) {
+/// tokenizer.json has no checksum, because other programs write it too. The checkpoint stores its hash: a
+/// damaged tokenizer that loads and has the right hash must do what the original does.
+TEST_F(DamageTest, DamageToATokenizerIsDetectedOrHarmless) {
   const Checkpoint checkpoint = Checkpoint::open(path("checkpoint"));
   const auto ids = tokenizer_.encode(kText);
   int refused = 0, other = 0, harmless = 0;
@@ -130,7 +131,7 @@ TEST_F(DamageTest, OfATokenizerIsNoticedOrHarmless) {
   EXPECT_GT(harmless, 0);
   const int harmless_flips = harmless;
   with_each_length("tokenizer", check);
-  EXPECT_LE(harmless - harmless_flips, 1);  // without the last line feed
+  EXPECT_LE(harmless - harmless_flips, 1);  // only the last line feed may be missing
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace hipgpt {
 namespace {
 
-/// A file whose token i is i, so that a token says where it came from.
+/// A file whose token i is i, so that a token tells its position.
 class DataLoaderTest : public FilesTest {
  protected:
   static constexpr int kTokens = 1000;
@@ -118,7 +118,7 @@ TEST_F(DataLoaderTest, RowsAreConsecutiveTokensAndTargetsAreOneAhead) {
   }
 }
 
-TEST_F(DataLoaderTest, EveryPlaceIsAsLikelyAsAnyOther) {
+TEST_F(DataLoaderTest, EveryPositionIsEquallyLikely) {
   constexpr int kStarts = 50, kSeq = 10, kBatch = 8, kBatches = 5000;
   const DataLoader loader(tokens(), 200, 200 + kStarts + kSeq, kBatch, kSeq, 9);
   std::vector<int> hits(kStarts);
@@ -134,7 +134,7 @@ TEST_F(DataLoaderTest, EveryPlaceIsAsLikelyAsAnyOther) {
   const double expected = 1.0 * kBatch * kBatches / kStarts;
   double chi_square = 0;
   for (const int count : hits) chi_square += (count - expected) * (count - expected) / expected;
-  // 49 degrees of freedom: 99.9 % of truly uniform draws lie below 85.35, and 99.9 % above 23.98.
+  // With 49 degrees of freedom, 99.9 % of truly uniform draws are below 85.35, and 99.9 % above 23.98.
   EXPECT_LT(chi_square, 85.35);
   EXPECT_GT(chi_square, 23.98);
 }
@@ -147,7 +147,8 @@ TEST_F(DataLoaderTest, TheShortestPartHasOneRow) {
 }
 
 TEST_F(DataLoaderTest, SequentialBatchesCoverThePartInOrder) {
-  // Parts of every length around multiples of a window: each window whose last target exists appears once.
+  // Tries parts of every length around multiples of a window. Each window whose last target exists appears
+  // once.
   for (size_t length = 9; length <= 60; ++length) {
     const DataLoader loader(tokens(), 500, 500 + length, 3, 8, 0);
     int32_t next = 500;

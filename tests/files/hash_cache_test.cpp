@@ -7,7 +7,7 @@ namespace {
 
 class HashCacheTest : public FilesTest {
  protected:
-  /// A large file that takes no room.
+  /// Returns the stamp of a large sparse file, which takes no disk space.
   FileStamp large_stamp() const {
     if (!std::filesystem::exists(path("large"))) write_all(path("large"), "");
     std::filesystem::resize_file(path("large"), HashCache::kWorthIt);
@@ -41,7 +41,7 @@ TEST_F(HashCacheTest, ForgetsAFileThatChanges) {
   EXPECT_EQ(cache.get(FileStamp({path("large")})), std::nullopt);
 }
 
-TEST_F(HashCacheTest, KeepsNothingOfSmallFilesOrNewOnes) {
+TEST_F(HashCacheTest, KeepsNothingForSmallOrNewFiles) {
   HashCache cache = this->cache();
   FileStamp fresh = large_stamp();
   fresh.settled = FileStamp({path("large")}).settled;
@@ -69,7 +69,7 @@ TEST_F(HashCacheTest, ADamagedFileIsAnEmptyCache) {
   }
 }
 
-TEST_F(HashCacheTest, AFolderThatCannotBeWrittenIsNoError) {
+TEST_F(HashCacheTest, AFolderThatCannotBeWrittenIsNotAnError) {
   HashCache cache(path("missing/known.json"));
   cache.put(large_stamp(), 1);
   EXPECT_EQ(error_of([&] { cache.save(); }), "");

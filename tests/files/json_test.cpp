@@ -1,4 +1,4 @@
-// JSON as it is read, under limits, and as it is written: the very text that nlohmann's library would write.
+// Tests of JSON: reading under limits, and writing the exact text that nlohmann's library would write.
 #include "util/json.h"
 
 #include <limits>
@@ -25,7 +25,7 @@ TEST(ParseJson, GivesTheValue) {
   EXPECT_EQ(parse_json_with_unique_keys(R"({"a": {"a": 1}, "b": {"a": 2}})")["b"]["a"], 2);
 }
 
-TEST(ParseJson, HasALimitOfDepth) {
+TEST(ParseJson, LimitsTheDepth) {
   EXPECT_EQ(fault(nested(kDeepestJson)), "");
   EXPECT_EQ(
       fault(R"({"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[": "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["})"),
@@ -40,7 +40,7 @@ TEST(ParseJson, HasALimitOfDepth) {
   EXPECT_TRUE(says(fault(objects), "nested deeper"));
 }
 
-TEST(ParseJson, HasALimitOfSize) {
+TEST(ParseJson, LimitsTheSize) {
   std::string text(kLargestJson, ' ');
   text.back() = '1';
   EXPECT_EQ(fault(text), "");
@@ -95,7 +95,7 @@ TEST(JsonValue, WritesWhatNlohmannsLibraryWrites) {
 TEST(JsonValue, ReadsBackWhatItWrote) {
   const JsonValue read = parse_json(kEveryType.dump());
   for (const auto& [name, value] : kEveryType.members()) {
-    if (name != "object") {  // whose members are sorted
+    if (name != "object") {  // the members of an object are sorted when read
       EXPECT_EQ(read[name], value) << name;
     }
   }
@@ -113,7 +113,7 @@ TEST(JsonValue, ComparesNumbersByValue) {
   EXPECT_NE(JsonValue(0), JsonValue());
 }
 
-TEST(JsonValue, OfAnotherTypeIsAnError) {
+TEST(JsonValue, AValueOfAnotherTypeIsAnError) {
   const JsonValue text = "a";
   EXPECT_TRUE(says(error_of([&] { text.as_count(); }), "is not a non-negative whole number"));
   EXPECT_TRUE(says(error_of([&] { JsonValue(-1).as_count(); }), "is not a non-negative whole number"));
@@ -129,7 +129,7 @@ TEST(JsonValue, OfAnotherTypeIsAnError) {
   EXPECT_TRUE(text["a"].is_null());
 }
 
-TEST(JsonValue, MembersAreReplacedInTheirPlace) {
+TEST(JsonValue, MembersAreReplacedInPlace) {
   JsonValue object = {{"b", 1}, {"a", 2}};
   object.set("b", "x");
   object.set("c", JsonValue::Array());

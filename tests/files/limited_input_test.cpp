@@ -1,4 +1,4 @@
-// Texts that are read whole, at their limit, below and beyond it.
+// Tests of texts that are read whole: below, at and beyond their limit.
 #include "util/limited_input.h"
 
 #include <gtest/gtest.h>
@@ -41,7 +41,7 @@ TEST(LimitedInputTest, AMessageNamesTheTextAndTheLimit) {
   std::istringstream input("12345");
   try {
     read_all(input, "prompts.txt", 4);
-    FAIL() << "taken";
+    FAIL() << "a text beyond the limit was accepted";
   } catch (const Error& error) {
     EXPECT_TRUE(std::string(error.what()).starts_with("prompts.txt: longer than 4 bytes")) << error.what();
   }

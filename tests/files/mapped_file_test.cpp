@@ -75,11 +75,11 @@ TEST_F(MappedFileTest, SaysWhenAFileIsNotReadable) {
 // ---- Files that lose their pages
 
 struct End {
-  int status;  // as waitpid() gives it
+  int status;  // as waitpid() returns it
   std::string err;
 };
 
-/// How a child ends that reports mapping faults as "test" and then does this.
+/// Runs `action` in a child that reports mapping faults as "test"; returns how the child ended.
 End end_of(const std::string& err_file, const std::function<void()>& action) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -102,7 +102,7 @@ int touch(const std::byte& byte) {
   return static_cast<int>(*const_cast<const volatile std::byte*>(&byte));
 }
 
-TEST_F(MappedFileTest, AFileThatBecomesShorterIsNamedInOneLineByWhicheverThreadSeesIt) {
+TEST_F(MappedFileTest, ATruncatedFileIsNamedInOneLineByAnyThread) {
   for (const bool in_thread : {false, true}) {
     write_all(path("other"), std::string(10'000, 'x'));
     write_all(path("a\nb"), std::string(100'000, 'x'));
@@ -121,7 +121,7 @@ TEST_F(MappedFileTest, AFileThatBecomesShorterIsNamedInOneLineByWhicheverThreadS
   }
 }
 
-TEST_F(MappedFileTest, AMovedMappingIsStillKnownAndOneThatEndedIsNot) {
+TEST_F(MappedFileTest, AMovedMappingIsStillKnownAndAClosedOneIsNot) {
   write_all(path("a"), std::string(100'000, 'x'));
   const End end = end_of(path("err"), [&] {
     { const MappedFile gone(path("a"), Access::kRandom); }
@@ -133,10 +133,10 @@ TEST_F(MappedFileTest, AMovedMappingIsStillKnownAndOneThatEndedIsNot) {
   EXPECT_TRUE(exited_with(end, 1)) << end.status;
 }
 
-TEST_F(MappedFileTest, OtherBusErrorsEndTheProcessAsEver) {
+TEST_F(MappedFileTest, OtherBusErrorsEndTheProcessAsUsual) {
   write_all(path("a"), std::string(100'000, 'x'));
   const auto expect_killed = [](const End& end) {
-    // A sanitizer's handler comes after ours and exits by itself.
+    // A sanitizer's handler runs after ours and exits by itself.
     const bool by_signal = WIFSIGNALED(end.status) && WTERMSIG(end.status) == SIGBUS;
     EXPECT_TRUE(by_signal || end.err.find("Sanitizer") != std::string::npos) << end.status << end.err;
   };

@@ -37,7 +37,7 @@ TEST(Philox, EveryBitOfCounterAndSeedMatters) {
   }
 }
 
-TEST(Philox, UniformFloatsKeepWithinTheirBounds) {
+TEST(Philox, UniformFloatsStayWithinTheirBounds) {
   EXPECT_EQ(uniform_below_one(0), 0.0f);
   EXPECT_LT(uniform_below_one(0xffffffff), 1.0f);
   EXPECT_GT(uniform_below_one(0xffffffff), 0.9999999f);
@@ -56,14 +56,14 @@ TEST(Philox, UniformFloatsHaveTheRightMoments) {
     }
   }
   const double n = 4.0 * kBlocks;
-  // Four standard errors of each.
+  // The tolerances are four standard errors.
   EXPECT_NEAR(sum / n, 0.5, 4 * std::sqrt(1.0 / 12 / n));
   EXPECT_NEAR(sum_of_squares / n, 1.0 / 3, 4 * std::sqrt(4.0 / 45 / n));
 }
 
 TEST(Philox, NormalPairsHaveTheRightMoments) {
   constexpr uint32_t kBlocks = 100'000;
-  double sums[5] = {};  // of the powers 0 to 4
+  double sums[5] = {};  // sums of the powers 0 to 4
   double sum_of_products = 0;
   int beyond_two = 0;
   for (uint32_t i = 0; i < kBlocks; ++i) {

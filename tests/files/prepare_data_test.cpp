@@ -6,7 +6,7 @@
 namespace hipgpt {
 namespace {
 
-/// The hash that a run which goes on compares.
+/// Computes the hash that a resumed run compares.
 class DataHashTest : public FilesTest {
  protected:
   DataHashTest() {
@@ -22,7 +22,7 @@ class DataHashTest : public FilesTest {
     run.data_paths.clear();
     for (const std::string& name : data) run.data_paths.push_back(path(name));
     for (const std::string& name : val_data) run.val_data_paths.push_back(path(name));
-    const RunFolder folder("a run that is never begun");
+    const RunFolder folder("a run that never starts");
     ProgressLine progress;
     return PreparedData(run, std::nullopt, folder, progress).data_hash();
   }
@@ -36,10 +36,10 @@ TEST_F(DataHashTest, NamesTheTextsAndTheirSplit) {
   EXPECT_NE(apart, one);
   EXPECT_NE(apart, two);
   EXPECT_NE(apart, hash({"b"}, {"a"}));
-  EXPECT_EQ(apart, hash({"a"}, {"b"}, 0.2));  // where the fraction says nothing
+  EXPECT_EQ(apart, hash({"a"}, {"b"}, 0.2));  // the fraction has no effect here
 }
 
-TEST_F(DataHashTest, DoesNotDependOnWhereTheFilesLie) {
+TEST_F(DataHashTest, DoesNotDependOnWhereTheFilesAre) {
   const uint64_t before = hash({"a", "b"});
   std::filesystem::create_directory(path("folder"));
   std::filesystem::rename(path("a"), path("folder/x"));

@@ -22,7 +22,7 @@ std::string le64(uint64_t value) {
   return bytes;
 }
 
-/// A file as another program might have written it.
+/// Returns a file as another program might have written it.
 std::string foreign(const std::string& header, const std::string& data = "") {
   return le64(header.size()) + header + data;
 }
@@ -36,7 +36,7 @@ class SafetensorsFileTest : public FilesTest {
   std::string error_with(const std::string& bytes) const {
     return error_of([&] { open_bytes(bytes); });
   }
-  /// The error of a file with a good tensor "a" of 4 bytes and one entry more.
+  /// Returns the error for a file with a valid tensor "a" of 4 bytes and one more entry.
   std::string error_with_entry(const std::string& entry, const std::string& data = "12345678") const {
     return error_with(
         foreign(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)" + entry + "}", data));
@@ -82,7 +82,7 @@ TEST_F(SafetensorsFileTest, TensorsAreAligned) {
   const auto address = [&](const char* name) {
     return reinterpret_cast<uintptr_t>(file.tensor(name).bytes.data());
   };
-  EXPECT_EQ(address("scalar") % 64, 0u);  // the first: widest elements first
+  EXPECT_EQ(address("scalar") % 64, 0u);  // the widest elements come first
   EXPECT_EQ(address("weight") % 4, 0u);
   EXPECT_EQ(address("half") % 2, 0u);
 }
@@ -136,7 +136,7 @@ TEST_F(SafetensorsFileTest, EveryFlippedBitIsNoticed) {
   }
 }
 
-/// Also where what is read instead would make sense, and whatever the length of the header is.
+/// The change is detected although the new header makes sense, whatever the length of the header.
 TEST_F(SafetensorsFileTest, TheChecksumCoversTheHeaderToItsEnd) {
   for (size_t length = 0; length < 64; ++length) {
     const std::vector<SafetensorsTensor> tensors = {{"t", "U8", {2, 3}, bytes_of("abcdef")}};
@@ -179,7 +179,7 @@ TEST_F(SafetensorsFileTest, OpensFilesOfOtherPrograms) {
   EXPECT_EQ(text_of(file.tensor("b").bytes), "bbbb");
 }
 
-TEST_F(SafetensorsFileTest, RefusesWhatIsNoSafetensorsFile) {
+TEST_F(SafetensorsFileTest, RefusesFilesThatAreNotSafetensors) {
   EXPECT_TRUE(says(error_with(""), "empty file"));
   EXPECT_TRUE(says(error_with("short"), "not a safetensors file"));
   EXPECT_TRUE(says(error_with("\x89PNG\r\n\x1a\n and many more bytes"), "not a safetensors file"));
@@ -198,7 +198,7 @@ TEST_F(SafetensorsFileTest, RefusesWhatIsNoSafetensorsFile) {
   EXPECT_TRUE(says(error_of([&] { SafetensorsFile::open(path("missing")); }), "no such file"));
 }
 
-TEST_F(SafetensorsFileTest, RefusesEntriesThatAreNoTensors) {
+TEST_F(SafetensorsFileTest, RefusesEntriesThatAreNotTensors) {
   const char* needs = "it needs a dtype, a shape and two data_offsets";
   for (const char* entry : {
            R"("b":5)",
@@ -234,8 +234,8 @@ TEST_F(SafetensorsFileTest, RefusesTensorsThatDoNotFit) {
   EXPECT_TRUE(says(error("U8", "[3]", "[4,8]"), "do not take the 4 bytes"));
   EXPECT_TRUE(says(error("F32", "[4]", "[4,8]"), "do not take the 4 bytes"));
   EXPECT_TRUE(says(error("F32", "[4611686018427387905]", "[4,8]"), "do not take"));  // times 4, it wraps to 4
-  EXPECT_TRUE(
-      says(error("U8", "[4294967296,4294967296,0]", "[4,4]"), "do not take"));  // beyond 64 bits on the way
+  EXPECT_TRUE(says(error("U8", "[4294967296,4294967296,0]", "[4,4]"),
+                   "do not take"));  // the product overflows on the way
   EXPECT_TRUE(says(error("U8", "[4]", "[3,7]"), "overlaps another one"));
   EXPECT_TRUE(says(error("U8", "[8]", "[0,8]"), "overlaps another one"));
   EXPECT_TRUE(says(error("U8", "[3]", "[5,8]"), "a gap before tensor \"b\""));
@@ -243,7 +243,7 @@ TEST_F(SafetensorsFileTest, RefusesTensorsThatDoNotFit) {
   EXPECT_TRUE(says(error("U8", "[0]", "[2,2]"), "overlaps another one"));
 }
 
-TEST_F(SafetensorsFileTest, RefusesDoubledNames) {
+TEST_F(SafetensorsFileTest, RefusesDuplicateNames) {
   EXPECT_TRUE(says(error_with_entry(R"("a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]})"),
                    "its header has the key \"a\" twice"));
   EXPECT_TRUE(says(error_with_entry(R"("b":{"dtype":"U8","dtype":"U8","shape":[4],"data_offsets":[4,8]})"),

@@ -1,4 +1,4 @@
-// What a terminal may be shown.
+// Tests of the text that may be sent to a terminal.
 #include "util/terminal.h"
 
 #include "files/test_files.h"
@@ -29,7 +29,7 @@ TEST(TerminalText, ShowsBidirectionalControls) {
                               "\u2066", "\u2067", "\u2068", "\u2069"}) {
     EXPECT_EQ(terminal_text(std::string("a") + control + "b"), "a\uFFFDb");
   }
-  EXPECT_EQ(terminal_text("\u2029\u202F\u2065\u206A"), "\u2029\u202F\u2065\u206A");  // their neighbours
+  EXPECT_EQ(terminal_text("\u2029\u202F\u2065\u206A"), "\u2029\u202F\u2065\u206A");  // their neighbours stay
 }
 
 TEST(TerminalText, ShowsBytesThatAreNotUtf8) {

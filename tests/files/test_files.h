@@ -1,4 +1,4 @@
-// What the tests of files share: a folder that goes away, and files made and spoilt by hand.
+// Helpers shared by the file tests: a temporary folder, and functions that create and damage files.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,12 +14,12 @@
 
 namespace hipgpt {
 
-/// A fresh folder per test, removed with all that is in it.
+/// A fresh folder per test, removed with its contents.
 class FilesTest : public ::testing::Test {
  protected:
   FilesTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "hipgpt-test-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw Error("no temporary folder");
+    if (::mkdtemp(pattern.data()) == nullptr) throw Error("cannot create a temporary folder");
     folder_ = pattern;
   }
   ~FilesTest() override { std::filesystem::remove_all(folder_); }
@@ -39,13 +39,14 @@ inline std::string read_all(const std::string& path) {
 }
 
 inline void write_all(const std::string& path, std::string_view bytes) {
-  // Not emptied and written anew: some file systems would wait for the disk at each of thousands of files.
+  // Removes the file instead of truncating it: some file systems would otherwise wait for the disk at each of
+  // thousands of files.
   std::filesystem::remove(path);
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
-/// The message of the Error that `action` throws; empty if it throws none.
+/// Returns the message of the Error that `action` throws, or "" if it throws none.
 template <typename Action>
 std::string error_of(Action action) {
   try {
@@ -56,7 +57,7 @@ std::string error_of(Action action) {
   return "";
 }
 
-/// An Error was thrown, its message is one line and contains `part`.
+/// Succeeds if an Error was thrown and its message is one line that contains `part`.
 inline ::testing::AssertionResult says(const std::string& message, const std::string& part) {
   const bool good = message.find(part) != std::string::npos && message.find('\n') == std::string::npos;
   if (good) return ::testing::AssertionSuccess();

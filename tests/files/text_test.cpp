@@ -12,7 +12,7 @@ using Paths = std::vector<std::string>;
 
 class TextTest : public FilesTest {
  protected:
-  /// A text of one file for each document.
+  /// Returns a text with one file per document.
   Text files(const std::vector<std::string>& documents, const std::string& prefix = "document") const {
     Paths paths;
     for (const std::string& document : documents) {
@@ -39,7 +39,7 @@ TEST_F(TextTest, TheHashOfOneDocumentIsXxh3) {
   EXPECT_NE(Text(std::string_view("To be")).read().hash, Text(std::string_view("To bf")).read().hash);
 }
 
-TEST_F(TextTest, TheHashKnowsWhereDocumentsEndButNotWhereTheyLie) {
+TEST_F(TextTest, TheHashDependsOnWhereDocumentsEndButNotOnTheirPaths) {
   const uint64_t hash = files({"ab", "cd"}).read().hash;
   EXPECT_EQ(files({"ab", "cd"}, "elsewhere").read().hash, hash);
   EXPECT_NE(files({"a", "bcd"}).read().hash, hash);
@@ -48,8 +48,8 @@ TEST_F(TextTest, TheHashKnowsWhereDocumentsEndButNotWhereTheyLie) {
   EXPECT_NE(files({"ab", "cd", "ab"}).read().hash, hash);
 }
 
-TEST_F(TextTest, FindsEndOfTextWhereverItStands) {
-  const size_t piece = size_t{1} << 20;  // that is read at a time
+TEST_F(TextTest, FindsEndOfTextAnywhere) {
+  const size_t piece = size_t{1} << 20;  // the size of one read
   for (const size_t before : {size_t{0}, size_t{5}, piece - 13, piece - 1, piece, 2 * piece - 6}) {
     const std::string text = std::string(before, 'x') + std::string(kEndOfText);
     EXPECT_TRUE(files({text}).read().has_end_of_text) << before;
@@ -59,7 +59,7 @@ TEST_F(TextTest, FindsEndOfTextWhereverItStands) {
   EXPECT_FALSE(files({"a<|endof", "text|>"}).read().has_end_of_text);
 }
 
-TEST_F(TextTest, RefusesWhatIsNoText) {
+TEST_F(TextTest, RefusesFilesThatAreNotTexts) {
   write_all(path("empty"), "");
   EXPECT_TRUE(says(error_of([&] { Text(Paths{path("empty")}); }), "is empty"));
   EXPECT_TRUE(says(error_of([&] { Text(Paths{path("missing")}); }), "no such file"));
@@ -86,7 +86,7 @@ class FindFilesTest : public FilesTest {
   Paths find(Paths values) const { return find_files("--flag", in_folder(std::move(values))); }
 };
 
-TEST_F(FindFilesTest, FoldersGiveAllFilesBelowThemButHiddenOnes) {
+TEST_F(FindFilesTest, FoldersGiveAllFilesBelowThemExceptHiddenOnes) {
   EXPECT_EQ(find({"z.txt"}), in_folder({"z.txt"}));
   EXPECT_EQ(find({"a"}), in_folder({"a/1.txt", "a/2.txt", "a/deep/3.txt"}));
   EXPECT_EQ(find({"b", "a/2.txt", "b"}), in_folder({"b/6.md", "a/2.txt", "b/6.md"}));
@@ -99,12 +99,12 @@ TEST_F(FindFilesTest, PatternsGiveTheirMatchesInOrder) {
   EXPECT_EQ(find({"?"}), in_folder({"a/1.txt", "a/2.txt", "a/deep/3.txt", "b/6.md"}));
 }
 
-TEST_F(FindFilesTest, ANameThatExistsIsNoPattern) {
+TEST_F(FindFilesTest, AnExistingNameIsNotAPattern) {
   write_all(path("[z].txt"), "text");
   EXPECT_EQ(find({"[z].txt"}), in_folder({"[z].txt"}));
 }
 
-TEST_F(FindFilesTest, WhatGivesNoFileIsAnError) {
+TEST_F(FindFilesTest, ANameThatGivesNoFileIsAnError) {
   std::filesystem::create_directory(path("c"));
   EXPECT_TRUE(says(error_of([&] {
                      find({"a", "missing"});

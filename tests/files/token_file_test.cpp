@@ -14,7 +14,7 @@ namespace {
 
 using TokenFileTest = FilesTest;
 
-// Where the fields of the header are; src/data/README.md says the same.
+// Offsets of the header's fields, as src/data/README.md lists them.
 constexpr size_t kVersionAt = 8, kTokenBytesAt = 12, kCountAt = 16, kVocabSizeAt = 24, kTokenizerHashAt = 32,
                  kTextHashAt = 40, kTextBytesAt = 48, kTokenChecksumAt = 56, kHeaderChecksumAt = 64,
                  kHeaderBytes = 72;
@@ -44,7 +44,7 @@ void put(std::string& bytes, size_t at, T value) {
   std::memcpy(bytes.data() + at, &value, sizeof(T));
 }
 
-/// Makes both checksums right again: the work of a careful forger, or of a writer with a bug.
+/// Corrects both checksums, as a careful forger or a buggy writer would.
 void seal(std::string& bytes) {
   put(bytes, kTokenChecksumAt,
       uint64_t{XXH3_64bits(bytes.data() + kHeaderBytes, bytes.size() - kHeaderBytes)});
@@ -88,7 +88,7 @@ TEST_F(TokenFileTest, ReturnsWhatWasWritten) {
   EXPECT_EQ(file.text_bytes(), 0x3333u);
 }
 
-TEST_F(TokenFileTest, TakesTwoBytesWhereTwoAreEnough) {
+TEST_F(TokenFileTest, UsesTwoBytesPerTokenWhereTheySuffice) {
   const std::vector<int32_t> tokens = {0, 65535, 7};
   write_tokens(path("small"), 65536, tokens);
   write_tokens(path("large"), 65537, tokens);
@@ -168,7 +168,7 @@ TEST_F(TokenFileTest, StaysReadableWhileItIsReplaced) {
   EXPECT_EQ(read_tokens(path("t")), std::vector<int32_t>{9});
 }
 
-TEST_F(TokenFileTest, TheWriterRefusesWhatIsNoToken) {
+TEST_F(TokenFileTest, TheWriterRefusesIdsThatAreNotTokens) {
   write_tokens(path("t"), 300, std::vector<int32_t>{1});
   const auto error = [&](int32_t token) {
     return error_of([&] { write_tokens(path("t"), 300, {{token}}); });
@@ -195,9 +195,9 @@ TEST_F(DamagedTokenFileTest, EveryFlippedBitIsNoticed) {
   }
 }
 
-/// A file that was checked before is opened without a look at its tokens: the ids are checked as they are
-/// read.
-TEST_F(DamagedTokenFileTest, WithoutTheCheckNoIdOutsideTheVocabularyComesThrough) {
+/// A file that was checked before is opened without checking its tokens again, so the ids are checked as they
+/// are read.
+TEST_F(DamagedTokenFileTest, IdsOutsideTheVocabularyAreRefusedEvenWithoutTheCheck) {
   int refused = 0;
   for (size_t bit = 8 * kHeaderBytes; bit < 8 * good_.size(); ++bit) {
     std::string bytes = good_;
@@ -252,7 +252,7 @@ TEST_F(DamagedTokenFileTest, FieldsAreCheckedEvenWhereTheChecksumsAreRight) {
   EXPECT_TRUE(says(error_with_field(kCountAt, uint64_t{7}), "truncated (6 of 7 tokens present)"));
   EXPECT_TRUE(says(error_with_field(kCountAt, uint64_t{5}), "2 bytes follow"));
   EXPECT_TRUE(
-      says(error_with_field(kCountAt, (uint64_t{1} << 63) + 6), "truncated"));  // times 2, it would be 12
+      says(error_with_field(kCountAt, (uint64_t{1} << 63) + 6), "truncated"));  // times 2, it wraps to 12
   EXPECT_TRUE(says(error_with_field(kCountAt, UINT64_MAX), "truncated"));
   EXPECT_TRUE(says(error_with_field(kVocabSizeAt, uint64_t{0}), "a vocabulary of 0"));
   EXPECT_TRUE(says(error_with_field(kVocabSizeAt, uint64_t{1} << 40), "a vocabulary of"));

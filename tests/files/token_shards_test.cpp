@@ -12,7 +12,7 @@ namespace {
 
 using Tokens = std::vector<int32_t>;
 
-/// A token file as llm.c's scripts write it.
+/// Returns a token file as llm.c's scripts write it.
 template <typename Token>
 std::string llmc_file(const Tokens& tokens, int32_t magic, int32_t version) {
   std::vector<int32_t> header(256);
@@ -58,14 +58,14 @@ TEST_F(TokenShardsTest, ReadsTheTokenFilesOfLlmC) {
   EXPECT_EQ(llmc(gpt2_file({})).size(), 0u);
 }
 
-TEST_F(TokenShardsTest, KnowsTheTokenFilesOfLlmCFromTexts) {
+TEST_F(TokenShardsTest, DistinguishesTokenFilesOfLlmCFromTexts) {
   const auto is_llmc = [&](const std::string& bytes) {
     write_all(path("file"), bytes);
     return TokenFile::is_llmc(path("file"));
   };
   EXPECT_TRUE(is_llmc(gpt2_file({1})));
   EXPECT_TRUE(is_llmc(llmc_file<uint32_t>({1}, 20240801, 7)));
-  EXPECT_TRUE(is_llmc(gpt2_file({1}).substr(0, 10)));  // it must not be taken for a text
+  EXPECT_TRUE(is_llmc(gpt2_file({1}).substr(0, 10)));  // must not count as a text
   EXPECT_FALSE(is_llmc("To be, or not to be"));
   EXPECT_FALSE(is_llmc("To"));
   EXPECT_FALSE(is_llmc(""));
@@ -132,7 +132,7 @@ TEST_F(TokenShardsTest, GiveTheBatchesOfOneFile) {
   }
 }
 
-TEST_F(TokenShardsTest, TheSampleHashTellsOtherTokens) {
+TEST_F(TokenShardsTest, TheSampleHashDistinguishesOtherTokens) {
   Tokens tokens(100'000, 5);
   const uint64_t hash = llmc(gpt2_file(tokens)).sample_hash();
   EXPECT_EQ(llmc(gpt2_file(tokens)).sample_hash(), hash);

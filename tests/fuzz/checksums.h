@@ -1,5 +1,5 @@
-// Checksums put right, for they would keep everything behind them from being reached. The layouts are those
-// of src/checkpoint/README.md and src/data/README.md.
+// Corrects the checksums of changed files, because wrong ones would keep the code behind them from being
+// reached. src/checkpoint/README.md and src/data/README.md describe the layouts.
 #pragma once
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@
 
 namespace hipgpt::fuzz {
 
-inline constexpr size_t kDigits = 16;  // of a hash in JSON
+inline constexpr size_t kDigits = 16;  // digits of a hash in JSON
 
 /// Replaces the digits that follow `before`, if they are there.
 inline void put_digits(std::string& bytes, std::string_view before, uint64_t hash) {
@@ -24,7 +24,7 @@ inline void put_digits(std::string& bytes, std::string_view before, uint64_t has
   bytes.replace(at + before.size(), kDigits, fmt::format("{:016x}", hash));
 }
 
-/// Where the tensors of a safetensors file begin, or the end of a file that is too short.
+/// Returns the offset of the tensors in a safetensors file, or the file's size if it is too short.
 inline size_t head_bytes(std::string_view file) {
   uint64_t length = 0;
   if (file.size() < sizeof length) return file.size();
@@ -37,7 +37,7 @@ inline uint64_t tensors_hash(std::string_view file) {
   return XXH3_64bits(data.data(), data.size());
 }
 
-/// A file without both checksums stays as it is.
+/// Corrects both checksums. A file that lacks one of them stays unchanged.
 inline std::string with_safetensors_checksums(std::string file) {
   constexpr std::string_view kOfData = "\"checksum\":\"xxh3-64:",
                              kOfHeader = "\"header_checksum\":\"xxh3-64:";
@@ -49,7 +49,7 @@ inline std::string with_safetensors_checksums(std::string file) {
   return file.replace(0, head.size(), head);
 }
 
-/// Of a tokens.bin.
+/// Corrects the checksums of a tokens.bin.
 inline std::string with_token_checksums(std::string file) {
   constexpr size_t kHeaderBytes = 72, kOfTokens = 56, kOfHeader = 64;
   if (file.size() < kHeaderBytes) return file;

@@ -1,6 +1,6 @@
-// A checkpoint and its optimizer file, which are safetensors files: an Error, or a model that can be asked
-// for a token, and moments that can be trained with. Each input is read as it is and with its checksums put
-// right.
+// Fuzzes a checkpoint and its optimizer file, which are safetensors files. The result is an Error, or a model
+// that generates a token and moments that training can use. Each input is read unchanged and with corrected
+// checksums.
 #include <array>
 
 #include "checkpoint.h"
@@ -17,7 +17,7 @@ Device& device() {
 }
 
 void check_tensors(const SafetensorsFile& file) {
-  unsigned sum = 0;  // touches every byte, so that a wrong address is noticed
+  unsigned sum = 0;  // reads every byte, so that a wrong address is detected
   for (const SafetensorsTensor& tensor : file.tensors()) {
     require(file.find(tensor.name) == &tensor, "a tensor is found by its name");
     for (const std::byte byte : tensor.bytes) sum += static_cast<unsigned>(byte);
@@ -31,11 +31,11 @@ void check_model(const std::string& path) {
   checkpoint.weights().load_into(model);
   const std::array<int32_t, 1> prompt = {0};
   Generator generator(model, prompt, {});
-  const int32_t token = generator.next();  // or an Error, where the logits are not finite
+  const int32_t token = generator.next();  // throws an Error if the logits are not finite
   require(token >= 0 && token < model.config().vocab_size, "the next token is in the vocabulary");
 }
 
-/// The optimizer file of the seeds is of this model.
+/// The model that the seeds' optimizer file belongs to.
 ModelConfig seed_config() {
   return {.vocab_size = 256,
           .max_seq_len = 2,
@@ -54,7 +54,7 @@ void check_optimizer(const std::string& path) {
   require(file.info().flags == read_flags(path), "the flags can be read without the rest");
   OptimizerState state(device(), seed_config());
   file.load_into(state, device());
-  require(state.step >= 0, "steps count up from 0");
+  require(state.step >= 0, "a step is 0 or more");
 }
 
 void check(const std::string& bytes) {
@@ -62,8 +62,8 @@ void check(const std::string& bytes) {
   const bool opened = succeeds([&] { check_tensors(SafetensorsFile::open(file.path())); });
   const bool model = succeeds([&] { check_model(file.path()); });
   const bool optimizer = succeeds([&] { check_optimizer(file.path()); });
-  require(opened || (!model && !optimizer), "what is no safetensors file is no checkpoint");
-  require(!model || !optimizer, "a file is a checkpoint or an optimizer's, not both");
+  require(opened || (!model && !optimizer), "a file that is not safetensors is not a checkpoint");
+  require(!model || !optimizer, "a file is a checkpoint or an optimizer file, not both");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The file of --config, as both programs read it: a refusal with an exit status, or flags within their
-// ranges.
+// Fuzzes the --config file as both programs read it. The result is a refusal with an exit status, or flags
+// within their ranges.
 #include <string>
 
 #include "cli/generate_options.h"
@@ -15,7 +15,7 @@ bool within(double value, double lowest, double highest) {
 
 void check(const TrainingRun& run) {
   const TrainerOptions& t = run.training;
-  require(!run.data_paths.empty() && !run.data_paths.front().empty(), "--data-path is a name");
+  require(!run.data_paths.empty() && !run.data_paths.front().empty(), "--data-path is not empty");
   require(!run.vocab_size || within(*run.vocab_size, 256, 1 << 24), "--vocab-size");
   require(within(run.val_fraction, 0.0, 0.9), "--val-fraction");
   require(t.steps >= 1 && t.batch >= 1 && t.grad_accum >= 1, "there is something to train on");
@@ -25,7 +25,7 @@ void check(const TrainingRun& run) {
   require(within(t.grad_clip, 0.0, 1e9) && within(t.weight_decay, 0.0, 100.0), "--grad-clip, --weight-decay");
   const ModelConfig model = run.model.over(ModelConfig{});
   require(model.max_seq_len >= 1 && model.embed_dim >= 1 && model.num_heads >= 1, "sizes");
-  require(run.keep_last >= 1 && run.log_every >= 1 && run.threads >= 0, "counts of the run");
+  require(run.keep_last >= 1 && run.log_every >= 1 && run.threads >= 0, "the counts of the run are in range");
 }
 
 void check(const GenerationRun& run) {
@@ -36,7 +36,7 @@ void check(const GenerationRun& run) {
   require(!run.step || *run.step >= 0, "--step");
 }
 
-/// Parses `program --config FILE`, by one of the two functions that the programs begin with.
+/// Parses `program --config FILE` with the function that the program begins with.
 template <typename Run, typename Parse>
 void check_program(const char* program, const std::string& file, const Parse& parse) {
   std::string name = program, flag = "--config", value = file;

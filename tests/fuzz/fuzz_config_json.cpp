@@ -1,5 +1,5 @@
-// Hugging Face's config.json: an Error, or a model that is possible, and the same one in the config.json that
-// is written of it.
+// Fuzzes Hugging Face's config.json. The result is an Error, or a valid model that comes back unchanged from
+// the config.json that HipGPT writes for it.
 #include "fuzz_target.h"
 #include "huggingface/config_json.h"
 
@@ -10,7 +10,7 @@ void check(std::string_view bytes) {
   const MemoryFile file(bytes);
   ModelConfig config;
   if (!succeeds([&] { config = read_model_config(file.path()); })) return;
-  require(succeeds([&] { config.validate(); }), "a model that is read is possible");
+  require(succeeds([&] { config.validate(); }), "a model that is read is valid");
   if (!succeeds([&] { check_exportable(config, "folder"); })) return;
   const MemoryFile written(config_json(config, 0));
   require(read_model_config(written.path()) == config, "a model comes back from its own config.json");

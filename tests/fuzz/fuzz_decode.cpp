@@ -1,5 +1,5 @@
-// Any ids through a tokenizer, and their bytes through the stream that generate prints: an Error for an id
-// that is not in the vocabulary, else its text, which is UTF-8 in whatever pieces it comes.
+// Fuzzes decoding: any ids through a tokenizer, and their bytes through the stream that generate prints. An
+// id outside the vocabulary is an Error. Otherwise the printed text is UTF-8, however it is split.
 #include <cstring>
 #include <vector>
 
@@ -21,8 +21,8 @@ const Tokenizer& tokenizer() {
   return learned;
 }
 
-/// The first byte chooses: ids as they come, four bytes each, or ids of the vocabulary and its two
-/// neighbours.
+/// The first byte selects how ids are read: as raw values of four bytes each, or limited to the vocabulary
+/// and one id on either side of it.
 std::vector<int32_t> ids_of(std::string_view bytes) {
   std::vector<int32_t> ids;
   if (bytes.empty()) return ids;
@@ -38,7 +38,7 @@ std::vector<int32_t> ids_of(std::string_view bytes) {
   return ids;
 }
 
-/// What Utf8Stream gives for the tokens, one after the other.
+/// Returns what Utf8Stream prints for the tokens, pushed one at a time.
 std::string printed(const std::vector<int32_t>& ids) {
   Utf8Stream stream;
   std::string text;
@@ -46,8 +46,8 @@ std::string printed(const std::vector<int32_t>& ids) {
   return text + stream.finish();
 }
 
-/// By the other decoder of UTF-8 here: it takes a byte of none for a character of its own, and U+FFFD is
-/// none.
+/// Uses the pre-tokenizer's UTF-8 decoder, which treats a malformed byte as a character of one byte. A U+FFFD
+/// in the text is valid.
 bool is_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const Character character = character_at(text, i);
@@ -67,14 +67,14 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const int32_t id : ids) in_range &= id >= 0 && id < tokenizer().vocab_size();
   std::string text;
   require(succeeds([&] { text = tokenizer().decode(ids); }) == in_range,
-          "ids of the vocabulary have a text, no others");
+          "exactly the ids of the vocabulary have a text");
   if (!in_range) return 0;
 
   hipgpt::Utf8Stream stream;
   const std::string at_once = stream.push(text) + stream.finish();
-  require(printed(ids) == at_once, "what is printed does not depend on the pieces");
-  require(is_utf8(at_once), "what is printed is UTF-8");
-  if (is_utf8(text)) require(at_once == text, "UTF-8 is printed as it is");
+  require(printed(ids) == at_once, "the printed text does not depend on the pieces");
+  require(is_utf8(at_once), "the printed text is UTF-8");
+  if (is_utf8(text)) require(at_once == text, "UTF-8 is printed unchanged");
   require(tokenizer().decode(tokenizer().encode(text)) == text, "the text can be encoded again");
   return 0;
 }

@@ -1,5 +1,5 @@
-// Any bytes through a learned tokenizer: nothing is lost, and the ids are the same whole, streamed, on two
-// threads, and in two parts wherever the text may be cut.
+// Fuzzes encoding: any bytes through a learned tokenizer. Nothing is lost. The ids are the same for the whole
+// text, streamed, on two threads, and in two parts at any safe cut.
 #include <numeric>
 
 #include "fuzz_target.h"
@@ -32,7 +32,7 @@ Ids streamed(std::string_view text, int threads) {
   return all;
 }
 
-/// At up to sixteen places.
+/// Checks up to sixteen cuts.
 void check_cuts(std::string_view text, const Ids& whole) {
   static const SpecialTokens specials({{kSpecial, 0}});
   const size_t stride = text.size() / 16 + 1;
@@ -52,12 +52,14 @@ void check_cuts(std::string_view text, const Ids& whole) {
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hipgpt::fuzz;
   std::string text(as_text(data, size));
-  // Streaming works in pieces of half a megabyte. Two of them take long, so one input in 256 is as long.
+  // Streaming works in pieces of half a megabyte. Two pieces take long, so only one input in 256 is that
+  // long.
   const bool is_long = !text.empty() && std::accumulate(text.begin(), text.end(), 0) % 256 == 0;
   while (is_long && text.size() < (size_t{5} << 17)) text += text;
   const Ids ids = tokenizer().encode(text);
   require(tokenizer().decode(ids) == text, "decoding gives the bytes that were encoded");
-  require(tokenizer().decode(tokenizer().encode(text, false)) == text, "so it does without special tokens");
+  require(tokenizer().decode(tokenizer().encode(text, false)) == text,
+          "decoding also works without special tokens");
   for (const int threads : {1, 2})
     require(streamed(text, threads) == ids, "streaming gives the ids of the whole");
   if (!is_long) check_cuts(text, ids);

@@ -1,5 +1,5 @@
-// The flags that a run saved, as a stranger may have written them, one a line: what is taken from them are
-// settings within their ranges, and nothing that writes, reads flags elsewhere or ends the program.
+// Fuzzes the flags that a run saved, one per line, as a stranger may have written them. Only settings within
+// their ranges are taken, and nothing that writes, reads flags elsewhere or ends the program.
 #include <algorithm>
 
 #include "cli/command_line.h"
@@ -33,7 +33,7 @@ void check_run(const std::vector<std::string>& taken) {
   TrainingRun run;
   int exit_status = -1;
   if (!parse_train_options(static_cast<int>(words.size()), argv.data(), run, exit_status)) {
-    require(exit_status == 2, "settings end a program only by contradicting each other");
+    require(exit_status == 2, "settings end a program only if they contradict each other");
     return;
   }
   require(run.tensorboard.empty() && run.run_name.empty() && run.checkpoint.empty() && run.init_from.empty(),
@@ -42,8 +42,8 @@ void check_run(const std::vector<std::string>& taken) {
   const TrainerOptions& t = run.training;
   require(t.steps >= 1 && t.batch >= 1 && t.grad_accum >= 1, "there is something to train on");
   require(within(t.dropout, 0.0, 0.95) && within(t.beta1, 0.0, 1.0) && within(t.grad_clip, 0.0, 1e9),
-          "ranges");
-  require(!run.data_paths.empty() && !run.data_paths.front().empty(), "--data-path is a name");
+          "the settings are in range");
+  require(!run.data_paths.empty() && !run.data_paths.front().empty(), "--data-path is not empty");
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const std::string& flag : saved.taken) {
     for (const char* name : {"--help", "--version", "--config", "--run-name", "--tensorboard", "--ckpt",
                              "--init-from", "--threads", "--resume", "--reset", "--list-devices"}) {
-      fuzz::require(!flag.starts_with(std::string(name) + "="), "it is a setting");
+      fuzz::require(!flag.starts_with(std::string(name) + "="), "every taken flag is a setting");
     }
   }
   fuzz::check_run(saved.taken);

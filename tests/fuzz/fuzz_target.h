@@ -1,4 +1,4 @@
-// What the fuzz targets share. A target is one function of bytes: it returns, or it has found something.
+// Helpers shared by the fuzz targets. A target is a function of bytes: it returns, or it has found a bug.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,15 +22,15 @@ inline std::string_view as_text(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-/// Ends the program, which libFuzzer and ctest take for a finding.
+/// Aborts the program if `holds` is false, which libFuzzer and ctest report as a finding.
 inline void require(bool holds, std::string_view what) {
   if (holds) return;
   std::fputs(fmt::format("does not hold: {}\n", what).c_str(), stderr);
   std::abort();
 }
 
-/// True if `action` did its work; false if it said, in an Error of one line, why not. Nothing else may come
-/// out of it.
+/// Returns true if `action` succeeded, and false if it threw an Error that says why not. Any other exception
+/// is a finding.
 template <typename Action>
 bool succeeds(const Action& action) {
   try {
@@ -38,12 +38,12 @@ bool succeeds(const Action& action) {
     return true;
   } catch (const Error& error) {
     const std::string_view message = error.what();
-    require(!message.empty(), "an Error says something");
+    require(!message.empty(), "an Error has a message");
     return false;
   }
 }
 
-/// A file that is in memory alone, for a reader that wants a path.
+/// A file in memory, for a reader that takes a path.
 class MemoryFile {
  public:
   explicit MemoryFile(std::string_view bytes) : fd_(::memfd_create("fuzz", MFD_CLOEXEC)) {

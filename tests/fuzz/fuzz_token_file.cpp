@@ -1,6 +1,6 @@
-// tokens.bin, or a token file of llm.c: an Error, or tokens of its vocabulary, in batches too. A model of
-// another vocabulary takes the batches or refuses them. Each input is read as it is and with its checksums
-// put right, for they would keep everything behind them from being reached.
+// Fuzzes tokens.bin and the token files of llm.c. The result is an Error, or tokens within the vocabulary,
+// also in batches. A model of another vocabulary takes the batches or refuses them. Each input is read
+// unchanged and with corrected checksums, because wrong ones would hide the code behind them.
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kRows = 2, kSeqLen = 3;
 
-/// A pass of a model with the vocabulary of a run, which a file from elsewhere need not have.
+/// A training pass of a model with 300 tokens. The vocabulary of a fuzzed file may differ.
 TrainingPass& pass_of_300_tokens() {
   static const auto device = make_device("cpu", 1);
   static const auto model = [] {
@@ -73,7 +73,7 @@ void check(const std::string& bytes) {
     require(all[i] >= 0 && static_cast<uint64_t>(all[i]) < tokens->vocab_size(),
             "tokens are in the vocabulary");
   }
-  succeeds([&] { check_batches(*tokens); });  // or there are too few
+  succeeds([&] { check_batches(*tokens); });  // throws an Error if there are too few
 }
 
 }  // namespace

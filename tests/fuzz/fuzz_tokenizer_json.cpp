@@ -1,5 +1,5 @@
-// tokenizer.json: an Error, or a tokenizer that loses no byte and comes back from its own file. A zero byte,
-// which no JSON has, cuts the input into the two files of GPT-2.
+// Fuzzes tokenizer.json. The result is an Error, or a tokenizer that loses no byte and comes back unchanged
+// from its own file. A zero byte, which JSON never contains, splits the input into the two files of GPT-2.
 #include <optional>
 
 #include "fuzz_target.h"
@@ -15,7 +15,7 @@ Tokenizer read(std::string_view bytes) {
   return Tokenizer::from_gpt2_files(vocab.path(), merges.path());
 }
 
-/// Words short and long enough for both ways to merge, with every byte in them.
+/// Returns words short and long enough for both merge algorithms, with every byte among them.
 const std::string& sample() {
   static const std::string text = [] {
     std::string bytes = "The king's 12 words,  and more\n\n abcabcab<|endoftext|> ";

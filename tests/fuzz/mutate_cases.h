@@ -1,4 +1,5 @@
-// What a user does with files, and how a case changes them first: one function for each kind of file.
+// The tasks that a user runs on files, and the changes that a case makes first: one function per kind of
+// file.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,13 +15,13 @@
 namespace hipgpt::fuzz {
 
 using Arguments = std::vector<std::string>;
-using Files = std::map<std::string, std::string>;  // names in the working folder, and bytes
+using Files = std::map<std::string, std::string>;  // maps names in the working folder to bytes
 
 inline constexpr const char* kCheckpoint = "gpt_checkpoint.bin";
 inline constexpr const char* kOptimizer = "gpt_checkpoint.optimizer.bin";
 inline constexpr const char* kWeights = "exported/model.safetensors";
 
-/// What a user does with the files. The tasks from kInitFrom on are of train_gpt.
+/// What a user does with the files. The tasks from kInitFrom on run train_gpt.
 enum class Task {
   kPrompt,
   kPerplexity,
@@ -38,7 +39,7 @@ struct Case {
   std::string kind;
   Task task;
   Files files;
-  std::map<std::string, std::string> links = {};  // names and targets
+  std::map<std::string, std::string> links = {};  // maps names to targets
   Arguments arguments = {};
 
   std::string& operator[](const std::string& name) { return files.at(name); }
@@ -55,7 +56,8 @@ inline std::optional<Tokenizer> tokenizer_of(const std::string& json) {
   }
 }
 
-/// What a run asks to agree: the hash of the tokenizer, the checksum of the weights, and all checksums.
+/// Updates what a run compares between files: the tokenizer's hash, the checksum of the weights, and all
+/// other checksums.
 inline void put_in_agreement(Case& c) {
   for (const char* name : {kCheckpoint, kOptimizer, "tokenizer.json", "tokens.bin"})
     if (!c.files.contains(name)) return;
@@ -69,7 +71,7 @@ inline void put_in_agreement(Case& c) {
   c["tokens.bin"] = with_token_checksums(c["tokens.bin"]);
 }
 
-/// Another model in place of that of the files, with all that belongs to it.
+/// Replaces the model of the files, and everything that depends on it.
 inline void put_model(Case& c, ModelConfig config) {
   if (c.reads_folder() || c.task == Task::kExport) {
     config.final_layernorm = true;
@@ -79,7 +81,7 @@ inline void put_model(Case& c, ModelConfig config) {
   for (const auto& [key, value] : config.to_metadata()) weights.metadata[key] = value;
   add_parameters(weights, config, "");
   for (const char* prefix : {"exp_avg.", "exp_avg_sq."}) add_parameters(moments, config, prefix);
-  moments.metadata["flags"] = R"(["--data-path=text.txt"])";  // the others say its sizes
+  moments.metadata["flags"] = R"(["--data-path=text.txt"])";  // the other flags would contradict its sizes
   c[kCheckpoint] = weights.file();
   c[kOptimizer] = moments.file();
   weights.metadata = {{"format", "pt"}};
@@ -94,7 +96,7 @@ inline std::string change_json(const std::string& text, Random& random) {
   return mutator.text(document);
 }
 
-/// A sound tokenizer.json with more tokens: added ones, and merges of those that are there.
+/// Returns a valid tokenizer.json with more tokens: added tokens and merges of existing ones.
 inline std::string larger_tokenizer(const std::string& text, Random& random) {
   nlohmann::json document = nlohmann::json::parse(text);
   auto &vocab = document["model"]["vocab"], &merges = document["model"]["merges"],
@@ -123,7 +125,7 @@ inline std::string larger_tokenizer(const std::string& text, Random& random) {
   return document.dump();
 }
 
-/// tokenizer.json or GPT-2's two files, often with a model of as many tokens.
+/// Changes tokenizer.json or GPT-2's two files, often together with a model of the same vocabulary size.
 inline void change_tokenizer(Case& c, Random& random) {
   if (c.reads_folder() && random.chance(25)) {
     c.files.erase("exported/tokenizer.json");
@@ -144,7 +146,7 @@ inline void change_tokenizer(Case& c, Random& random) {
   if (config.parameter_count() < 80'000) put_model(c, config);
 }
 
-/// The files of a Hugging Face folder but for the weights and the tokenizer.
+/// Changes the files of a Hugging Face folder except the weights and the tokenizer.
 inline void change_folder(Case& c, Random& random) {
   if (random.chance(80)) {
     std::string& json =
@@ -152,7 +154,7 @@ inline void change_folder(Case& c, Random& random) {
     json = change_json(json, random);
     return;
   }
-  Json map = Json::object();  // weights in several files, of which there is one
+  Json map = Json::object();  // claims several weight files, of which only one exists
   for (const auto& part : Tensors::of(c[kWeights]).parts) map[part.name] = "part.safetensors";
   c.files["exported/part.safetensors"] = c[kWeights];
   c.files["exported/model.safetensors.index.json"] = change_json(Json{{"weight_map", map}}.dump(), random);
@@ -169,7 +171,7 @@ inline void change_optimizer(Case& c, Random& random) {
   c[kOptimizer] = change_safetensors(c[kOptimizer], random);
 }
 
-/// A model of other sizes, sometimes of another vocabulary than the tokenizer's, and with strange values.
+/// Changes the model's sizes, sometimes to a vocabulary other than the tokenizer's, and sets strange values.
 inline void change_model(Case& c, Random& random) {
   const int vocab_size = tokenizer_of(c.tokenizer())->vocab_size();
   put_model(c, any_config(random, random.chance(70) ? vocab_size
@@ -216,8 +218,8 @@ inline void change_list_of_flags(Json& flags, Random& random) {
   }
 }
 
-/// The flags that --resume and --ckpt take over from the optimizer file, or from metrics.jsonl before there
-/// is one.
+/// Changes the flags that --resume and --ckpt take from the optimizer file, or from metrics.jsonl where there
+/// is no optimizer file yet.
 inline void change_flags(Case& c, Random& random) {
   if (c.task == Task::kResume && random.chance(30)) {
     std::string& metrics = c["metrics.jsonl"];
@@ -257,7 +259,7 @@ inline void change_metrics(Case& c, Random& random) {
   for (const Json& line : lines) file += mutator.text(line) + "\n";
 }
 
-/// Symbolic links in place of files.
+/// Replaces files by symbolic links.
 inline void change_links(Case& c, Random& random) {
   for (uint64_t n = 1 + random.below(2); n > 0; --n) {
     const char* name =
@@ -273,7 +275,7 @@ struct Kind {
   const char* name;
   void (*change)(Case&, Random&);
   std::vector<Task> tasks;
-  const char* damaged = "";  // the file whose bytes are changed too, now and then
+  const char* damaged = "";  // the file whose bytes are sometimes changed too
 };
 
 inline const std::vector<Kind>& kinds() {
@@ -296,7 +298,7 @@ inline const std::vector<Kind>& kinds() {
   return kKinds;
 }
 
-/// The flags of a task. They bound the work, for a stranger's files may ask for a year of it.
+/// Returns the flags of a task. They bound the work, because a stranger's files may ask for a year of it.
 inline Arguments arguments_for(Case& c, Random& random) {
   static const std::map<Task, Arguments> kFlags = {
       {Task::kPrompt, {"--prompt", "the king<|endoftext|> shall not sleep while thunder rolls"}},

@@ -1,7 +1,7 @@
-// Files from strangers: makes a small run with the two programs, changes its files in their structure with
-// all checksums put right, and runs the programs on what comes out, as a user would. A case is a function of
-// --seed and its number. It holds if a program does its work, or refuses in one line, within 5 s and 1 GiB,
-// and leaves alone what is outside its folder.
+// Tests files from strangers. Makes a small run with the two programs, changes the structure of its files,
+// corrects all checksums, and runs the programs on the result, as a user would. A case depends only on --seed
+// and its number. It passes if a program does its work, or refuses in one line, within 5 s and 1 GiB, and
+// touches nothing outside its folder.
 //
 //   mutate_files --train-gpt BUILD/train_gpt --generate BUILD/generate --cases 20000 --jobs 16 --keep failed
 #include <fcntl.h>
@@ -60,11 +60,11 @@ Files read_files(const fs::path& folder) {
 struct Outcome {
   int status = -1, signal = 0;
   double seconds = 0.0;  // of CPU time
-  long kilobytes = 0;    // at the most
+  long kilobytes = 0;    // peak
   std::string out, err;
 };
 
-/// Only what is safe between fork and exec in a process with threads.
+/// Makes only calls that are safe between fork and exec in a process with threads.
 [[noreturn]] void become(const char* folder, char** argv, const char* out, const char* err) {
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
@@ -75,7 +75,7 @@ struct Outcome {
   ::_exit(127);
 }
 
-/// Runs a program in root/run. What it prints goes beside that folder.
+/// Runs a program in root/run. Its output goes to files next to that folder.
 Outcome run(const fs::path& root, const std::string& program, const Arguments& arguments) {
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -117,7 +117,7 @@ Case make_case(const Files& base, const Settings& settings, uint64_t i) {
   }
 }
 
-/// What is wrong with the way that a program ended, or "".
+/// Returns what is wrong with how a program ended, or "".
 std::string fault_of(const Case& c, const Outcome& o) {
   if (o.signal != 0)
     return o.signal == SIGKILL ? "hung, or was killed" : fmt::format("ended by signal {}", o.signal);
@@ -131,7 +131,7 @@ std::string fault_of(const Case& c, const Outcome& o) {
   const std::string begin = c.trains() ? "train_gpt: " : "generate: ";
   for (size_t at = 0; at < o.err.size(); at = std::min(o.err.find('\n', at), o.err.size() - 1) + 1, ++lines)
     messages += o.err.substr(at).starts_with(begin);
-  // generate says facts of the model before it, and a run that is continued warns of what it passes over.
+  // generate prints facts about the model first, and a continued run warns about what it skips.
   const int most = c.task == Task::kResume || c.task == Task::kContinue ? 4 : 1;
   if (o.status != 0 && (messages < 1 || messages > most))
     return fmt::format("{} messages for an error", messages);
@@ -149,7 +149,7 @@ void write_case(const Case& c, const fs::path& root) {
   write_file(root / kSentinel, "text of another project\n");
 }
 
-/// Runs a case in a fresh folder, beside another one that has to stay as it is.
+/// Runs a case in a fresh folder, next to another one that must stay unchanged.
 std::string check(const Settings& settings, const Case& c, const fs::path& root, Outcome& outcome) {
   write_case(c, root);
   outcome = run(root, c.trains() ? settings.train_gpt : settings.generate, c.arguments);
@@ -163,7 +163,7 @@ std::string check(const Settings& settings, const Case& c, const fs::path& root,
   return same ? "" : "wrote outside the folder of the run";
 }
 
-/// What is needed to look at a case again: the files as they were, and the command.
+/// Saves what is needed to reproduce a case: the original files and the command.
 void keep(const Settings& settings, const Case& c, uint64_t i, const std::string& report) {
   const fs::path folder = settings.keep / fmt::format("{}-{}", c.kind, i);
   write_case(c, folder);
@@ -179,9 +179,9 @@ struct Summary {
   long kilobytes = 0;
 };
 
-// ---- The whole ------------------------------------------------------------------------------------------
+// ---- Running all cases ----------------------------------------------------------------------------------
 
-/// The files that all cases come from.
+/// Makes the files that all cases start from.
 Files make_base(const Settings& settings, const fs::path& root) {
   const auto must = [&](const std::string& program, const Arguments& arguments) {
     const Outcome o = run(root, program, arguments);
@@ -301,7 +301,7 @@ int main(int argc, char** argv) {
   int status = 1;
   try {
     const auto settings = hipgpt::fuzz::read_settings(argc, argv);
-    if (::mkdtemp(work.data()) == nullptr) throw hipgpt::Error("no temporary folder");
+    if (::mkdtemp(work.data()) == nullptr) throw hipgpt::Error("cannot create a temporary folder");
     status = hipgpt::fuzz::run_all(settings, work);
   } catch (const std::exception& error) {
     std::fputs(fmt::format("mutate_files: {}\n", error.what()).c_str(), stderr);

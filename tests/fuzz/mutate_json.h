@@ -1,4 +1,4 @@
-// JSON changed at random in its structure: values of other types and sizes; members deleted, doubled, swapped
+// Random structural changes to JSON: values of other types and sizes; members deleted, duplicated, swapped
 // and repeated.
 #pragma once
 
@@ -17,7 +17,7 @@
 
 namespace hipgpt::fuzz {
 
-/// The random numbers of a case: a function of the seed and its number alone, on every machine.
+/// The random numbers of a case. They depend only on the seed and the case number, on every machine.
 class Random {
  public:
   Random(uint64_t seed, uint64_t i) {
@@ -25,7 +25,7 @@ class Random {
     bits_.seed(XXH3_64bits(key, sizeof key));
   }
 
-  /// 0 to n-1; n is not 0.
+  /// Returns 0 to n-1; n must not be 0.
   uint64_t below(uint64_t n) { return bits_() % n; }
   bool chance(uint64_t percent) { return below(100) < percent; }
   template <typename List>
@@ -37,13 +37,13 @@ class Random {
   std::mt19937_64 bits_;
 };
 
-/// The words of a text, which may stand on many lines.
+/// Returns the words of a text, which may span several lines.
 inline std::vector<std::string> words(const std::string& text) {
   std::istringstream stream(text);
   return {std::istream_iterator<std::string>(stream), {}};
 }
 
-/// Numbers at the edges of the types that hold them; some are JSON and fit no type of C++.
+/// Numbers at the limits of their types; some are valid JSON but fit no C++ type.
 inline const std::vector<std::string> kExtremeNumbers = words(R"(
 -1 0 -0.0 1 2 255 256 65535 65536 16777216 16777217 2147483647 2147483648 -2147483649 4294967295
 4294967296 9007199254740993 9223372036854775807 9223372036854775808 -9223372036854775808
@@ -60,8 +60,8 @@ inline const std::vector<std::string> kStrangeStrings = {
     R"("/dev/zero")",    "\"\xff\xfe\"",         "\"\xc0\x80\"",
     "\"\xed\xa0\x80\"",  "\"\xf4\x90\x80\x80\"", "\"\x01\""};
 
-/// What the JSON library cannot hold, such as a key that stands twice, is a mark in the document, and becomes
-/// its text at the end.
+/// Changes JSON documents. A mark in the document stands for anything that the JSON library cannot represent,
+/// such as a duplicate key; text() replaces the marks at the end.
 class JsonMutator {
  public:
   using Json = nlohmann::ordered_json;
@@ -83,7 +83,7 @@ class JsonMutator {
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
   }
 
-  /// The text of a document that mutate() has changed.
+  /// Returns the text of a document that mutate() has changed.
   std::string text(const Json& document) const {
     std::string text = plain_text(document);
     for (size_t i = texts_.size(); i-- > 0;) {  // a later text may hold marks of earlier ones
@@ -107,7 +107,7 @@ class JsonMutator {
     return mark_of(texts_.size() - 1);
   }
 
-  /// The first and the last of many are as likely as all others together.
+  /// Picks a child. The first and the last of many are as likely as all others together.
   Json& child(Json& parent) {
     const uint64_t places[] = {0, parent.size() - 1, random_.below(parent.size()),
                                random_.below(parent.size())};
@@ -127,10 +127,11 @@ class JsonMutator {
     }
   }
 
-  /// Many members like one, each with a number of its own.
+  /// Adds many members like `node`, each with its own number.
   void repeat(Json& parent, const Json& node, uint64_t count) {
     count = std::min<uint64_t>(count, kMostBytes / (plain_text(node).size() + 16));
-    std::string members;  // an ordered object looks through all its members for each new one; not so a text
+    // The members are built as text, because an ordered object would search all its members for each new one.
+    std::string members;
     for (uint64_t i = 0; i < count; ++i) {
       if (parent.is_object()) members += "\"m" + std::to_string(i) + "\":";
       members += plain_text(numbered(node, i + 1)) + ",";
@@ -153,7 +154,7 @@ class JsonMutator {
   void change_value(Json& node, const Json& document) {
     const std::string text = node.is_string() ? node.get<std::string>() : "";
     const bool is_number = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
-    if (is_number && random_.chance(60)) {  // safetensors' metadata are strings
+    if (is_number && random_.chance(60)) {  // safetensors metadata values are strings
       node = random_.pick(kExtremeNumbers);
       return;
     }

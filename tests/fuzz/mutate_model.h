@@ -1,4 +1,4 @@
-// The binary files of a run changed at random, or written from scratch for a model of other sizes.
+// Random changes to the binary files of a run, and new files for a model of other sizes.
 #pragma once
 
 #include <limits>
@@ -12,7 +12,7 @@ namespace hipgpt::fuzz {
 
 using Json = nlohmann::ordered_json;
 
-/// A safetensors file taken apart. Its offsets follow from the sizes of its parts.
+/// A parsed safetensors file. Its offsets follow from the sizes of its parts.
 struct Tensors {
   struct Part {
     std::string name, dtype;
@@ -49,7 +49,7 @@ struct Tensors {
     return header;
   }
 
-  /// The file with this text as its header, and right checksums.
+  /// Returns the file with this header text and correct checksums.
   std::string with_header(std::string header) const {
     header.resize((header.size() + 8 + 63) / 64 * 64 - 8, ' ');
     const uint64_t length = header.size();
@@ -61,7 +61,7 @@ struct Tensors {
   std::string file() const { return with_header(JsonMutator::plain_text(header())); }
 };
 
-/// Sets an element, or all, to one value of fp32.
+/// Sets one element, or all elements, to one fp32 value.
 inline void change_values(Tensors::Part& part, Random& random) {
   using Limits = std::numeric_limits<float>;
   const float value =
@@ -74,14 +74,14 @@ inline void change_values(Tensors::Part& part, Random& random) {
     std::memcpy(part.bytes.data() + i * sizeof value, &value, sizeof value);
 }
 
-/// A change that leaves a sound safetensors file, though perhaps of no model.
+/// Makes a change that leaves a valid safetensors file, though perhaps not a valid model.
 inline void change_tensors(Tensors& tensors, Random& random) {
   const size_t i = random.below(tensors.parts.size());
   Tensors::Part& part = tensors.parts[i];
   switch (random.below(8)) {
     case 0:
     case 1: return change_values(part, random);
-    case 2:  // the halves of what was there, which are numbers too
+    case 2:  // halves of the old numbers, which are numbers too
       part.dtype = random.pick(std::array{"BF16", "F16"});
       part.bytes.resize(part.bytes.size() / 2);
       return;
@@ -111,7 +111,7 @@ inline std::string change_safetensors(const std::string& file, Random& random) {
   return tensors.with_header(json.text(header));
 }
 
-/// Sizes whose files stay below 1 MB, and whose work on a text of 2,000 tokens takes well below 5 s.
+/// Returns sizes whose files stay below 1 MB and whose run on a text of 2,000 tokens takes well under 5 s.
 inline ModelConfig any_config(Random& random, int vocab_size) {
   for (;;) {
     ModelConfig c{.vocab_size = vocab_size};
@@ -129,7 +129,7 @@ inline ModelConfig any_config(Random& random, int vocab_size) {
   }
 }
 
-/// A tensor for each parameter, named with `prefix`, of small values.
+/// Adds a tensor of small values for each parameter, with `prefix` before its name.
 inline void add_parameters(Tensors& tensors, const ModelConfig& config, const std::string& prefix) {
   Random random(0, 0);
   GPTWeights(config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
@@ -163,7 +163,7 @@ inline uint64_t extreme_bits(Random& random) {
   return random.pick(kValues);
 }
 
-/// Ids of `width` bytes, none, some or all of them at or beyond the end of a vocabulary of V tokens.
+/// Returns ids of `width` bytes. None, some or all of them are near or beyond the end of the vocabulary.
 inline std::string any_ids(Random& random, size_t count, size_t width, uint64_t vocab_size) {
   const uint64_t strange = random.chance(50) ? vocab_size - 1 + random.below(3) : extreme_bits(random);
   const uint64_t percent = random.pick(std::array{0, 0, 1, 20, 100});
@@ -175,7 +175,7 @@ inline std::string any_ids(Random& random, size_t count, size_t width, uint64_t 
   return ids;
 }
 
-/// Another tokens.bin, by src/data/README.md.
+/// Changes a tokens.bin, whose format src/data/README.md describes.
 inline std::string change_tokens(std::string file, Random& random, uint64_t vocab_size) {
   if (random.chance(60)) {
     const uint64_t vocab =
@@ -193,7 +193,7 @@ inline std::string change_tokens(std::string file, Random& random, uint64_t voca
   return file;
 }
 
-/// A token file of llm.c.
+/// Returns a token file of llm.c.
 inline std::string any_shard(Random& random, uint64_t vocab_size) {
   const bool wide = random.chance(40);
   const auto count = random.pick(std::array{0, 1, 8, 9, 17, 18, 100, 3000, 100'000});
@@ -207,7 +207,7 @@ inline std::string any_shard(Random& random, uint64_t vocab_size) {
   return file;
 }
 
-/// Cut off, prolonged, or with some bits changed.
+/// Truncates or extends the bytes, or flips some of their bits.
 inline std::string damage(std::string bytes, Random& random) {
   const uint64_t what = random.below(3);
   if (what == 0 || bytes.empty()) return bytes.substr(0, random.below(bytes.size() + 1));

@@ -1,5 +1,5 @@
-// Runs a fuzz target once on every file of the folders it is given: the tests that fuzzing leaves behind, for
-// any compiler.
+// Runs a fuzz target once on every file of the given folders. This turns the corpus that fuzzing leaves
+// behind into tests, for any compiler.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""generate --perplexity and --logprobs beside the strided perplexity of Hugging Face transformers, on a small GPT-2.
+"""Compares generate --perplexity and --logprobs with the strided perplexity of Hugging Face transformers, on a small GPT-2.
 
     pip install torch transformers tokenizers
     check_perplexity.py BUILD
 
-Trains a model of GPT-2's shape for a few steps, opens its checkpoint and tokenizer.json with the libraries, and compares.
-Exit status 77: a library is missing.
+Trains a GPT-2-shaped model for a few steps, opens its checkpoint and tokenizer.json with the libraries, and compares.
+Exits with status 77 if a library is missing.
 """
 import json
 import math
@@ -51,8 +51,9 @@ def open_with_transformers(folder, vocab):
 
 
 def strided_losses(model, ids, stride):
-    """The windows and labels of "Perplexity of fixed-length models" in transformers' documentation. The model gives the mean
-    over the labels that are not -100 and have a token before them; times their number, that is the sum."""
+    """Follows the windows and labels of "Perplexity of fixed-length models" in transformers' documentation. The model gives
+    the mean over the labels that are not -100 and have a token before them. The mean times the number of
+    these labels is the sum."""
     total, count, previous_end = 0.0, 0, 0
     for begin in range(0, len(ids), stride):
         end = min(begin + WINDOW, len(ids))

@@ -1,5 +1,5 @@
-// Generation with a cache, sliding past the context, samples that are drawn together, losses by windows, and
-// whole characters in a stream.
+// Tests of generation: with a cache, past the context, and with several samples at once. Also tests losses by
+// strided windows, and streams that print whole characters only.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,7 +31,7 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
     device_->copy_to_device(model_.weights().flat(), w.data());
   }
 
-  /// The logits after the last `count` tokens, by a full pass without a cache.
+  /// Returns the logits after the last `count` tokens, computed by a full pass without a cache.
   std::vector<float> logits_after(std::span<const int32_t> tokens, size_t count) {
     std::vector<int32_t> window(tokens.end() - static_cast<ptrdiff_t>(count), tokens.end());
     window.resize(static_cast<size_t>(kConfig.max_seq_len));
@@ -40,8 +40,8 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
     return {row, row + kConfig.vocab_size};
   }
 
-  /// The loss of every token of a text that strided windows score, by its position: the recipe of
-  /// transformers' documentation as it stands there, on logits of full passes.
+  /// Returns, by position, the loss of every token that strided windows score in a text. Follows the recipe
+  /// of transformers' documentation, on logits of full passes.
   std::map<size_t, double> expected_losses(const std::vector<int32_t>& text, size_t stride) {
     std::map<size_t, double> losses;
     size_t previous_end = 0;
@@ -59,7 +59,7 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
     return losses;
   }
 
-  /// What SlidingWindows makes of a text that comes in pieces.
+  /// Returns the losses that SlidingWindows computes for a text fed in pieces.
   std::vector<std::pair<int32_t, float>> losses_by_windows(const std::vector<int32_t>& text, size_t stride,
                                                            size_t piece) {
     std::vector<std::pair<int32_t, float>> scored;
@@ -68,7 +68,7 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
     for (size_t first = 0; first < text.size(); first += piece)
       windows.push(std::span(text).subspan(first, std::min(piece, text.size() - first)));
     windows.finish();
-    // Another text may follow, and is scored like the first.
+    // A second text may follow and is scored like the first.
     const auto first_text = scored;
     scored.clear();
     windows.push(text);
@@ -104,8 +104,9 @@ class GeneratorTest : public testing::TestWithParam<DeviceCase> {
 
 INSTANTIATE_TEST_SUITE_P(Devices, GeneratorTest, testing::ValuesIn(all_devices()), case_name);
 
-/// The logits are compared, not the tokens alone: the likeliest token is often the same after one token less.
-TEST_P(GeneratorTest, GreedyEqualsFullPassesAlsoPastTheContext) {
+/// Compares the logits, not only the tokens: the most likely token is often the same with one token less of
+/// context.
+TEST_P(GeneratorTest, GreedyMatchesFullPassesEvenPastTheContext) {
   for (const size_t prompt : {1u, 5u, 8u, 20u}) {
     std::vector<int32_t> tokens;
     for (size_t i = 0; i < prompt; ++i) tokens.push_back(static_cast<int32_t>(i * 5 % 13));
@@ -119,7 +120,7 @@ TEST_P(GeneratorTest, GreedyEqualsFullPassesAlsoPastTheContext) {
       for (size_t j = 0; j < 13; ++j)
         ASSERT_NEAR(logits[j], expected[j], 2e-5) << "prompt " << prompt << ", token " << n;
       tokens.push_back(static_cast<int32_t>(likeliest));
-      window = window == 8 ? 6 : window + 1;  // a full context forgets its oldest quarter
+      window = window == 8 ? 6 : window + 1;  // a full context drops its oldest quarter
     }
     EXPECT_EQ(generator.tokens(), tokens);
   }
@@ -135,7 +136,7 @@ TEST_P(GeneratorTest, SameSeedSameTokens) {
   EXPECT_NE(tokens(1), tokens(2));
 }
 
-TEST_P(GeneratorTest, SamplesTogetherAreThoseDrawnAloneAlsoPastTheContext) {
+TEST_P(GeneratorTest, SamplesDrawnTogetherMatchThoseDrawnAlone) {
   const std::vector<int32_t> prompt = {1, 2, 3};
   const Sampling sampling{.top_k = 0, .temperature = 1.5, .repetition_penalty = 1.2, .seed = 9};
   Generator together(model_, sampling, 3), alone(model_, sampling, 1);
@@ -154,7 +155,7 @@ TEST_P(GeneratorTest, SamplesTogetherAreThoseDrawnAloneAlsoPastTheContext) {
   for (int i = 0; i < 15; ++i) EXPECT_EQ(alone.next(), usual.next());
 }
 
-TEST_P(GeneratorTest, TheTokensOfThePromptArePenalisedToo) {
+TEST_P(GeneratorTest, PromptTokensArePenalisedToo) {
   int changed = 0;
   for (int32_t first = 0; first < 13; ++first) {
     const std::vector<int32_t> prompt = {first, 1};
@@ -172,7 +173,7 @@ TEST_P(GeneratorTest, TheTokensOfThePromptArePenalisedToo) {
   EXPECT_GT(changed, 0);
 }
 
-TEST_P(GeneratorTest, LogitsAreThoseThatTheTokenWasDrawnFrom) {
+TEST_P(GeneratorTest, TheTokenWasDrawnFromTheLogits) {
   const std::vector<int32_t> prompt = {4, 7};
   Generator generator(model_, {.top_k = 0, .seed = 2}, 2);
   generator.start(prompt);
@@ -194,8 +195,8 @@ TEST_P(GeneratorTest, WindowsScoreEveryTokenOnce) {
   }
 }
 
-#ifndef HIPGPT_EMULATED  // where so many windows take long
-TEST_P(GeneratorTest, MoreWindowsThanABatchHas) {
+#ifndef HIPGPT_EMULATED  // so many windows are slow on the emulator
+TEST_P(GeneratorTest, MoreWindowsThanOneBatchHolds) {
   expect_same_losses(700, 1, 1000);
   expect_same_losses(700, 1, 1);
 }
@@ -209,7 +210,7 @@ TEST_P(GeneratorTest, WindowsOfAModelThatSeesOneToken) {
                           std::vector<float>(static_cast<size_t>(model.weights().size()), 0.1f).data());
   int scored = 0;
   SlidingWindows windows(model, 1, [&](int32_t, float loss) {
-    EXPECT_NEAR(loss, std::log(13.0), 1e-5);  // all tokens are equal to it
+    EXPECT_NEAR(loss, std::log(13.0), 1e-5);  // all tokens are equally likely
     ++scored;
   });
   windows.push(std::vector<int32_t>{1, 2, 3, 4});
@@ -228,13 +229,13 @@ TEST_P(GeneratorTest, EmptyPromptIsAnError) {
   EXPECT_THROW(Generator(model_, std::span<const int32_t>(), {}), std::runtime_error);
 }
 
-TEST(LogProbabilitiesTest, AreThoseOfASoftmax) {
+TEST(LogProbabilitiesTest, MatchASoftmax) {
   const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.1f), std::log(0.4f)};
   const DrawnToken drawn = score_token(logits, 2, 3);
   EXPECT_EQ(drawn.chosen.id, 2);
   EXPECT_NEAR(drawn.chosen.logprob, std::log(0.1), 1e-6);
   ASSERT_EQ(drawn.likeliest.size(), 3u);
-  EXPECT_EQ(drawn.likeliest[0].id, 1);  // of equal ones the smaller id is first
+  EXPECT_EQ(drawn.likeliest[0].id, 1);  // among equal ones the smaller id comes first
   EXPECT_EQ(drawn.likeliest[1].id, 3);
   EXPECT_EQ(drawn.likeliest[2].id, 0);
   EXPECT_NEAR(drawn.likeliest[0].logprob, std::log(0.4), 1e-6);
@@ -244,7 +245,7 @@ TEST(LogProbabilitiesTest, AreThoseOfASoftmax) {
   EXPECT_NEAR(score_token(large, 0, 0).chosen.logprob, std::log(0.5), 1e-6);
 }
 
-TEST(Utf8StreamTest, CharactersComeWhole) {
+TEST(Utf8StreamTest, CharactersArePrintedWhole) {
   const std::string text =
       "a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80z";  // a, e acute, a CJK character, an emoji, z
   Utf8Stream stream;
@@ -271,7 +272,7 @@ TEST(Utf8StreamTest, BrokenBytesBecomeReplacementCharacters) {
   EXPECT_EQ(whole("\xE0\x80\x80"), r + r + r);          // an overlong form
   EXPECT_EQ(whole("\xED\xA0\x80"), r + r + r);          // a surrogate
   EXPECT_EQ(whole("\xF4\x90\x80\x80"), r + r + r + r);  // beyond U+10FFFF
-  EXPECT_EQ(whole("\xE4\xB8x"), r + "x");               // one for the maximal part
+  EXPECT_EQ(whole("\xE4\xB8x"), r + "x");               // one for the maximal subpart
   EXPECT_EQ(whole("\xF0\x9F\x98"), r);                  // cut short
   EXPECT_EQ(whole(std::string_view("\0", 1)), std::string_view("\0", 1));
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Models to and from Hugging Face's transformers: the same logits, the same greedy text, the same token ids.
+"""Checks models to and from Hugging Face's transformers: the same logits, the same greedy text, the same token ids.
 
     pip install torch transformers tokenizers safetensors
     check_against_transformers.py --train-gpt PROGRAM --generate PROGRAM --tool PROGRAM [--gpt2-files VOCAB MERGES]
 
-PROGRAMs are those of a build; --tool is tests/huggingface_tool. With GPT-2's vocabulary, which OpenAI published as
+The PROGRAMs come from a build; --tool is tests/huggingface_tool. With GPT-2's vocabulary, which OpenAI published as
 encoder.json and vocab.bpe, the model of 124 million parameters is compared too. Exits with status 1 at the first
-difference, and with 77 where the libraries are not installed.
+difference, and with 77 if the libraries are not installed.
 """
 
 import argparse
@@ -74,13 +74,13 @@ class Check:
         for text, ids in zip(texts, ours):
             expected = theirs(text).input_ids
             if ids != expected:
-                sys.exit(f"{what}: other ids for {text!r}: {ids}, and transformers {expected}")
+                sys.exit(f"{what}: the ids of {text!r} are {ids}, but transformers gives {expected}")
             if theirs.decode(ids) != text:
                 sys.exit(f"{what}: transformers decodes {text!r} as {theirs.decode(ids)!r}")
         print(f"{what}: the same ids of {len(texts)} texts")
 
     def same_model(self, what, folder, prompt="the king", count=20):
-        """Logits of random tokens to 1e-4, and the same greedy text."""
+        """Compares the logits of random tokens to 1e-4, and the greedy text."""
         model, tokenizer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
         ids = torch.randint(0, len(tokenizer), (1, min(model.config.n_positions, 128)))
         with torch.no_grad():
@@ -94,7 +94,7 @@ class Check:
         expected = tokenizer.decode(continued[0])
         text = self.generate("--ckpt", folder, "--prompt", prompt, "--temp", "0", "--num-tokens", str(count), "--eos-id", "0")
         if text != expected + "\n":
-            sys.exit(f"{what}: continued as {text!r}, and by transformers as {expected!r}")
+            sys.exit(f"{what}: continued as {text!r}, but by transformers as {expected!r}")
         print(f"{what}: logits to {difference:.1e} of {theirs.abs().max().item():.1f}, and the same text")
         return text
 
@@ -112,7 +112,7 @@ class Check:
                                    "bos_token_id": 0, "eos_token_id": 0, "initializer_range": 0.3, **changes})
             folder = self.path("theirs_" + name)
             model = GPT2LMHeadModel(config)
-            if name == "padded":  # rows without a token, which must never be drawn
+            if name == "padded":  # the extra rows have no token and must never be drawn
                 with torch.no_grad():
                     model.transformer.wte.weight[400:] = 0.0
             model.to(dtype).save_pretrained(folder, max_shard_size="40KB" if name == "untied" else "5GB")
@@ -133,11 +133,11 @@ class Check:
             text = self.same_model(f"an export, {name}", self.path(name))
             ours = self.generate("--run-name", name, "--prompt", "the king", "--temp", "0", "--num-tokens", "20", "--eos-id", "0")
             if ours != text:
-                sys.exit(f"{name}: the checkpoint says {ours!r}, and its export {text!r}")
+                sys.exit(f"{name}: the checkpoint generates {ours!r}, but its export {text!r}")
         self.same_tokens("an export's tokenizer", self.path("tied"), self.texts(10000))
 
     def full_size(self, vocab, merges):
-        """GPT-2 as OpenAI published it, but for the weights: the files have no prefix, and the masks are in them."""
+        """Checks GPT-2 as OpenAI published it, except for the weights: names without a prefix, and masks in the files."""
         folder = self.path("gpt2")
         GPT2LMHeadModel(GPT2Config()).transformer.save_pretrained(folder)
         for name, source in [("vocab.json", vocab), ("merges.txt", merges)]:

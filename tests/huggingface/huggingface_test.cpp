@@ -1,5 +1,5 @@
-// Folders of Hugging Face's: one that transformers wrote, the other forms that such a folder can have, what
-// HipGPT writes itself, and everything that must be refused.
+// Tests of Hugging Face folders: one that transformers wrote, the other forms that such a folder can have,
+// what HipGPT writes itself, and everything that must be refused.
 #include "huggingface.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ void write(const std::string& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-/// Tensors with bytes of their own, to be changed and written again.
+/// A tensor with its own bytes, which a test can change and write again.
 struct EditableTensor {
   std::string name, dtype;
   std::vector<uint64_t> shape;
@@ -64,7 +64,7 @@ Tokenizer learn(const std::string& text, int vocab_size) {
 
 constexpr const char* kEmbedding = "transformer.wte.weight";
 
-/// A copy of the fixture in a folder of its own.
+/// A copy of the fixture in its own folder.
 class HuggingFaceTest : public FilesTest {
  protected:
   HuggingFaceTest()
@@ -110,14 +110,14 @@ class HuggingFaceTest : public FilesTest {
   void expect_error(const std::string& words, const std::function<void()>& act) const {
     try {
       act();
-      ADD_FAILURE() << "accepted, where the message should say: " << words;
+      ADD_FAILURE() << "accepted; expected an error that says: " << words;
     } catch (const Error& error) {
       EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
       EXPECT_NE(std::string(error.what()).find(folder_.string()), std::string::npos) << error.what();
     }
   }
 
-  /// The folder, changed by `change`, is refused with `words`. Then it is as before.
+  /// Expects the folder to be refused with `words` after `change`, then restores it.
   void expect_refused(const std::string& words, const std::function<void()>& change) const {
     fs::copy(model_, path("kept"));
     change();
@@ -259,7 +259,7 @@ TEST_F(HuggingFaceTest, WithoutAnInnerSizeItIsFourTimesTheWidth) {
   expect_96();
 }
 
-TEST_F(HuggingFaceTest, AHeadIsTiedUnlessItIsAnother) {
+TEST_F(HuggingFaceTest, AHeadIsTiedUnlessItDiffers) {
   const auto with_head = [&](bool tie, bool same) {
     set_config("tie_word_embeddings", tie);
     edit_tensors([&](EditableTensors& tensors) {
@@ -436,7 +436,7 @@ TEST_F(HuggingFaceTest, AnExportIsTheSameModelAndItsExportTheSameFiles) {
   EXPECT_EQ(files_in(path("second")).size(), 7u);
 }
 
-TEST_F(HuggingFaceTest, AnExportSaysWhatTheModelIs) {
+TEST_F(HuggingFaceTest, AnExportDescribesTheModel) {
   edit_tensors([](EditableTensors& tensors) {
     tensors.push_back(tensor(tensors, kEmbedding));
     tensors.back().name = "lm_head.weight";

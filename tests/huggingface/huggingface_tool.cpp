@@ -23,7 +23,7 @@ void write(const std::string& path, std::string_view bytes) {
   if (!file.flush()) throw std::runtime_error(path + ": cannot be written");
 }
 
-/// fp32 [T,V] for T ids, a JSON list.
+/// Writes the fp32 logits [T,V] of T ids, which are a JSON list.
 void logits(const std::string& folder, const std::string& ids_path, const std::string& logits_path) {
   const HuggingFaceModel stored = HuggingFaceModel::open(folder);
   const auto device = hipgpt::make_device("cpu", 0);
@@ -35,14 +35,14 @@ void logits(const std::string& folder, const std::string& ids_path, const std::s
   write(logits_path, {reinterpret_cast<const char*>(result.data()), result.size() * sizeof(float)});
 }
 
-/// A JSON list of lists of ids for a JSON list of texts, which must come back from the ids.
+/// Writes a JSON list of id lists for a JSON list of texts. Decoding the ids must return the texts.
 void encode(const std::string& folder, const std::string& texts_path, const std::string& ids_path) {
   const hipgpt::Tokenizer tokenizer = hipgpt::Tokenizer::load(folder);
   json all = json::array();
   for (const json& text : read_json(texts_path)) {
     const auto ids = tokenizer.encode(text.get<std::string>());
     if (tokenizer.decode(ids) != text.get<std::string>())
-      throw std::runtime_error("decode() gives another text");
+      throw std::runtime_error("decode() gives a different text");
     all.push_back(ids);
   }
   write(ids_path, all.dump());

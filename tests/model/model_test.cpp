@@ -1,5 +1,5 @@
-// The whole model: its size, its gradients against central differences in double, and against a GPT-2 of the
-// transformers library.
+// Tests of the whole model: its size, its gradients against central differences in double precision, and its
+// results against a GPT-2 from the transformers library.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -38,12 +38,12 @@ constexpr ModelConfig kTinyGpt2{.vocab_size = 11,
                                 .tied_head = true,
                                 .head_bias = false};
 
-TEST(ModelConfigTest, DefaultHasTheReadmesNumberOfParameters) {
+TEST(ModelConfigTest, DefaultHasTheParameterCountOfTheReadme) {
   EXPECT_EQ(ModelConfig{}.parameter_count(), 1'554'056);
   EXPECT_EQ(GPTWeights(ModelConfig{}).size(), 1'554'056);
 }
 
-TEST(ModelConfigTest, Gpt2HasItsNumberOfParameters) {
+TEST(ModelConfigTest, Gpt2HasItsParameterCount) {
   const ModelConfig gpt2 = ModelConfig::preset("gpt2");
   EXPECT_EQ(gpt2.parameter_count(), 124'439'808);
   EXPECT_EQ(GPTWeights(gpt2).size(), 124'439'808);
@@ -109,7 +109,7 @@ class SmallModel {
     }
   }
 
-  /// The tokens of the first `count` sequences.
+  /// Returns the tokens of the first `count` sequences.
   std::span<const int32_t> first(const std::vector<int32_t>& tokens, int count) const {
     return std::span(tokens).first(static_cast<size_t>(count * model.config().max_seq_len));
   }
@@ -130,7 +130,7 @@ class SmallModel {
 
 using ModelCase = std::tuple<ModelConfig, DeviceCase>;
 
-/// Both shapes of model on every device.
+/// Runs each test with both model shapes on every device.
 class EveryModel : public testing::TestWithParam<ModelCase> {
  protected:
   const ModelConfig& config() const { return std::get<0>(GetParam()); }
@@ -208,7 +208,7 @@ TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
   }
 }
 
-/// Sequences of a cache that begin with the same tokens and go on with others.
+/// The sequences of a cache begin with the same tokens and continue with different ones.
 TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
   const int B = 3, S = config().max_seq_len, V = config().vocab_size, shared = 2;
   SmallModel small(config(), B, where());
@@ -228,7 +228,7 @@ TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
       all.insert(all.end(), &small.inputs[b * S + first], &small.inputs[b * S + first] + count);
     return all;
   };
-  const int again = 2;  // a cache can be used for another start
+  const int again = 2;  // the cache can be reused from the start
   for (int round = 0; round < again; ++round) {
     expect_logits_after(shared - 1, cache.begin(std::span(small.inputs).first(shared)));
     expect_logits_after(shared + 1, cache.extend(tokens(shared, 2)));
@@ -237,8 +237,8 @@ TEST_P(EveryModel, CacheOfSeveralSequencesGivesTheLogitsOfFullPasses) {
   }
 }
 
-#ifndef HIPGPT_EMULATED  // where so many sequences take long
-TEST_P(EveryModel, MoreSequencesThanAPassTakesAreReadInTurns) {
+#ifndef HIPGPT_EMULATED  // so many sequences are slow on the emulator
+TEST_P(EveryModel, MoreSequencesThanOnePassHoldsAreReadInTurns) {
   const int B = 300, S = config().max_seq_len, V = config().vocab_size;
   SmallModel small(config(), B, where());
   const auto full = small.pass.logits(small.inputs);
@@ -316,7 +316,7 @@ TEST_P(EveryModel, WrongCallsAreErrors) {
   EXPECT_NO_THROW(small.pass.loss(one, one));
 }
 
-TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
+TEST_P(EveryModel, TokenLossesMatchTheirLogits) {
   SmallModel small(config(), 3, where());
   const int V = config().vocab_size;
   const auto losses = small.pass.token_losses(small.first(small.inputs, 2), small.first(small.targets, 2));
@@ -333,9 +333,9 @@ TEST_P(EveryModel, LossesOfTokensAreThoseOfTheirLogits) {
               total / static_cast<double>(losses.size()), 1e-5);
 }
 
-#ifndef HIPGPT_EMULATED  // where the head takes all rows at once
-/// The head takes 256 rows or more at a time; here are more than those.
-TEST(HeadTest, LossesOfManyRowsAreThoseOfTheirSequences) {
+#ifndef HIPGPT_EMULATED  // the emulator's head takes all rows at once
+/// The head takes at least 256 rows at a time; this test has more rows than fit at once.
+TEST(HeadTest, LossesOfManyRowsMatchTheirSequences) {
   const ModelConfig config{.vocab_size = 6000,
                            .max_seq_len = 60,
                            .embed_dim = 8,
@@ -374,8 +374,8 @@ TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {
 }
 
 #ifndef HIPGPT_EMULATED
-TEST(DefaultModelTest, ThreadsNeverChangeABitAtItsRealSize) {
-  // Small models have loops of a single piece; here every loop has several.
+TEST(DefaultModelTest, ThreadsNeverChangeABitAtFullSize) {
+  // In small models every loop is a single piece; here every loop has several.
   ModelConfig config;
   config.vocab_size = 700;
   std::vector<float> first;
@@ -388,8 +388,8 @@ TEST(DefaultModelTest, ThreadsNeverChangeABitAtItsRealSize) {
 }
 #endif
 
-/// Loss and gradients of a model with more than one tile of everything are the CPU's.
-TEST(EveryDevice, GivesTheCpusLossAndGradients) {
+/// The loss and gradients match the CPU's for a model that needs more than one tile in every operation.
+TEST(EveryDevice, MatchesTheCpusLossAndGradients) {
   const ModelConfig config{.vocab_size = 301,
                            .max_seq_len = 70,
                            .embed_dim = 96,
@@ -419,7 +419,7 @@ TEST(EveryDevice, GivesTheCpusLossAndGradients) {
   }
 }
 
-TEST_P(EveryModel, EveryPlaceHasADropoutOfItsOwn) {
+TEST_P(EveryModel, EveryDropoutSiteHasItsOwnMask) {
   SmallModel small(config(), 3, where());
   const uint32_t pass = 2;
   const double p = 0.25;
@@ -436,8 +436,8 @@ TEST_P(EveryModel, EveryPlaceHasADropoutOfItsOwn) {
 }
 
 TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
-  // Along a random direction, so that fp32 suffices: the loss with a fixed mask is a smooth function of the
-  // weights.
+  // The derivative is taken along a random direction, so that fp32 suffices. With a fixed mask the loss is a
+  // smooth function of the weights.
   SmallModel small(config(), 3, where());
   const Dropout dropout{.p = 0.25f, .seed = 9};
   small.pass.loss_and_gradients(small.inputs, small.targets, small.grads, 1.0f, dropout, 2);
@@ -456,7 +456,7 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
   EXPECT_NEAR((loss_at(h) - loss_at(-h)) / (2 * h), length, 5e-3 * length);
 }
 
-TEST(InitializationTest, IsGpt2s) {
+TEST(InitializationTest, MatchesGpt2) {
   const auto device = any_device();
   const ModelConfig config;
   GPTWeights a(*device, config), b(*device, config), c(*device, config);

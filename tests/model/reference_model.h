@@ -1,5 +1,5 @@
-// The whole model in double precision, forward and backward, on the reference operations: parameters as one
-// flat array in the model's layout.
+// The whole model in double precision, forward and backward, built from the reference operations. The
+// parameters are one flat array in the model's layout.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,8 +9,8 @@
 
 namespace hipgpt::reference {
 
-/// The factor by which dropout multiplies an element of a row, at one of the places of a model where there is
-/// dropout: site 0 is the embedding; 1 + 3 l + 0, 1 and 2 are layer l's probabilities, attention branch and
+/// The factor by which dropout multiplies an element of a row, at one dropout site of the model. Site 0 is
+/// the embedding; sites 1 + 3 l + 0, 1 and 2 are layer l's attention probabilities, attention branch and
 /// feed-forward branch.
 using SiteFactor = std::function<double(uint32_t site, int64_t row, int64_t column)>;
 
@@ -31,7 +31,7 @@ class Model {
     return forward(parameters, tokens, batch, factor).logits;
   }
 
-  /// The gradient of loss() in the parameters, in their layout.
+  /// The gradient of loss() with respect to the parameters, in the same layout.
   Values gradients(const Values& p, const std::vector<int32_t>& tokens, const std::vector<int32_t>& targets,
                    int64_t B, const SiteFactor& factor = without_dropout) const {
     const Saved saved = forward(p, tokens, B, factor);
@@ -70,7 +70,7 @@ class Model {
   }
 
  private:
-  /// What the backward pass of a layer needs of its forward pass.
+  /// What the backward pass of a layer reads from its forward pass.
   struct Layer {
     Values x_in, n1, qkv, attended;  // [rows,E], [rows,E], [rows,3E], [rows,E]
     Values x_mid, n2, pre, hidden;   // [rows,E], [rows,E], [rows,F], [rows,F]
@@ -122,7 +122,7 @@ class Model {
     return a;
   }
 
-  /// Each element times its factor: dropout, and its own backward pass.
+  /// Multiplies each element by its factor. This is dropout and also its backward pass.
   static Values dropped(Values x, int64_t width, const SiteFactor& factor, uint32_t site) {
     for (int64_t i = 0; i < static_cast<int64_t>(x.size()); ++i) x[i] *= factor(site, i / width, i % width);
     return x;
@@ -132,7 +132,7 @@ class Model {
     return [&factor, site, T](int64_t bh, int64_t i, int64_t j) { return factor(site, bh * T + i, j); };
   }
 
-  /// Adds the gradients of weight and bias to g; returns that of the input.
+  /// Adds the gradients of weight and bias to g; returns the gradient of the input.
   Values through_linear(Values& g, const Values& p, const std::string& name, const Values& x,
                         const Values& dy, int64_t in, int64_t out) const {
     const int64_t rows = static_cast<int64_t>(x.size()) / in;

@@ -1,4 +1,4 @@
-// Where each weight of a model lies in the flat buffer.
+// The position of each weight of a model in the flat buffer.
 #pragma once
 
 #include <stdexcept>

@@ -2,10 +2,10 @@
 """Plants bugs, one at a time, and reports which of them the tests notice.
 
     tests/mutations/plant.py                        # all of plants.txt
-    tests/mutations/plant.py --only 'hip/'          # those whose name matches
+    tests/mutations/plant.py --only 'hip/'          # the plants whose name matches
     tests/mutations/plant.py --work ~/mutants --jobs 8 -- -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
 
-What follows -- goes to cmake. README.md says what the list looks like and what the results mean.
+Arguments after -- go to cmake. README.md describes the list and the results.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-# Results of a plant. Those in FAULTS end the script with exit status 1.
+# Results of a plant. Any result in FAULTS makes the script exit with status 1.
 NOTICED, LIVED, ACCEPTED = "noticed", "LIVED", "accepted"
 STALE, UNBUILT, BROKEN = "stale", "does not build", "test is broken"
 FAULTS = (LIVED, STALE, UNBUILT, BROKEN)
@@ -39,7 +39,7 @@ class Test:
         self.text = text
 
     def run(self, build, limit):
-        """(passed, number of tests, the name of what failed)."""
+        """Returns (passed, number of tests, what failed)."""
         program = build / "tests" / self.target
         command = [str(program), "--gtest_filter=" + self.filter, "--gtest_brief=1"]
         try:
@@ -79,7 +79,7 @@ def read_plants(path):
             plants.append(Plant(line.strip("[] "), number))
             continue
         if not plants:
-            sys.exit("plants.txt:%d: a line before the first [name]" % number)
+            sys.exit("plants.txt:%d: a line comes before the first [name]" % number)
         plant = plants[-1]
         key, _, value = line.partition(":")
         if line[0] in "-+":
@@ -89,29 +89,29 @@ def read_plants(path):
         elif key == "test":
             plant.tests.append(Test(value.strip()))
         else:
-            sys.exit("plants.txt:%d: neither of file, breaks, test, accepted, - and +" % number)
+            sys.exit("plants.txt:%d: the line must begin with file:, breaks:, test:, accepted:, - or +" % number)
     for plant in plants:
         plant.check()
     names = [plant.name for plant in plants]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        sys.exit("plants.txt: two plants are called " + ", ".join(sorted(twice)))
+        sys.exit("plants.txt: rename one plant of each pair with the same name: " + ", ".join(sorted(twice)))
     return plants
 
 
 def quietly(command, log):
-    """True if the command succeeds; its output goes to the log."""
+    """Returns True if the command succeeds; its output goes to the log."""
     with open(log, "ab") as out:
         return subprocess.run([str(word) for word in command], stdout=out, stderr=out,
                               stdin=subprocess.DEVNULL).returncode == 0
 
 
 class Garden:
-    """A copy of HEAD that is built and spoilt, elsewhere than the checkout."""
+    """A copy of HEAD outside the checkout, in which bugs are planted and built."""
 
     def __init__(self, work, jobs, limit, options):
         self.source = work
-        self.build = work / "build"  # as in a checkout, so that ccache knows the objects of one
+        self.build = work / "build"  # the same path as in a checkout, so that ccache reuses its objects
         self.log = self.build / "plant.log"
         self.jobs, self.limit = jobs, limit
         self.baseline = {}
@@ -133,17 +133,17 @@ class Garden:
         return quietly(["cmake", "--build", self.build, "-j", self.jobs, "--target"] + targets, self.log)
 
     def passes(self, test):
-        """Whether a test runs and passes where nothing is planted: its failure proves nothing otherwise."""
+        """Tells whether a test runs and passes with nothing planted; otherwise its failure proves nothing."""
         if test.text not in self.baseline:
             passed, count, _ = test.run(self.build, self.limit)
             self.baseline[test.text] = passed and count > 0
         return self.baseline[test.text]
 
     def try_plant(self, plant):
-        """(result, a word on it)."""
+        """Returns (result, a short explanation)."""
         path = self.source / plant.file
         if not path.exists():
-            return STALE, "there is no %s" % plant.file
+            return STALE, "%s does not exist" % plant.file
         before = path.read_text()
         old, new = "\n".join(plant.old), "\n".join(plant.new)
         if before.count(old) != 1:
@@ -170,12 +170,12 @@ class Garden:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PATTERN", default="", help="plants whose name matches this expression")
-    parser.add_argument("--list", action="store_true", help="print the plants and end")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="of the build (all cores)")
-    parser.add_argument("--limit", type=int, default=300, metavar="S", help="seconds for a test (300)")
+    parser.add_argument("--list", action="store_true", help="print the plants and exit")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parallel jobs of the build (all cores)")
+    parser.add_argument("--limit", type=int, default=300, metavar="S", help="time limit for a test, in seconds (300)")
     parser.add_argument("--work", type=pathlib.Path, metavar="DIR",
-                        help="copy and build here, and keep that for the next time (a temporary folder)")
-    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="for cmake")
+                        help="copy and build in DIR, and keep it for the next run (a temporary folder)")
+    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="an option for cmake")
     arguments = parser.parse_args()
 
     plants = [p for p in read_plants(HERE / "plants.txt") if re.search(arguments.only, p.name)]

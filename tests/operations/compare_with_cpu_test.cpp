@@ -1,4 +1,4 @@
-// --check-device: right devices agree, and one wrong operation is found and named.
+// Tests of --check-device: correct devices agree, and one wrong operation is found and named.
 #include "device/compare_with_cpu.h"
 
 #include "device_fixture.h"
@@ -31,7 +31,7 @@ TEST_P(Comparison, EveryOperationOfEveryDeviceAgrees) {
   EXPECT_EQ(report.operations.size(), static_cast<size_t>(operations));
 }
 
-/// A device that does everything as another one does.
+/// A device that forwards every call to another one.
 class Forwarding : public Device {
  public:
   Forwarding() : inner_(make_device("cpu", 1)) {}
@@ -57,7 +57,7 @@ class Forwarding : public Device {
   std::unique_ptr<Device> inner_;
 };
 
-/// Normalises with a wrong epsilon, and draws the wrong token now and then.
+/// Normalises with a wrong epsilon, and sometimes draws the wrong token.
 class Wrong final : public Forwarding {
  public:
   void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) override {

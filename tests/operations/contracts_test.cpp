@@ -1,4 +1,4 @@
-// The contracts of the operations: whatever is wrong with an argument, every device answers with an Error that
+// Tests of the operations' contracts. Whatever is wrong with an argument, every device throws an Error that
 // names the operation, and changes nothing outside its tensors.
 #include <functional>
 #include <limits>
@@ -15,12 +15,12 @@ struct Argument {
   const char* name;
   std::vector<int64_t> shape;
   DType dtype = DType::kF32;
-  bool optional = false;                                       // none is right too
-  enum { kNothing, kRows, kColumns, kShape } free = kNothing;  // what may be of another size
-  int64_t ids = 0;  // for int32: values must be from 0 to less than this, unless it is 0
+  bool optional = false;                                       // a missing tensor is valid too
+  enum { kNothing, kRows, kColumns, kShape } free = kNothing;  // what may have another size
+  int64_t ids = 0;  // for int32: values must be in [0, ids), unless ids is 0
 };
 
-/// An operation with arguments that are right.
+/// An operation with valid arguments.
 struct Call {
   const char* operation;
   std::vector<Argument> arguments;
@@ -172,7 +172,7 @@ std::vector<Call> all_calls() {
        [](Device& d, const std::vector<Tensor>& t) {
          d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f);
        }},
-      {"cross_entropy_with_gradient",  // of a row that is a block's
+      {"cross_entropy_with_gradient",  // one block per row
        {{"losses", {1}},
         {"logits", {1, 600}, DType::kF32, false, Argument::kColumns},
         {"targets", {1}, i32, false, Argument::kNothing, 600}},
@@ -220,13 +220,13 @@ class Contracts : public DeviceTest {
 
   int pick(int count) { return std::uniform_int_distribution<int>(0, count - 1)(generator_); }
 
-  /// Something else in the place of an argument; empty where this mistake does not apply to it.
+  /// Returns an invalid tensor in place of an argument, or nothing where this mistake does not apply.
   std::optional<Tensor> mistaken(const Argument& a, const Tensor& right) {
     auto* memory = static_cast<std::byte*>(right.data());
     std::vector<int64_t> shape = a.shape;
     const auto d = static_cast<size_t>(pick(static_cast<int>(shape.size())));
     switch (pick(8)) {
-      case 0:  // none
+      case 0:  // no tensor
         if (a.optional) return std::nullopt;
         return Tensor();
       case 1:  // the shape without memory
@@ -238,7 +238,7 @@ class Contracts : public DeviceTest {
         }
         shape[d] += std::vector<int64_t>{-1, 1, 7, shape[d]}[static_cast<size_t>(pick(4))];
         return make(memory, shape, a.dtype);
-      case 3:  // nothing in it
+      case 3:  // an empty dimension
         shape[d] = 0;
         return make(memory, shape, a.dtype);
       case 4:  // one more dimension
@@ -247,22 +247,22 @@ class Contracts : public DeviceTest {
         return make(memory, shape, a.dtype);
       case 5:  // one dimension less
         if (a.free == Argument::kShape && shape.size() > 1) return std::nullopt;
-        if (std::string(a.name) == "token") return std::nullopt;  // which may be [B] or [B,1]
+        if (std::string(a.name) == "token") return std::nullopt;  // it may be [B] or [B,1]
         shape.erase(shape.begin() + static_cast<ptrdiff_t>(d));
         return make(memory, shape, a.dtype);
-      case 6: {  // other elements
+      case 6: {  // another dtype
         const std::vector<DType> all = {DType::kF32, DType::kI32, DType::kBF16};
         const DType dtype = all[static_cast<size_t>(pick(3))];
         if (dtype == a.dtype) return std::nullopt;
         return make(memory, shape, dtype);
       }
-      default:  // rows that do not follow each other
+      default:  // rows that are not contiguous
         if (shape.size() < 2) return std::nullopt;
         return right.with_pitch(shape.back() + 1 + pick(4));
     }
   }
 
-  /// Runs the call and waits for it: what is wrong with values on the device may come to light only then.
+  /// Runs the call and waits for it, because wrong values on the device may only be detected then.
   std::string error_of(const Call& call, const std::vector<Tensor>& arguments) {
     int32_t waited_for = 0;
     const Tensor one = zeros({1}, DType::kI32);
@@ -277,7 +277,7 @@ class Contracts : public DeviceTest {
 };
 INSTANTIATE_TEST_SUITE_P(Devices, Contracts, testing::ValuesIn(all_devices()), case_name);
 
-TEST_P(Contracts, ArgumentsThatAreRightAreTaken) {
+TEST_P(Contracts, ValidArgumentsAreAccepted) {
   for (const Call& call : all_calls()) EXPECT_EQ(error_of(call, right_arguments(call)), "") << call.operation;
 }
 
@@ -292,13 +292,13 @@ TEST_P(Contracts, AnyMistakeIsAnErrorThatNamesTheOperation) {
       arguments[which] = *wrong;
       const std::string error = error_of(call, arguments);
       ASSERT_TRUE(error.starts_with(std::string(call.operation) + ": "))
-          << call.operation << " took " << call.arguments[which].name << " " << to_string(*wrong) << ": "
+          << call.operation << " accepted " << call.arguments[which].name << " " << to_string(*wrong) << ": "
           << error;
     }
   }
 }
 
-TEST_P(Contracts, AMessageSaysWhatWasFoundAndWhatIsRight) {
+TEST_P(Contracts, AMessageSaysWhatWasFoundAndWhatIsExpected) {
   const Tensor y = zeros({3, 4}), x = zeros({3, 5}), w = zeros({6, 4});
   try {
     device_->linear(y, x, {w, {}}, Activation::kNone, {});
@@ -308,7 +308,7 @@ TEST_P(Contracts, AMessageSaysWhatWasFoundAndWhatIsRight) {
   }
 }
 
-/// Ids choose rows of tables: another one would be an address outside of them.
+/// Ids select rows of tables, so an id outside its table would become an address outside it.
 TEST_P(Contracts, IdsAndPositionsOutsideTheirTablesAreErrors) {
   for (const Call& call : all_calls()) {
     const std::vector<Tensor> arguments = right_arguments(call);
@@ -324,7 +324,7 @@ TEST_P(Contracts, IdsAndPositionsOutsideTheirTablesAreErrors) {
         EXPECT_TRUE(error.starts_with(std::string(call.operation) + ": "))
             << call.operation << " " << bad << error;
         device_->set_zero(arguments[i]);
-        EXPECT_EQ(error_of(call, arguments), "") << "the device is not as before: " << call.operation;
+        EXPECT_EQ(error_of(call, arguments), "") << "the device no longer works: " << call.operation;
       }
     }
   }
@@ -366,7 +366,7 @@ TEST_P(Contracts, CopiesTakeTensorsOfOneSizeAndDtype) {
 
 // ---- Devices --------------------------------------------------------------------------------------------
 
-TEST(DevicesTest, AreListedByNamesThatMakeThem) {
+TEST(DevicesTest, AreListedByNamesThatOpenThem) {
   for (const DeviceInfo& info : list_devices()) {
     if (!info.usable) continue;
     EXPECT_NE(make_device(info.name, 1), nullptr) << info.name;
@@ -428,7 +428,7 @@ TEST(TensorTest, ShapesSizesAndBytes) {
   EXPECT_EQ(to_string(Tensor()), "none");
 }
 
-TEST(TensorTest, APitchIsTheDistanceOfRows) {
+TEST(TensorTest, APitchIsTheDistanceBetweenRows) {
   float memory[64];
   const Tensor t = Tensor(memory, {3, 5}).with_pitch(8);
   EXPECT_FALSE(t.contiguous());

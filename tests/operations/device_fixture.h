@@ -1,4 +1,4 @@
-// Tests of operations: tensors filled at random, and comparison with doubles.
+// A fixture for tests of operations: randomly filled tensors, and comparison with doubles.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ inline std::string case_name(const testing::TestParamInfo<DeviceCase>& info) {
   return info.param.name + (info.param.threads > 0 ? std::to_string(info.param.threads) : "");
 }
 
-/// The devices that tests are for. A build for the emulated HIP device has that one alone; any other has the
+/// The devices to test. A build for the emulated HIP device tests only that one; any other build tests the
 /// CPU, and the GPU if there is one.
 inline std::vector<DeviceCase> all_devices() {
 #ifdef HIPGPT_EMULATED
@@ -46,7 +46,7 @@ inline std::vector<DeviceCase> all_devices() {
 #endif
 }
 
-/// For tests that need one device and not every one: the newest of them.
+/// Returns the newest device, for tests that need only one.
 inline std::unique_ptr<Device> any_device() {
   const DeviceCase newest = all_devices().back();
   return make_device(newest.name, newest.threads);
@@ -64,7 +64,7 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
     return t;
   }
 
-  /// A tensor with these values.
+  /// Returns a tensor with these values.
   Tensor tensor(const std::vector<float>& host) {
     const Tensor t = zeros({static_cast<int64_t>(host.size())});
     device_->copy_to_device(t, host.data());
@@ -76,7 +76,7 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
     return t;
   }
 
-  /// Uniform in (-1, 1), the same in every run.
+  /// Returns a tensor uniform in (-1, 1), the same in every run.
   Tensor random(std::initializer_list<int64_t> shape) {
     const Tensor t = zeros(shape);
     std::vector<float> values(static_cast<size_t>(t.size()));
@@ -105,7 +105,7 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
     return host;
   }
 
-  /// The largest error relative to the largest expected value is below `tolerance`.
+  /// Expects the largest error, relative to the largest expected value, to be below `tolerance`.
   static void expect_close(const reference::Values& actual, const reference::Values& expected,
                            double tolerance, const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size()) << what;
@@ -125,7 +125,7 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
   std::deque<Buffer> buffers_;
 };
 
-/// "attention 2 5 3", to say which size failed.
+/// Formats "attention 2 5 3", to tell which size failed.
 inline std::string fmt_size(const std::string& name, int64_t a, int64_t b, int64_t c = 0) {
   return name + " " + std::to_string(a) + " " + std::to_string(b) + " " + std::to_string(c);
 }

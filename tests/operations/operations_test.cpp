@@ -1,6 +1,6 @@
-// Every operation of every device against its formula in double precision, and every backward operation
-// against central differences of that formula. Shapes are one, prime, powers of two, and larger than one tile
-// or block.
+// Compares every operation of every device with its formula in double precision, and every backward operation
+// with central differences of that formula. Sizes are one, primes, powers of two, and larger than one tile or
+// block.
 #include <map>
 #include <tuple>
 
@@ -46,7 +46,7 @@ TEST_P(Operations, LinearInBothLayouts) {
 }
 
 #ifndef HIPGPT_EMULATED
-/// Large enough that a GPU takes its largest tiles, and cuts k into parts.
+/// The sizes are so large that a GPU uses its largest tiles and splits k.
 TEST_P(Operations, LargeLinearAndItsGradient) {
   for (const Size s : {Size{1030, 1100, 72}, {1030, 1101, 70}, {388, 384, 4100}, {4100, 388, 384}}) {
     for (const Layout layout : {Layout::kInOut, Layout::kOutIn}) {
@@ -95,7 +95,7 @@ TEST_P(Operations, LinearWithBiasAndActivation) {
   }
 }
 
-/// dW, db and dx of y = act'(pre) x op(W) + b against sums in double, in both layouts of W.
+/// Compares dW, db and dx of y = act'(pre) x op(W) + b with sums in double, in both layouts of W.
 TEST_P(Operations, LinearBackward) {
   for (const Size s : {Size{1, 5, 3}, {5, 3, 7}, {66, 70, 65}, {530, 36, 12}, {40, 1, 260}}) {
     for (const bool transposed : {false, true}) {
@@ -177,7 +177,8 @@ struct EmbeddingSize {
 };
 
 TEST_P(Operations, EmbeddingBackwardAddsUpRepeatedTokens) {
-  // More tokens than vocabulary, so that they repeat; and many of one and the same.
+  // Most cases have more tokens than vocabulary entries, so that tokens repeat. With a vocabulary of one they
+  // are all the same.
   for (const auto& [B, T, V, E] : {EmbeddingSize{6, 5, 4, 1},
                                    {6, 5, 4, 5},
                                    {6, 5, 4, 128},
@@ -279,7 +280,7 @@ TEST_P(Operations, LayerNormBackwardOfManyRowsAgreesWithSums) {
   }
 }
 
-TEST_P(Operations, LayerNormBackwardAddsToWhatIsThere) {
+TEST_P(Operations, LayerNormBackwardAddsToTheOldGradient) {
   const int64_t rows = 4, E = 6;
   const Tensor x = random({rows, E}), w = random({E}), b = random({E}), y = zeros({rows, E}),
                dy = random({rows, E});
@@ -314,7 +315,8 @@ TEST_P(Operations, Attention) {
   }
 }
 
-/// The factors that a device's dropout applies to row r, read off an operation that only applies them.
+/// Returns the factors that a device's dropout applies to each row, read from an operation that only applies
+/// them.
 Values dropout_row(Device& device, int64_t rows, int64_t width, const Dropout& dropout) {
   std::vector<float> ones(static_cast<size_t>(rows * width), 1.0f);
   Buffer in(device, ones.size() * sizeof(float)), out(device, ones.size() * sizeof(float));
@@ -392,7 +394,7 @@ TEST_P(Operations, CachedAttentionOfSeveralSequences) {
       expect_close(values(result), expected, 5e-6, fmt_size("sequences", D, past, count));
       past += count;
     }
-    for (const Tensor& cache : {keys, cache_values}) {  // and nothing behind the last row
+    for (const Tensor& cache : {keys, cache_values}) {  // nothing is written behind the last row
       for (int64_t b = 0; b < B; ++b)
         EXPECT_EQ(values(cache.rows(b, 1).reshape({S, E}).rows(T, 2)), Values(static_cast<size_t>(2 * E)));
     }
@@ -517,7 +519,8 @@ TEST_P(Operations, AdamW) {
     for (const float clip : {0.0f, 1.0f}) {
       const Tensor p = random({n}), g = random({n}), m = zeros({n}), v = zeros({n}), norm = zeros({1});
       Values ep = values(p), em(n, 0.0), ev(n, 0.0);
-      const int64_t decayed = n / 2 / 2 * 2 - (n > 1);  // of 20001 it lies between two that are updated together
+      // With 20001 elements, `decayed` falls between two elements that are updated together.
+      const int64_t decayed = n / 2 / 2 * 2 - (n > 1);
       for (int64_t step = 1; step <= 3; ++step) {
         device_->l2_norm(norm, g);
         const double c = clip > 0 ? std::min(1.0, clip / values(norm)[0]) : 1.0;
@@ -564,7 +567,7 @@ TEST_P(Operations, ACapturedGraphReadsItsInputsWhenItIsReplayed) {
     device_->sum(total, y);
     device_->increment(counter);
   });
-  EXPECT_EQ(values(y), Values(15, 0.0)) << "done while it was recorded";
+  EXPECT_EQ(values(y), Values(15, 0.0)) << "the operation ran during capture";
   for (int run = 1; run <= 3; ++run) {
     device_->copy_to_device(x, std::vector<float>(12, static_cast<float>(run)).data());
     graph->replay();
@@ -594,7 +597,7 @@ TEST_P(Operations, ACapturedGraphJoinsItsParallelParts) {
 TEST_P(Operations, AllocatingTooMuchIsAnErrorThatSaysHowMuch) {
   try {
     Buffer buffer(*device_, size_t{1} << 50);
-    FAIL() << "a pebibyte";
+    FAIL() << "allocated a pebibyte";
   } catch (const std::exception& error) {
     const std::string message = error.what();
     EXPECT_NE(message.find("out of memory"), std::string::npos) << message;
@@ -607,7 +610,7 @@ TEST_P(Operations, AllocatingTooMuchIsAnErrorThatSaysHowMuch) {
 
 class SamplingTest : public DeviceTest {
  protected:
-  /// How often each token is drawn from these logits, by draws 0, 1, ...
+  /// Counts how often each token is drawn from these logits, by draws 0, 1, ...
   std::map<int32_t, int> counts(const std::vector<float>& logits, const Sampling& options, int draws,
                                 const std::vector<int32_t>& seen_tokens = {}) {
     const Tensor z = row(logits), token = zeros({1}, DType::kI32), draw = zeros({1, 2}, DType::kI32);
@@ -623,7 +626,7 @@ class SamplingTest : public DeviceTest {
     return result;
   }
 
-  /// Logits of one sequence, [1,V].
+  /// Returns the logits of one sequence, [1,V].
   Tensor row(const std::vector<float>& logits) {
     return tensor(logits).reshape({1, static_cast<int64_t>(logits.size())});
   }
@@ -632,7 +635,7 @@ class SamplingTest : public DeviceTest {
 };
 INSTANTIATE_TEST_SUITE_P(Devices, SamplingTest, testing::ValuesIn(all_devices()), case_name);
 
-TEST_P(SamplingTest, TemperatureZeroTakesTheLikeliestAndOfEqualOnesTheFirst) {
+TEST_P(SamplingTest, TemperatureZeroTakesTheFirstOfTheLikeliest) {
   EXPECT_EQ(counts(few_, {.temperature = 0.0}, 20), (std::map<int32_t, int>{{1, 20}}));
 }
 
@@ -652,8 +655,8 @@ TEST_P(SamplingTest, TopKKeepsExactlyK) {
   for (const auto& [id, count] : counts(equal, {.top_k = 7}, 40)) EXPECT_LT(id, 7);
 }
 
-#ifndef HIPGPT_EMULATED  // which draws what the CPU draws, but slowly
-TEST_P(SamplingTest, FrequenciesAreTheSoftmax) {
+#ifndef HIPGPT_EMULATED  // it draws what the CPU draws, but slowly
+TEST_P(SamplingTest, FrequenciesMatchTheSoftmax) {
   const std::vector<size_t> all = {0, 1, 2, 3, 4};
   for (const auto& [temperature, top_p, head] :
        {std::tuple(0.7, 1.0, all), {2.0, 1.0, all}, {1.0, 0.9, std::vector<size_t>{1, 2, 3}}}) {
@@ -701,8 +704,9 @@ TEST_P(SamplingTest, MarksTheTokenAndRefusesWhatIsNotFinite) {
   }
 }
 
-/// Several sequences at a time are drawn as each of them alone, from its own stream and number.
-TEST_P(SamplingTest, SequencesAreDrawnEachOnItsOwn) {
+/// Sequences that are sampled together give the tokens of each one alone, from its own stream and draw
+/// number.
+TEST_P(SamplingTest, SequencesAreDrawnIndependently) {
   const int64_t B = 4, V = 300;
   const Sampling options{.top_k = 0, .top_p = 0.95, .repetition_penalty = 1.5, .seed = 11};
   const std::vector<int32_t> draws = {0, 0, 1, 0, 7, 2, 2, 9};
@@ -736,7 +740,7 @@ TEST_P(SamplingTest, StreamsAreDifferent) {
 }
 
 /// Every device draws the tokens that the CPU draws.
-TEST_P(SamplingTest, DrawsAreTheCpus) {
+TEST_P(SamplingTest, DrawsMatchTheCpu) {
   const auto cpu = make_device("cpu", 1);
   for (const int vocab : {2, 65, 1000, 5003}) {
     for (const Sampling& options :
@@ -761,7 +765,7 @@ TEST_P(SamplingTest, DrawsAreTheCpus) {
 }
 
 #ifndef HIPGPT_EMULATED
-/// The same operation on the same input, by devices that differ in their number of threads alone.
+/// Runs the same operation on the same input, on devices that differ only in their number of threads.
 TEST(Threads, NeverChangeABit) {
   const auto run = [](int threads) {
     const auto device = make_device("cpu", threads);

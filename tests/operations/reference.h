@@ -1,4 +1,4 @@
-// The definition of every operation (src/reference), and what tests do with it.
+// The definition of every operation (src/reference), and helpers for comparing with it.
 #pragma once
 
 #include "reference/activation.h"

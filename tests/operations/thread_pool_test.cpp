@@ -1,4 +1,4 @@
-// Every piece of every loop is called once, before the loop ends, by however many threads.
+// Tests that every piece of every loop runs once before the loop ends, with any number of threads.
 #include "cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ TEST(ThreadPoolTest, CallsEveryPieceOnce) {
   }
 }
 
-TEST(ThreadPoolTest, ManyShortLoopsSeeWhatTheOnesBeforeWrote) {
+TEST(ThreadPoolTest, ManyShortLoopsSeeWhatEarlierLoopsWrote) {
   ThreadPool pool(4);
   std::vector<int64_t> values(13, 0);
   for (int loop = 0; loop < 20000; ++loop) {

@@ -1,8 +1,8 @@
-// The emulated HIP device: that it does what a GPU does, and that it notices the mistakes it is there to
-// notice.
+// Tests of the emulated HIP device: it does what a GPU does, and it detects the mistakes that it exists to
+// detect.
 //
-// Compiled twice, for waves of 32 and of 64 lanes. Each mistake stands beside the kernel without it: only the
-// two together show that the emulator tells them apart.
+// This file is compiled twice, for waves of 32 and of 64 lanes. Each faulty kernel has a correct twin: only
+// the pair shows that the emulator tells them apart.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ using emulated::set_shuffle_seed;
 constexpr int kThreads = 256;
 constexpr uint64_t kSeeds = 50;
 
-/// Memory of the device, with copies to and from the host.
+/// Device memory, with copies to and from the host.
 template <typename T>
 class DeviceArray {
  public:
@@ -77,7 +77,7 @@ class Emulator : public testing::Test {
   }
 };
 
-/// The tests that end a process. It is started anew for each, since this one has threads.
+/// Tests that end a process. Each one starts a fresh process, because this one has threads.
 class EmulatorDeathTest : public Emulator {
  protected:
   void SetUp() override {
@@ -96,7 +96,7 @@ __global__ void reverse(float* out, const float* in) {
   out[threadIdx.x] = tile[kThreads - 1 - threadIdx.x];
 }
 
-/// Thread i takes what thread i - 1 wrote, which in ascending order is there even without a barrier.
+/// Thread i reads what thread i - 1 wrote. In ascending order the value is there even without a barrier.
 template <bool kBarrier>
 __global__ void shift(float* out, const float* in) {
   HIPGPT_SHARED(float, tile, [kThreads]);
@@ -129,7 +129,7 @@ std::vector<float> run_one_block(OneBlockKernel kernel, uint64_t seed) {
   return out.download();
 }
 
-/// How many seeds from 1 on show that something is wrong. NaN, too, is unequal.
+/// Counts the seeds, from 1 on, whose results are wrong. A NaN also compares unequal.
 uint64_t seeds_that_notice(OneBlockKernel kernel, const std::vector<float>& expected) {
   uint64_t count = 0;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) count += run_one_block(kernel, seed) != expected;
@@ -150,7 +150,7 @@ TEST_F(Emulator, NoticesInShuffledOrderWhatAscendingOrderHides) {
   for (float& value : expected) value -= 1.0f;
   EXPECT_EQ(run_one_block(shift<true>, 0), expected);
   EXPECT_EQ(seeds_that_notice(shift<true>, expected), 0u);
-  EXPECT_EQ(run_one_block(shift<false>, 0), expected) << "by luck";
+  EXPECT_EQ(run_one_block(shift<false>, 0), expected) << "ascending order hides the missing barrier";
   EXPECT_EQ(seeds_that_notice(shift<false>, expected), kSeeds);
 }
 
@@ -165,7 +165,7 @@ TEST_F(Emulator, NoticesAMissingBarrierBeforeWriting) {
 
 // ---- Order ------------------------------------------------------------------------------------------------
 
-/// Who comes when, before a barrier and after it.
+/// Records the order of the threads before and after a barrier.
 __global__ void note_order(int* order, int* tickets) {
   order[atomicAdd(&tickets[0], 1)] = static_cast<int>(threadIdx.x);
   __syncthreads();
@@ -196,7 +196,7 @@ TEST_F(Emulator, OrderDependsOnTheSeedAlone) {
   set_shuffle_seed(8);
   EXPECT_NE(orders(3), first);
   const std::set<std::vector<int>> different(first.begin(), first.end());
-  EXPECT_EQ(different.size(), 6u) << "each interval of each launch has its own";
+  EXPECT_EQ(different.size(), 6u) << "each interval of each launch has its own order";
   for (const std::vector<int>& order : first)
     EXPECT_TRUE(std::is_permutation(order.begin(), order.end(), in_order.begin()));
 }
@@ -239,7 +239,7 @@ __global__ void write_beside(float* out) {
   HIPGPT_SHARED(float, tile, [kThreads]);
   neighbour[threadIdx.x] = 0.0f;
   const int index = static_cast<int>(threadIdx.x) + kOffset;
-  float* const at = tile;  // with its size unknown, the compiler cannot warn
+  float* const at = tile;  // a pointer hides the size, so the compiler cannot warn
   at[index] = 1.0f;
   __syncthreads();
   out[threadIdx.x] = at[index] + neighbour[threadIdx.x];
@@ -252,7 +252,7 @@ void launch_write_beside() {
   EXPECT_EQ(out.download(), std::vector<float>(kThreads, 1.0f));
 }
 
-TEST_F(EmulatorDeathTest, NoticesAnIndexBesideASharedArray) {
+TEST_F(EmulatorDeathTest, NoticesAnIndexOutsideASharedArray) {
   launch_write_beside<0>();
   const std::string message =
       kAddressSanitizer ? "use-after-poison.*kernel write_beside.*thread .*next to shared array 'tile'"
@@ -271,8 +271,8 @@ __global__ void sum_of_shared(float* out) {
   if (threadIdx.x == 0) out[blockIdx.x] = sum;
 }
 
-TEST_F(Emulator, NoticesASharedWordThatNobodyWrote) {
-  constexpr int kBlocks = 40;  // many on each OS thread: none may find what the one before left
+TEST_F(Emulator, NoticesAnUnwrittenSharedWord) {
+  constexpr int kBlocks = 40;  // many per OS thread: no block may see what an earlier one left
   DeviceArray<float> out(kBlocks);
   hipLaunchKernelGGL(sum_of_shared<true>, dim3(kBlocks), dim3(kThreads), 0, nullptr, out.data());
   EXPECT_EQ(out.download(), std::vector<float>(kBlocks, kThreads));
@@ -308,7 +308,7 @@ __global__ void use_shared(int* ok) {
               record.value == 0.5 && record.tag == 3;
   for (const void* array : {static_cast<const void*>(tile), static_cast<const void*>(vectors)})
     good = good && reinterpret_cast<uintptr_t>(array) % 64 == 0;
-  // One array for each instance of a template, the same at every call.
+  // Each instance of a template has one array, the same at every call.
   good = good && shared_of_function<float, 8>() == shared_of_function<float, 8>();
   good = good && shared_of_function<float, 8>() != shared_of_function<float, 9>();
   if (!good) atomicAdd(ok, -1);
@@ -377,7 +377,7 @@ TEST_F(EmulatorDeathTest, NoticesAnIndexBeyondTheDynamicMemory) {
 
 // ---- Device memory ----------------------------------------------------------------------------------------
 
-TEST_F(Emulator, NoticesDeviceMemoryThatNobodyWrote) {
+TEST_F(Emulator, NoticesUnwrittenDeviceMemory) {
   const DeviceArray<float> fresh(1000);
   for (float value : fresh.download()) EXPECT_TRUE(std::isnan(value));
   const DeviceArray<double> doubles(1000);
@@ -405,7 +405,7 @@ TEST_F(EmulatorDeathTest, NoticesAnIndexBeyondABuffer) {
 }
 
 TEST_F(EmulatorDeathTest, NoticesUseOfFreedMemory) {
-  if (!kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer's work";
+  if (!kAddressSanitizer) GTEST_SKIP() << "only AddressSanitizer detects this";
   float* freed = nullptr;
   ASSERT_EQ(hipMalloc(&freed, 1024), hipSuccess);
   ASSERT_EQ(hipFree(freed), hipSuccess);
@@ -460,8 +460,8 @@ TEST_F(Emulator, NoticesCodeForAnotherWaveSize) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     EXPECT_EQ(run_one_block(sum_of_wave<kWaveSize>, seed), expected);
     EXPECT_EQ(run_one_block(sum_of_wave<32>, seed) == expected, kWaveSize == 32);
-    // On 32 lanes the first of 64's exchanges has no partner: a lane gets its own value, which then counts
-    // twice.
+    // On 32 lanes the first exchange of a 64-lane sum has no partner: a lane reads its own value, which then
+    // counts twice.
     EXPECT_EQ(run_one_block(sum_of_wave<64>, seed) == expected, kWaveSize == 64);
   }
 }
@@ -472,7 +472,7 @@ __global__ void shuffle_all_ways(T* out) {
   const T mine = static_cast<T>(i) - static_cast<T>(5);
   T* const results = out + i * 8;
   results[0] = __shfl(mine, 3);
-  results[1] = __shfl(mine, i + 1);  // modulo the wave
+  results[1] = __shfl(mine, i + 1);  // modulo the wave size
   results[2] = __shfl_xor(mine, 5);
   results[3] = __shfl_up(mine, 2);
   results[4] = __shfl_down(mine, 3);
@@ -549,7 +549,7 @@ TEST_F(Emulator, LanesThatExitedAreNotWaitedForAndGivePoison) {
     set_shuffle_seed(seed);
     DeviceArray<unsigned> out(kThreads);
     DeviceArray<unsigned long long> votes(kThreads);
-    // Lanes that leave the kernel at different times: lane 2 is the last of its wave in the second shuffle.
+    // Lanes leave the kernel at different times: lane 2 is the last of its wave in the second shuffle.
     hipLaunchKernelGGL(meet_after_exit, dim3(1), dim3(kThreads), 0, nullptr, out.data(), votes.data());
     const std::vector<unsigned> results = out.download();
     for (unsigned i = 0; i < kThreads; i += 2) {
@@ -583,7 +583,7 @@ TEST_F(Emulator, RunsTheReductionsOfTheKernels) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) EXPECT_EQ(run_one_block(reduce, seed), expected);
 }
 
-// ---- Threads that wait for ever ---------------------------------------------------------------------------
+// ---- Threads that wait forever ----------------------------------------------------------------------------
 
 __global__ void barrier_against_shuffle(int* out, int boundary) {
   int value = 0;
@@ -615,10 +615,10 @@ __global__ void two_shuffles(int* out) {
   out[threadIdx.x] = value;
 }
 
-TEST_F(EmulatorDeathTest, NamesThreadsThatWaitForEver) {
+TEST_F(EmulatorDeathTest, NamesThreadsThatWaitForever) {
   DeviceArray<int> out(128);
   hipLaunchKernelGGL(barrier_against_shuffle, dim3(1), dim3(128), 0, nullptr, out.data(), 64);
-  EXPECT_EQ(out.download()[127], 1) << "whole waves may part";
+  EXPECT_EQ(out.download()[127], 1) << "whole waves may diverge";
   EXPECT_DEATH(
       hipLaunchKernelGGL(barrier_against_shuffle, dim3(1), dim3(128), 0, nullptr, out.data(), 5),
       "kernel barrier_against_shuffle, block \\(0,0,0\\): deadlock.*barrier: 5 \\(thread \\(0,0,0\\) at "
@@ -654,7 +654,7 @@ __global__ void recurse(int* out, int depth) {
   out[threadIdx.x] = fill_stack(depth);
 }
 
-TEST_F(EmulatorDeathTest, SaysWhichThreadFaulted) {
+TEST_F(EmulatorDeathTest, ReportsWhichThreadFaulted) {
   DeviceArray<float> out(1);
   const auto* nowhere = reinterpret_cast<const float*>(64);
   EXPECT_DEATH(hipLaunchKernelGGL(read_at, dim3(3), dim3(64), 0, nullptr, out.data(), nowhere, 2, 17),
@@ -663,14 +663,14 @@ TEST_F(EmulatorDeathTest, SaysWhichThreadFaulted) {
     EXPECT_EXIT(hipLaunchKernelGGL(read_at, dim3(3), dim3(64), 0, nullptr, out.data(), nowhere, 2, 17),
                 testing::KilledBySignal(SIGSEGV), "");
   }
-#ifdef __x86_64__  // elsewhere x / 0 is 0
+#ifdef __x86_64__  // on other processors x / 0 is 0
   DeviceArray<int> quotients(64);
   EXPECT_DEATH(hipLaunchKernelGGL(divide, dim3(1), dim3(64), 0, nullptr, quotients.data(), 100, 5),
                "kernel divide, block \\(0,0,0\\), thread \\(5,0,0\\)");
 #endif
 }
 
-TEST_F(EmulatorDeathTest, SaysThatAStackIsFull) {
+TEST_F(EmulatorDeathTest, ReportsAFullStack) {
   DeviceArray<int> out(64);
   hipLaunchKernelGGL(recurse, dim3(1), dim3(64), 0, nullptr, out.data(), 5);
   EXPECT_DEATH(
@@ -823,7 +823,7 @@ void launch_multiply_add(hipStream_t stream, const DeviceArray<float>& x, float 
   hipLaunchKernelGGL(multiply_add, dim3(1), dim3(1), 0, stream, x.data(), factor, summand);
 }
 
-TEST_F(Emulator, EventsTellTheTime) {
+TEST_F(Emulator, EventsMeasureTime) {
   const Stream stream;
   const Event start, stop;
   float milliseconds = -1.0f;
@@ -841,7 +841,7 @@ TEST_F(Emulator, EventsTellTheTime) {
   EXPECT_EQ(hipDeviceSynchronize(), hipSuccess);
 }
 
-TEST_F(Emulator, AGraphReplaysWithWhatMemoryThenHolds) {
+TEST_F(Emulator, AGraphReplaysWithTheCurrentMemory) {
   const Stream stream;
   DeviceArray<float> x(std::vector<float>{1.0f}), y(std::vector<float>{0.0f});
   ASSERT_EQ(hipStreamBeginCapture(stream, hipStreamCaptureModeThreadLocal), hipSuccess);
@@ -861,7 +861,7 @@ TEST_F(Emulator, AGraphReplaysWithWhatMemoryThenHolds) {
   hipGraphExec_t executable = nullptr;
   ASSERT_EQ(hipGraphInstantiate(&executable, graph, nullptr, nullptr, 0), hipSuccess);
   EXPECT_EQ(hipGraphDestroy(graph), hipSuccess);
-  EXPECT_EQ(x.download()[0], 1.0f) << "capture does nothing";
+  EXPECT_EQ(x.download()[0], 1.0f) << "a captured operation must not run";
 
   for (float start : {1.0f, 7.0f}) {
     x.upload({start});
@@ -908,7 +908,7 @@ TEST_F(Emulator, ACaptureForksAndJoinsByEvents) {
   EXPECT_EQ(hipGetLastError(), hipErrorStreamCaptureUnmatched);
 }
 
-TEST_F(Emulator, ACaptureIsSpoiledByWhatCannotBeRecorded) {
+TEST_F(Emulator, ACaptureIsInvalidatedByWhatCannotBeCaptured) {
   float* memory = nullptr;
   DeviceArray<float> x(std::vector<float>{1.0f});
   const Stream stream(hipStreamDefault), other;
@@ -927,7 +927,7 @@ TEST_F(Emulator, ACaptureIsSpoiledByWhatCannotBeRecorded) {
   };
   for (const auto& call : calls) {
     ASSERT_EQ(hipStreamBeginCapture(stream, hipStreamCaptureModeGlobal), hipSuccess);
-    launch_multiply_add(other, x, 1.0f, 0.0f);  // on a stream that has nothing to do with it
+    launch_multiply_add(other, x, 1.0f, 0.0f);  // on an unrelated stream
     EXPECT_EQ(hipGetLastError(), hipSuccess);
     EXPECT_EQ(call(), hipErrorStreamCaptureUnsupported);
     hipGraph_t graph = nullptr;

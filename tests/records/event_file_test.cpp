@@ -1,4 +1,4 @@
-// Event files for TensorBoard, read by a reader of the formats that shares nothing with the writer.
+// Tests of event files for TensorBoard, with a reader that shares no code with the writer.
 #include "records/event_file.h"
 
 #include <cmath>
@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// CRC-32C, a bit at a time, by the definition: the remainder of the reflected message.
+/// CRC-32C computed bit by bit from its definition: the remainder of the reflected message.
 uint32_t crc32c(std::string_view bytes) {
   uint32_t crc = 0xFFFFFFFF;
   for (const char c : bytes) {
@@ -41,7 +41,7 @@ T number_at(std::string_view bytes, size_t at) {
   return value;
 }
 
-/// A protocol buffer: for each field number its values, numbers as their bits.
+/// A protocol buffer: the values of each field number, with numbers as their bits.
 struct Message {
   std::map<int, std::vector<std::string>> bytes;
   std::map<int, std::vector<uint64_t>> numbers;
@@ -84,7 +84,7 @@ struct Message {
   }
 };
 
-/// The events of a file; checks the frames around them.
+/// Returns the events of a file and checks the frames around them.
 std::vector<Message> events_in(const std::string& path) {
   const std::string file = read_all(path);
   std::vector<Message> events;
@@ -116,13 +116,13 @@ std::vector<ScalarRead> scalars_of(const Message& event) {
   return scalars;
 }
 
-/// The text of an event, whose tensor and metadata are checked.
+/// Returns the text of an event and checks its tensor and metadata.
 std::string text_of(const Message& event, const std::string& tag) {
   const Message value = event.in(5).in(1);
   EXPECT_EQ(value.bytes.at(1).at(0), tag);
   const Message tensor = value.in(8);
   EXPECT_EQ(tensor.integer(1), 7);                         // DT_STRING
-  EXPECT_EQ(tensor.in(2).in(2).integer(1), 1);             // of shape [1]
+  EXPECT_EQ(tensor.in(2).in(2).integer(1), 1);             // its shape is [1]
   EXPECT_EQ(value.in(9).in(1).bytes.at(1).at(0), "text");  // the plugin
   EXPECT_EQ(value.in(9).integer(4), 2);                    // DATA_CLASS_TENSOR
   return tensor.bytes.at(8).at(0);
@@ -130,7 +130,7 @@ std::string text_of(const Message& event, const std::string& tag) {
 
 using EventFileTest = FilesTest;
 
-TEST_F(EventFileTest, TheReaderKnowsTheChecksumOfTheStandard) {
+TEST_F(EventFileTest, TheReadersChecksumMatchesTheStandard) {
   EXPECT_EQ(crc32c("123456789"), 0xE3069283u);
   EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8A9136AAu);  // RFC 3720, B.4
 }
@@ -147,7 +147,7 @@ TEST_F(EventFileTest, BeginsWithItsVersionAndTheStartOfASession) {
   EXPECT_EQ(events[1].in(7).integer(1), 1);  // SessionLog.START
 }
 
-TEST_F(EventFileTest, ScalarsComeBackInSinglePrecision) {
+TEST_F(EventFileTest, ScalarsRoundTripInSinglePrecision) {
   EventFile file(path("tb"), 1);
   const EventFile::Scalar scalars[] = {{"train/loss", 1.0 / 3}, {"train/lr", 3e-4}};
   file.scalars(7, scalars);
@@ -162,7 +162,7 @@ TEST_F(EventFileTest, ScalarsComeBackInSinglePrecision) {
   EXPECT_EQ(scalars_of(events[3]), (std::vector<ScalarRead>{{"a", 0.0f}, {"b", INFINITY}, {"c", 0.0f}}));
 }
 
-TEST_F(EventFileTest, TextsOfAnyLengthComeBack) {
+TEST_F(EventFileTest, TextsOfAnyLengthRoundTrip) {
   EventFile file(path("tb"), 1);
   for (const size_t length : {0u, 1u, 127u, 128u, 300u, 70000u}) {
     const std::string text = std::string(length, 'x') + "\nR\u00e9sum\u00e9";
@@ -171,8 +171,8 @@ TEST_F(EventFileTest, TextsOfAnyLengthComeBack) {
   }
 }
 
-TEST_F(EventFileTest, NamesFollowEachOtherInTheOrderOfTheRuns) {
-  // Also where the clock was put back: these lie in the future.
+TEST_F(EventFileTest, NamesSortInTheOrderOfTheRuns) {
+  // This holds even if the clock was set back: these files are from the future.
   const auto future = std::to_string(std::time(nullptr) + 100000);
   fs::create_directory(path("tb"));
   write_all(path("tb/events.out.tfevents." + future + ".zebra.99999.0"), "");
@@ -187,13 +187,13 @@ TEST_F(EventFileTest, NamesFollowEachOtherInTheOrderOfTheRuns) {
   EXPECT_TRUE(name.ends_with("." + std::to_string(getpid()) + ".0")) << name;
 }
 
-TEST_F(EventFileTest, AFolderThatCannotBeIsAnError) {
+TEST_F(EventFileTest, AFolderThatCannotBeMadeIsAnError) {
   write_all(path("file"), "a file");
   EXPECT_TRUE(says(error_of([&] { EventFile file(path("file"), 1); }), path("file")));
   EXPECT_TRUE(says(error_of([&] { EventFile file(path("file/below"), 1); }), path("file/below")));
 }
 
-// ---- What of a run is shown
+// ---- What TensorBoard shows of a run
 
 class TensorBoardTest : public FilesTest {
  protected:

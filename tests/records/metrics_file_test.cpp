@@ -1,4 +1,4 @@
-// metrics.jsonl: what a run writes, what one that goes on keeps, and what is read back.
+// Tests of metrics.jsonl: what a run writes, what a resumed run keeps, and what is read back.
 #include "records/metrics_file.h"
 
 #include <fmt/format.h>
@@ -16,7 +16,7 @@ class MetricsFileTest : public FilesTest {
  protected:
   std::string file() const { return path("metrics.jsonl"); }
 
-  /// The file after a run went on after `step`.
+  /// The file after a run resumes after `step`.
   std::string resumed(const std::string& content, int64_t step) const {
     write_all(file(), content);
     { MetricsFile metrics(file(), step); }
@@ -34,7 +34,7 @@ std::string validation(int n, double loss) {
   return "{\"step\":" + std::to_string(n) + ",\"val_loss\":" + std::to_string(loss) + "}\n";
 }
 
-TEST_F(MetricsFileTest, ANewRunBeginsAnewAndEveryLineIsFlushed) {
+TEST_F(MetricsFileTest, ANewRunStartsAnEmptyFileAndFlushesEveryLine) {
   write_all(file(), "old");
   MetricsFile metrics(file(), std::nullopt);
   EXPECT_EQ(read_all(file()), "");
@@ -44,29 +44,29 @@ TEST_F(MetricsFileTest, ANewRunBeginsAnewAndEveryLineIsFlushed) {
   EXPECT_EQ(read_all(file()), "{\"step\":1,\"loss\":2.5}\n{\"run\":{\"data\":\"not UTF-8: \uFFFD\"}}\n");
 }
 
-TEST_F(MetricsFileTest, ARunThatGoesOnForgetsLaterStepsAndHalfALine) {
+TEST_F(MetricsFileTest, AResumedRunDropsLaterStepsAndAHalfWrittenLine) {
   const std::string kept = kRun + step(1) + step(2) + validation(2, 3.0);
   EXPECT_EQ(resumed(kept, 2), kept);
   EXPECT_EQ(resumed(kept + step(3) + step(4), 2), kept);
   EXPECT_EQ(resumed(kept + step(3) + kRun + step(2), 2), kept);
   EXPECT_EQ(resumed(kept + "{\"step\":2,\"lo", 2), kept);
   EXPECT_EQ(resumed(kept + "{\"st", 5), kept);
-  EXPECT_EQ(resumed(kept + "{\"step\":2}", 5), kept);  // what is written next must not follow it on its line
+  EXPECT_EQ(resumed(kept + "{\"step\":2}", 5), kept);  // the next record must not share its line
   EXPECT_EQ(resumed(kept + std::string(100, '\0'), 2), kept);
   EXPECT_EQ(resumed(kept, 1), kRun + step(1));
-  EXPECT_EQ(files_in_folder(), 1u);  // and no temporary file
+  EXPECT_EQ(files_in_folder(), 1u);  // no temporary file is left
 }
 
-TEST_F(MetricsFileTest, ACoupleOfContinuationsThatCameNowhereLeaveNoTrace) {
+TEST_F(MetricsFileTest, ResumesWithoutProgressLeaveNoTrace) {
   const std::string kept = kRun + step(1) + step(2);
   EXPECT_EQ(resumed(kept + kRun + kRun, 2), kept);
-  // One that came on stays, for the settings may have changed.
+  // A resume that made progress stays, because its settings may have changed.
   EXPECT_EQ(resumed(kept + kRun + step(3) + kRun, 3), kept + kRun + step(3));
   EXPECT_EQ(resumed(kRun, 2), "");
   EXPECT_EQ(resumed("", 2), "");
 }
 
-TEST_F(MetricsFileTest, ARunThatGoesOnElsewhereBeginsItsFile) {
+TEST_F(MetricsFileTest, ARunResumedElsewhereStartsItsOwnFile) {
   MetricsFile metrics(file(), 7);
   metrics.write({{"step", 8}});
   EXPECT_EQ(read_all(file()), "{\"step\":8}\n");
@@ -95,16 +95,16 @@ TEST_F(MetricsFileTest, TheHistoryIsReadBack) {
   EXPECT_EQ(history.elapsed_seconds, 12.5);
 }
 
-TEST_F(MetricsFileTest, OfAStepThatIsToldTwiceTheLaterLineHolds) {
+TEST_F(MetricsFileTest, TheLaterOfTwoLinesForOneStepCounts) {
   write_all(file(),
             kRun + step(1, 4.0) + step(2, 3.0) + step(3, 2.5) + "{\"run\":{\"dim\":32}}\n" + step(2, 3.5));
   const RunHistory history = read_history(file());
-  ASSERT_EQ(history.loss.size(), 2u);  // step 3 was of a run that did not go on
+  ASSERT_EQ(history.loss.size(), 2u);  // the resume after step 1 dropped step 3
   EXPECT_EQ(history.loss[1].value, 3.5);
   EXPECT_EQ(history.run["dim"], 32);
 }
 
-/// The losses as lines "loss 1 2.5" and "val_loss 2 3.25", the training's first.
+/// Formats the losses as lines such as "loss 1 2.5" and "val_loss 2 3.25", training losses first.
 std::string losses_of(const RunHistory& history) {
   std::string lines;
   for (const auto& [step, value] : history.loss) lines += fmt::format("loss {} {}\n", step, value);
@@ -112,7 +112,7 @@ std::string losses_of(const RunHistory& history) {
   return lines;
 }
 
-/// The same, as scripts/plot_training.py reads a file.
+/// Returns the same lines from a file that scripts/plot_training.py reads.
 std::string losses_of_plot_script(const std::string& file) {
   constexpr const char* kProgram =
       "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1])\n"
@@ -135,7 +135,7 @@ std::string losses_of_plot_script(const std::string& file) {
 }
 
 TEST_F(MetricsFileTest, ThePlotScriptReadsTheSameLosses) {
-  if (std::system("python3 -c 0 2>/dev/null") != 0) GTEST_SKIP() << "there is no python3";
+  if (std::system("python3 -c 0 2>/dev/null") != 0) GTEST_SKIP() << "python3 was not found";
   write_all(
       file(),
       kRun + step(1, 4.0) + step(2, 3.0) + validation(2, 3.25) + step(3, 2.5) + step(4, 2.25) +
@@ -161,7 +161,7 @@ TEST_F(MetricsFileTest, ThePlotScriptReadsTheSameLosses) {
   EXPECT_EQ(losses_of_plot_script(file()), losses_of(read_history(file())));
 }
 
-TEST_F(MetricsFileTest, WhatIsNoRecordIsPassedOver) {
+TEST_F(MetricsFileTest, LinesThatAreNotRecordsAreSkipped) {
   write_all(file(),
             "\n[]\n3\n{\"step\":\"1\",\"loss\":1}\n{\"step\":1,\"loss\":\"x\"}\n{\"step\":2,\"loss\":1e300}\n"
             "{\"step\":3,\"elapsed_s\":\"x\",\"sample\":5}\n{\"run\":7}\n{\"step\":4,\"loss\":NaN}\n");

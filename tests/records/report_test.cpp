@@ -1,4 +1,4 @@
-// The report of a run: its page, its picture, and what happens to files that are in the way.
+// Tests of the report of a run: its page, its plot, and what happens to files that are in the way.
 #include "records/report.h"
 
 #include <cmath>
@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A loss that falls from 8 to 4, and validations every tenth step.
+/// A history whose loss falls from 8 to 4, with a validation every tenth step.
 RunHistory falling(int64_t steps) {
   RunHistory history;
   for (int64_t n = 1; n <= steps; ++n) {
@@ -30,7 +30,7 @@ size_t count(const std::string& text, const std::string& part) {
   return n;
 }
 
-/// What stands between the first `before` and the next `after`.
+/// Returns the text between the first `before` and the next `after`.
 std::string between(const std::string& text, const std::string& before, const std::string& after) {
   const size_t at = text.find(before);
   if (at == std::string::npos) return "";
@@ -38,7 +38,7 @@ std::string between(const std::string& text, const std::string& before, const st
   return text.substr(begin, text.find(after, begin) - begin);
 }
 
-/// The points of the curve of this class, in pixels.
+/// Returns the points, in pixels, of the curve with this class.
 std::vector<std::pair<double, double>> points_of(const std::string& svg, const std::string& style) {
   std::string d = between(svg, "class=\"" + style + "\" clip-path=\"url(#plot)\" d=\"", "\"");
   for (char& c : d) c = c == 'M' || c == 'L' || c == 'h' || c == 'Z' ? ' ' : c;
@@ -48,7 +48,7 @@ std::vector<std::pair<double, double>> points_of(const std::string& svg, const s
   return points;
 }
 
-// ---- The picture
+// ---- The plot
 
 TEST(LossCurveTest, CurvesRunFromTheUpperLeftToTheLowerRight) {
   const std::string svg = loss_curve_svg(falling(100));
@@ -64,7 +64,7 @@ TEST(LossCurveTest, CurvesRunFromTheUpperLeftToTheLowerRight) {
   EXPECT_NE(svg.find("prefers-color-scheme: dark"), std::string::npos);
 }
 
-TEST(LossCurveTest, AValueLiesWhereTheTicksSayThatItLies) {
+TEST(LossCurveTest, AValueIsDrawnWhereTheTicksPutIt) {
   RunHistory history;
   history.loss = {{100, 2.0}, {200, 1.0}};
   const std::string svg = loss_curve_svg(history);
@@ -76,7 +76,7 @@ TEST(LossCurveTest, AValueLiesWhereTheTicksSayThatItLies) {
   };
   EXPECT_NEAR(points[0].first, tick("100", "x"), 0.1);
   EXPECT_NEAR(points[1].first, tick("200", "x"), 0.1);
-  EXPECT_NEAR(points[0].second, tick("2.0", "y") - 4.5, 0.1);  // labels stand a little below their lines
+  EXPECT_NEAR(points[0].second, tick("2.0", "y") - 4.5, 0.1);  // labels sit a little below their lines
   EXPECT_NEAR(points[1].second, tick("1.0", "y") - 4.5, 0.1);
 }
 
@@ -88,7 +88,8 @@ TEST(LossCurveTest, ALongRunIsDrawnInColumnsThatKeepItsRange) {
   EXPECT_EQ(points_of(svg, "line train").size(), 600u);
   const auto range = points_of(svg, "range");
   ASSERT_EQ(range.size(), 1200u);
-  // At the end the loss jumps between 3.91 and 4.11, on an axis from 3.5 or 4 to about 8 in some 360 pixels.
+  // At the end the loss jumps between 3.91 and 4.11. The axis runs from 3.5 or 4 to about 8 in some 360
+  // pixels.
   EXPECT_GT(range[600].second - range[599].second, 10.0);
   EXPECT_LT(range[600].second - range[599].second, 25.0);
   EXPECT_EQ(count(svg, ">validation<"), 0u);
@@ -101,7 +102,7 @@ TEST(LossCurveTest, ASingleSpikeDoesNotFlattenTheCurve) {
   EXPECT_GT(points.back().second - points.front().second, 100.0);
 }
 
-TEST(LossCurveTest, FewRecordsMakeAPictureToo) {
+TEST(LossCurveTest, FewRecordsStillGiveAPlot) {
   RunHistory history;
   EXPECT_NE(loss_curve_svg(history).find("</svg>"), std::string::npos);
   for (const double loss : {0.0, 5.0, 3e38}) {
@@ -168,7 +169,7 @@ TEST(ReportTest, ShowsSomeOfManySamplesWithTheFirstAndTheLast) {
   EXPECT_EQ(count(report_markdown(history), "Samples"), 0u);
 }
 
-TEST(ReportTest, ARunOfWhichNothingIsKnownHasAPageToo) {
+TEST(ReportTest, AnEmptyHistoryStillGivesAPage) {
   EXPECT_NE(report_markdown({}).find("| steps | 0 |"), std::string::npos);
 }
 
@@ -184,7 +185,7 @@ class ReportFilesTest : public FilesTest {
   RunFolder run_{""};
 };
 
-TEST_F(ReportFilesTest, ReplacesTheReportOfTheRunBefore) {
+TEST_F(ReportFilesTest, ReplacesTheReportOfAnEarlierRun) {
   write_report(run_);
   const std::string report = read_all("report.md"), picture = read_all("loss.svg");
   EXPECT_NE(report.find("# Training run"), std::string::npos);
@@ -196,7 +197,7 @@ TEST_F(ReportFilesTest, ReplacesTheReportOfTheRunBefore) {
   EXPECT_EQ(files_in_folder(), 3u);
 }
 
-TEST_F(ReportFilesTest, AFileThatIsNoReportStays) {
+TEST_F(ReportFilesTest, AFileThatIsNotAReportStays) {
   write_all("report.md", "# My own notes\n");
   EXPECT_TRUE(says(error_of([&] { write_report(run_); }), "report.md"));
   EXPECT_EQ(read_all("report.md"), "# My own notes\n");

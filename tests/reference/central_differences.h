@@ -1,4 +1,4 @@
-// Gradients without calculus: what a backward pass is held against.
+// Gradients without calculus, for comparison with backward passes.
 #pragma once
 
 #include <functional>
@@ -7,15 +7,15 @@
 
 namespace hipgpt::reference {
 
-/// sum_i a[i] b[i]. With b = f(x) it makes a single number of an operation, whose gradient in b is a: so a
-/// plays the part of dy.
+/// Returns sum_i a[i] b[i]. With b = f(x) this reduces an operation to a single number. The gradient of that
+/// number with respect to b is a, so a plays the role of dy.
 inline double dot(const Values& a, const Values& b) {
   double total = 0;
   for (size_t i = 0; i < a.size(); ++i) total += a[i] * b[i];
   return total;
 }
 
-/// df/dx[i] = (f(x + h e_i) - f(x - h e_i)) / 2h for each i, wrong by about h^2.
+/// Returns df/dx[i] = (f(x + h e_i) - f(x - h e_i)) / 2h for each i, with an error of about h^2.
 inline Values central_differences(const std::function<double(const Values&)>& f, Values x, double h = 1e-5) {
   Values gradient(x.size());
   for (size_t i = 0; i < x.size(); ++i) {

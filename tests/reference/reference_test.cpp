@@ -1,5 +1,5 @@
-// The reference itself. Backward passes against differences of their forward passes, forward passes against
-// values that can be worked out by hand, and the byte-pair trainer against the real one.
+// Tests of the reference itself. They compare backward passes with central differences of the forward passes,
+// forward passes with values computed on paper, and the byte-pair trainer with the real one.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -17,7 +17,7 @@ namespace {
 
 std::mt19937 generator(7);
 
-/// Uniform in (-1, 1).
+/// Returns values uniform in (-1, 1).
 Values random(int64_t size) {
   Values x(static_cast<size_t>(size));
   for (double& v : x) v = std::uniform_real_distribution<double>(-1, 1)(generator);
@@ -38,7 +38,7 @@ void expect_close(const Values& actual, const Values& expected, const std::strin
   }
 }
 
-/// That `gradient` is the gradient in x of dy . y(x).
+/// Expects `gradient` to be the gradient of dy . y(x) with respect to x.
 void expect_gradient(const Values& gradient, const Values& dy, const Values& x,
                      const std::function<Values(const Values&)>& y, const std::string& what) {
   expect_close(gradient, central_differences([&](const Values& v) { return dot(dy, y(v)); }, x), what);
@@ -173,7 +173,7 @@ TEST(ReferenceTest, LayerNormOfARow) {
   expect_close(layernorm({4, 5, 6}, {1, 2, 3}, {0, 1, 2}), {-rstd, 1, 2 + 3 * rstd}, "y", 1e-14);
 }
 
-TEST(ReferenceTest, AttentionSeesTheTokenItselfAndThoseBefore) {
+TEST(ReferenceTest, AttentionSeesTheTokenAndThePreviousOnes) {
   const int64_t T = 4, E = 2;
   Values qkv = random(T * 3 * E);
   const Values before = attention(qkv, 1, T, 1, E);
@@ -196,7 +196,7 @@ TEST(ReferenceTest, CrossEntropy) {
   expect_close(cross_entropy({1e4, 0, 0, 1e4}, {0, 0}), {0, 1e4}, "large logits");
 }
 
-TEST(ReferenceTest, DropoutDropsItsShareAndKeepsTheMean) {
+TEST(ReferenceTest, DropoutDropsItsShareAndPreservesTheMean) {
   const DropoutPlace place{.p = 0.2, .seed = 5, .pass = 1, .site = 4};
   int64_t dropped = 0;
   for (int64_t i = 0; i < 40000; ++i) {
@@ -208,7 +208,7 @@ TEST(ReferenceTest, DropoutDropsItsShareAndKeepsTheMean) {
 }
 
 TEST(ReferenceTest, AdamW) {
-  // With one gradient in every step the corrected moments are g and g^2 from the first.
+  // With the same gradient in every step, the corrected moments are g and g^2 from the first step on.
   const AdamW options{.beta1 = 0.5f, .beta2 = 0.75f, .epsilon = 1, .weight_decay = 0.5f, .decayed = 1};
   Values p = {2, 2}, m = {0, 0}, v = {0, 0};
   for (int64_t t = 1; t <= 3; ++t) adamw(p, m, v, {3, -4}, 0.5, t, options);
@@ -218,7 +218,7 @@ TEST(ReferenceTest, AdamW) {
   expect_close(m, {3 * 0.875, -4 * 0.875}, "first moment", 1e-12);
 
   AdamW clipped = options;
-  clipped.max_grad_norm = 1;  // of 5
+  clipped.max_grad_norm = 1;  // the norm is 5
   p = {2, 2}, m = {0, 0}, v = {0, 0};
   adamw(p, m, v, {3, -4}, 0.5, 1, clipped);
   expect_close(p, {2 - 0.5 * (0.6 / 1.6 + 1), 2 + 0.5 * 0.8 / 1.8}, "clipped", 1e-7);
@@ -257,7 +257,7 @@ TEST(ReferenceTest, SamplingCandidates) {
          {{0, 1 / 9.25}, {1, 2 / 9.25}, {2, 2 / 9.25}, {3, 4 / 9.25}, {4, 0.25 / 9.25}});
 }
 
-TEST(ReferenceTest, SamplesComeAsOftenAsTheirProbability) {
+TEST(ReferenceTest, SampleFrequenciesMatchTheProbabilities) {
   const Values logits = {0, std::log(3.0), std::log(4.0), -50};
   std::map<int32_t, int> counts;
   for (int32_t n = 0; n < 20000; ++n) ++counts[sample(logits, {0, 0, 0, 0}, 3, n, {.top_k = 0, .seed = 8})];
@@ -269,7 +269,7 @@ TEST(ReferenceTest, SamplesComeAsOftenAsTheirProbability) {
 // ---- Byte-pair encoding
 
 TEST(ReferenceTest, BpeOfAWord) {
-  // "aaab": (a, a) comes twice. Merged from the left that leaves (aa, a), (a, b), once each: aa has the
+  // "aaab": (a, a) occurs twice. Merging from the left leaves (aa, a) and (a, b), once each; aa has the
   // larger id.
   const uint32_t a = 'a' - '!', b = 'b' - '!';  // the printable bytes from '!' have the first ids
   EXPECT_EQ(learn_bpe("aaab", 1000), (std::vector<Merge>{{a, a, 256}, {a, b, 257}, {256, 257, 258}}));
@@ -277,7 +277,7 @@ TEST(ReferenceTest, BpeOfAWord) {
   EXPECT_EQ(learn_bpe("aaab", 257).size(), 1u);
 }
 
-TEST(ReferenceTest, BpeMakesTheMergesOfTheRealTrainer) {
+TEST(ReferenceTest, BpeLearnsTheMergesOfTheRealTrainer) {
   const std::string alphabets[] = {"ab ", "abcdefg  \n", "don't we'll 12 34\n\n  ",
                                    "a\xc3\xa9\xe2\x82\xac \n\t!?"};
   for (int round = 0; round < 60; ++round) {

@@ -29,7 +29,7 @@ Tokenizer with_merges(const std::vector<std::pair<std::string, std::string>>& me
   return Tokenizer::from_json(document.dump(), "merges");
 }
 
-/// The definition, as plainly as it can be written: of all pairs, the leftmost of the lowest rank.
+/// The definition, written as plainly as possible: merges the leftmost pair of the lowest rank.
 std::vector<std::string> merge_plainly(std::string_view word,
                                        const std::vector<std::pair<std::string, std::string>>& merges) {
   std::vector<std::string> tokens;
@@ -74,8 +74,8 @@ TEST(Encoder, SpecialTokensCanBeLeftAlone) {
   EXPECT_EQ(std::ranges::count(plain, 1), 0);
 }
 
-/// Words of all lengths, so that both ways to merge a word are compared with the definition; and merges in
-/// any order, where one merge may bring up another of lower rank.
+/// The test uses words of all lengths, so that it compares both merge algorithms with the definition. The
+/// merges come in any order, so that one merge may enable another of lower rank.
 TEST(Encoder, MergesTheLowestRankFirst) {
   std::mt19937 rng(3);
   for (int round = 0; round < 60; ++round) {
@@ -100,14 +100,14 @@ TEST(Encoder, MergesTheLowestRankFirst) {
   }
 }
 
-TEST(Encoder, OfTwoMergesOfOnePairTheLaterCounts) {
+TEST(Encoder, TheLaterOfTwoMergesOfAPairCounts) {
   const auto tokenizer = with_merges({{"a", "b"}, {"b", "c"}, {"a", "b"}});
   EXPECT_EQ(tokenizer.encode("abc"), (Ids{tokenizer.encode("a")[0], 257}));
 }
 
 TEST(Encoder, AWholeWordInTheVocabularyIsOnlyMadeByMerges) {
   json document = json::parse(with_merges({{"a", "b"}}).to_json());
-  document["model"]["vocab"]["abc"] = 257;  // no merge makes it
+  document["model"]["vocab"]["abc"] = 257;  // no merge produces it
   EXPECT_EQ(Tokenizer::from_json(document.dump(), "test").encode("abc").size(), 2u);
 }
 
@@ -124,14 +124,15 @@ TEST(Encoder, LosesNoBytes) {
   }
 }
 
-TEST(Encoder, WordsThatDifferInNullsOnlyAreDifferent) {
+TEST(Encoder, WordsThatDifferOnlyInNullsAreDifferent) {
   using namespace std::string_literals;
   const auto& tokenizer = multiscript_tokenizer();
   for (const std::string& text : {"!\0 !"s, "!\0\0 ! !\0"s, "\0 \0\0"s})
     EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
 }
 
-/// Several pieces for each thread; and specials, long words and white space that pieces must not be cut in.
+/// Returns a text of several pieces per thread, with special tokens, long words and white space that a cut
+/// must not split.
 std::string streaming_text() {
   std::mt19937 rng(5);
   std::string text = random_text(rng, 300'000);
@@ -148,7 +149,7 @@ TEST(Encoder, StreamsTheSameIds) {
   for (const int threads : {1, 3}) EXPECT_TRUE(stream(tokenizer, text, threads) == ids) << threads;
 }
 
-TEST(Encoder, StreamsInPiecesAndTellsHowFarItIs) {
+TEST(Encoder, StreamsInPiecesAndReportsItsProgress) {
   const std::string text = streaming_text();
   size_t pieces = 0;
   double last = 0;
@@ -171,7 +172,7 @@ class DocumentFiles {
  public:
   explicit DocumentFiles(const std::vector<std::string>& documents) {
     std::string pattern = (std::filesystem::temp_directory_path() / "hipgpt-test-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw Error("no temporary folder");
+    if (::mkdtemp(pattern.data()) == nullptr) throw Error("cannot create a temporary folder");
     folder_ = pattern;
     for (const std::string& document : documents) {
       paths.push_back((folder_ / std::to_string(paths.size())).string());
@@ -186,7 +187,7 @@ class DocumentFiles {
   std::filesystem::path folder_;
 };
 
-/// Short and long ones, which begin and end in odd places.
+/// Returns short and long documents, which begin and end in odd places.
 std::vector<std::string> some_documents() {
   std::mt19937 rng(6);
   std::vector<std::string> documents = {"one",    " ", "\n", streaming_text(), "'s", std::string(kEndOfText),

@@ -1,4 +1,4 @@
-// What the tokenizer's tests share: the files of fixtures/, and random texts.
+// Helpers shared by the tokenizer's tests: the files of fixtures/ and random texts.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ std::string read_file(const std::string& path);
 std::string read_fixture(const std::string& name);
 nlohmann::json read_json_fixture(const std::string& name);
 
-/// Pieces that make the pre-tokenizer, UTF-8 decoding and special tokens meet in odd ways, drawn at random.
+/// Draws random pieces that make the pre-tokenizer, UTF-8 decoding and special tokens interact in odd ways.
 std::string random_text(std::mt19937& rng, size_t pieces);
 std::string random_bytes(std::mt19937& rng, size_t size);
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes fixtures/: texts, and what Hugging Face's `tokenizers` makes of them, for the C++ tests to compare with.
+"""Writes fixtures/: texts and the results of Hugging Face's `tokenizers` for them, with which the C++ tests compare.
 
     pip install tokenizers
     make_fixtures.py [TINYSHAKESPEARE]
 
-Everything but the golden values of Tiny Shakespeare is made from a fixed seed, here.
+Everything except the golden values of Tiny Shakespeare is generated here from a fixed seed.
 """
 
 import json
@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 
-# Ranges of letters, with marks and digits among them, of many scripts.
+# Ranges of letters of many scripts, with marks and digits among them.
 SCRIPTS = {
     "latin": (0x61, 0x7A), "latin-1": (0xC0, 0xFF), "greek": (0x3B1, 0x3C9), "cyrillic": (0x430, 0x44F),
     "hebrew": (0x5D0, 0x5EA), "arabic": (0x627, 0x64A), "devanagari": (0x905, 0x94D), "thai": (0xE01, 0xE4E),
@@ -38,7 +38,7 @@ def make_word(rng, script, length):
 
 
 def make_multiscript(rng):
-    """Lines of words that come again and again, in all scripts, with all kinds of things between them."""
+    """Returns lines of words that recur often, in all scripts, with many kinds of separators between them."""
     lexicon = {script: [make_word(rng, script, rng.randint(1, 8)) for _ in range(25)] for script in SCRIPTS}
     parts = []
     for _ in range(420):
@@ -60,7 +60,7 @@ def make_multiscript(rng):
 
 
 def make_generated():
-    """The text that generated_text() in trainer_test.cpp makes: words of random letters, short ones more often."""
+    """Returns the text of generated_text() in trainer_test.cpp: words of random letters, short ones more often."""
     state = 1
     text = bytearray()
     while len(text) < 400_000:
@@ -104,7 +104,7 @@ def merges_hash(tokenizer):
 
 
 def odd_strings(rng):
-    """Short strings in which every rule of the pattern meets every other."""
+    """Returns short strings in which every rule of the pattern meets every other."""
     pieces = WHITE_SPACE + LOOKALIKES + NUMBERS + OTHERS + CONTRACTIONS + [" ", " ", "a", "Bc", "é", "日", "x1", "_"]
     for piece in WHITE_SPACE + LOOKALIKES:
         yield f"a{piece}b{piece}{piece}c {piece} d{piece}"
@@ -132,13 +132,13 @@ def write_multiscript(rng):
 
 
 def write_words(rng):
-    """Each string, and the sizes in bytes of the words it is cut into."""
+    """Writes each string and the sizes in bytes of the words that it is cut into."""
     cut = byte_level().pre_tokenizer.pre_tokenize_str
     write("words.json", compact([[s, [len(word) for word, _ in cut(s)]] for s in odd_strings(rng)]))
 
 
 def write_specials(rng):
-    """Special tokens at training, and one more added later; strings of them, and their ids."""
+    """Writes a tokenizer with special tokens, one of them added after training, and strings of them with their ids."""
     specials = ["<|endoftext|>", "<|end|>", "<|end|><|end|>", "日本", " pad"]
     tokenizer = train(os.path.join(FOLDER, "multiscript.txt"), 320, specials)
     tokenizer.add_special_tokens([AddedToken("\n--\n", special=True, normalized=False)])

@@ -46,7 +46,7 @@ TEST(Pretokenizer, EveryAsciiByteHasItsClass) {
     if (byte >= '0' && byte <= '9') expected = CharClass::kNumber;
     if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z')) expected = CharClass::kLetter;
     EXPECT_EQ(character_at({&c, 1}, 0).kind, expected) << byte;
-    // The same byte in the middle of a long run of letters, which is passed over by eights.
+    // The same byte in the middle of a long run of letters, which are skipped eight at a time.
     std::string run(20, 'q');
     run[13] = c;
     EXPECT_EQ(word_end(run, 0), expected == CharClass::kLetter ? 20u : 13u) << byte;
@@ -65,7 +65,7 @@ TEST(Pretokenizer, MalformedBytesAreCharactersOfTheirOwn) {
   EXPECT_EQ(word_sizes("a\xC3 b"), (Sizes{1, 1, 2}));
 }
 
-/// Every cut that is called safe, from every starting point, must leave the words as they are.
+/// Every cut that is reported as safe must leave the words unchanged, from every starting point.
 TEST(Pretokenizer, SafeCutsAreSafe) {
   std::mt19937 rng(1);
   for (int round = 0; round < 300; ++round) {

@@ -1,4 +1,4 @@
-// Special tokens of any number: found as by looking at all, without looking at all.
+// Tests that any number of special tokens is found as by a linear search, but without one.
 #include "tokenizer/sorted_texts.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ std::optional<uint32_t> longest_prefix_plainly(const std::vector<std::string>& t
   return best;
 }
 
-TEST(SortedTexts, FindsWhatLookingAtAllFinds) {
+TEST(SortedTexts, FindsWhatAPlainSearchFinds) {
   std::mt19937 random(1);
   const auto text = [&](int longest) {
     std::string s(random() % static_cast<unsigned>(longest + 1), '\0');
@@ -39,7 +39,7 @@ TEST(SortedTexts, FindsWhatLookingAtAllFinds) {
   }
 }
 
-/// Bytes looked at to find each of n texts once.
+/// Returns the number of bytes read to find each of n texts once.
 size_t looks_for_all(size_t n) {
   std::vector<std::string> texts;
   for (size_t i = 0; i < n; ++i) texts.push_back("<|special_" + std::to_string(1'000'000 + i) + "|>");
@@ -49,9 +49,9 @@ size_t looks_for_all(size_t n) {
   return looks;
 }
 
-TEST(SortedTexts, SixtyTimesAsManyTakeLittleMoreEach) {
+TEST(SortedTexts, SixtyTimesAsManyTextsCostLittleMoreEach) {
   const size_t few = looks_for_all(1'000), many = looks_for_all(60'000);
-  EXPECT_LT(many, 60 * few * 2);  // a linear search: 3,600 times as many
+  EXPECT_LT(many, 60 * few * 2);  // a linear search would read 3,600 times as many
 }
 
 TEST(SortedTexts, ATokenizerWithSixtyThousandAddedTokensFindsThem) {

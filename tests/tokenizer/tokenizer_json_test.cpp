@@ -19,7 +19,7 @@ json small_document() {
   return json::parse(Tokenizer::train("abcabcab abcab", options).to_json());
 }
 
-/// The message of the Error that loading must end in.
+/// Returns the message of the Error that loading must throw.
 std::string error_of(const std::string& text) {
   try {
     Tokenizer::from_json(text, "some.json");
@@ -59,7 +59,7 @@ struct TemporaryFile {
   std::filesystem::path path;
 };
 
-TEST(TokenizerJson, ComesBackAsItWas) {
+TEST(TokenizerJson, ComesBackUnchanged) {
   for (const char* name : {"multiscript.tokenizer.json", "specials.tokenizer.json"}) {
     const auto theirs = Tokenizer::load(fixture_path(name));
     const auto ours = Tokenizer::from_json(theirs.to_json(), name);
@@ -92,7 +92,7 @@ TEST(TokenizerJson, ReadsWhatOlderVersionsWrote) {
   EXPECT_EQ(Tokenizer::from_json(document.dump(), "old").hash(), hash);
 }
 
-TEST(TokenizerJson, TheHashTellsTokenizersApart) {
+TEST(TokenizerJson, TheHashDistinguishesTokenizers) {
   json document = small_document();
   const auto hash = Tokenizer::from_json(document.dump(), "test").hash();
   json other_merges = document;
@@ -106,7 +106,7 @@ TEST(TokenizerJson, TheHashTellsTokenizersApart) {
   EXPECT_NE(Tokenizer::from_json(no_specials.dump(), "test").hash(), hash);
 }
 
-TEST(TokenizerJson, RefusesWhatItDoesNotDo) {
+TEST(TokenizerJson, RefusesUnsupportedFeatures) {
   expect_error_with("/normalizer", {{"type", "NFC"}}, "normalizer");
   expect_error_with("/truncation", {{"max_length", 5}}, "truncation");
   expect_error_with("/padding", {{"strategy", "BatchLongest"}}, "padding");
@@ -230,7 +230,7 @@ TEST(TokenizerJson, LoadNamesTheFile) {
   const TemporaryFile file("bad.json", "{");
   try {
     Tokenizer::load(file.path);
-    FAIL() << "an Error was to come";
+    FAIL() << "expected an Error";
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()).rfind(file.path.string() + ": ", 0), 0u) << error.what();
   }
@@ -238,7 +238,7 @@ TEST(TokenizerJson, LoadNamesTheFile) {
   EXPECT_THROW(Tokenizer::load(std::filesystem::temp_directory_path()), Error);
 }
 
-/// The two files that OpenAI wrote, for the vocabulary of a fixture and GPT-2's special token.
+/// The two files in OpenAI's format, for the vocabulary of a fixture and GPT-2's special token.
 struct Gpt2Files {
   static std::string merges_text(const std::string& line_end = "\n") {
     std::string text = "#version: 0.2" + line_end;

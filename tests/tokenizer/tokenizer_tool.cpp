@@ -21,15 +21,15 @@ void write(const std::string& path, std::string_view bytes) {
   if (!file.flush()) throw std::runtime_error(path + ": cannot be written");
 }
 
-/// Little-endian 32-bit ids, from both kinds of encode(), which must agree; and the text must come back.
+/// Writes little-endian 32-bit ids. Both kinds of encode() must agree, and decoding must return the text.
 void encode(const Tokenizer& tokenizer, const std::string& text_path, const std::string& ids_path) {
   const MappedFile file(text_path, MappedFile::Access::kSequential);
   const auto ids = tokenizer.encode(file.text());
   std::vector<int32_t> streamed;
   tokenizer.encode(file.text(), 0,
                    [&](auto piece) { streamed.insert(streamed.end(), piece.begin(), piece.end()); });
-  if (streamed != ids) throw std::runtime_error("the streaming encode() gives other ids");
-  if (tokenizer.decode(ids) != file.text()) throw std::runtime_error("decode() gives another text");
+  if (streamed != ids) throw std::runtime_error("the streaming encode() gives different ids");
+  if (tokenizer.decode(ids) != file.text()) throw std::runtime_error("decode() gives a different text");
   write(ids_path, {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(int32_t)});
 }
 

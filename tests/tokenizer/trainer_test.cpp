@@ -35,7 +35,7 @@ uint64_t merges_hash(const Tokenizer& tokenizer) {
   return fnv1a(lines);
 }
 
-/// The text of make_generated() in make_fixtures.py.
+/// Returns the text of make_generated() in make_fixtures.py.
 std::string generated_text() {
   uint64_t state = 1;
   std::string text;
@@ -66,7 +66,7 @@ TEST(Trainer, LearnsWhatHuggingFaceLearnsFromALargerText) {
 
 TEST(Trainer, LearnsWhatHuggingFaceLearnsFromTinyShakespeare) {
   const std::string path = std::string(HIPGPT_TEST_DATA_DIR) + "/../data/tinyshakespeare.txt";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " does not exist";
   const json hashes = read_json_fixture("hashes.json");
   const std::string text = read_file(path);
   EXPECT_EQ(merges_hash(train(text, 1000)), hashes["tinyshakespeare 1000"].get<uint64_t>());
@@ -79,7 +79,7 @@ TEST(Trainer, IsTheSameForAnyNumberOfThreads) {
   for (const int threads : {2, 3, 8}) EXPECT_EQ(train(text, 700, {}, threads).to_json(), one.to_json());
 }
 
-/// With little room for lists, training goes in many rounds, up to one for each merge.
+/// With little room for lists, training takes many rounds, up to one for each merge.
 TEST(Trainer, IsTheSameInAnyNumberOfRounds) {
   const std::string text = generated_text().substr(0, 60'000) + read_fixture("multiscript.txt");
   const auto learn = [&](size_t list_budget, int threads) {
@@ -100,7 +100,7 @@ TEST(Trainer, CountsWordsOfAnyLengthAndBytes) {
   std::mt19937 rng(3);
   std::string text;
   for (int i = 0; i < 20'000; ++i) {
-    // Few different letters, so that words come again, and zeros, which are no padding.
+    // Few different letters make words recur. The zeros among them are not padding.
     for (size_t size = rng() % (i % 10 == 0 ? 40 : 4); size > 0; --size) text += "ab\0"[rng() % 3];
     text += i % 7 == 0 ? '\n' : ' ';
   }
@@ -125,7 +125,7 @@ TEST(Trainer, CountsWordsOfAnyLengthAndBytes) {
 }
 
 TEST(Trainer, EqualCountsGoToTheSmallerIds) {
-  // "ab", "cd" and "ba" once each: 'a' 'b' has the smaller ids.
+  // "ab", "cd" and "ba" occur once each, and 'a' 'b' has the smaller ids.
   const json merges = model_of(train("ab cd\nba", 258))["merges"];
   EXPECT_EQ(merges, (json::parse(R"([["a", "b"], ["b", "a"]])")));
 }
@@ -146,7 +146,7 @@ TEST(Trainer, ATextWithoutMorePairsGivesASmallerVocabulary) {
   EXPECT_EQ(train("a\nb\nc", 1000).vocab_size(), 256);
   EXPECT_EQ(train("abc", 1000).vocab_size(), 258);
   EXPECT_EQ(train(std::string(1000, 'a'), 1000).vocab_size(),
-            256 + 9 + 5);  // 2, 4, ... 512, and what 1000 leaves
+            256 + 9 + 5);  // 2, 4, ... 512, and the rest of 1000
 }
 
 TEST(Trainer, WordsEndAtLineEnds) {
@@ -177,13 +177,13 @@ TEST(Trainer, SpecialTokensComeFirstAndAreNotLearnedFrom) {
 
 TEST(Trainer, ASpecialTokenMayBeAByte) {
   const auto tokenizer = train("xaxaxa", 258, {"a"});
-  EXPECT_EQ(tokenizer.vocab_size(), 256);  // "a" and 'a' are one
+  EXPECT_EQ(tokenizer.vocab_size(), 256);  // the token "a" is the byte 'a'
   EXPECT_EQ(tokenizer.special_token("a"), 0);
   EXPECT_EQ(tokenizer.encode("a"), tokenizer.encode("a", false));
   EXPECT_EQ(Tokenizer::from_json(tokenizer.to_json(), "test").hash(), tokenizer.hash());
 }
 
-TEST(Trainer, RejectsWhatCannotBe) {
+TEST(Trainer, RejectsImpossibleRequests) {
   EXPECT_THROW(train("abc", 255), Error);
   EXPECT_THROW(train("abc", -1), Error);
   EXPECT_THROW(train("abc", 256, {"<|endoftext|>"}), Error);
@@ -201,7 +201,7 @@ TEST(Trainer, TakesAnyBytes) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
 }
 
-TEST(Trainer, TellsHowFarItIs) {
+TEST(Trainer, ReportsItsProgress) {
   std::map<std::string, double, std::less<>> last;
   Tokenizer::TrainOptions options;
   options.vocab_size = 300;

@@ -1,4 +1,4 @@
-// The learning rate, the trainer, checkpoints and the folder of a run.
+// Tests of the learning rate, the trainer, checkpoints and the run folder.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder that is the working one while the test runs.
+/// A fixture whose folder is the working folder while the test runs.
 class InOwnFolder : public testing::Test {
  protected:
   InOwnFolder()
@@ -50,12 +50,12 @@ TEST(LearningRateTest, WarmsUpLinearlyAndFallsAlongACosine) {
   EXPECT_NEAR(learning_rate_at(1, o), 0.1, 1e-9);
   EXPECT_NEAR(learning_rate_at(5, o), 0.5, 1e-9);
   EXPECT_NEAR(learning_rate_at(10, o), 1.0, 1e-9);
-  EXPECT_NEAR(learning_rate_at(60, o), 0.55, 1e-7);  // half way down
+  EXPECT_NEAR(learning_rate_at(60, o), 0.55, 1e-7);  // halfway down
   EXPECT_NEAR(learning_rate_at(35, o), 0.1 + 0.9 * 0.5 * (1 + std::cos(std::acos(-1.0) / 4)), 1e-7);
   EXPECT_NEAR(learning_rate_at(110, o), 0.1, 1e-7);
 }
 
-TEST(LearningRateTest, WithoutWarmUpBeginsAtTheTop) {
+TEST(LearningRateTest, WithoutWarmUpItStartsAtTheMaximum) {
   const TrainerOptions o{.steps = 1, .warmup_steps = 0, .learning_rate = 1.0f, .min_learning_rate = 0.1f};
   EXPECT_NEAR(learning_rate_at(1, o), 0.1, 1e-7);
   TrainerOptions longer = o;
@@ -66,7 +66,7 @@ TEST(LearningRateTest, WithoutWarmUpBeginsAtTheTop) {
 constexpr ModelConfig kSmall{
     .vocab_size = 7, .max_seq_len = 6, .embed_dim = 8, .num_heads = 2, .num_layers = 1, .ff_hidden_dim = 8};
 
-/// tokens.bin with a text that repeats 0 1 2 3 4 5 6.
+/// Writes a tokens.bin that repeats 0 1 2 3 4 5 6.
 TokenFile repetitive_tokens(size_t count) {
   TokenFileWriter writer("tokens.bin", 7, 0, 0, count);
   std::vector<int32_t> tokens(count);
@@ -127,8 +127,8 @@ TEST_P(TrainerTest, LearnsARepetitiveText) {
   EXPECT_LT(evaluate(run.trainer.pass(), data_, 0), 0.05);
 }
 
-/// Step n takes batches (n-1) N ... n N - 1, and its gradient is their mean. Three steps are compared, since
-/// many a wrong number of a batch is right in the first.
+/// Step n uses batches (n-1) N ... n N - 1, and its gradient is their mean. The test compares three steps,
+/// because many wrong batch numbers are right in the first step.
 TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
   TrainerOptions accumulated = options();
   accumulated.grad_accum = 2;
@@ -153,7 +153,7 @@ TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
   }
 }
 
-/// Whatever its gradient, AdamW's first update moves a weight by the learning rate; and a matrix decays.
+/// AdamW's first update moves a weight by the learning rate, whatever its gradient; matrices also decay.
 TEST_P(TrainerTest, TheFirstStepMovesEveryWeightByTheLearningRate) {
   TrainerOptions o = options();
   o.weight_decay = 0.5f;
@@ -201,7 +201,7 @@ TEST_P(TrainerTest, ContinuesExactly) {
   EXPECT_EQ(whole.weights(), second.weights());
 }
 
-TEST_P(TrainerTest, ASampleNowAndThenChangesNothing) {
+TEST_P(TrainerTest, DrawingSamplesChangesNothing) {
   TrainerOptions with_dropout = options();
   with_dropout.dropout = 0.1f;
   Run watched(data_, with_dropout), alone(data_, with_dropout);
@@ -213,12 +213,12 @@ TEST_P(TrainerTest, ASampleNowAndThenChangesNothing) {
     alone.trainer.train_step();
     if (i % 3 > 0) continue;
     generator.start(prompt);
-    for (int n = 0; n < 10; ++n) generator.next();  // more than the model sees
+    for (int n = 0; n < 10; ++n) generator.next();  // more tokens than the context holds
     sample = generator.tokens();
   }
   EXPECT_EQ(watched.weights(), alone.weights());
   EXPECT_EQ(watched.trainer.last_step().loss, alone.trainer.last_step().loss);
-  // Of the weights as they were at the time, not of those at the start.
+  // The sample comes from the weights of its own step, not from the initial ones.
   Run later(data_, with_dropout);
   for (int i = 0; i < 10; ++i) later.trainer.train_step();
   Generator fresh(later.model, prompt, {});
@@ -226,18 +226,18 @@ TEST_P(TrainerTest, ASampleNowAndThenChangesNothing) {
   EXPECT_EQ(sample, fresh.tokens());
 }
 
-TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
+TEST_P(TrainerTest, StopsAtANonFiniteLossAndKeepsTheWeights) {
   Run run(data_, options());
   auto weights = run.weights();
   weights[3] = std::nanf("");
   run.device->copy_to_device(run.model.weights().flat(), weights.data());
   try {
-    for (int i = 0; i < 50; ++i) {  // until a batch has the token with the bad weight
+    for (int i = 0; i < 50; ++i) {  // until a batch contains the token with the bad weight
       weights = run.weights();
       run.trainer.train_step();
       run.trainer.last_step();
     }
-    FAIL() << "went on with NaN";
+    FAIL() << "training continued with NaN";
   } catch (const NotFinite& failure) {
     EXPECT_EQ(failure.step, run.trainer.step());
     EXPECT_TRUE(std::isnan(failure.loss));
@@ -245,19 +245,20 @@ TEST_P(TrainerTest, StopsAtALossThatIsNotFiniteAndLeavesTheWeights) {
   }
 }
 
-TEST_P(TrainerTest, StopsAtAGradientThatIsNotFiniteWhereTheLossIs) {
-  // Nothing reaches the head, so the loss is that of guessing; but its gradient grows on its way back.
+TEST_P(TrainerTest, StopsAtANonFiniteGradientDespiteAFiniteLoss) {
+  // Nothing reaches the head, so the loss equals that of guessing, but its gradient grows in the backward
+  // pass.
   Run run(data_, options());
   std::vector<float> weights(run.weights().size(), 0.0f);
   const WeightPlace head = weight_place(kSmall, "lm_head.weight");
   const WeightPlace projection = weight_place(kSmall, "transformer.h.0.attn.c_proj.weight");
-  std::fill_n(weights.begin() + head.offset, kSmall.embed_dim, 3e38f);  // of token 0 alone
+  std::fill_n(weights.begin() + head.offset, kSmall.embed_dim, 3e38f);  // only the row of token 0
   std::fill_n(weights.begin() + projection.offset, projection.size, 100.0f);
   run.device->copy_to_device(run.model.weights().flat(), weights.data());
   run.trainer.train_step();
   try {
     run.trainer.last_step();
-    FAIL() << "went on with an infinite gradient";
+    FAIL() << "training continued with an infinite gradient";
   } catch (const NotFinite& failure) {
     EXPECT_NEAR(failure.loss, std::log(7.0), 1e-5);
     EXPECT_FALSE(std::isfinite(failure.grad_norm));
@@ -274,13 +275,13 @@ TEST_P(TrainerTest, ResultsThatAreReadLateAreStillChecked) {
   for (int i = 0; i < 60; ++i) run.trainer.train_step();
   try {
     run.trainer.last_step();
-    FAIL() << "60 steps of NaN";
+    FAIL() << "60 steps with NaN raised no error";
   } catch (const NotFinite& failure) {
     EXPECT_EQ(failure.step, 4);
   }
 }
 
-/// 50 steps with dropout and accumulation: the losses are the CPU's.
+/// Over 50 steps with dropout and accumulation, the losses match the CPU's.
 TEST_P(TrainerTest, TrainsAsTheCpuDoes) {
   TrainerOptions o = options();
   o.dropout = 0.1f;
@@ -305,7 +306,7 @@ TEST_P(TrainerTest, TwoRunsAreBitIdentical) {
   EXPECT_EQ(one.weights(), two.weights());
 }
 
-TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
+TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSampleOfIt) {
   Run run(data_, options());
   const double all = evaluate(run.trainer.pass(), data_, 0);
   EXPECT_EQ(all, evaluate(run.trainer.pass(), data_, 1000));
@@ -319,7 +320,7 @@ TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSpreadOfIt) {
   }
   EXPECT_NEAR(all, by_hand, 1e-6);
 
-  // Two of the 21 batches: the first, and that in the middle.
+  // The evaluation uses two of the 21 batches: the first and the middle one.
   std::vector<int32_t> batch_inputs(24), batch_targets(24);
   double spread = 0;
   for (const size_t i : {0, 10}) {
@@ -336,7 +337,8 @@ class CheckpointTest : public InOwnFolder {
     save(model_, {kSmall, 0xfeedface12345678, 42}, "good.bin");
   }
 
-  /// The good checkpoint, changed, as another program would write it: without HipGPT's checksums.
+  /// Expects an error for the good checkpoint after `change`, written as another program would: without
+  /// HipGPT's checksums.
   void expect_refused(
       const std::function<void(std::vector<SafetensorsTensor>&, std::map<std::string, std::string>&)>& change,
       const std::string& expected) {
@@ -349,7 +351,7 @@ class CheckpointTest : public InOwnFolder {
     write_safetensors("bad.bin", tensors, metadata);
     try {
       Checkpoint::open("bad.bin");
-      FAIL() << "accepted, where the message should say: " << expected;
+      FAIL() << "accepted; expected an error that says: " << expected;
     } catch (const Error& error) {
       EXPECT_NE(std::string(error.what()).find(expected), std::string::npos) << error.what();
       EXPECT_NE(std::string(error.what()).find("bad.bin"), std::string::npos) << error.what();
@@ -360,8 +362,8 @@ class CheckpointTest : public InOwnFolder {
   GPTModel model_;
 };
 
-/// What is saved is the moment of the call, whatever the training does while the files are written.
-TEST_F(CheckpointTest, AWriterSavesTheMomentOfTheCall) {
+/// The writer saves the state at the moment of the call, whatever training does while the files are written.
+TEST_F(CheckpointTest, AWriterSavesTheStateAtTheCall) {
   const TokenFile tokens = repetitive_tokens(500);
   const DataLoader data(tokens, 0, 500, 4, kSmall.max_seq_len, 1);
   Trainer trainer(model_, data, {.batch = 4, .learning_rate = 1e-2f});
@@ -432,7 +434,7 @@ TEST_F(CheckpointTest, RefusesWhatDoesNotFitItsModel) {
   expect_refused([&](auto& t, auto&) { t[0].bytes = std::as_bytes(std::span(poisoned)); }, "not finite");
 }
 
-TEST_F(CheckpointTest, OptimizerPathStandsBesideTheCheckpoint) {
+TEST_F(CheckpointTest, OptimizerPathIsNextToTheCheckpoint) {
   EXPECT_EQ(optimizer_path("gpt_checkpoint.bin"), "gpt_checkpoint.optimizer.bin");
   EXPECT_EQ(optimizer_path("a.b/c"), "a.b/c.optimizer.bin");
 }
@@ -446,7 +448,7 @@ class RunFolderTest : public InOwnFolder {
   }
 };
 
-TEST_F(RunFolderTest, WithoutANameIsTheWorkingFolder) {
+TEST_F(RunFolderTest, WithoutANameItIsTheWorkingFolder) {
   const RunFolder folder("");
   EXPECT_EQ(folder.tokenizer(), "tokenizer.json");
   EXPECT_EQ(folder.checkpoint(7), "gpt_checkpoint.bin");
@@ -457,7 +459,7 @@ TEST_F(RunFolderTest, KeepsTheNewestAndLinksToTheLast) {
   RunFolder folder("r");
   folder.create();
   touch("checkpoints/r/step_x.bin");    // not ours
-  touch("checkpoints/r/step_999.bin");  // of a longer run before: not ours to remove
+  touch("checkpoints/r/step_999.bin");  // from an earlier, longer run: must stay
   for (const int step : {10, 20, 100, 110}) {
     touch(folder.checkpoint(step));
     touch(optimizer_path(folder.checkpoint(step)));
@@ -472,7 +474,7 @@ TEST_F(RunFolderTest, KeepsTheNewestAndLinksToTheLast) {
   EXPECT_TRUE(fs::exists("checkpoints/r/step_999.bin"));
 }
 
-TEST_F(RunFolderTest, NamesAreOneFolder) {
+TEST_F(RunFolderTest, ANameIsASingleFolder) {
   for (const char* name : {"a/b", "..", ".", "/tmp"}) EXPECT_THROW(RunFolder{name}, Error) << name;
 }
 
