@@ -31,6 +31,7 @@ struct DeviceReport {
 /// The sizes of the comparison, by the letters of operations.h.
 struct ComparisonSizes {
   int64_t B = 4, T = 512, E = 768, H = 12, F = 3072, V = 50257, S = 1024;
+  int64_t N = 16384;  ///< rows of operations bound by memory, a multiple of T
 };
 
 /// Runs every operation on `device` and on the CPU with the same input. With the default sizes this takes

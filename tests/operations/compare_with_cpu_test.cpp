@@ -6,7 +6,7 @@
 namespace hipgpt {
 namespace {
 
-constexpr ComparisonSizes kSmall{.B = 2, .T = 20, .E = 24, .H = 3, .F = 40, .V = 301, .S = 32};
+constexpr ComparisonSizes kSmall{.B = 2, .T = 20, .E = 24, .H = 3, .F = 40, .V = 301, .S = 32, .N = 60};
 
 class Comparison : public DeviceTest {};
 
