@@ -34,11 +34,14 @@ ratios = []
 ours = subprocess.run([os.path.join(build, "tests", "matmul_bench"), "hip"], check=True, capture_output=True, text=True)
 for line in ours.stdout.splitlines():
     product = json.loads(line)
-    m, n, k = product["m"], product["n"], product["k"]
-    a = torch.rand((k, m), device="cuda").t() if product["what"] == "dW" else torch.rand((m, k), device="cuda")
-    b = torch.rand((n, k), device="cuda").t() if product["what"] == "dx" else torch.rand((k, n), device="cuda")
-    peer = median_us(lambda: a @ b, max(1, int(4e11 / (2 * m * n * k))))
+    rows, inner, outer = product["rows"], product["in"], product["out"]
+    x, dy = torch.rand((rows, inner), device="cuda"), torch.rand((rows, outer), device="cuda")
+    w, dw = torch.rand((inner, outer), device="cuda"), torch.zeros((inner, outer), device="cuda")
+    backward = product["what"] == "dx and dW"
+    peers = {"dx": lambda: dy @ w.t(), "dx and dW": lambda: (dy @ w.t(), dw.addmm_(x.t(), dy))}
+    flops = (4 if backward else 2) * rows * inner * outer
+    peer = median_us(peers.get(product["what"], lambda: x @ w), max(1, int(4e11 / flops)))
     ratios.append(peer / product["us"])
-    print(f"{product['what']:6} {m:6} {n:6} {k:6}  HipGPT {product['tflops']:6.2f} TFLOP/s, "
-          f"PyTorch {2e-6 * m * n * k / peer:6.2f}, ratio {ratios[-1]:.2f}")
+    print(f"{product['what']:9} {rows:6} {inner:5} {outer:5}  HipGPT {product['tflops']:6.2f} TFLOP/s, "
+          f"PyTorch {1e-6 * flops / peer:6.2f}, ratio {ratios[-1]:.2f}")
 print(f"median ratio {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")

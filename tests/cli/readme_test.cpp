@@ -36,7 +36,7 @@ std::string hyphened(std::string flag) {
 /// Reads the table in one section of README.md: rows of flags, their defaults and their meanings. Defaults
 /// are in the order of the flags, separated by commas or spaces.
 Defaults in_readme(const std::string& heading) {
-  const std::string readme = read_file(std::string(HIPGPT_TEST_DATA_DIR) + "/../README.md");
+  const std::string readme = read_file(HIPGPT_TEST_DATA_DIR "/../README.md");
   const size_t begin = readme.find("\n## " + heading + "\n");
   EXPECT_NE(begin, std::string::npos) << heading;
   Defaults defaults;
