@@ -1,13 +1,13 @@
-// Who multiplies: the sums of a block's tile, held by its threads. This is the seam between what a kernel
-// computes and what an architecture has for it, one level above a single instruction:
+// Accumulators: the sums of a block's tile, in the registers of its threads. An accumulator separates what a
+// kernel computes from what the architecture offers, one level above a single instruction:
 //
 //   sums.multiply(tile_a, tile_b)   adds the products of one step along k
-//   sums.for_each(band, f)          f(row, column, values) for a band of the sums, to be brought in order
+//   sums.for_each(band, f)          calls f(row, column, values) for one band of the sums; bands are in order
 //
-// AtomAccumulator works by the matrix cores of a family, which an atom describes; PlainAccumulator without.
-// The atoms of this folder that suit the compiler's target are chosen here; those of other families are there
-// for tests, with their instructions emulated. RDNA's matrix cores (WMMA) have no fp32, so RDNA takes the
-// plain way and has no atom yet.
+// AtomAccumulator uses the matrix cores that an atom describes. PlainAccumulator uses ordinary
+// multiplications. This file selects the atom for the compiler's target. Tests run the atoms of other
+// families with emulated instructions. RDNA's matrix cores (WMMA) do not support fp32, so RDNA has no atom
+// yet and uses PlainAccumulator.
 #pragma once
 
 #include <type_traits>
@@ -18,13 +18,14 @@
 
 namespace hipgpt::hip {
 
-/// An architecture without matrix cores for fp32.
+/// Stands for an architecture without fp32 matrix cores.
 struct NoAtom {
   static constexpr int kStep = 0, kPad = 1;
 };
 
-/// What the architecture at hand has. The name of a kernel must not depend on it, or the host would ask for
-/// one that the device has not: so shapes say OfTarget, and what that is, is looked up inside.
+/// The atom of the compiler's target. A kernel's name must not depend on the target, or the host would launch
+/// a kernel that the device code does not contain. So shapes name OfTarget, and AtomOf resolves it inside the
+/// kernel.
 struct OfTarget;
 
 template <typename T>
@@ -42,7 +43,7 @@ struct AtomOf<OfTarget> {
 #endif
 };
 
-/// The sums of a block's tile by matrix cores: each wave has a part of 64 rows, in atoms.
+/// The sums of a block's tile, computed by matrix cores. Each wave has a part of 64 rows, divided into atoms.
 template <typename Shape>
 class AtomAccumulator {
   using Atom = typename Shape::Atom;
@@ -60,7 +61,7 @@ class AtomAccumulator {
 
   template <typename A, typename B>
   __device__ __forceinline__ void multiply(const A& a, const B& b) {
-    constexpr int kAhead = Atom::kReadAhead ? A::kRows / Atom::kK : 1;  // whose operands are read together
+    constexpr int kAhead = Atom::kReadAhead ? A::kRows / Atom::kK : 1;  // atoms along k read together
 #pragma unroll
     for (int first = 0; first < A::kRows; first += kAhead * Atom::kK) {
       typename Atom::Left left[kAhead][kAtomsM];
@@ -83,7 +84,7 @@ class AtomAccumulator {
     using Values = Vec<float, Atom::kNeighbours>;
 #pragma unroll
     for (int i = 0; i < kAtomsM; ++i) {
-      if (i != band) continue;  // an index into registers has to be a constant
+      if (i != band) continue;  // an index into registers must be a constant
 #pragma unroll
       for (int j = 0; j < kAtomsN; ++j) {
 #pragma unroll

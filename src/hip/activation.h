@@ -1,4 +1,4 @@
-// The activation functions and their derivatives inside a kernel: src/cpu/activation.h has the same.
+// The activation functions and their derivatives for kernels; src/cpu/activation.h has the same for the CPU.
 #pragma once
 
 #include "device.h"

@@ -1,12 +1,14 @@
-// AdamW and the sums it needs. One step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations
-// a parameter; sum and norm read 4 bytes. Bound by memory: the floor is these bytes over its bandwidth.
+// AdamW, sum and l2_norm. An AdamW step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations
+// per parameter. Sums and norms read 4 bytes per element. Memory bounds all of them: their minimum time is
+// these bytes divided by its bandwidth.
 //
-// A sum is made in two steps: blocks of 256 threads, each thread 16 floats at a time, leave one double each
-// in scratch, and one block adds those. How many blocks follows from n and the number of compute units, so
-// the order of additions does not change from run to run. Short arrays take the second step alone.
+// A sum takes two steps. In the first, each block of 256 threads, each reading 16 floats at a time, writes
+// one double to scratch. In the second, one block adds these doubles. The number of blocks depends only on n,
+// the scratch memory and the number of compute units, so the order of additions is the same in every run. For
+// a short array, one block does everything.
 //
-// Measured on an H200 (4.3 TB/s by copying): adamw 96 % at 10.6 million and 99 % at 124 million parameters,
-// sums 88 %.
+// Measured on an H200 (4.3 TB/s by copying): adamw reaches 96 % of this bandwidth at 10.6 million parameters
+// and 99 % at 124 million; sums reach 88 %.
 #include <algorithm>
 
 #include "device/check.h"
@@ -22,19 +24,19 @@ namespace {
 // ---- Sums -----------------------------------------------------------------------------------------------
 
 constexpr int kSumThreads = 256, kFinalThreads = 1024;
-constexpr int64_t kShort = 16 * kFinalThreads;  // that one block sums as soon as two kernels would
+constexpr int64_t kShort = 16 * kFinalThreads;  // one block sums this many as fast as two kernels
 
-/// What is summed: x, or x squared.
+/// A term of the sum: x, or x squared.
 template <bool kSquares>
 __device__ double term(float x) {
   const double v = x;
   return kSquares ? v * v : v;
 }
 
-/// kAligned: x is; n may be any number.
+/// kAligned means that x is aligned; n may be any number.
 template <bool kSquares, bool kAligned, int kThreads>
 __device__ double sum_of_block(const float* x, int64_t n) {
-  double total[4] = {0.0, 0.0, 0.0, 0.0};  // so that additions need not wait for each other
+  double total[4] = {0.0, 0.0, 0.0, 0.0};  // four, so that additions need not wait for each other
   const auto add = [&total](vec4 v) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) total[e] += term<kSquares>(v[e]);
@@ -76,7 +78,7 @@ template <bool kSquares, bool kAligned>
 void launch_sum(const Stream& stream, float* out, const float* x, int64_t n) {
   auto* partial =
       reinterpret_cast<double*>(stream.scratch + reinterpret_cast<uintptr_t>(stream.scratch) / 4 % 2);
-  const int64_t fit = (stream.scratch_floats - 1) / 2;  // partial sums in scratch
+  const int64_t fit = (stream.scratch_floats - 1) / 2;  // partial sums that fit in scratch
   if (n <= kShort || fit < 1) {
     hipLaunchKernelGGL((short_sum_kernel<kSquares, kAligned>), dim3(1), dim3(kFinalThreads), 0, stream.handle,
                        out, x, n);
@@ -106,7 +108,7 @@ void launch_sum(const Stream& stream, float* out, const float* x, int64_t n) {
 
 constexpr int kThreads = 256;
 
-/// What a step needs besides the arrays.
+/// The scalars of a step.
 struct Step {
   const float *grad_norm, *rates;
   float beta1, beta2, epsilon, weight_decay, max_grad_norm;
@@ -122,7 +124,7 @@ __device__ void update(float* __restrict__ params, const float* __restrict__ gra
   const vec4 g = load<kAligned>(grads, i, step.n);
   const float norm = *step.grad_norm, learning_rate = step.rates[0];
   if (!isfinite(norm)) return;
-  // The same for all parameters: clip, lr / (1 - b1^t), 1 / (1 - b2^t), and 1 - lr weight_decay.
+  // These are the same for all parameters: clip, lr / (1 - b1^t), 1 / (1 - b2^t), and 1 - lr weight_decay.
   const float clip =
       step.max_grad_norm > 0.0f && norm > step.max_grad_norm ? step.max_grad_norm / norm : 1.0f;
   const float rate = learning_rate * step.rates[1], scale2 = step.rates[2];
@@ -139,7 +141,7 @@ __device__ void update(float* __restrict__ params, const float* __restrict__ gra
   store<kAligned>(moments2, i, step.n, v);
 }
 
-/// kAligned: the arrays are; n may be any number.
+/// kAligned means that the arrays are aligned; n may be any number.
 template <bool kAligned>
 __global__ void __launch_bounds__(kThreads)
     adamw_kernel(float* params, const float* grads, float* moments1, float* moments2, Step step) {

@@ -1,28 +1,27 @@
-// Causal attention of many queries, and of a new token to a cache, without a [T,T] matrix.
+// Causal attention for many queries and for a new token with a cache, without a [T,T] matrix.
 //
 //   S = Q K^T / sqrt(D) for j <= i,   P = softmax(S),   O = dropout(P) V,   lse_i = log sum_j exp S_ij
 //
 // attention_kernel (FlashAttention: Dao et al., 2022; online softmax: Milakov & Gimelshein, 2018): a block
-// takes 64 queries of a head (32 if D > 64, 16 where there is too little work to fill the GPU) and walks over
-// the keys 32 at a time. Scores and outputs stay in registers, 4x4 and 4xD/8 a thread; Q, one tile of K or V
-// and the tile of P are in shared memory (32 KB at D = 64, so that two blocks fit on
-// 64 KB). With m the largest score so far and l, O sums of
-// exp(S - m): a tile that raises m by d first multiplies l and O by exp(-d). Tiles above the diagonal are not
-// computed.
-//   Operations: 2 T^2 D a head, half of the 4 T^2 D of two full products; per score an exponential and, with
-//   dropout, a quarter of a Philox block. Bytes: Q and O once, K and V T/64 times, mostly from L2: 16
-//   multiply-adds for each. So arithmetic bounds it, and after that shared memory: a vec4 read for 8 to 11
-//   multiply-adds a thread.
+// takes 64 queries of a head (32 if D > 64, 16 if there is too little work to fill the GPU) and walks over
+// the keys 32 at a time. Scores and outputs stay in registers, 4x4 and 4xD/8 per thread. Q, one tile of K or
+// V and the tile of P are in shared memory (32 KB at D = 64, so that two blocks fit in 64 KB). Let m be the
+// largest score so far, and l and O sums of exp(S - m). A tile that raises m by d first multiplies l and O by
+// exp(-d). Tiles above the diagonal are not computed.
+//   Operations: 2 T^2 D per head, half of the 4 T^2 D of two full products. Each score also takes an
+//   exponential and, with dropout, a quarter of a Philox block. Bytes: the kernel reads Q and writes O once.
+//   It reads K and V T/64 times, mostly from L2, with 16 multiply-adds for each byte. So arithmetic bounds
+//   it, followed by shared memory, with one vec4 read for 8 to 11 multiply-adds per thread.
 //
-// decode_kernel (one new token a sequence): a block takes a head, a group of lanes every n-th key, each with
-// an online softmax of its own; their results are combined in a fixed order. Operations: 4 D for each key;
-// bytes: 8 D, once. So memory bounds it, or rather how fast one compute unit can read: there are only as many
-// blocks as heads, but a second launch to combine parts of a head would cost what it saves until the past is
-// long.
+// decode_kernel (one new token per sequence): a block takes a head, and each group of lanes takes every n-th
+// key with its own online softmax. The results of the groups are combined in a fixed order. Operations: 4 D
+// per key. Bytes: 8 D per key, read once. So memory bounds it, or rather how fast one compute unit can read,
+// because there are only as many blocks as heads. Splitting a head would take a second launch to combine the
+// parts, which costs as much as it saves unless the past is long.
 //
-// Measured on an H200: at B=64 T=256 H=6 D=64 0.139 ms with dropout and 0.130 without, 23 and 25 TFLOP/s; at
-// T=1024 28 to 32. Its fp32 peak is 67 TFLOP/s, cuBLAS's products reach 51. One new token of 12 heads: 3.6 us
-// after 31 keys, 11.5 us after 1023.
+// Measured on an H200: at B=64 T=256 H=6 D=64, it takes 0.139 ms with dropout and 0.130 ms without, 23 and 25
+// TFLOP/s; at T=1024 it reaches 28 to 32. The fp32 peak is 67 TFLOP/s, and cuBLAS's products reach 51. One
+// new token with 12 heads takes 3.6 us after 31 keys and 11.5 us after 1023.
 #include <cmath>
 
 #include "device/check.h"
@@ -36,21 +35,21 @@ namespace hipgpt::hip {
 
 namespace {
 
-constexpr int kKeys = 32;  ///< of a tile: four for each of the lanes that share a row
+constexpr int kKeys = 32;  ///< keys of a tile: four for each of the lanes that share a row
 
-/// What attention_kernel works on: queries, keys and values each as part of wider rows.
+/// The operands of attention_kernel. Queries, keys and values are parts of wider rows.
 struct AttentionWork {
   float *out, *lse;  ///< lse may be null
   const float *queries, *keys, *values;
-  int query_stride, key_stride;  ///< from row to row
-  const int32_t* past;           ///< keys before the first query; null: 0
+  int query_stride, key_stride;  ///< elements between rows
+  const int32_t* past;           ///< keys before the first query; 0 if null
   int sequence_heads, seq_len, heads, head_size;
-  int key_rows;  ///< from a sequence's keys to the next one's
+  int key_rows;  ///< rows between the keys of one sequence and the next
   float scale;
   bool aligned;
 };
 
-/// The rows of one head, and how many keys come before its first query.
+/// The rows of one head, and the number of keys before its first query.
 struct Head {
   Rows<const float> q, k, v;
   Rows<float> out;
@@ -68,7 +67,8 @@ struct Head {
   }
 };
 
-/// Softmax of rows whose scores come a tile at a time. `total` is a thread's own share until finish().
+/// The softmax of rows whose scores arrive one tile at a time. Until finish(), `total` is a thread's own
+/// part.
 template <int kRows>
 struct OnlineSoftmax {
   float top[kRows], total[kRows];
@@ -81,8 +81,8 @@ struct OnlineSoftmax {
     }
   }
 
-  /// s becomes exp(s - top); returns what everything summed so far has to be multiplied by. Key 0 is visible
-  /// to every query, so that top is finite after the first tile.
+  /// Turns s into exp(s - top) and returns the factor by which earlier sums must be multiplied. Every query
+  /// sees key 0, so top is finite after the first tile.
   __device__ float add(int r, vec4& s) {
     const float tile_top = reduce_lanes<kRowLanes>(fmaxf(fmaxf(s[0], s[1]), fmaxf(s[2], s[3])), Max());
     const float new_top = fmaxf(top[r], tile_top);
@@ -99,15 +99,15 @@ struct OnlineSoftmax {
   }
 };
 
-/// Scaled scores of the four keys from `key` on that `query` may see; -inf for those after it.
+/// Scales the scores of the four keys that start at `key`, and sets scores of keys after `query` to -inf.
 __device__ inline vec4 causal_scores(vec4 s, float scale, int key, int query) {
 #pragma unroll
   for (int e = 0; e < 4; ++e) s[e] = key + e <= query ? s[e] * scale : -INFINITY;
   return s;
 }
 
-/// A thread's part of the queries of a block: kRows rows of scores and of outputs. kHead: D or more, with
-/// zeros for columns that are not there; they come in chunks of kChunk.
+/// A thread's part of a block's queries: kRows rows of scores and of outputs. kHead is at least D; columns
+/// beyond D are zero. Columns are processed in chunks of kChunk.
 template <int kHead, int kQueries, int kRows>
 struct ForwardTile {
   static constexpr int kThreads = kQueries / kRows * kRowLanes;
@@ -117,7 +117,7 @@ struct ForwardTile {
   using KeyTile = AttentionTile<kKeys, kChunk>;
   using ScoreTile = AttentionTile<kQueries, kKeys>;
 
-  int bh, first, row, tx;  ///< first query of the block, this thread's first row in it
+  int bh, first, row, tx;  ///< first: the block's first query; row: this thread's first row in the block
   vec4 s[kRows];
   vec4 out[kChunks][kRows][kVecs];
   OnlineSoftmax<kRows> softmax;
@@ -130,7 +130,8 @@ struct ForwardTile {
     for (int r = 0; r < kRows; ++r) s[r] = {};
   }
 
-  /// Scores become dropped-out probabilities, up to the factor that is known at the end, and go to p.
+  /// Turns scores into probabilities with dropout, up to the factor that write() applies, and stores them in
+  /// p.
   __device__ void probabilities(const ScoreTile& p, const AttentionWork& work, const DropoutMask& mask,
                                 int past, int key) {
 #pragma unroll
@@ -167,8 +168,8 @@ struct ForwardTile {
   }
 };
 
-/// K and V pass through one tile in shared memory, a chunk of columns at a time: K's chunks, then V's. The
-/// next one is on its way in registers while this one is multiplied.
+/// K and V share one tile in shared memory, which holds one chunk of columns at a time: K's chunks, then V's.
+/// While one chunk is multiplied, the next is loaded into registers.
 template <int kHead, int kQueries, int kRows>
 __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 && kRows == 4 ? 4 : 1)
     attention_kernel(AttentionWork work, DropoutMask mask) {
@@ -187,7 +188,8 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 &
   const int first = (tiles - 1 - static_cast<int>(blockIdx.x) / work.sequence_heads) * kQueries;
   const Head head(work, bh);
   const int last_key = head.past + min(first + kQueries, work.seq_len) - 1;
-  // Tiles that no query of 64 neighbouring threads sees are skipped by them: whole waves, of either size.
+  // 64 neighbouring threads, which are whole waves of either size, skip tiles that none of their queries
+  // sees.
   const int last_seen =
       head.past + first + (static_cast<int>(threadIdx.x) / 64 + 1) * (64 / kRowLanes * kRows) - 1;
 
@@ -251,9 +253,9 @@ void attend(const Stream& stream, const AttentionWork& work, const DropoutMask& 
   }
 }
 
-// ---- One new token a sequence -------------------------------------------------------------------------
+// ---- One new token per sequence -------------------------------------------------------------------------
 
-/// New tokens and their caches. `past` keys and values are in a cache, the new ones are not.
+/// New tokens and their caches. A cache holds `past` keys and values, but not yet the new ones.
 struct DecodeWork {
   float *out, *keys, *values;
   const float* qkv;
@@ -264,8 +266,8 @@ struct DecodeWork {
   FaultReport report;
 };
 
-/// Online softmax of one query over the keys that a group of lanes takes; each lane has kVecs
-/// of the values' vec4.
+/// The online softmax of one query over the keys of a group of lanes. Each lane holds kVecs vec4 of the
+/// output.
 template <int kVecs>
 struct DecodeState {
   float top = -INFINITY, total = 0.0f;
@@ -284,12 +286,12 @@ struct DecodeState {
   }
 };
 
-/// kLanes lanes take a key, 4 kVecs columns each; kLanes 4 kVecs >= D.
+/// A group of kLanes lanes takes a key, and each lane 4 kVecs of its columns, with kLanes 4 kVecs >= D.
 template <int kLanes, int kVecs, int kThreads>
 __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   constexpr int kGroups = kThreads / kLanes;
   constexpr int kAtOnce =
-      4 / kVecs > 0 ? 4 / kVecs : 1;  // keys of a group whose loads are under way together
+      4 / kVecs > 0 ? 4 / kVecs : 1;  // keys of a group that are loaded together
   constexpr int kHead = kLanes * 4 * kVecs;
   HIPGPT_SHARED(float, group_top, [kGroups]);
   HIPGPT_SHARED(float, group_total, [kGroups]);
@@ -344,7 +346,7 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   }
   __syncthreads();
   if (static_cast<int>(threadIdx.x) >= d) return;
-  // A group without a key has top -inf, and so no weight.
+  // A group without keys has top = -inf, so its weight is 0.
   float top = group_top[0], total = 0.0f, out = 0.0f;
   for (int g = 1; g < kGroups; ++g) top = fmaxf(top, group_top[g]);
   for (int g = 0; g < kGroups; ++g) {
@@ -379,8 +381,8 @@ void decode(const Stream& stream, const DecodeWork& work) {
   }
 }
 
-/// Copies the keys and values of `count` rows of qkv, for each sequence, to its caches, from row *past on.
-/// blockIdx.y is the sequence.
+/// For each sequence (blockIdx.y), copies the keys and values of `count` rows of qkv to its caches, starting
+/// at row *past.
 __global__ void __launch_bounds__(256)
     append_kernel(float* keys, float* values, const float* qkv, int count, int width, int capacity,
                   const int32_t* past, FaultReport report) {

@@ -1,25 +1,27 @@
-// Gradient of causal attention, from the log-sum-exp of each row instead of a stored [T,T] matrix.
+// The gradient of causal attention, from the log-sum-exp of each row instead of a stored [T,T] matrix.
 //
 //   P = exp(S - lse),  F = dropout's factors,  delta_i = dO_i . O_i
 //   dV = (F P)^T dO,   dP = dO V^T,   dS = P (F dP - delta) / sqrt(D),   dQ = dS K,   dK = dS^T Q
 //
-// (Dao et al., 2022, algorithm 4.) A block of 128 threads takes 32 queries and 32 keys at a time, with their
-// rows of Q, K, V and dO in shared memory (42 KB at D = 64, with S and dS). Two products of one shape come in
-// pairs, so its halves share them out: the first 64 threads compute S and dV, the others dP and dK, by the
-// same code on other tiles; the elementwise step and dQ belong to all. A head wider than 64 passes in
-// chunks of 64 columns, and one wider than 128 has a block for the gradients of each 128.
-//   keys_kernel, whole head (D <= 128): a block owns a head. For 32 keys, dK and dV stay in registers while
-//   it walks
-//     over the queries that see them; dQ is added to in memory, by the same thread, in the order of the keys.
-//   Where heads alone do not fill the GPU: keys_kernel without dQ, a block for every 32 keys of a head, and
-//     queries_kernel for dQ, a block for every 32 queries. No sum is shared between blocks: no atomics.
-//   Operations: 5 T^2 D a head (half of five full products), 7 T^2 D with two kernels; an exponential and,
-//   with dropout, a quarter of a Philox block per score. Bytes for a pair of tiles: Q, dO, O and, read and
-//   written, dQ: 160 D floats for 5120 D multiply-adds. Arithmetic bounds it, and after that shared memory: a
-//   vec4 read for 9 multiply-adds a thread.
+// The method is algorithm 4 of Dao et al., 2022. A block of 128 threads takes 32 queries and 32 keys at a
+// time, with their rows of Q, K, V and dO in shared memory (42 KB at D = 64, with S and dS). The products
+// form pairs of the same shape, so the two halves of the block share them: the first 64 threads compute S and
+// dV, the others dP and dK, with the same code on other tiles. All threads share the elementwise step and dQ.
+// A head wider than 64 is processed in chunks of 64 columns. If it is wider than 128, separate blocks compute
+// the gradients of each 128 columns.
+//   keys_kernel with a whole head (D <= 128): a block owns a head. For 32 keys, dK and dV stay in registers
+//     while the block walks over the queries that see them. Each element of dQ is accumulated in memory by
+//     one thread, in the order of the keys.
+//   If there are too few heads to fill the GPU: keys_kernel computes dK and dV with a block for every 32 keys
+//     of a head, and queries_kernel computes dQ with a block for every 32 queries. Blocks share no sums, so
+//     no atomics are needed.
+//   Operations: 5 T^2 D per head (half of five full products), or 7 T^2 D with two kernels. Each score also
+//     takes an exponential and, with dropout, a quarter of a Philox block. Bytes: a pair of tiles reads Q, dO
+//     and O, and reads and writes dQ: 160 D floats for 5120 D multiply-adds. So arithmetic bounds it,
+//     followed by shared memory, with one vec4 read for 9 multiply-adds per thread.
 //
-// Measured on an H200: at B=64 T=256 H=6 D=64 0.41 ms with dropout, 20 TFLOP/s; at T=1024 20 to 25; at D=128
-// 12 to 17.
+// Measured on an H200: at B=64 T=256 H=6 D=64, it takes 0.41 ms with dropout, 20 TFLOP/s. It reaches 20 to 25
+// TFLOP/s at T=1024, and 12 to 17 at D=128.
 #include <cmath>
 
 #include "device/check.h"
@@ -68,12 +70,12 @@ struct Head {
   }
 };
 
-/// A block's place in its head, and its tiles. kHead: D or more, with zeros for columns that are not there.
+/// The tiles of a block, and the part of each thread. kHead is at least D; columns beyond D are zero.
 template <int kHead>
 struct BackwardTile {
   static constexpr int kChunk = kHead < 64 ? kHead : 64, kChunks = kHead / kChunk;
   static constexpr int kVecs = kChunk / 4 / kRowLanes;
-  // A block has the gradients of so many chunks, or its registers would not do; blockIdx.y says which.
+  // The registers of a block hold the gradients of at most this many chunks; blockIdx.y selects the chunks.
   static constexpr int kOwn = kChunks < 2 ? kChunks : 2;
   using HeadTile = AttentionTile<kSide, kChunk>;
   using ScoreTile = AttentionTile<kSide, kSide>;
@@ -87,7 +89,7 @@ struct BackwardTile {
   ScoreTile s, ds;      ///< S, then F P; dP, then dS
   float *delta, *lse;   ///< [kSide]
   int half, tx, ty;
-  // What this thread's half works on: scores = a b^T, and gradient = scores^T c.
+  // The tiles of this thread's half: it computes scores = a b^T and gradient = scores^T c.
   HeadTile a, b, c;
   ScoreTile scores;
 
@@ -113,7 +115,7 @@ struct BackwardTile {
 
   static __device__ int own_chunk(int c) { return kOwn == kChunks ? c : blockIdx.y * kOwn + c; }
 
-  /// A thread's piece of a chunk of dQ: each half has its own vec4, or rows if there are too few of them.
+  /// A thread's piece of a chunk of dQ. The halves take different vec4, or different rows if kVecs is 1.
   static constexpr int kQueryRows = kVecs == 1 ? 2 : 4;
   __device__ int dq_row() const { return 4 * ty + (kVecs == 1 ? 2 * half : 0); }
   __device__ int dq_vec() const { return tx + (kVecs == 1 ? 0 : kRowLanes * half); }
@@ -134,9 +136,9 @@ struct BackwardTile {
     load(g, head.dout, first_query, chunk);
   }
 
-  /// delta and lse of the queries.
+  /// Computes delta and loads lse for the queries.
   __device__ void load_rows(int first_query) const {
-    constexpr int kLanes = HeadTile::kRowVecs;  // that bring one row
+    constexpr int kLanes = HeadTile::kRowVecs;  // lanes that load one row
     float dots[Loader::kCount] = {};
 #pragma unroll 1
     for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -155,8 +157,8 @@ struct BackwardTile {
     if (threadIdx.x < kSide) lse[threadIdx.x] = query < head.q.rows ? head.lse[query] : 0.0f;
   }
 
-  /// S and dP into their tiles, from the tiles of the queries and keys: of those, one kind or, if there are
-  /// several chunks, both are loaded first.
+  /// Computes S and dP from the tiles of queries and keys. Loads one of the two kinds first, or both if there
+  /// are several chunks.
   template <bool kLoadKeys, bool kLoadQueries>
   __device__ void products(int first_query, int first_key) const {
     vec4 sum[4] = {};
@@ -174,7 +176,7 @@ struct BackwardTile {
     __syncthreads();
   }
 
-  /// S becomes F P, dP becomes dS.
+  /// Turns S into F P, and dP into dS.
   __device__ void softmax_gradient(int first_query, int first_key) const {
 #pragma unroll
     for (int i = 0; i < ScoreTile::kVecs / kThreads; ++i) {
@@ -196,7 +198,8 @@ struct BackwardTile {
   }
 };
 
-/// dK and dV of 32 keys at a time: of all keys of a head, and then dQ too, or of one tile of keys.
+/// dK and dV for 32 keys at a time. With kWholeHead, a block takes all keys of a head and also computes dQ;
+/// otherwise it takes one tile of keys.
 template <int kHead, bool kWholeHead>
 __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, DropoutMask mask) {
   using P = BackwardTile<kHead>;
@@ -206,12 +209,12 @@ __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, Dropo
   mask.pass = &pass;  // read once, not for every factor
   const Head head(work, blockIdx.x % work.sequence_heads);
   const P tile(head, work.scale, mask, memory, rows);
-  // The first keys are seen by the most queries, so they start first.
+  // The most queries see the first keys, so these start first.
   const int first = kWholeHead ? 0 : blockIdx.x / work.sequence_heads * kSide;
   const int end = kWholeHead ? work.seq_len : first + 1;
 
   for (int first_key = first; first_key < end; first_key += kSide) {
-    vec4 sum[P::kOwn][4][P::kVecs] = {};  // dV of the first half of the threads, dK of the other
+    vec4 sum[P::kOwn][4][P::kVecs] = {};  // dV in the first half of the threads, dK in the other
     __syncthreads();
     if (P::kChunks == 1) tile.load_keys(first_key, 0);
     for (int first_query = first_key; first_query < work.seq_len; first_query += kSide) {
@@ -254,7 +257,7 @@ __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, Dropo
   }
 }
 
-/// dQ of 32 queries.
+/// dQ for 32 queries.
 template <int kHead>
 __global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork work, DropoutMask mask) {
   using P = BackwardTile<kHead>;
@@ -298,7 +301,7 @@ void launch(const Stream& stream, const BackwardWork& work, const DropoutMask& m
   using P = BackwardTile<kHead>;
   const unsigned heads = work.sequence_heads, parts = P::kChunks / P::kOwn;
   const unsigned tiles = (work.seq_len + kSide - 1) / kSide;
-  // Wider heads would need more registers than RDNA has for a thread.
+  // Wider heads would need more registers per thread than RDNA has.
   if constexpr (kHead <= 128) {
     if (tiles == 1 || work.sequence_heads >= kTuning.attention.whole_heads * stream.compute_units) {
       hipLaunchKernelGGL((keys_kernel<kHead, true>), dim3(heads, parts), dim3(kThreads), 0, stream.handle,

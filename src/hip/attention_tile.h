@@ -1,8 +1,8 @@
-// What the attention kernels share: how their tiles lie in shared memory, and the rows of a thread.
+// What the attention kernels share: the layout of their tiles in shared memory, and the limit on head sizes.
 //
-// The threads of a product form rows of 8: thread (ty, tx), tx < 8, holds a few rows of the result (usually 4
-// ty ... 4 ty+3) and of each the vec4 tx, tx+8, ... (mma/plain.h). In A B^T the lanes read rows 0, 4, 8, ...
-// at once, so the layout moves every fourth row to other banks.
+// The threads of a product form rows of 8. Thread (ty, tx), tx < 8, holds a few rows of the result, usually
+// 4 ty ... 4 ty+3, and of each row the vec4 tx, tx+8, ... (mma/plain.h). In A B^T the lanes read rows
+// 0, 4, 8, ... at once, so the layout moves every fourth row to other banks.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ using AttentionTile = Tile<kRows, kColumns, std::conditional_t<kSwizzledTiles, S
 
 inline void check_head_size(int head_size) {
   if (head_size >= 1 && head_size <= kMaxHeadSize) return;
-  throw Error("attention: the GPU kernels take a head size from 1 to " + std::to_string(kMaxHeadSize) +
+  throw Error("attention: the GPU kernels support head sizes from 1 to " + std::to_string(kMaxHeadSize) +
               ", not " + std::to_string(head_size));
 }
 

@@ -1,4 +1,4 @@
-// Every call of HIP is checked, and every launch.
+// Checks every HIP call and every launch.
 #pragma once
 
 #include <hip/hip_runtime.h>
@@ -9,13 +9,13 @@
 
 namespace hipgpt::hip {
 
-/// A call of HIP that failed.
+/// A HIP call failed.
 struct HipError : Error {
   HipError(hipError_t error, const std::string& message) : Error(message), code(error) {}
   hipError_t code;
 };
 
-/// HipError that names the call, where it stands, what HIP says of it and what a user could try.
+/// Throws HipError, whose message gives the call, its file and line, HIP's description and what to try.
 [[noreturn]] void throw_hip_error(hipError_t error, const char* call, const char* file, int line);
 
 inline void check(hipError_t error, const char* call, const char* file, int line) {
@@ -26,6 +26,6 @@ inline void check(hipError_t error, const char* call, const char* file, int line
 
 #define HIP_CHECK(call) ::hipgpt::hip::check((call), #call, __FILE__, __LINE__)
 
-/// After a launch: HIP_CHECK_LAUNCH("layernorm").
+/// Use it after a launch: HIP_CHECK_LAUNCH("layernorm").
 #define HIP_CHECK_LAUNCH(kernel) \
   ::hipgpt::hip::check(hipGetLastError(), "launch of " kernel, __FILE__, __LINE__)

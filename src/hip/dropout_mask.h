@@ -1,4 +1,4 @@
-// Which elements a dropout keeps, inside a kernel: the same function of (seed, pass, site, row, column) as
+// Dropout masks for kernels: the same function of (seed, micro_step, site, row, column) as in
 // src/cpu/dropout_mask.h.
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace hipgpt::hip {
 
-/// A Dropout as a kernel takes it.
+/// A Dropout in the form that kernels take.
 struct DropoutMask {
   float p, scale;  // 1/(1-p)
   uint32_t threshold, key0, key1, use;
@@ -22,7 +22,7 @@ struct DropoutMask {
         use(static_cast<uint32_t>(RandomUse::kDropout) | d.site << 8),
         pass(d.p > 0.0f ? d.micro_step.i32() : nullptr) {}
 
-  /// Factors, 0 or 1/(1-p), of the four elements from column 4 `column4` of a row on.
+  /// The factors, 0 or 1/(1-p), of a row's four elements that start at column 4 `column4`.
   __device__ vec4 factors(uint32_t row, uint32_t column4) const {
     uint32_t x[4] = {column4, row, static_cast<uint32_t>(*pass), use};
     philox4x32_10(x, key0, key1);

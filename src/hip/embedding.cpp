@@ -1,19 +1,20 @@
 // Token and position embeddings.
-//   embedding           12 bytes an element: two rows read, one written
-//   embedding_backward  dy read twice, once for each table, and rows of dwte that occur read and written:
-//                       8 to 16 bytes an element; and R^2 comparisons of tokens
-// Bound by memory: the floor is these bytes over its bandwidth. The comparisons, two operations each, are
-// reckoned to take as long as the bytes at about R = 10,000 on a large GPU, and 0.3 ms at 65,536.
+//   embedding           12 bytes per element: reads two rows, writes one
+//   embedding_backward  8 to 16 bytes per element: reads dy twice, once for each table, and reads and writes
+//                       the rows of dwte that occur; also R^2 comparisons of tokens
+// Memory bounds them: the minimum time is these bytes divided by its bandwidth. The comparisons, with two
+// operations each, should take as long as the bytes at about R = 10,000 on a large GPU, and 0.3 ms at 65,536.
 //
-// A token may occur many times, and its rows must be added in one order. So the positions are first sorted by
-// token, of equal ones the earlier first: a position's place is the number of positions before it, which a
-// team of 32 lanes counts for four positions at a time. Sorted positions are then cut into chunks of 32,
-// and a team sums each chunk's runs of equal tokens, however long or short they are: all teams have the same
-// work. A run inside a chunk is added to dwte; the parts of a run that crosses chunks go to scratch, and a
-// last kernel adds them up in order.
+// A token may occur many times, and its rows must be added in one order. So the first kernel sorts the
+// positions by token; equal tokens keep their order. The place of a position is the number of positions that
+// sort before it, which a team of 32 lanes counts for four positions at a time. The sorted positions are
+// split into chunks of 32, and a team sums the runs of equal tokens in each chunk. So all teams have the same
+// work, whatever the lengths of runs. The sum of a run inside a chunk is added to dwte. If a run crosses
+// chunks, its parts go to scratch, and a last kernel adds them in order.
 //
-// Measured on an H200 (4.3 TB/s by copying): backward of 16384 x 384 in 72 us, 17 %, of 8192 x 768 in 45 to
-// 50 us, 41 to 50 %: bound by the comparisons. Forward 8 to 9 us, from the cache.
+// Measured on an H200 (4.3 TB/s by copying): backward takes 72 us for 16384 x 384, 17 % of this bandwidth,
+// and 45 to 50 us for 8192 x 768, 41 to 50 %. The comparisons bound it. Forward takes 8 to 9 us, from the
+// cache.
 #include <algorithm>
 
 #include "device/check.h"
@@ -29,7 +30,7 @@ namespace hipgpt::hip {
 namespace {
 
 constexpr int kThreads = 256, kTeams = kThreads / kTeam;
-constexpr int kSlice = 4 * kTeam;  // columns that a team holds, a vec4 in each lane
+constexpr int kSlice = 4 * kTeam;  // columns of a team, a vec4 in each lane
 
 int blocks_for(int64_t work, int per_block) {
   return static_cast<int>((work + per_block - 1) / per_block);
@@ -62,13 +63,13 @@ struct Backward {
   const float* dy;
   const int32_t* tokens;
   int32_t *sorted_position, *sorted_token;  // [count]
-  float* partial;                           // [chunks, 2, width]: a chunk's first run, its last run
+  float* partial;                           // [chunks, 2, width]: parts of each chunk's first and last run
   int count, seq_len, width, vocab, chunk, chunks;
   FaultReport report;
 };
 
-/// below[k] += how many of tokens[first ... last-1] are less than limit[k], or equal to it, of those that fall
-/// to this lane.
+/// below[k] += the number of tokens in tokens[first ... last-1] that are less than limit[k], or equal to it
+/// if kOrEqual. Each lane counts only its own part of the tokens.
 template <bool kOrEqual, int kCount>
 __device__ void count_below(int (&below)[kCount], const int32_t* tokens, int first, int last,
                             const int32_t (&limit)[kCount]) {
@@ -80,9 +81,9 @@ __device__ void count_below(int (&below)[kCount], const int32_t* tokens, int fir
   }
 }
 
-constexpr int kRanked = 4;  // positions that a team places at a time
+constexpr int kRanked = 4;  // positions that a team sorts at a time
 
-/// Places the positions of this team: behind all lesser tokens and behind equal ones at earlier positions.
+/// Sorts the positions of this team: after all smaller tokens, and after equal tokens at earlier positions.
 __device__ void sort_positions(const Backward& a, int block) {
   const int i = (block * kTeams + threadIdx.x / kTeam) * kRanked, lane = threadIdx.x % kTeam;
   int32_t own[kRanked];
@@ -106,7 +107,7 @@ __device__ void sort_positions(const Backward& a, int block) {
   }
 }
 
-/// dwpe[t] += sum_b dy[b,t] for a slice of columns: the teams share out b, and team 0 adds them up.
+/// dwpe[t] += sum_b dy[b,t] for a slice of columns. Each team sums some of the b, and team 0 adds their sums.
 template <bool kAligned>
 __device__ void add_position_gradients(const Backward& a, int t, int slice) {
   const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
@@ -122,7 +123,7 @@ __device__ void add_position_gradients(const Backward& a, int t, int slice) {
   store<kAligned>(row, column, a.width, load<kAligned>(row, column, a.width) + total);
 }
 
-/// Two things that do not need each other, in one launch: the first `sort_blocks` blocks sort.
+/// Does two independent tasks in one launch: the first `sort_blocks` blocks sort, the others compute dwpe.
 template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) sort_and_add_positions_kernel(Backward a, int sort_blocks) {
   const int block = blockIdx.x;
@@ -133,7 +134,7 @@ __global__ void __launch_bounds__(kThreads) sort_and_add_positions_kernel(Backwa
   }
 }
 
-/// dwte[token] += v, four columns of it.
+/// dwte[token] += v, for four columns.
 template <bool kAligned>
 __device__ void add_to_row(const Backward& a, int32_t token, int column, vec4 v) {
   if (token < 0 || token >= a.vocab) return a.report();
@@ -141,10 +142,10 @@ __device__ void add_to_row(const Backward& a, int32_t token, int column, vec4 v)
   store<kAligned>(row, column, a.width, load<kAligned>(row, column, a.width) + v);
 }
 
-/// The sums of a chunk's runs, for a slice of columns.
+/// Sums the runs of each chunk, for a slice of columns.
 template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
-  constexpr int kBatch = 8;  // rows loaded at a time, so that their latencies pass together
+  constexpr int kBatch = 8;  // rows loaded at a time, so that their latencies overlap
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
   const int column = blockIdx.y * kSlice + 4 * (threadIdx.x % kTeam);
   if (chunk >= a.chunks || column >= a.width) return;
@@ -179,7 +180,7 @@ __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
   }
 }
 
-/// The chunks after `chunk` that begin with its last token are those before the result.
+/// The first chunk after `chunk` that does not start with `token`, the last token of `chunk`.
 __device__ int chunk_after_run(const Backward& a, int chunk, int32_t token) {
   int low = chunk + 1, high = a.chunks;
   while (low < high) {
@@ -193,7 +194,7 @@ __device__ int chunk_after_run(const Backward& a, int chunk, int32_t token) {
   return low;
 }
 
-/// Adds the parts of a run that begins in a chunk and ends in a later one to dwte.
+/// Adds to dwte the parts of a run that starts in one chunk and ends in a later one.
 template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backward a) {
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
@@ -202,7 +203,7 @@ __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backwa
   const int begin = chunk * a.chunk, next = begin + a.chunk;
   const int32_t token = a.sorted_token[next - 1];
   if (a.sorted_token[next] != token) return;
-  if (begin > 0 && a.sorted_token[begin - 1] == token) return;  // it begins earlier
+  if (begin > 0 && a.sorted_token[begin - 1] == token) return;  // the run starts in an earlier chunk
   const int after = chunk_after_run(a, chunk, token);
   vec4 total = load<kAligned>(a.partial + (2 * static_cast<int64_t>(chunk) + 1) * a.width, column, a.width);
 #pragma unroll 8
@@ -245,14 +246,14 @@ void embedding_backward(const Stream& stream, Tensor dwte, Tensor dwpe, Tensor d
   check::embedding_backward(dwte, dwpe, dy, tokens);
   const int count = static_cast<int>(tokens.size()), seq_len = static_cast<int>(tokens.dim(1));
   const int width = static_cast<int>(dwte.dim(1));
-  // In scratch: two integers a position, to a multiple of 16 bytes, then the parts of runs. Longer chunks
-  // have fewer.
+  // Scratch holds two integers per position, padded to a multiple of 16 bytes, and then the parts of runs.
+  // Longer chunks have fewer parts.
   const int64_t integers = (2 * static_cast<int64_t>(count) + 3) / 4 * 4;
   int chunk = 32;
   const auto floats = [&] { return integers + 2 * static_cast<int64_t>(blocks_for(count, chunk)) * width; };
   while (chunk < count && floats() > stream.scratch_floats) chunk *= 2;
   if (floats() > stream.scratch_floats)
-    throw Error("embedding_backward: too little scratch memory for this batch");
+    throw Error("embedding_backward: too little scratch memory for this batch; make the batch smaller");
 
   auto* sorted = reinterpret_cast<int32_t*>(stream.scratch);
   float* partial = stream.scratch + integers;

@@ -1,4 +1,4 @@
-// What is done with a sum of products on its way to memory, written once for every product.
+// The operations that every product applies to its sums on their way to memory.
 #pragma once
 
 #include "hip/activation.h"
@@ -6,7 +6,7 @@
 
 namespace hipgpt::hip {
 
-/// From a sum s to C[i,j]: bias, activation or the slope of one, accumulation.
+/// Turns a sum s into C[i,j]: adds a bias, applies an activation or multiplies by its slope, and accumulates.
 struct Epilogue {
   const float* bias = nullptr;      // [n]
   float* pre = nullptr;             // [m,n] receives s + bias
@@ -14,7 +14,7 @@ struct Epilogue {
   Activation act = Activation::kNone;
   bool accumulate = false;
 
-  /// For C[row, column ...]. If C is aligned, so are `bias`, `pre` and `slope_at`.
+  /// Stores to C[row, column ...]. If C is aligned, so are `bias`, `pre` and `slope_at`.
   __device__ void store(const Rows<float>& c, int row, int column, vec4 s) const {
     if (row >= c.rows || column >= c.width) return;
     const auto load = [&](const float* p) {

@@ -1,6 +1,6 @@
-// Faults: what kernels find wrong with values in the GPU's memory, ids and positions, which no check on the
-// host sees. A kernel skips the work at fault and writes its number into pinned memory of the host;
-// HipDevice::copy_to_host(), which waits anyway, throws the Error.
+// Faults: ids and positions outside their tables. They are in GPU memory, so only kernels can check them. A
+// kernel skips the affected work and writes the fault's number to pinned host memory. The next
+// HipDevice::copy_to_host(), which waits for the GPU anyway, throws the Error.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ enum class Fault : int32_t {
   kCrossEntropyWithGradient
 };
 
-/// Where a kernel reports, and what: Stream::fault, or null where nobody listens.
+/// What a kernel reports, and where: to Stream::fault, or nowhere if that is null.
 struct FaultReport {
   int32_t* place;
   Fault fault;

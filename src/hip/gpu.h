@@ -1,4 +1,4 @@
-// What HipGPT knows of a GPU from its architecture's name and the runtime's numbers.
+// What HipGPT derives from a GPU's architecture name and the runtime's properties.
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ inline bool is_rdna(std::string_view architecture) {
   return architecture.starts_with("gfx1") && architecture.size() == 7;
 }
 
-/// A runtime's multiprocessors as compute units: on RDNA, HIP counts work-group processors, of which each has
-/// two.
+/// Converts the runtime's multiprocessor count to compute units. On RDNA, HIP counts work-group processors,
+/// which have two compute units each.
 inline int compute_units(std::string_view architecture, int multiprocessors) {
   return is_rdna(architecture) ? 2 * multiprocessors : multiprocessors;
 }

@@ -21,7 +21,8 @@ namespace hipgpt {
 
 namespace {
 
-/// For partial results of products and sums: 128 MiB on a GPU with 64 GiB or more, less on a smaller one.
+/// Floats of scratch memory, for partial results: 128 MiB on a GPU with 64 GiB or more, less on a smaller
+/// one.
 int64_t scratch_floats(const hipDeviceProp_t& properties) {
   const auto share = static_cast<int64_t>(properties.totalGlobalMem / 512 / sizeof(float));
   return std::clamp(share, int64_t{4} << 20, int64_t{32} << 20);
@@ -42,7 +43,8 @@ std::string describe(const hipDeviceProp_t& p) {
                      gib(p.totalGlobalMem), p.integrated != 0 ? ", integrated" : "");
 }
 
-/// AMD's runtime counts 10,000,000 for a major version and 100,000 for a minor one, NVIDIA's 1,000 and 10.
+/// AMD's runtime encodes a version as major * 10,000,000 + minor * 100,000, NVIDIA's as major * 1,000 +
+/// minor * 10.
 std::string runtime_version() {
   int version = 0;
   HIP_CHECK(hipRuntimeGetVersion(&version));
@@ -50,11 +52,11 @@ std::string runtime_version() {
                                : fmt::format("{}.{}", version / 1'000, version / 10 % 100);
 }
 
-/// GPUs that the runtime sees; 0 also where there is no driver.
+/// The number of GPUs that the runtime sees, or 0 if there is no driver.
 int device_count() {
   int count = 0;
   if (hipGetDeviceCount(&count) == hipSuccess) return count;
-  static_cast<void>(hipGetLastError());  // or the next check would find it
+  static_cast<void>(hipGetLastError());  // clears the error, or the next check would report it
   return 0;
 }
 
@@ -64,19 +66,21 @@ namespace hip {
 
 namespace {
 
-/// What a user can do about an error, if we know.
+/// What the user can do about an error.
 std::string remedy(hipError_t error) {
   switch (error) {
     case hipErrorNoDevice:
     case hipErrorInsufficientDriver:
-      return fmt::format("is the driver loaded, and may this user use it? ({} cpu)", Parameter::kDevice);
+      return fmt::format("check that the driver is loaded and that you may use it, or use {} cpu",
+                         Parameter::kDevice);
     case hipErrorInvalidDeviceFunction:
     case hipErrorNoBinaryForGpu:
-      return "this build has no code for this GPU: build with its architecture in HIPGPT_HIP_ARCHITECTURES";
+      return "this build has no code for this GPU: add its architecture to HIPGPT_HIP_ARCHITECTURES, rebuild";
     case hipErrorOutOfMemory:
       return fmt::format("make the model, {} or {} smaller", Parameter::kBatch, Parameter::kMaxSeqLen);
-    case hipErrorInvalidConfiguration: return "the GPU does not take blocks of this size: please report this";
-    default: return fmt::format("{} cpu needs no GPU", Parameter::kDevice);
+    case hipErrorInvalidConfiguration:
+      return "the GPU does not support blocks of this size; please report this";
+    default: return fmt::format("use {} cpu to run without a GPU", Parameter::kDevice);
   }
 }
 
@@ -107,20 +111,21 @@ std::vector<int> ordered_indices() {
   return indices;
 }
 
-/// The index of a GPU to use. Error where there is no such GPU.
+/// The index of the GPU to use. Throws Error if there is no such GPU.
 int chosen_index(std::optional<int> wanted) {
   int count = 0;
   const hipError_t error = hipGetDeviceCount(&count);
   if (error != hipSuccess || count == 0) {
     static_cast<void>(hipGetLastError());
     const hipError_t reason = error == hipSuccess ? hipErrorNoDevice : error;
-    throw Error(fmt::format("{} hip: no GPU here: {} ({}); {}", Parameter::kDevice, hipGetErrorString(reason),
-                            hipGetErrorName(reason), hip::remedy(hipErrorNoDevice)));
+    throw Error(fmt::format("{} hip: no GPU found: {} ({}); {}", Parameter::kDevice,
+                            hipGetErrorString(reason), hipGetErrorName(reason),
+                            hip::remedy(hipErrorNoDevice)));
   }
   if (!wanted) return ordered_indices().front();
   if (*wanted >= count) {
-    throw Error(fmt::format("{} hip:{}: there {} hip:0{}", Parameter::kDevice, *wanted,
-                            count == 1 ? "is only" : "are",
+    throw Error(fmt::format("{} hip:{}: no such GPU; {} hip:0{}", Parameter::kDevice, *wanted,
+                            count == 1 ? "the only GPU is" : "the GPUs are",
                             count == 1 ? "" : fmt::format(" to hip:{}", count - 1)));
   }
   return *wanted;
@@ -171,17 +176,18 @@ HipDevice::HipDevice(int index) : index_(index), properties_(properties_of(index
   check_for_kernels();
 }
 
-/// A first launch tells whether there is code for this GPU: better now than in the middle of a capture.
+/// Launches a kernel to find out whether this build has code for the GPU, before a capture could fail
+/// halfway.
 void HipDevice::check_for_kernels() {
   try {
     increment(Tensor(main_.scratch.get(), {1}, DType::kI32));
     HIP_CHECK(hipStreamSynchronize(main_.launch.handle));
   } catch (const hip::HipError& error) {
-    // ROCm answers with either of these, and more often with the first.
+    // ROCm returns either of these, and more often the first.
     if (error.code != hipErrorInvalidDeviceFunction && error.code != hipErrorNoBinaryForGpu) throw;
     const std::string architecture = hip::architecture(properties_.gcnArchName);
     throw NoKernelsForGpu(
-        fmt::format("hip:{}, {} ({}): this build has kernels for {} alone; build with "
+        fmt::format("hip:{}, {} ({}): this build only has kernels for {}; rebuild with "
                     "-DHIPGPT_HIP_ARCHITECTURES={}, or use {} cpu",
                     index_, properties_.name, architecture, HIPGPT_BUILT_ARCHITECTURES, architecture,
                     Parameter::kDevice));
@@ -189,7 +195,7 @@ void HipDevice::check_for_kernels() {
 }
 
 HipDevice::~HipDevice() {
-  static_cast<void>(hipDeviceSynchronize());  // nothing may still use what is given back now
+  static_cast<void>(hipDeviceSynchronize());  // nothing may still use the memory that is freed next
 }
 
 void HipDevice::make_stream(OwnedStream& stream) {
@@ -206,7 +212,7 @@ std::string HipDevice::description() const {
 }
 
 const hip::Stream& HipDevice::stream() const {
-  HIP_CHECK(hipSetDevice(index_));  // another device may have been used since
+  HIP_CHECK(hipSetDevice(index_));  // this thread may have used another GPU since
   return main_.launch;
 }
 
@@ -219,7 +225,7 @@ void* HipDevice::allocate(size_t bytes) {
     size_t available = 0, total = 0;
     HIP_CHECK(hipMemGetInfo(&available, &total));
     throw Error(
-        fmt::format("out of memory on the GPU: {:.2f} GiB needed in one piece, {:.2f} of {:.2f} GiB are "
+        fmt::format("out of memory on the GPU: one buffer needs {:.2f} GiB, and {:.2f} of {:.2f} GiB are "
                     "free; {}",
                     gib(bytes), gib(available), gib(total), hip::remedy(error)));
   }
@@ -276,12 +282,13 @@ void HipDevice::check_faults() {
   const auto fault = static_cast<hip::Fault>(std::exchange(*main_.launch.fault, 0));
   switch (fault) {
     case hip::Fault::kNone: return;
-    case hip::Fault::kEmbedding: throw Error("embedding: tokens or first_position lie outside wte or wpe");
-    case hip::Fault::kEmbeddingBackward: throw Error("embedding_backward: tokens lie outside dwte");
+    case hip::Fault::kEmbedding:
+      throw Error("embedding: an id in tokens or a position is outside wte or wpe");
+    case hip::Fault::kEmbeddingBackward: throw Error("embedding_backward: an id in tokens is outside dwte");
     case hip::Fault::kAttentionCached: throw Error("attention_cached: past leaves no room in the cache");
-    case hip::Fault::kCrossEntropy: throw Error("cross_entropy: targets lie outside a row of logits");
+    case hip::Fault::kCrossEntropy: throw Error("cross_entropy: an id in targets is outside a row of logits");
     case hip::Fault::kCrossEntropyWithGradient:
-      throw Error("cross_entropy_with_gradient: targets lie outside a row of logits");
+      throw Error("cross_entropy_with_gradient: an id in targets is outside a row of logits");
   }
 }
 
@@ -301,10 +308,10 @@ int64_t HipDevice::working_set() const {
 
 namespace {
 
-/// A captured graph of launches.
+/// A graph of captured launches.
 class CapturedGraph final : public Device::Graph {
  public:
-  /// `graph` is consumed.
+  /// Takes ownership of `graph`.
   CapturedGraph(hipGraph_t graph, hipStream_t stream) : stream_(stream) {
     const hipError_t error = hipGraphInstantiate(&executable_, graph, nullptr, nullptr, 0);
     static_cast<void>(hipGraphDestroy(graph));

@@ -1,7 +1,7 @@
 // HipDevice: the operations of Device on a GPU, by the kernels of hip_kernels.h.
 //
-// Work is launched on one stream, and where an operation has parts that do not need each other on a second
-// one. The host runs ahead; only copy_to_host() waits.
+// Work is launched on one stream. Independent parts of an operation also use a second stream. The host runs
+// ahead; only copy_to_host() waits.
 #pragma once
 
 #include <hip/hip_runtime.h>
@@ -16,7 +16,7 @@ namespace hipgpt {
 
 namespace hip {
 
-/// Memory that is given back when its owner goes.
+/// Owns a HIP resource and destroys it in the destructor.
 template <typename T, hipError_t (*kDestroy)(T)>
 class Handle {
  public:
@@ -55,8 +55,8 @@ using Event = Handle<hipEvent_t, destroy_event>;
 
 class HipDevice final : public Device {
  public:
-  /// The GPU with this index of the runtime. Error if it cannot be used, NoKernelsForGpu if this build has no
-  /// code for it.
+  /// Opens the GPU with this index in the runtime. Throws Error if the GPU cannot be used, and
+  /// NoKernelsForGpu if this build has no code for it.
   explicit HipDevice(int index);
   ~HipDevice() override;
 
@@ -80,14 +80,14 @@ class HipDevice final : public Device {
 #include "operations.h"
 
  private:
-  /// Pinned memory through which the host's data go: a GPU reads it while the host goes on.
+  /// Pinned memory for copies from the host: the GPU reads it while the host continues.
   struct Staging {
     hip::PinnedMemory memory;
-    hip::Event free;  // when the GPU has read it
+    hip::Event free;  // recorded after the GPU's read
   };
   static constexpr size_t kStagingBytes = size_t{4} << 20;
 
-  /// A stream with its scratch memory, and both as kernels are launched on them.
+  /// A stream with its scratch memory, and `launch`, which passes both to launchers.
   struct OwnedStream {
     hip::StreamHandle stream;
     hip::DeviceMemory scratch;
@@ -97,10 +97,10 @@ class HipDevice final : public Device {
   void make_stream(OwnedStream& stream);
   void check_for_kernels();
 
-  /// Throws what kernels have reported since the last time.
+  /// Throws the Error for a fault that a kernel has reported since the last call.
   void check_faults();
 
-  /// Where operations are launched, after this GPU has become the current one of the calling thread.
+  /// Makes this GPU current for the calling thread and returns the stream for operations.
   const hip::Stream& stream() const;
   Staging& next_staging();
 

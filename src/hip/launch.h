@@ -6,12 +6,12 @@
 
 namespace hipgpt::hip {
 
-constexpr size_t kSharedWithoutAsking = 48 * 1024;  ///< bytes that every GPU gives a block
+constexpr size_t kSharedWithoutAsking = 48 * 1024;  ///< bytes that a block may use on every GPU
 
-/// Launches a kernel with `bytes` of dynamic shared memory (HIPGPT_DYNAMIC_SHARED). NVIDIA's GPUs give more
-/// than 48 KB only to a kernel that has asked; AMD's have 64 KB and ignore the question. HipError where the
-/// GPU has not as much. The attribute belongs to the function, so asking again costs a call of the runtime
-/// and no more, and it may be asked while a stream is being captured.
+/// Launches a kernel with `bytes` of dynamic shared memory (HIPGPT_DYNAMIC_SHARED). NVIDIA GPUs allow more
+/// than 48 KB only if an attribute of the kernel requests it. AMD GPUs have 64 KB and ignore the attribute.
+/// Throws HipError if the GPU does not have enough. Setting the attribute again costs only a runtime call,
+/// and is allowed while a stream is being captured.
 template <typename... Parameters, typename... Arguments>
 void launch_with_shared(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t bytes,
                         hipStream_t stream, Arguments... arguments) {

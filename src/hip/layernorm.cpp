@@ -1,20 +1,21 @@
-// LayerNorm, forward and backward. Bound by memory: a handful of operations for
-//   layernorm           8 bytes an element: x read, y written
-//   residual_layernorm  16: x and branch read, sum and y written; Philox where there is dropout
-//   layernorm_backward  16: x, dy and dx read, dx written; and 16 for a column of a block's partial sums
-// The floor is these bytes over the memory's bandwidth.
+// LayerNorm, forward and backward. Each element takes a few operations and these bytes:
+//   layernorm            8: reads x, writes y
+//   residual_layernorm  16: reads x and branch, writes sum and y; with dropout, also computes Philox
+//   layernorm_backward  16: reads x, dy and dx, writes dx; also 16 per column of a block's partial sums
+// So memory bounds it: the minimum time is these bytes divided by its bandwidth.
 //
-// The threads of a row hold it in registers, four columns (a vec4) of every chunk each: so memory is read
-// once and the variance is taken about the exact mean. Up to 1024 columns (512 backward) they are a team of
-// 32 lanes, and a block has 8 teams; above, they are the block of 256. Rows wider than 8192 (4096 backward)
-// do not fit and are read again from the cache.
+// The threads of a row hold it in registers, each with four columns (a vec4) of every chunk. So memory is
+// read once, and the variance is computed with the exact mean. For up to 1024 columns (512 backward), a team
+// of 32 lanes holds a row, and a block has 8 teams. For wider rows, the whole block of 256 threads holds a
+// row. Rows wider than 8192 (4096 backward) do not fit and are read again from the cache.
 //
-// dw and db are sums over rows. Each team (or block) walks rows that are far apart and sums in registers, a
-// block adds up its teams and leaves one row [2, width] of partial sums in scratch, and a second kernel adds
-// those to dw and db. Who adds what follows from the shape and the number of compute units alone.
+// dw and db are sums over rows. Each team (or block) walks over rows that are far apart and sums them in
+// registers. Then the block adds the sums of its teams and writes one row [2, width] of partial sums to
+// scratch. A second kernel adds these rows to dw and db. The order of additions depends only on the shape and
+// the number of compute units.
 //
-// Measured on an H200 (4.3 TB/s by copying), 16384 x 384 and 8192 x 768: forward 83 %, with residual 84 to 86
-// %, backward 83 and 70 % of the floor's bandwidth.
+// Measured on an H200 (4.3 TB/s by copying), 16384 x 384 and 8192 x 768: forward reaches 83 % of this
+// bandwidth, forward with residual 84 to 86 %, and backward 83 and 70 %.
 #include <algorithm>
 
 #include "device/check.h"
@@ -32,9 +33,9 @@ namespace {
 constexpr int kThreads = 256;
 constexpr float kEpsilon = 1e-5f;
 
-// ---- What the threads of a row do together --------------------------------------------------------------
+// ---- Functions of all threads of a row ------------------------------------------------------------------
 
-/// (v - mean) scale, zero beyond the row's end.
+/// Returns (v - mean) scale, and zero beyond the row's end.
 template <bool kAligned>
 __device__ vec4 centered(vec4 v, float mean, float scale, int column, int width) {
 #pragma unroll
@@ -42,8 +43,8 @@ __device__ vec4 centered(vec4 v, float mean, float scale, int column, int width)
   return v;
 }
 
-/// The sums over the kLanes threads of a row of kCount values, in each of them: over a team, or the block.
-/// All threads of the block must call it.
+/// Sums each of kCount values over the kLanes threads of a row, a team or the block. Each thread receives the
+/// sums. All threads of the block must call it.
 template <int kLanes, int kCount>
 __device__ void row_sums(float (&v)[kCount]) {
 #pragma unroll
@@ -51,7 +52,7 @@ __device__ void row_sums(float (&v)[kCount]) {
   if constexpr (kLanes > kTeam) {
     constexpr int kParts = kLanes / kTeam;
     HIPGPT_SHARED(float, parts, [kParts][kCount]);
-    __syncthreads();  // whoever read the parts of the row before is done
+    __syncthreads();  // earlier reads of `parts` are done
     if (threadIdx.x % kTeam == 0)
 #pragma unroll
       for (int n = 0; n < kCount; ++n) parts[threadIdx.x / kTeam][n] = v[n];
@@ -73,13 +74,14 @@ __device__ float row_sum(float value) {
 struct Forward {
   float *y, *mean, *rstd;
   const float *x, *w, *b;
-  float* sum;  // these three for residual_layernorm alone
+  float* sum;  // only for residual_layernorm, like the next two members
   const float* branch;
   DropoutMask mask;
   int rows, width;
 };
 
-/// The row's four values from `column` on: of x, or of x + dropout(branch), which it then writes to `sum`.
+/// Returns four values of x that start at `column`. If kResidual, returns x + dropout(branch) and writes it
+/// to `sum`.
 template <bool kAligned, bool kResidual>
 __device__ vec4 load_input(const Forward& a, int row, int column, int width) {
   const int64_t begin = static_cast<int64_t>(row) * a.width;
@@ -102,7 +104,7 @@ __device__ void store_output(const Forward& a, int row, int column, int width, v
 template <int kLanes, int kChunks, bool kAligned, bool kResidual>
 __global__ void __launch_bounds__(kThreads) forward_kernel(Forward a) {
   const int lane = threadIdx.x % kLanes, row = blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes;
-  const int width = row < a.rows ? a.width : 0;  // a team without a row sees an empty one
+  const int width = row < a.rows ? a.width : 0;  // 0 for a team without a row
   vec4 v[kChunks];
   float total = 0.0f;
 #pragma unroll
@@ -127,7 +129,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(Forward a) {
   }
 }
 
-/// Any width: the row is read three times, first from memory and then from the cache.
+/// For any width. Reads the row three times, first from memory and then from the cache.
 template <bool kAligned, bool kResidual>
 __global__ void __launch_bounds__(kThreads) forward_wide_kernel(Forward a) {
   const int row = blockIdx.x, first = 4 * threadIdx.x;
@@ -136,7 +138,7 @@ __global__ void __launch_bounds__(kThreads) forward_wide_kernel(Forward a) {
   for (int column = first; column < a.width; column += 4 * kThreads)
     total += sum_of(load_input<kAligned, kResidual>(a, row, column, a.width));
   const float mean = row_sum<kThreads>(total) / a.width;
-  const float* input = (kResidual ? a.sum : a.x) + begin;  // every thread reads what it wrote itself
+  const float* input = (kResidual ? a.sum : a.x) + begin;  // every thread reads what it wrote
   float squares = 0.0f;
   for (int column = first; column < a.width; column += 4 * kThreads) {
     const vec4 d = centered<kAligned>(load<kAligned>(input, column, a.width), mean, 1.0f, column, a.width);
@@ -186,7 +188,7 @@ struct Backward {
   int rows, width;
 };
 
-/// What a row gives to dw is dy xh, to db dy; and what dx needs of it is g = dy w and xh.
+/// The terms of a row's gradients: dw sums dy xh, db sums dy, and dx needs g = dy w and xh.
 struct Terms {
   vec4 dy, xh, g;
 };
@@ -197,14 +199,14 @@ __device__ Terms load_terms(const Backward& a, int64_t begin, int column, int wi
   return {dy, centered<kAligned>(x, mean, rstd, column, width), dy * load<kAligned>(a.w, column, width)};
 }
 
-/// dx + rstd (g - mean(g) - xh mean(g xh))
+/// Returns dx + rstd (g - mean(g) - xh mean(g xh)).
 __device__ vec4 add_gradient(vec4 dx, const Terms& t, float rstd, float mean_g, float mean_g_xh) {
 #pragma unroll
   for (int e = 0; e < 4; ++e) dx[e] += rstd * (t.g[e] - mean_g - t.xh[e] * mean_g_xh);
   return dx;
 }
 
-/// Writes the sum of `own` over the rows that a block holds at a time to a row of partial sums.
+/// Sums `own` over the teams of a block and writes the result to a row of partial sums.
 template <int kLanes, int kChunks, bool kAligned>
 __device__ void store_partial(float* row, int width, const vec4 (&own)[kChunks]) {
 #pragma unroll
@@ -226,7 +228,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
   for (int first = blockIdx.x * kTeams; first < a.rows; first += gridDim.x * kTeams) {
     const bool active = first + team < a.rows;
     const int row = active ? first + team : 0;
-    const int width = active ? a.width : 0;  // a team without a row sees an empty one
+    const int width = active ? a.width : 0;  // 0 for a team without a row
     const int64_t begin = static_cast<int64_t>(row) * a.width;
     const float rstd = a.rstd[row], mean = a.mean[row];
     Terms terms[kChunks];
@@ -253,7 +255,7 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
   store_partial<kLanes, kChunks, kAligned>(partial + a.width, a.width, db);
 }
 
-/// Any width: the row is read twice, and the sums for dw and db are kept in the cache, each by its own
+/// For any width. Reads the row twice. The sums for dw and db stay in the cache; each is updated by one
 /// thread.
 template <bool kAligned>
 __global__ void __launch_bounds__(kThreads) backward_wide_kernel(Backward a) {
@@ -371,7 +373,7 @@ void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, 
   const int rows = static_cast<int>(x.dim(0)), width = static_cast<int>(x.dim(1));
   const int teams = width <= 512 ? kThreads / kTeam : 1;
   const int busy =
-      stream.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit side by side
+      stream.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit at once
   const int64_t fit = stream.scratch_floats / (2 * static_cast<int64_t>(width));
   if (fit == 0) throw Error("layernorm_backward: too little scratch memory for a row this wide");
   const int blocks = static_cast<int>(std::min<int64_t>({(rows + teams - 1) / teams, busy, fit}));

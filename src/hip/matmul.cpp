@@ -1,15 +1,16 @@
 // Matrix products in fp32: 2 m n k operations on 4 (mk + kn + mn) bytes, bound by arithmetic.
 //
-// Three tile shapes (matmul_tile.h): 128 x 64 for large products, by matrix cores where there are any, else
-// with 8 x 8 elements a thread, which do 64 multiplications for 16 values read from shared memory; 64 x 64;
-// and 32 x 32 with a long step along k, for the products of small models, which are bound by latency. Where C
-// has too few tiles to keep the GPU busy but k is long, as in dW = x^T dy, k is cut into parts that are
-// summed in order by a second kernel. A single row (generation) is a matrix-vector product, bound by reading
-// W once.
+// There are three tile shapes (matmul_tile.h). Large products use 128 x 64, with matrix cores if the GPU has
+// them. Without, each thread computes 8 x 8 elements, 64 multiplications for 16 values read from shared
+// memory. The second shape is 64 x 64. The third is 32 x 32 with a long step along k, for the products of
+// small models, which latency bounds. If C has too few tiles to keep the GPU busy but k is long, as in dW =
+// x^T dy, k is split into parts, and a second kernel sums them in order. A single row (generation) is a
+// matrix-vector product, bound by reading W once.
 //
-// Measured on an H200, at the shapes of GPT-2 and nanoGPT: 43 to 56 TFLOP/s, of which a third of the matrix
-// cores' tf32 rate of 495 would allow 165; 1.11 times cuBLAS in fp32 (tests/bench). Without matrix cores 34
-// to 40, of a peak of 67. A row times GPT-2's head, 50257 x 768: 38 us, 4.0 of 4.3 TB/s.
+// Measured on an H200, with the shapes of GPT-2 and nanoGPT: 43 to 56 TFLOP/s, 1.11 times cuBLAS in fp32
+// (tests/bench). The limit is 165 TFLOP/s, a third of the matrix cores' tf32 rate of 495. Without matrix
+// cores, it reaches 34 to 40 TFLOP/s of a peak of 67. A row times GPT-2's head, 50257 x 768, takes 38 us and
+// reads 4.0 of 4.3 TB/s.
 #include <algorithm>
 #include <cmath>
 
@@ -41,7 +42,7 @@ __global__ HIPGPT_LAUNCH_BOUNDS(Shape::kThreads,
 
 constexpr int kPartThreads = 256;
 
-/// C from the parts, in their order.
+/// C from its parts, summed in order.
 __global__ __launch_bounds__(kPartThreads) void sum_parts_kernel(Product p, int count) {
   const int64_t size = static_cast<int64_t>(p.m) * p.n, row_vecs = (p.n + 3) / 4;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kPartThreads + threadIdx.x;
@@ -87,7 +88,8 @@ void launch_shape(const Stream& stream, const Product& p, Op op_a, Op op_b) {
 
 constexpr int kRowThreads = 256, kRowColumns = 32;
 
-/// W [k,n]: a block has 32 columns, its threads share out k, and the sums are added up in shared memory.
+/// W [k,n]: a block has 32 columns. Groups of its threads take different rows of W, and their sums are added
+/// in shared memory.
 template <bool kAligned>
 __global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product p) {
   constexpr int kLanes = kRowColumns / 4, kGroups = kRowThreads / kLanes;
@@ -95,7 +97,7 @@ __global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product p
   const int group = threadIdx.x / kLanes;
   vec4 sum = {};
   const float* w = p.b + column;
-  const int end = column < p.n ? p.k : 0;  // a test inside the loop would keep its loads apart
+  const int end = column < p.n ? p.k : 0;  // a test inside the loop would separate its loads
 #pragma unroll 4
   for (int i = group; i < end; i += kGroups) {
     const float* row = w + static_cast<int64_t>(i) * p.n;
@@ -105,7 +107,7 @@ __global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product p
   if (group == 0) p.epilogue.store(p.result(), 0, column, sum);
 }
 
-/// W [n,k]: a team for each column of W^T.
+/// W [n,k]: a team computes each column of W^T.
 template <bool kAligned>
 __global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Product p) {
   const int lane = threadIdx.x % kTeam;
@@ -136,14 +138,14 @@ void launch_row(const Stream& stream, const Product& p, Op op_b) {
 
 // ---- Any product ----------------------------------------------------------------------------------------
 
-/// A shape and into how many parts k is cut. `cost` estimates the time, in that of a perfectly shared-out
-/// product of large tiles.
+/// A number of parts for k, and its cost: the estimated time, relative to a product of large tiles that loads
+/// all compute units equally.
 struct Plan {
   double cost;
   int parts;
 };
 
-/// The best number of parts for tiles of one shape, whose speed on a full GPU is `speed` of the largest's.
+/// The best number of parts for one tile shape. `speed` is its speed on a full GPU, relative to large tiles.
 template <typename Shape>
 Plan plan_parts(const Stream& stream, const Product& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
@@ -169,7 +171,7 @@ void launch_planned(const Stream& stream, Product p, Op op_a, Op op_b, int parts
   p.parts = stream.scratch;
   p.aligned_c = p.aligned_c && all_aligned(p.parts);
   Product part = p;
-  part.epilogue = {};  // what follows the product is done with the sum of its parts
+  part.epilogue = {};  // sum_parts_kernel applies the epilogue to the sum
   launch_shape<Shape>(stream, part, op_a, op_b);
   const int64_t vecs = static_cast<int64_t>(p.m) * ceil_div(p.n, 4);
   hipLaunchKernelGGL(sum_parts_kernel, dim3(static_cast<unsigned>((vecs + kPartThreads - 1) / kPartThreads)),
@@ -191,7 +193,7 @@ void launch_product(const Stream& stream, const Product& p, Op op_a, Op op_b) {
   }
 }
 
-/// C = op(A) op(B) with what follows it.
+/// The product C = op(A) op(B) with its epilogue.
 Product make_product(float* c, const float* a, const float* b, int m, int n, int k,
                      const Epilogue& epilogue) {
   const bool aligned = rows_aligned(n, c, epilogue.bias, epilogue.pre, epilogue.slope_at);
@@ -202,8 +204,8 @@ Product make_product(float* c, const float* a, const float* b, int m, int n, int
 
 constexpr int kSumThreads = 256, kSumColumns = 32, kSumRows = kSumThreads / kSumColumns;
 
-/// sums[j] (+)= sum of column j over rows [part_rows blockIdx.y, ...): to `sums` itself or to part
-/// blockIdx.y.
+/// Sums each column j over the part_rows rows that start at part_rows blockIdx.y. Adds the result to sums[j],
+/// or writes it to part blockIdx.y if there are several parts.
 __global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, float* parts, const float* x,
                                                                   int rows, int n, int part_rows) {
   const int thread_row = threadIdx.x / kSumColumns;
@@ -224,7 +226,7 @@ __global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, f
   }
 }
 
-/// sums[j] += sum of its parts, in their order.
+/// sums[j] += the parts of column j, summed in order.
 __global__ __launch_bounds__(kSumThreads) void add_parts_kernel(float* sums, const float* parts, int count,
                                                                 int n) {
   const int column = static_cast<int>(blockIdx.x) * kSumThreads + threadIdx.x;
@@ -280,7 +282,7 @@ void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, T
   check::linear_backward(dx, gradients, dy, x, layer, act, pre);
   const int rows = static_cast<int>(x.dim(0)), in = static_cast<int>(x.dim(1)),
             out = static_cast<int>(dy.dim(1));
-  // The gradients of weights and of inputs do not need each other: they run side by side.
+  // The gradients of weights and of inputs are independent, so they run on two streams.
   const Stream& side = stream.side != nullptr ? *stream.side : stream;
   if (stream.side != nullptr) {
     HIP_CHECK(hipEventRecord(stream.forked, stream.handle));

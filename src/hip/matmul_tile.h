@@ -1,12 +1,12 @@
 // One tile of C = op(A) op(B): how a block of threads computes kM x kN elements.
 //
-// The block walks along k in steps. At each step a tile of A and one of B go to shared memory, k outermost
-// whatever their order in memory, and the accumulator multiplies them. A value fetched once from memory
-// serves kN (or kM) multiplications. While a step is computed the next one is on its way into registers, and
-// shared memory holds two steps, so that one barrier a step is enough.
+// The block walks along k in steps. Each step loads a tile of A and a tile of B into shared memory, with k
+// outermost whatever their order in memory, and the accumulator multiplies them. A value fetched once from
+// memory serves kN (or kM) multiplications. While one step is computed, the next is loaded into registers.
+// Shared memory holds two steps, so one barrier per step is enough.
 //
-// The sums go to memory by way of shared memory, a band of rows at a time: so C is written in whole rows, and
-// the epilogue is one loop, not a copy of itself for every sum of a thread.
+// The sums reach memory through shared memory, one band of rows at a time. So C is written in whole rows, and
+// the epilogue is a single loop instead of code repeated for every sum of a thread.
 #pragma once
 
 #include "hip/accumulator.h"
@@ -14,8 +14,9 @@
 
 namespace hipgpt::hip {
 
-/// kM x kN is a block's tile, kTM x kTN a thread's part of it. kStep is its step along k, unless the atom
-/// asks for a shorter one: so it is what the host may cut k into. NoAtom: ordinary multiplications.
+/// A block computes a tile of kM x kN, and each of its threads kTM x kTN of it. The step along k is kStep, or
+/// shorter if the atom asks for it; kOwnStep divides kStep, so the host may split k at multiples of kStep.
+/// With NoAtom, the tile uses ordinary multiplications.
 template <int kM_, int kN_, int kStep_, int kTM_, int kTN_, typename Atom_>
 struct TileShape {
   using Atom = typename AtomOf<Atom_>::Type;
@@ -28,22 +29,22 @@ struct TileShape {
   using TileB = Tile<kOwnStep, kN, Padded<0, Atom::kPad>>;
 };
 
-/// A whole product, as a kernel takes it. Block (x, y) computes tile x (columns fastest, so that the tiles
-/// that run together share rows of A) over part y of k; with several parts it stores to parts [y,m,n]
-/// instead.
+/// A whole product, as passed to a kernel. Block (x, y) computes tile x over part y of k. Tiles are numbered
+/// with columns fastest, so that tiles that run together share rows of A. If k has several parts, the block
+/// stores to parts [y,m,n] instead of c.
 struct Product {
   float* c;
   const float *a, *b;
   int m, n, k;
-  int part_k;    // length of a part
-  float* parts;  // null: k is in one part
+  int part_k;    // length of a part of k
+  float* parts;  // null if k has a single part
   Epilogue epilogue;
-  bool aligned_c;  // as vec.h says, with all that the epilogue reads and writes
+  bool aligned_c;  // as defined in vec.h, for c and all that the epilogue accesses
 
   __device__ Rows<float> result() const { return {c, n, m, n, aligned_c}; }
 };
 
-/// What a block does: its tile of the product, in `memory` that its threads share.
+/// The work of one block: its tile of the product, with shared memory in `memory`.
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 struct ProductTile {
   using Sums = Accumulator<Shape>;
@@ -72,7 +73,7 @@ struct ProductTile {
   /// The sums over k in [k_begin, k_end) of op(A)[m0 + row, k] op(B)[k, n0 + column].
   static __device__ __forceinline__ void multiply(Sums& sums, const Product& p, vec4* memory, int m0, int n0,
                                                   int k_begin, int k_end) {
-    // Of the two stages in shared memory. An array of tiles, indexed at run time, would be put in memory.
+    // Lambdas that return the tile of a stage: an array of tiles, indexed at run time, would be in memory.
     const auto tile_a = [memory](int stage) { return TileA{memory + stage * TileA::kSize}; };
     const auto tile_b = [memory](int stage) {
       return TileB{memory + 2 * TileA::kSize + stage * TileB::kSize};
@@ -112,7 +113,7 @@ struct ProductTile {
     if (p.parts != nullptr) c.data = p.parts + static_cast<int64_t>(blockIdx.y) * p.m * p.n;
 #pragma unroll 1
     for (int band = 0; band < Sums::kBands; ++band) {
-      __syncthreads();  // the tiles, or the band before, have been read
+      __syncthreads();  // the tiles, or the previous band, have been read
       sums.for_each(band, [&](int row, int column, auto values) {
         stage.template piece<sizeof(values) / sizeof(float)>(row, column) = values;
       });

@@ -1,12 +1,12 @@
-// Sums and maxima over lanes, teams and blocks, each in a fixed order: the same bits in every run.
+// Sums and maxima over lanes, teams and blocks. Each has a fixed order and gives the same bits in every run.
 #pragma once
 
 #include "hip/kernel.h"
 
 namespace hipgpt::hip {
 
-/// Lanes of a team, the unit in which kernels share out rows: a wave of 32, or half a wave of 64. So a team
-/// reduces by shuffles whatever the wave.
+/// The lanes of a team. Kernels distribute rows to teams. A team is a wave of 32 lanes or half a wave of 64,
+/// so it can reduce by shuffles at either wave size.
 constexpr int kTeam = 32;
 
 struct Add {
@@ -23,8 +23,8 @@ struct Max {
   }
 };
 
-/// f of the values of kLanes neighbouring lanes, in each of them: the one butterfly of src/hip. Lane l meets
-/// lane l xor distance, the farthest first.
+/// Reduces the values of kLanes neighbouring lanes with f; each of them receives the result. This is the only
+/// butterfly in src/hip. Lane l combines with lane l xor distance, the largest distance first.
 template <int kLanes, typename T, typename F>
 __device__ inline T reduce_lanes(T value, F f) {
   static_assert(kLanes <= kWaveSize && (kLanes & (kLanes - 1)) == 0);
@@ -33,8 +33,9 @@ __device__ inline T reduce_lanes(T value, F f) {
   return value;
 }
 
-/// f of the values of all threads of a one-dimensional block, in every thread. `identity` is f's. Every
-/// thread must call it, and it begins and ends with a barrier, so calls may follow each other.
+/// Reduces the values of all threads of a one-dimensional block with f, whose identity is `identity`. Every
+/// thread must call it, and receives the result. Barriers separate its uses of shared memory, so calls may
+/// follow each other.
 template <int kThreads, typename T, typename F>
 __device__ inline T reduce_block(T value, T identity, F f) {
   static_assert(kThreads % 64 == 0 && kThreads <= 1024, "a block is whole waves of either size");
@@ -42,10 +43,10 @@ __device__ inline T reduce_block(T value, T identity, F f) {
   HIPGPT_SHARED(T, partial, [kWaves]);
   const int lane = threadIdx.x % kWaveSize, wave = threadIdx.x / kWaveSize;
   value = reduce_lanes<kWaveSize>(value, f);
-  __syncthreads();  // whoever used `partial` before is done
+  __syncthreads();  // earlier reads of `partial` are done
   if (lane == 0) partial[wave] = value;
   __syncthreads();
-  // A block has at most 32 waves: one wave holds them all, at either size.
+  // A block has at most 32 waves, so the lanes of one wave can hold all partial results.
   return reduce_lanes<kWaveSize>(lane < kWaves ? partial[lane] : identity, f);
 }
 
@@ -54,7 +55,7 @@ __device__ inline T block_sum(T value) {
   return reduce_block<kThreads>(value, T(0), Add());
 }
 
-/// total + first[0] + first[stride] + ...: `count` partial sums, added in their order.
+/// Returns total + first[0] + first[stride] + ..., with `count` partial sums added in this order.
 template <typename T, typename Index>
 __device__ inline T add_in_order(T total, const T* first, int count, Index stride) {
 #pragma unroll 8
@@ -62,14 +63,14 @@ __device__ inline T add_in_order(T total, const T* first, int count, Index strid
   return total;
 }
 
-/// The sums over the kThreads / kColumns rows of threads that a block forms, of one value for each of its
-/// kColumns columns: in the threads of row 0 alone, the others keep their own.
+/// The threads of a block form kThreads / kColumns rows of kColumns. The threads of row 0 receive the sums of
+/// their columns; other threads get their own value back.
 template <int kThreads, int kColumns, typename T>
 __device__ inline T sum_thread_rows(T value) {
   constexpr int kRows = kThreads / kColumns;
   HIPGPT_SHARED(T, rows, [kRows][kColumns]);
   const int row = threadIdx.x / kColumns, column = threadIdx.x % kColumns;
-  __syncthreads();  // the last call's values have been read
+  __syncthreads();  // the values of the previous call have been read
   rows[row][column] = value;
   __syncthreads();
   return row == 0 ? add_in_order(value, &rows[1][column], kRows - 1, kColumns) : value;

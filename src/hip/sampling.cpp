@@ -1,19 +1,20 @@
-// The draw of a token from its logits [V], by one block: a step of generation has a row for each sequence.
+// Draws a token from its logits [V]. One block handles one row; a step of generation has a row per sequence.
 //
-// Nothing is sorted. Let candidates be ordered by logit, of equal ones the smaller id first. Then top-k,
-// top-p and the draw itself all ask: at which candidate does a running sum reach a target? The sum counts
-// candidates (top-k: k), or it adds weights e^((z - max z) / temperature) (top-p: p of their sum; the draw: u
-// of the sum of those that are left). The answer is found as a radix sort would find it, a digit at a time: a
-// histogram of the keys' leading bits, weighted, in shared memory, one scan of it, and on with the bin that
-// holds the answer; at most three passes over the logits leave one logit, and one more the token among those
-// that have it.
+// Nothing is sorted. Let candidates be ordered by logit, with the smaller id first among equal logits. Then
+// top-k, top-p and the draw itself all ask: at which candidate does a running sum reach a target?
+//   top-k     the sum counts candidates; the target is k
+//   top-p     the sum adds weights e^((z - max z) / temperature); the target is p of the sum of all weights
+//   the draw  the sum adds weights; the target is u of the sum of the remaining weights
+// The search works like a radix sort, one digit at a time. It builds a weighted histogram of the keys'
+// leading bits in shared memory, scans it, and continues with the bin that holds the answer. At most three
+// passes over the logits leave one logit. Another pass finds the token among those with this logit.
 //
-// Weights are integers, multiples of 2^-46 of the largest weight at V = 50257: their sums are exact in any
-// order, so atomics do not make the result depend on it. They come from a double's exp, and the CPU draws the
-// same token unless a sum misses its target by less than about V 2^-46.
+// Weights are integers, in units of 2^-46 of the largest weight at V = 50257. Their sums are exact in any
+// order, so the order of the atomics does not change the result. Weights are computed with exp in double. The
+// CPU draws the same token unless a sum misses its target by less than about V 2^-46.
 //
-// Bytes: 4 V from memory, then 4 V a pass from the cache. Bound by latency: about 10 passes for top-k with k
-// small. A double's exp is slow on some GPUs, so only what is inside the head takes one.
+// Bytes: 4 V from memory, then 4 V per pass from the cache. Latency bounds it: top-k with a small k takes
+// about 10 passes. A double's exp is slow on some GPUs, so only candidates within top-k compute it.
 //
 // Measured on an H200: 19 us at V=5000 and k=5, 17 us without top-k, 3 us at temperature 0.
 #include "device/check.h"
@@ -32,16 +33,16 @@ constexpr int kBinsPerThread = kBins / kThreads;
 
 using Mass = unsigned long long;
 
-/// Sampling, as the kernel takes it.
+/// Sampling options in the form that the kernel takes.
 struct Rules {
   int top_k;
-  double top_p, inverse_temperature;  // 0: always the likeliest
+  double top_p, inverse_temperature;  // inverse_temperature 0: always the likeliest
   float penalty;
   uint32_t key0, key1;
-  double unit;  // weight 1 as a Mass: V of them do not overflow
+  double unit;  // weight 1 as a Mass; V times this does not overflow
 };
 
-/// A float as an integer of the same order.
+/// Maps a float to an integer, preserving order.
 __device__ uint32_t key_of(float z) {
   const uint32_t bits = __float_as_uint(z);
   return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
@@ -65,12 +66,11 @@ struct Logits {
   __device__ uint32_t key(int id) const {
     float z = values[id];
     if (penalty != 1.0f && seen[id] != 0) z = z > 0.0f ? z / penalty : z * penalty;
-    return key_of(z + 0.0f);  // -0 equals 0: it must not come after it
+    return key_of(z + 0.0f);  // -0 becomes 0, since the two must have equal keys
   }
 };
 
-/// f(key, id) for the tokens that fall to this thread. Several are loaded at a time, so that their latencies
-/// pass together.
+/// Calls f(key, id) for this thread's tokens. Several are loaded at a time, so that their latencies overlap.
 template <typename F>
 __device__ void for_each_token(const Logits& logits, F f) {
   constexpr int kBatch = 8;
@@ -99,19 +99,19 @@ struct Min {
 struct Survey {
   bool broken;       // a logit is not finite
   Candidate first;   // the likeliest
-  uint32_t kth_low;  // at most the key of the top_k-th
+  uint32_t kth_low;  // not above the top_k-th largest key
 };
 
 __device__ Survey survey(const Logits& logits, int top_k) {
-  constexpr Mass kBroken = ~Mass{0};  // above all others
+  constexpr Mass kBroken = ~Mass{0};  // larger than all others
   Mass best = 0;
   for_each_token(logits, [&](uint32_t key, int id) {
     Mass candidate = Mass{key} << 32 | ~static_cast<uint32_t>(id);
     if (!isfinite(logits.values[id])) candidate = kBroken;
     best = candidate > best ? candidate : best;
   });
-  // Each of the largest keys of k threads, or of k waves, is the key of another token: the least of them
-  // cannot be above the k-th key. It spares the first histogram most of the tokens.
+  // The largest keys of k threads, or of k waves, belong to k different tokens. So the smallest of them is
+  // not above the k-th largest key. With this bound, the first histogram skips most of the tokens.
   uint32_t low = 0;
   const auto own = static_cast<uint32_t>(best >> 32);
   if (top_k <= kThreads / 64) {
@@ -125,8 +125,8 @@ __device__ Survey survey(const Logits& logits, int top_k) {
   return {best == kBroken, first, low};
 }
 
-/// Sums in shared memory. The halves are added one by one, since some GPUs make a loop of an addition of 64
-/// bits.
+/// Sums in shared memory. Each half is added separately, because some GPUs implement a 64-bit atomic addition
+/// as a loop.
 struct Bins {
   unsigned *low, *high;  // [kBins]
 
@@ -150,10 +150,10 @@ struct Bins {
 
 struct Place {
   int bin;
-  Mass rest;  // of the target, once the bins before are taken off it
+  Mass rest;  // the target minus the sum of the earlier bins
 };
 
-/// The bin at which the running sum of the bins reaches target(their sum), 1 at least.
+/// Finds the bin at which the running sum of the bins reaches target(their sum), which is at least 1.
 template <typename Target>
 __device__ Place find_bin(const Bins& bins, Target target) {
   constexpr int kWaves = kThreads / kWaveSize;
@@ -171,7 +171,7 @@ __device__ Place find_bin(const Bins& bins, Target target) {
     if (lane >= distance) running += other;
   }
   if (lane == kWaveSize - 1) wave_sum[wave] = running;
-  if (threadIdx.x == 0) place[0] = {0, 1};  // should all bins be empty
+  if (threadIdx.x == 0) place[0] = {0, 1};  // in case all bins are empty
   __syncthreads();
 
   Mass before = running - sum, total = 0;
@@ -190,14 +190,14 @@ __device__ Place find_bin(const Bins& bins, Target target) {
   return place[0];
 }
 
-/// The n-th smallest id, from 1, of those with this key.
+/// The n-th smallest id of the tokens with this key, counted from 1.
 __device__ int nth_token(const Logits& logits, uint32_t key, Mass n) {
   constexpr int kWaves = kThreads / kWaveSize;
   HIPGPT_SHARED(int, wave_count, [kWaves]);
   HIPGPT_SHARED(int, found, [1]);
   const int lane = threadIdx.x % kWaveSize, wave = threadIdx.x / kWaveSize;
-  // Every wave takes a stretch of the ids: first it counts in it, then one of them knows that it has the
-  // n-th.
+  // Every wave counts the matches in its own range of ids. From the counts, the wave with the n-th match
+  // knows that it must look for it.
   const int stretch = (logits.count + kWaves - 1) / kWaves;
   const int begin = wave * stretch, end = begin + stretch < logits.count ? begin + stretch : logits.count;
   int count = 0;
@@ -224,8 +224,8 @@ __device__ int nth_token(const Logits& logits, uint32_t key, Mass n) {
   return found[0];
 }
 
-/// Of the tokens from the likeliest to `last`, the first at which the running sum of measure(key) reaches
-/// target(sum of all). `low` may be any key that is not above the answer's.
+/// Finds the first token, from the likeliest to `last`, at which the running sum of measure(key) reaches
+/// target(sum of all). `low` may be any key that is not above the key of the result.
 template <typename Measure, typename Target>
 __device__ Candidate find(const Bins& bins, const Logits& logits, uint32_t high, uint32_t low, Candidate last,
                           Measure measure, Target target) {
@@ -244,16 +244,16 @@ __device__ Candidate find(const Bins& bins, const Logits& logits, uint32_t high,
     const Place place = find_bin(bins, [&](Mass total) { return first ? target(total) : rest; });
     rest = place.rest;
     high -= static_cast<uint32_t>(place.bin) << shift;
-    const uint32_t others = (1u << shift) - 1;  // keys in the bin beside the highest
+    const uint32_t others = (1u << shift) - 1;  // keys in the bin besides the highest
     low = high - low > others ? high - others : low;
     done = shift == 0;
   }
-  // Equal logits weigh the same.
+  // Equal logits have equal weights.
   const Mass each = measure(high);
   return {high, nth_token(logits, high, each == 0 ? 1 : (rest + each - 1) / each)};
 }
 
-/// In [0, 1), with the 53 bits of a double: draw `n` of a stream.
+/// Draw `n` of a stream: a number in [0, 1) with the 53 bits of a double.
 __device__ double uniform_draw(const Rules& rules, int32_t stream, int32_t n) {
   uint32_t x[4] = {static_cast<uint32_t>(n), static_cast<uint32_t>(stream), 0,
                    static_cast<uint32_t>(RandomUse::kSampling)};

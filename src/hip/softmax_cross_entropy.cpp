@@ -1,17 +1,17 @@
-// Softmax cross-entropy, and its gradient in place.
-//   cross_entropy                4 bytes an element and one exp; one pass with a running maximum and sum
-//   cross_entropy_with_gradient  8 bytes, z read and its gradient written, and two exps. The second pass
-//                                reads the row from the cache, last element first: what was read last is
-//                                there
-// Bound by memory: the floor is these bytes over its bandwidth.
+// Softmax cross-entropy, and its gradient in place. The costs per element are:
+//   cross_entropy                4 bytes and one exp; one pass with a running maximum and sum
+//   cross_entropy_with_gradient  8 bytes and two exps: reads z, writes its gradient. The second pass reads
+//                                the row from the cache, last element first, because the cache holds what
+//                                was read last
+// Memory bounds both: the minimum time is these bytes divided by its bandwidth.
 //
-// Up to 512 logits a row stays in the registers of a team of 32 lanes, 8 teams a block; up to 16384 a block
-// of 256 takes it, above one of 1024. A row of GPT-2's 50257 logits begins at any multiple of 4 bytes, so a
-// block reads the aligned packs that cover it: its first and its last pack may belong to the neighbours in
-// part.
+// With up to 512 logits, a row stays in the registers of a team of 32 lanes, and a block has 8 teams. With up
+// to 16384 logits, a block of 256 threads takes a row, and beyond that a block of 1024. A row of GPT-2's
+// 50257 logits starts at any multiple of 4 bytes. So a block reads the aligned packs that cover its row;
+// parts of the first and last packs may belong to neighbouring rows.
 //
-// Measured on an H200 (4.3 TB/s by copying), 8192 x 50257: 94 % without and 63 % with the gradient, whose
-// second pass does not find all of a row in the cache.
+// Measured on an H200 (4.3 TB/s by copying), 8192 x 50257: 94 % of this bandwidth without the gradient and 63
+// % with it, because the second pass does not find all of a row in the cache.
 #include <cfloat>
 
 #include "device/check.h"
@@ -29,7 +29,7 @@ constexpr int kTeamBlock = 256;
 
 // ---- A row in the registers of a team -------------------------------------------------------------------
 
-/// The target of a row; one outside of the vocabulary is reported, and 0 taken in its place.
+/// The target of a row. Reports a target outside the vocabulary and returns 0 instead.
 __device__ int target_of(const int32_t* targets, int row, int vocab, FaultReport report) {
   const int32_t target = targets[row];
   if (target >= 0 && target < vocab) return target;
@@ -42,16 +42,16 @@ __global__ void __launch_bounds__(kTeamBlock)
     small_rows_kernel(float* losses, float* logits, const int32_t* targets, float scale, int rows, int vocab,
                       FaultReport report) {
   const int lane = threadIdx.x % kTeam, row = blockIdx.x * (kTeamBlock / kTeam) + threadIdx.x / kTeam;
-  const int n = row < rows ? vocab : 0;  // a team without a row sees an empty one
+  const int n = row < rows ? vocab : 0;  // 0 for a team without a row
   const int target = row < rows ? target_of(targets, row, vocab, report) : 0;
   float* z = logits + static_cast<int64_t>(row) * vocab;
   float v[kPerThread];
-  float top = -FLT_MAX;  // of no number: an infinite one would make NaN of -inf
+  float top = -FLT_MAX;  // finite, because -inf - -inf would be NaN
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
     const int j = i * kTeam + lane;
     v[i] = j < n ? z[j] : -INFINITY;
-    top = v[i] > top ? v[i] : top;  // NaN is passed over here, and comes back in the sum
+    top = v[i] > top ? v[i] : top;  // skips NaN, which reappears in the sum
   }
   top = reduce_lanes<kTeam>(top, Max());
   float total = 0.0f, wanted = 0.0f;
@@ -73,9 +73,9 @@ __global__ void __launch_bounds__(kTeamBlock)
   }
 }
 
-// ---- A row of a block -----------------------------------------------------------------------------------
+// ---- A row per block ------------------------------------------------------------------------------------
 
-/// A row as the aligned packs that cover it: pack q holds the columns 4 q - skip ... 4 q - skip + 3.
+/// The aligned packs that cover a row. Pack q holds the columns 4 q - skip ... 4 q - skip + 3.
 struct Packs {
   float* row;
   int width, skip, count;
@@ -108,7 +108,7 @@ struct Softmax {
   float top, total;  // max z and sum e^(z - top)
 };
 
-/// Reads the row once: whenever the maximum grows, the sum so far is scaled down to it.
+/// Reads the row once. Whenever the maximum grows, the sum so far is rescaled to the new maximum.
 template <int kThreads>
 __device__ Softmax reduce_row(const Packs& packs) {
   float top = -FLT_MAX, total = 0.0f;
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(kThreads) row_kernel(float* losses, float* log
   const Packs packs(logits + static_cast<int64_t>(row) * vocab, vocab);
   const float wanted = packs.row[target];
   const Softmax softmax =
-      reduce_row<kThreads>(packs);  // ends with a barrier: `wanted` is read before the writes
+      reduce_row<kThreads>(packs);  // has barriers, so `wanted` is read before any write
   if (threadIdx.x == 0) losses[row] = logf(softmax.total) + (softmax.top - wanted);
   if constexpr (kGradient) {
     const float factor = scale / softmax.total;
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kThreads) row_kernel(float* losses, float* log
   }
 }
 
-/// `logits` are written only if kGradient.
+/// Writes `logits` only if kGradient.
 template <bool kGradient>
 void launch(const Stream& stream, Tensor losses, Tensor logits, Tensor targets, float scale) {
   const int rows = static_cast<int>(logits.dim(0)), vocab = static_cast<int>(logits.dim(1));

@@ -1,4 +1,4 @@
-// Tiles: parts of a matrix in shared memory, how they are laid out there, and how they come there.
+// Tiles: parts of a matrix in shared memory, with their layouts and loaders.
 #pragma once
 
 #include "hip/vec.h"
@@ -10,18 +10,18 @@ template <typename T>
 struct Rows {
   T* data;
   int stride, rows, width;
-  bool aligned;  ///< as vec.h says, for a kernel that serves both cases
+  bool aligned;  ///< as defined in vec.h, for kernels that serve both cases
 
   __device__ T* at(int row, int column) const { return data + static_cast<int64_t>(row) * stride + column; }
 
-  /// Four elements from `column` on, a multiple of 4; zeros outside.
+  /// Loads four elements starting at `column`, a multiple of 4. Elements outside are zero.
   __device__ vec4 load(int row, int column) const {
     if (row >= rows || column >= width) return {};
     const T* p = at(row, column);
     return aligned ? load_whole(p) : load_part(p, 0, width - column);
   }
 
-  /// Nothing is written outside.
+  /// Stores four elements like load(), but writes nothing outside.
   __device__ void store(int row, int column, vec4 v) const {
     if (row >= rows || column >= width) return;
     if (aligned) {
@@ -34,13 +34,13 @@ struct Rows {
 
 // ---- Layouts --------------------------------------------------------------------------------------------
 
-// Lanes that read the same columns of different rows would meet the same banks if rows followed each other
-// plainly. A layout moves every 2^kShift rows to other banks.
+// If rows simply followed each other, lanes that read the same columns of different rows would hit the same
+// banks. A layout moves every 2^kShift rows to other banks.
 
-/// By kPad vec4 of padding after every 2^kShift rows. It costs no instruction, but memory.
+/// Adds kPad vec4 of padding after every 2^kShift rows. This costs memory but no instructions.
 template <int kShift, int kPad>
 struct Padded {
-  static constexpr bool kPlainRows = kShift == 0;  ///< a row's columns follow each other, and so do the rows
+  static constexpr bool kPlainRows = kShift == 0;  ///< columns are consecutive, and rows have one pitch
   __host__ __device__ static constexpr int size(int rows, int row_vecs) {
     return rows * row_vecs + (((rows - 1) >> kShift) + 1) * kPad;
   }
@@ -49,7 +49,7 @@ struct Padded {
   }
 };
 
-/// By exchanging the vec4 within each eight of a row: it costs no memory, but an instruction an access.
+/// Permutes each group of eight vec4 in a row. This costs no memory but one instruction per access.
 template <int kShift>
 struct Swizzled {
   static constexpr bool kPlainRows = false;
@@ -59,20 +59,20 @@ struct Swizzled {
   }
 };
 
-/// [kRows, kColumns] floats in shared memory.
+/// A tile of [kRows, kColumns] floats in shared memory.
 template <int kRows_, int kColumns_, typename Layout>
 struct Tile {
   static constexpr int kRows = kRows_, kColumns = kColumns_;
-  static constexpr int kRowVecs = kColumns / 4;                ///< vec4 of a row
-  static constexpr int kVecs = kRows * kRowVecs;               ///< that hold data
-  static constexpr int kSize = Layout::size(kRows, kRowVecs);  ///< in vec4, with the padding
+  static constexpr int kRowVecs = kColumns / 4;                ///< vec4 in a row
+  static constexpr int kVecs = kRows * kRowVecs;               ///< vec4 that hold data
+  static constexpr int kSize = Layout::size(kRows, kRowVecs);  ///< vec4 including padding
   static_assert(kColumns % 32 == 0 && kRows % 4 == 0, "rows are whole lines of banks");
 
   vec4* memory;
 
   __device__ vec4& at(int row, int vec) const { return memory[Layout::index(row, vec, kRowVecs)]; }
 
-  /// kCount (1, 2 or 4) neighbours from `column` on, a multiple of kCount.
+  /// kCount (1, 2 or 4) neighbours starting at `column`, a multiple of kCount.
   template <int kCount>
   __device__ Vec<float, kCount>& piece(int row, int column) const {
     float* first;
@@ -88,20 +88,20 @@ struct Tile {
 
 // ---- From memory to a tile ------------------------------------------------------------------------------
 
-/// The part of a tile that a thread of kThreads brings: in registers on its way, so that the memory's latency
-/// passes while something else is computed. kTransposed: rows of memory become columns of the tile.
+/// Loads a tile with kThreads threads. Each thread first loads its part into registers, so that computation
+/// can hide the latency of memory. If kTransposed, rows in memory become columns of the tile.
 template <typename T, int kThreads, bool kTransposed = false>
 struct TileLoader {
   static constexpr int kCount = T::kVecs / kThreads;
-  static constexpr int kSourceVecs = kTransposed ? T::kRows / 4 : T::kRowVecs;  ///< of a row in memory
+  static constexpr int kSourceVecs = kTransposed ? T::kRows / 4 : T::kRowVecs;  ///< vec4 in a row in memory
   static_assert(T::kVecs % kThreads == 0, "every thread brings equally much");
   vec4 vecs[kCount];
 
-  // Unsigned until it is divided: of a signed number that is an instruction or two more.
+  // Unsigned, because dividing a signed number takes an instruction or two more.
   static __device__ int row(unsigned i) { return (threadIdx.x + i * kThreads) / kSourceVecs; }
   static __device__ int vec(unsigned i) { return (threadIdx.x + i * kThreads) % kSourceVecs; }
 
-  /// Issues the loads. What lies outside of `source` becomes zero.
+  /// Issues the loads. Elements outside `source` become zero.
   template <typename Float>
   __device__ void load(const Rows<Float>& source, int row0, int column0) {
 #pragma unroll
@@ -121,7 +121,8 @@ struct TileLoader {
   }
 };
 
-/// tile = rows from `first` on, for tiles of which a thread's part would fill its registers.
+/// Copies the rows starting at `first` to a tile, without TileLoader's registers, for tiles that need too
+/// many.
 template <int kThreads, typename T, typename Float>
 __device__ inline void copy_tile(const T& tile, const Rows<Float>& source, int first) {
 #pragma unroll 4

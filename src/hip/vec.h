@@ -1,8 +1,7 @@
-// Packs of neighbours: 16 bytes of a row, read and written as one access where that is possible.
+// Packs: 16 bytes of neighbouring elements in a row, read and written in one access where possible.
 //
-// "Aligned" has one meaning in src/hip: every row begins at a multiple of 16 bytes and is a whole number of
-// packs long. Kernels take it as the template argument kAligned, or as a flag where both cases share a
-// kernel.
+// "Aligned" has one meaning in src/hip: every row starts at a multiple of 16 bytes and is a whole number of
+// packs long. Kernels take it as the template argument kAligned, or as a flag if both cases share a kernel.
 #pragma once
 
 #include "hip/kernel.h"
@@ -35,7 +34,7 @@ __device__ inline Vec<T, kCount> filled(T value) {
   return v;
 }
 
-/// f of each element.
+/// Applies f to each element.
 template <typename T, int kCount, typename F>
 __device__ inline Vec<T, kCount> map(Vec<T, kCount> a, F f) {
 #pragma unroll
@@ -43,7 +42,7 @@ __device__ inline Vec<T, kCount> map(Vec<T, kCount> a, F f) {
   return a;
 }
 
-/// f of each pair of elements.
+/// Applies f to each pair of elements.
 template <typename T, int kCount, typename F>
 __device__ inline Vec<T, kCount> map(Vec<T, kCount> a, Vec<T, kCount> b, F f) {
 #pragma unroll
@@ -84,7 +83,7 @@ __device__ inline float add_dot(float sum, vec4 a, vec4 b) {
 
 // ---- Loads and stores -----------------------------------------------------------------------------------
 
-/// p[0 ...], of which the elements from `begin` to `end` exist; `missing` in the place of others.
+/// Loads a pack at p, of which only the elements [begin, end) exist; the others become `missing`.
 template <typename T, typename Index>
 __device__ inline Vec<T, kVecSize<T>> load_part(const T* p, Index begin, Index end, T missing = T(0)) {
   Vec<T, kVecSize<T>> v;
@@ -93,7 +92,7 @@ __device__ inline Vec<T, kVecSize<T>> load_part(const T* p, Index begin, Index e
   return v;
 }
 
-/// Writes only the elements from `begin` to `end`.
+/// Writes only the elements [begin, end).
 template <typename T, typename Index>
 __device__ inline void store_part(T* p, Index begin, Index end, Vec<T, kVecSize<T>> v) {
 #pragma unroll
@@ -101,7 +100,7 @@ __device__ inline void store_part(T* p, Index begin, Index end, Vec<T, kVecSize<
     if (i >= begin && i < end) p[i] = v[i];
 }
 
-/// A pack from p on, a multiple of its size.
+/// Loads a pack at p, which is aligned to the size of a pack.
 template <typename T>
 __device__ inline Vec<T, kVecSize<T>> load_whole(const T* p) {
   return *reinterpret_cast<const Vec<T, kVecSize<T>>*>(p);
@@ -112,14 +111,14 @@ __device__ inline void store_whole(T* p, Vec<T, kVecSize<T>> v) {
   *reinterpret_cast<Vec<T, kVecSize<T>>*>(p) = v;
 }
 
-/// row[column ...], `column` a multiple of the pack; zeros beyond the row's end.
+/// Loads row[column ...], with `column` a multiple of the pack size. Elements beyond the row's end are zero.
 template <bool kAligned, typename T, typename Index>
 __device__ inline Vec<T, kVecSize<T>> load(const T* row, Index column, Index width) {
   if constexpr (kAligned) return column < width ? load_whole(row + column) : Vec<T, kVecSize<T>>{};
   return load_part(row + column, Index(0), width - column);
 }
 
-/// Nothing is written beyond the row's end.
+/// Stores like load(), but writes nothing beyond the row's end.
 template <bool kAligned, typename T, typename Index>
 __device__ inline void store(T* row, Index column, Index width, Vec<T, kVecSize<T>> v) {
   if constexpr (kAligned) {
@@ -129,15 +128,15 @@ __device__ inline void store(T* row, Index column, Index width, Vec<T, kVecSize<
   }
 }
 
-// ---- The one test of alignment --------------------------------------------------------------------------
+// ---- Alignment ------------------------------------------------------------------------------------------
 
-/// Whether each of these (or null) lies at a multiple of 16 bytes.
+/// Whether each pointer is null or a multiple of 16 bytes.
 template <typename... T>
 bool all_aligned(const T*... pointers) {
   return ((reinterpret_cast<uintptr_t>(pointers) % kVecBytes == 0) && ...);
 }
 
-/// Whether matrices with rows of `width` elements are aligned.
+/// Whether matrices with rows of `width` elements are aligned, as defined at the top of this file.
 template <typename... T>
 bool rows_aligned(int width, const T*... matrices) {
   return ((width % kVecSize<T> == 0) && ...) && all_aligned(matrices...);

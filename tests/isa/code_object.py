@@ -1,8 +1,8 @@
-"""AMD code objects: reads one and runs a kernel of it, instruction by instruction.
+"""Reads AMD code objects and runs their kernels, instruction by instruction.
 
-Formats are those of LLVM's "User Guide for AMDGPU Backend": an ELF file with segments to load, a symbol `NAME.kd` for the
-descriptor of each kernel, and a note with metadata in MessagePack. The instructions are run by the emulator of AMD's
-instruction sets in tinygrad's repository (module test.mockgpu.amd.emu), which has to be on PYTHONPATH.
+LLVM's "User Guide for AMDGPU Backend" specifies the format: an ELF file with segments to load, a symbol `NAME.kd` for the
+descriptor of each kernel, and a note with metadata in MessagePack. The emulator of AMD's instruction sets in tinygrad's
+repository (module test.mockgpu.amd.emu) runs the instructions. It must be on PYTHONPATH.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import struct
 
 
 def read_message_pack(data, at=0):
-    """(value, position behind it): the part of MessagePack that metadata is written in."""
+    """Returns (value, position after it). Supports the part of MessagePack that the metadata use."""
     first = data[at]
     at += 1
 
@@ -45,11 +45,11 @@ def read_message_pack(data, at=0):
 
 
 class CannotEmulate(Exception):
-    """What a GPU does and the emulator or this loader does not."""
+    """A kernel needs a feature of GPUs that the emulator or this loader lacks."""
 
 
 def unbundle(image, architecture):
-    """The code object of an architecture, out of those for several that lie at an address, as hipcc bundles them."""
+    """The code object for an architecture, from the bundle that hipcc puts at the address `image`."""
     magic = b"__CLANG_OFFLOAD_BUNDLE__"
     if ctypes.string_at(image, len(magic)) != magic:
         raise ValueError("no bundle of code objects, or a compressed one")
@@ -64,13 +64,13 @@ def unbundle(image, architecture):
     raise KeyError(f"no code object for {architecture}")
 
 
-# A lane that is switched off reads no shared memory; the emulator lets it, at whatever address is in its register. So the
-# shared memory lies at the begin of as much as 32 bits can address.
+# On a GPU, an inactive lane does not read shared memory. In the emulator it does, at any address that its register holds. So
+# shared memory is at the start of a mapping as large as 32 bits can address.
 _shared_memory = mmap.mmap(-1, (1 << 32) + (1 << 20), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0))
 
 
 def emulate(emulator, *arguments):
-    """run_asm of the emulator, its shared memory in ours. It is the first buffer that it asks for without options."""
+    """Calls the emulator's run_asm with _shared_memory as its shared memory, the first buffer it requests without options."""
     original = emulator.Buffer
     address = ctypes.addressof(ctypes.c_char.from_buffer(_shared_memory))
 
@@ -104,17 +104,17 @@ class CodeObject:
         loaded = [s for s in self._segments if s[0] == 1]
         page = 4096
         size = max(s[3] + s[6] for s in loaded)
-        # The page behind the last one: a wave fetches instructions ahead.
+        # Includes a page after the last one, because a wave fetches instructions ahead.
         self._memory = ctypes.create_string_buffer(size + 2 * page)
         self._base = (ctypes.addressof(self._memory) + page - 1) // page * page
         for _, _, start, address, _, file_size, _, _ in loaded:
             ctypes.memmove(self._base + address, data[start:start + file_size], file_size)
 
     def _adapt(self, start, size):
-        """Rewrites what the emulator does not take as it is, in the instructions of a function.
+        """Rewrites instructions of a function that the emulator does not support.
 
-        It has no caches, and RDNA's instructions for them are unknown to it: s_nop in their place. CDNA's flat_load and flat_store leave
-        the field for a scalar base zero, which it takes for s[0:1]: 0x7f is none.
+        The emulator has no caches and does not know RDNA's cache instructions, so s_nop replaces them. In CDNA's flat_load and
+        flat_store, the field for a scalar base is zero, which the emulator interprets as s[0:1]; 0x7f means no base.
         """
         from tinygrad.renderer.amd import decode_inst
         family = emulated_family(self.architecture)
@@ -165,7 +165,7 @@ class CodeObject:
         raise ValueError("a code object without metadata")
 
     def run(self, name, grid, block, arguments):
-        """Runs a kernel on a grid of blocks. Arguments: the address of each, as a HIP runtime gets them."""
+        """Runs a kernel on a grid of blocks. `arguments` holds the address of each argument, as in hipLaunchKernel."""
         from test.mockgpu.amd import emu
         kernel = self.kernels[name]
         descriptor = self._base + self._symbols[kernel[".symbol"]]
@@ -175,27 +175,27 @@ class CodeObject:
         if preloaded:
             raise CannotEmulate("arguments preloaded into registers")
         if scratch:
-            raise CannotEmulate(f"{scratch} bytes of scratch memory: the emulator's waves would share it")
+            raise CannotEmulate(f"the kernel uses {scratch} bytes of scratch memory, which the emulator's waves would share")
         packed = self._pack(kernel, grid, block, arguments)
         kernel_arguments = ctypes.create_string_buffer(packed, len(packed))
         dispatch = struct.pack("<HHHHHHIIIII", 0, 3, *block, 0, *(g * b for g, b in zip(grid, block)), scratch, shared)
         dispatch = ctypes.create_string_buffer(dispatch, 64)
-        # What the hardware would put into the first scalar registers, where the kernel asks for it.
+        # The values that the hardware would put in the first scalar registers, if the kernel requests them.
         registers = []
         for bit, count, value in ((0, 4, 0), (1, 2, ctypes.addressof(dispatch)), (2, 2, 0),
                                   (3, 2, ctypes.addressof(kernel_arguments)), (4, 2, 0), (5, 2, 0), (6, 1, scratch)):
             if properties >> bit & 1:
                 registers += [value >> 32 * i & 0xffffffff for i in range(count)]
-        # The size of shared memory, in units of 512 bytes.
+        # Set the size of shared memory, in units of 512 bytes.
         resources2 = resources2 & ~(0x1ff << 15) | (shared + 511) // 512 << 15
         status = emulate(emu, descriptor + entry, 1 << 20, *grid, *block, ctypes.addressof(kernel_arguments), resources2,
                          scratch, emulated_family(self.architecture), registers)
         if status != 0:
-            raise RuntimeError(f"the emulator ended with {status}")
+            raise RuntimeError(f"the emulator failed with status {status}")
 
     @staticmethod
     def _pack(kernel, grid, block, arguments):
-        """The memory that a kernel reads its arguments from: laid out as its metadata say."""
+        """The memory from which a kernel reads its arguments, in the layout that its metadata specify."""
         hidden = {"hidden_grid_dims": 3}
         for axis, blocks, threads in zip("xyz", grid, block):
             hidden[f"hidden_block_count_{axis}"] = blocks

@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# What checks the arguments of the launchers, for the host alone.
+# The argument checks of the launchers, which run only on the host.
 HOST_SOURCES = [f"{ROOT}/src/device/check.cpp", f"{ROOT}/src/device/tensor.cpp"]
 SOURCES = sorted(f"{ROOT}/src/hip/{name}" for name in os.listdir(f"{ROOT}/src/hip")
                  if name.endswith(".cpp") and name != "hip_device.cpp")
@@ -17,7 +17,7 @@ def _run(hipcc, architecture, source, output, options=()):
 
 
 def compile_hip(hipcc, architecture, source, output, options=()):
-    """Returns what the compiler said; raises if it failed."""
+    """Compiles one file and returns the compiler's messages. Raises RuntimeError if it failed."""
     flags = ["-std=c++20", "-O3", "-fPIC", "-Wall", "-Wextra", f"-I{ROOT}/include", f"-I{ROOT}/src", *options]
     result = _run(hipcc, architecture, source, output, flags)
     if result.returncode != 0:
@@ -26,7 +26,7 @@ def compile_hip(hipcc, architecture, source, output, options=()):
 
 
 def knows_architecture(hipcc, architecture):
-    """Whether hipcc is there and compiles for an architecture."""
+    """Whether hipcc exists and compiles for the architecture."""
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/empty.cpp", "w") as file:
             file.write("\n")

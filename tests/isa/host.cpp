@@ -1,6 +1,6 @@
-// The launchers of hip_kernels.h as C functions, and a HIP runtime that hands their launches to whoever set
-// the callback: with it a library of src/hip, as hipcc compiles it, runs without a GPU and without ROCm's
-// runtime. run_kernels.py loads it and emulates the kernels.
+// The launchers of hip_kernels.h as C functions, and a HIP runtime that passes their launches to a callback.
+// With them, src/hip as compiled by hipcc runs without a GPU and without ROCm's runtime. run_kernels.py loads
+// the library and emulates the kernels.
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -9,12 +9,12 @@
 #include "hip/check.h"
 #include "hip_kernels.h"
 
-// ---- The runtime: the functions that the kernels' host code calls, and nothing else ---------------------
+// ---- The runtime: only the functions that the kernels' host code calls ----------------------------------
 
 namespace {
 
 struct Kernel {
-  const void* image;  // code objects of the file that the kernel is in
+  const void* image;  // code objects of the kernel's source file
   const char* name;   // mangled
 };
 
@@ -24,7 +24,7 @@ struct Configuration {
   hipStream_t stream;
 };
 
-/// 0 if the kernel ran.
+/// Runs a kernel. Returns 0 if it ran.
 using Launch = int (*)(const void* image, const char* name, const unsigned* grid, const unsigned* block,
                        void** arguments);
 
@@ -95,7 +95,7 @@ void isa_set_launch(Launch callback) {
   launch = callback;
 }
 
-/// f(image, name) for every kernel.
+/// Calls f(image, name) for every kernel.
 void isa_list_kernels(void (*f)(const void*, const char*)) {
   for (const auto& [function, kernel] : kernels()) f(kernel.image, kernel.name);
 }
@@ -116,7 +116,7 @@ hip::Stream stream;
 Dropout dropout;
 int32_t dropout_step;
 
-/// 1 if f throws: an exception may not leave a C function.
+/// Calls f. Returns 1 if it throws, because an exception must not leave a C function.
 template <typename F>
 int status_of(F f) {
   try {
@@ -128,7 +128,7 @@ int status_of(F f) {
   }
 }
 
-/// A tensor over Python's memory; none if that is null.
+/// A tensor in Python's memory, or no tensor if `data` is null.
 Tensor f32(const float* data, std::initializer_list<int64_t> shape) {
   return data == nullptr ? Tensor() : Tensor(const_cast<float*>(data), shape);
 }
@@ -136,7 +136,7 @@ Tensor i32(const int32_t* data, std::initializer_list<int64_t> shape) {
   return data == nullptr ? Tensor() : Tensor(const_cast<int32_t*>(data), shape, DType::kI32);
 }
 
-/// A weight [in,out], or [out,in].
+/// A linear layer whose weight is [out,in] if `out_in` is not 0, and [in,out] otherwise.
 Linear layer_of(const float* weight, const float* bias, int out_in, int in, int out) {
   return {out_in != 0 ? f32(weight, {out, in}) : f32(weight, {in, out}), f32(bias, {out}),
           out_in != 0 ? Layout::kOutIn : Layout::kInOut};
@@ -149,12 +149,12 @@ Activation act(int index) {
 
 extern "C" {
 
-/// For the operations that follow.
+/// Sets the stream for the next operations.
 void isa_set_stream(float* scratch, int64_t scratch_floats, int compute_units) {
   stream = {nullptr, scratch, scratch_floats, compute_units};
 }
 
-/// Likewise; p = 0: none.
+/// Sets the dropout for the next operations; p = 0 means none.
 void isa_set_dropout(float p, uint64_t seed, int32_t step, uint32_t site) {
   dropout_step = step;
   dropout = {p, seed, i32(&dropout_step, {1}), site};

@@ -1,15 +1,15 @@
-"""The checks of run_kernels.py: operations of hip_kernels.h on small inputs, against their formulas in double precision.
+"""The checks of run_kernels.py: they compare operations of hip_kernels.h on small inputs with formulas in double precision.
 
-A check takes the emulated GPU and returns the largest error relative to the largest value, and what it may be at most.
+A check takes the emulated GPU. It returns the largest error, relative to the largest value, and the tolerance.
 """
 
 import math
 
 import numpy as np
 
-FORWARD = 2e-6   # tolerance of a result
-GRADIENT = 1e-4  # and of a gradient
-COMPUTE_UNITS = 4  # few: the kernels for large matrices are chosen at sizes that are quick to emulate
+FORWARD = 2e-6   # tolerance for results
+GRADIENT = 1e-4  # tolerance for gradients
+COMPUTE_UNITS = 4  # few, so that small matrices, which are quick to emulate, use the kernels for large ones
 
 NONE, RELU, GELU = 0, 1, 2
 
@@ -36,14 +36,14 @@ def error_of(*pairs):
 
 
 class Scratch:
-    """The scratch memory of a stream, NaN before use."""
+    """The scratch memory of a stream, initially NaN."""
 
     def __init__(self, gpu, floats=1 << 20, compute_units=COMPUTE_UNITS):
         self.memory = unwritten(floats)
         gpu.call("set_stream", self.memory, np.int64(floats), compute_units)
 
 
-# ---- Philox4x32-10 and the dropout made of it ---------------------------------------------------------------
+# ---- Philox4x32-10, and dropout based on it -----------------------------------------------------------------
 
 SEED, PASS, SITE = 0x123456789abcdef, 3, 2
 
@@ -63,7 +63,7 @@ def set_dropout(gpu, p):
 
 
 def dropout_factors(p, rows, width):
-    """[rows, width] of 0 and 1/(1-p), as device.h says."""
+    """The factors [rows, width] of a dropout, 0 or 1/(1-p), as defined in operands.h."""
     if p == 0:
         return np.ones((rows, width))
     threshold = int(float(np.float32(p)) * 4294967296.0)
@@ -162,7 +162,7 @@ def layernorm(rows, width):
         y, mean, rstd = unwritten(rows, width), unwritten(rows), unwritten(rows)
         xh, expected_mean, expected_rstd = normalised(x.astype(np.float64))
         gpu.call("layernorm", y, mean, rstd, x, w, b, rows, width)
-        # A mean near zero is as exact as the values, which are up to 1.
+        # The error of a mean near zero is relative to the values, which are at most 1.
         return error_of((y, xh * w + b), (1 + mean, 1 + expected_mean), (rstd, expected_rstd)), FORWARD
     return check
 
@@ -197,7 +197,7 @@ def layernorm_backward(rows, width):
 # ---- Attention ----------------------------------------------------------------------------------------------
 
 def attention_reference(qkv, heads, p, dout=None):
-    """out, lse and, from dout, dqkv; in double."""
+    """Computes out, lse and, if dout is given, dqkv in double precision."""
     batch, seq_len, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     q, k, v = (x.reshape(batch, seq_len, heads, -1).swapaxes(1, 2) for x in np.split(qkv.astype(np.float64), 3, axis=2))
     scale = 1 / math.sqrt(width // heads)
@@ -298,7 +298,7 @@ def total(operation, n, offset=0):
         gpu.call(operation, out, x, np.int64(n))
         x = x.astype(np.float64)
         del scratch
-        # A sum of numbers of both signs is as exact as their sizes allow.
+        # The error of a sum of numbers of both signs is relative to the sum of their magnitudes.
         scale = np.abs(x).sum() if operation == "sum" else math.sqrt((x * x).sum())
         return abs(float(out[0]) - (x.sum() if operation == "sum" else scale)) / scale, FORWARD
     return check
@@ -326,7 +326,7 @@ def adamw(n, offset=0, norm=2.0):
 # ---- Sampling -----------------------------------------------------------------------------------------------
 
 def expected_draw(logits, seen, draw, top_k, top_p, temperature, penalty):
-    """The token that the rules of device.h give for one sequence."""
+    """The token that the rules of `sample` in operations.h give for one sequence."""
     z, vocab = logits, len(logits)
     if penalty != 1.0:
         factor = np.float32(penalty)
@@ -344,7 +344,7 @@ def expected_draw(logits, seen, draw, top_k, top_p, temperature, penalty):
 
 
 def sample(vocab, top_k, top_p, temperature, penalty=1.0, draws=3, batch=1):
-    """Whether the very tokens are drawn that the rules of device.h give."""
+    """Checks that the drawn tokens are exactly those of expected_draw()."""
     def check(gpu):
         logits, seen = 3 * random(batch, vocab), _random.integers(0, 2, (batch, vocab), np.int32)
         draw = np.array([[4 * b, 5 + b] for b in range(batch)], np.int32)
@@ -370,23 +370,23 @@ def increment(count):
     return check
 
 
-# ---- Which sizes: the least that reach every kernel, odd ones among them ------------------------------------
+# ---- Sizes: the smallest that reach every kernel, including odd ones ----------------------------------------
 
 def all_checks():
-    """(name, check) of each."""
+    """All checks, as (name, check)."""
     checks = []
 
     def add(operation, *arguments, **options):
         words = [operation.__name__, *map(str, arguments), *(f"{key}={value}" for key, value in options.items())]
         checks.append((" ".join(words), operation(*arguments, **options)))
 
-    # Tiles of 32, 64 and 128 (the fewer compute units, the larger), with aligned rows and without, in every layout:
-    # y [m,n] and dW [m,n] with sums over k.
+    # Tiles of 32, 64 and 128 (fewer compute units give larger tiles), with aligned and unaligned rows, in every layout.
+    # y [m,n] and dW [m,n] are sums over k.
     for units, m, n, k in ((64, 36, 40, 36), (64, 33, 35, 7), (4, 132, 68, 20), (4, 67, 129, 9), (1, 132, 132, 12), (1, 5, 131, 9)):
         for out_in in (0, 1):
             add(linear, m, n, k, out_in, with_bias=False, compute_units=units)
         add(linear_backward, k, n, m, with_bias=False, compute_units=units)
-    add(linear, 20, 24, 520, with_bias=False, compute_units=8)  # in parts
+    add(linear, 20, 24, 520, with_bias=False, compute_units=8)  # k in parts
     for out, inner in ((68, 52), (35, 37)):
         for out_in in (0, 1):
             add(linear, 1, out, inner, out_in)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes a Markdown table of what every HIP kernel takes from a GPU: registers, spills, scratch and shared memory, occupancy.
+"""Writes a Markdown table of every HIP kernel's resources: registers, spills, scratch, shared memory and occupancy.
 
     tests/isa/resources.py --hipcc /opt/rocm/bin/hipcc gfx90a gfx942 gfx1100
 
-The compiler knows them (-Rpass-analysis=kernel-resource-usage, hipcc 5.2 or newer): no GPU is needed. Exit status 1 if a
-kernel does not compile, or compiles with a warning, or spills vector registers to memory.
+The compiler reports them (-Rpass-analysis=kernel-resource-usage, hipcc 5.2 or newer), so no GPU is needed. The exit status is 1
+if a kernel does not compile, compiles with a warning, or spills vector registers to memory.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 from hipcc import SOURCES, compile_hip, knows_architecture
 
 def short_names(mangled):
-    """namespace::kernel<arguments>, without the parameters and our own namespaces."""
+    """Maps mangled names to short ones, such as kernel<arguments>, without parameters and the project's namespaces."""
     try:
         text = subprocess.run(["c++filt"], input="\n".join(mangled), capture_output=True, text=True, check=True).stdout
     except OSError:
@@ -31,7 +31,7 @@ def short_names(mangled):
 
 
 def read_remarks(text):
-    """[{"Function Name": ..., "VGPRs": ...}] and the other lines."""
+    """Returns the kernels' resources, [{"Function Name": ..., "VGPRs": ...}], and the lines with warnings."""
     kernels, others = [], []
     for line in text.splitlines():
         match = re.search(r"remark: .*?\s*([A-Z][\w /\[\]]*): (\S+) \[-Rpass-analysis=kernel-resource-usage\]", line)
@@ -45,7 +45,7 @@ def read_remarks(text):
 
 
 def summary(kernel):
-    """registers (vector, and accumulation registers after a +) / bytes of shared memory / waves that fit a SIMD, and spills."""
+    """Vector registers (+ accumulation registers) / bytes of shared memory / waves per SIMD, and spills if there are any."""
     number = lambda name: int(kernel.get(name, 0))
     registers = str(number("VGPRs")) + (f"+{number('AGPRs')}" if number("AGPRs") else "")
     text = f"{registers} / {number('LDS Size [bytes/block]')} / {number('Occupancy [waves/SIMD]')}"
@@ -64,7 +64,7 @@ def main():
     good = True
     for architecture in arguments.architectures:
         if not knows_architecture(arguments.hipcc, architecture):
-            parser.error(f"{arguments.hipcc} does not know {architecture}")
+            parser.error(f"{arguments.hipcc} is not installed or does not support {architecture}")
     rows = {}  # (file, kernel) -> {architecture: summary}
     with tempfile.TemporaryDirectory() as folder:
         for source in SOURCES:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Runs every HIP kernel as machine code of an AMD GPU, in an emulator of its instruction set, and checks the results.
+"""Runs the AMD machine code of every HIP kernel in an emulator of the instruction set, and checks the results.
 
     PYTHONPATH=/path/to/tinygrad tests/isa/run_kernels.py gfx942 --hipcc /opt/rocm/bin/hipcc
 
-Exit status 0: all right, 1: not, 77: it cannot be tried here. Which kernels ran, and which did not, is printed at the end.
+The exit status is 0 if all checks pass, 1 if one fails, and 77 if this machine lacks what the checks need. At the end, the
+script prints how many kernels ran, and which did not.
 """
 
 import argparse
@@ -19,7 +20,7 @@ SKIPPED = 77
 
 
 def why_not(architecture, hipcc):
-    """Why this cannot be tried here, or None."""
+    """Why the checks cannot run on this machine, or None if they can."""
     from hipcc import knows_architecture
     for module in ("numpy", "tinygrad", "test.mockgpu.amd.emu"):
         try:
@@ -27,14 +28,14 @@ def why_not(architecture, hipcc):
         except ImportError:
             found = False
         if not found:
-            return f"no Python module {module} (PYTHONPATH wants a clone of tinygrad's repository)"
+            return f"no Python module {module}; put a clone of tinygrad's repository on PYTHONPATH"
     if not knows_architecture(hipcc, architecture):
-        return f"{hipcc} is not here or does not compile for {architecture}"
+        return f"{hipcc} is not installed or does not compile for {architecture}; see --hipcc"
     return None
 
 
 def build_library(hipcc, architecture, folder):
-    """src/hip, host code and kernels, over the runtime of host.cpp. What is there and newer than its sources is kept."""
+    """Builds src/hip, host code and kernels, with the runtime of host.cpp. Reuses objects that are newer than their sources."""
     from hipcc import HOST_SOURCES, ROOT, SOURCES, compile_hip
     headers = [os.path.join(path, name) for top in ("include", "src/hip") for path, _, names in os.walk(f"{ROOT}/{top}")
                for name in names if name.endswith(".h")]
@@ -51,7 +52,7 @@ def build_library(hipcc, architecture, folder):
 
 
 class EmulatedGpu:
-    """The library of an architecture, its launches emulated."""
+    """The library for one architecture, with emulated launches."""
 
     def __init__(self, library, architecture):
         self._library = ctypes.CDLL(library)
@@ -62,7 +63,7 @@ class EmulatedGpu:
         self.launched = set()
         launch_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint),
                                        ctypes.POINTER(ctypes.c_uint), ctypes.POINTER(ctypes.c_void_p))
-        self._launch_function = launch_type(self._launch)  # kept alive here
+        self._launch_function = launch_type(self._launch)  # keeps the callback alive
         self._library.isa_set_launch(self._launch_function)
         list_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
         self._library.isa_list_kernels(list_type(lambda _, name: self.kernels.add(name.decode())))
@@ -75,12 +76,12 @@ class EmulatedGpu:
             self._code_objects[image].run(name.decode(), grid[:3], block[:3], arguments)
             self.launched.add(name.decode())
             return 0
-        except BaseException as error:  # nothing may pass through C
+        except BaseException as error:  # an exception must not pass through C
             self._error = error
             return 1
 
     def call(self, operation, *arguments):
-        """An operation of host.cpp. numpy arrays go as pointers, their scalars and Python's int as what they are."""
+        """Calls an operation of host.cpp. Passes numpy arrays as pointers, and numpy scalars and Python ints by value."""
         import numpy as np
         converted = []
         for argument in arguments:
@@ -104,8 +105,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("architecture", choices=["gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1151", "gfx1201"])
     parser.add_argument("--hipcc", default=os.environ.get("HIPCC", "hipcc"))
-    parser.add_argument("--only", default="", help="operations whose name has this in it")
-    parser.add_argument("--build", help="folder to keep compiled sources in")
+    parser.add_argument("--only", default="", help="run only checks whose name contains this text")
+    parser.add_argument("--build", help="folder in which to keep compiled sources")
     arguments = parser.parse_args()
     reason = why_not(arguments.architecture, arguments.hipcc)
     if reason:

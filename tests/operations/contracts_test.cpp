@@ -212,7 +212,7 @@ class Contracts : public DeviceTest {
   std::vector<Tensor> right_arguments(const Call& call) {
     std::vector<Tensor> tensors;
     for (const Argument& a : call.arguments) {
-      const Tensor room = zeros({V * 600}, a.dtype);  // at least as large as any mistake makes it
+      const Tensor room = zeros({V * 600}, a.dtype);  // large enough for any mistaken shape
       tensors.push_back(make(static_cast<std::byte*>(room.data()), a.shape, a.dtype));
     }
     return tensors;
@@ -401,7 +401,7 @@ TEST(DevicesTest, AGpuThatWasNotCompiledForIsNamedWithTheRemedy) {
     }
     const std::vector<DeviceInfo> devices = list_devices();
     unsetenv("HIPGPT_EMULATED_LAUNCH_ERROR");
-    for (const char* part : {"hip:0", "(emulated)", "kernels for emulated alone",
+    for (const char* part : {"hip:0", "(emulated)", "only has kernels for emulated;",
                              "-DHIPGPT_HIP_ARCHITECTURES=emulated", "device cpu"}) {
       EXPECT_NE(message.find(part), std::string::npos) << part << " is not in: " << message;
     }

@@ -1,6 +1,6 @@
-// The vocabulary of tiles (src/hip): every accumulator in every layout of its operands against a sum in
-// double, the atoms of both families with their instructions emulated, the layouts of tiles, and guarded
-// loads.
+// Tests of the tile code in src/hip. Every accumulator is compared with a sum in double, in every layout of
+// its operands; the atoms of both families run with emulated instructions. Other tests check tile layouts,
+// guarded loads and reductions.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -23,7 +23,7 @@ std::vector<float> random_values(size_t count, unsigned seed) {
   return values;
 }
 
-/// Memory of the emulated device, which notices what is written or read beside it.
+/// Memory of the emulated device, which detects accesses out of its bounds.
 class Buffer {
  public:
   explicit Buffer(const std::vector<float>& values) : count_(values.size()) {
@@ -55,7 +55,8 @@ __global__ void product_kernel(Product p) {
   Block::run(p, memory);
 }
 
-/// The largest error of C = op(A) op(B), of the sum of the magnitudes of its products, by one block a tile.
+/// The largest error of C = op(A) op(B), computed with one block per tile. The error of an element is
+/// relative to the sum of the magnitudes of its products.
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 double product_error(int m, int n, int k) {
   const Buffer a(random_values(static_cast<size_t>(m) * k, 1)),
@@ -79,7 +80,7 @@ double product_error(int m, int n, int k) {
         magnitude += std::fabs(term);
       }
       const double error = std::fabs(z[static_cast<size_t>(i) * n + j] - sum) / magnitude;
-      if (!(error <= worst)) worst = error;  // NaN is the worst
+      if (!(error <= worst)) worst = error;  // also true for NaN
     }
   }
   return worst;
@@ -87,7 +88,7 @@ double product_error(int m, int n, int k) {
 
 template <typename Shape>
 void expect_products_are_right(double tolerance) {
-  // More than one tile each way, edges inside of tiles, and a last step along k that is not whole.
+  // More than one tile in both directions, edges inside tiles, and a partial last step along k.
   constexpr int kM = Shape::kM + 12, kN = Shape::kN + 20, kK = 44;
   EXPECT_LE((product_error<Shape, false, false, true>(kM, kN, kK)), tolerance);
   EXPECT_LE((product_error<Shape, false, true, true>(kM, kN, kK)), tolerance);
@@ -110,8 +111,8 @@ TEST(Accumulators, PlainSmall) {
   expect_products_are_right<TileShape<32, 32, 32, 2, 2, NoAtom>>(kFp32);
 }
 
-/// Lanes in teams of 32, so at either wave size. High and low parts are right to 2^-22 of each product; with
-/// high parts alone the error would be 2^-11.
+/// The atom uses teams of 32 lanes, so it works at either wave size. High and low parts together are accurate
+/// to 2^-22 of each product; high parts alone would give an error of 2^-11.
 TEST(Accumulators, Sm80) {
   expect_products_are_right<TileShape<128, 64, 16, 8, 8, Sm80Atom>>(kFp32);
 }
@@ -124,7 +125,7 @@ TEST(Accumulators, Cdna) {
 
 TEST(Accumulators, CdnaTakesShorterStepsForItsSharedMemory) {
   using Block = ProductTile<TileShape<128, 64, 16, 8, 8, CdnaAtom>, false, false, true>;
-  EXPECT_LE(Block::kSize * sizeof(vec4), 16u * 1024) << "four blocks of two waves do not fit on 64 KB";
+  EXPECT_LE(Block::kSize * sizeof(vec4), 16u * 1024) << "four blocks of two waves do not fit in 64 KB";
 }
 
 TEST(Atoms, HighAndLowPartsMakeTheWhole) {
@@ -175,7 +176,7 @@ TEST(EpilogueTest, DoesEverythingInItsOrder) {
 
 // ---- Layouts --------------------------------------------------------------------------------------------
 
-/// The banks of a vec4, of eight groups of four that shared memory has.
+/// The group of banks that holds a vec4. Shared memory has eight groups of four banks.
 int bank_of(int index) {
   return index % 8;
 }
@@ -195,7 +196,8 @@ void expect_each_vec_its_own_place() {
   }
 }
 
-/// What the lanes of a row read at once: rows 0, 4, ... 28 at one place (A B^T), or eight neighbours (A B).
+/// The lanes of a row read rows 0, 4, ... 28 at one column (A B^T), or eight neighbouring vec4 (A B), at
+/// once.
 template <typename Layout>
 void expect_no_bank_conflicts(int row_vecs) {
   for (int v = 0; v < row_vecs; ++v) {
@@ -286,7 +288,7 @@ void expect_guarded_loads() {
 TEST(Packs, AreSixteenBytesOfAnyTypeAndGuarded) {
   expect_guarded_loads<float>();
   expect_guarded_loads<double>();
-  expect_guarded_loads<uint16_t>();  // bf16 by its bits
+  expect_guarded_loads<uint16_t>();  // the bits of bf16
 }
 
 TEST(Packs, AlignmentIsOneTest) {
@@ -311,7 +313,7 @@ __global__ void reduce_kernel(float* out, const float* x) {
 
 TEST(Reductions, OverLanesTeamsRowsAndBlock) {
   std::vector<float> x(256);
-  for (int i = 0; i < 256; ++i) x[i] = static_cast<float>(i * 37 % 101);  // sums of integers are exact
+  for (int i = 0; i < 256; ++i) x[i] = static_cast<float>(i * 37 % 101);  // sums of small integers are exact
   const Buffer in(x), out(std::vector<float>(1024));
   hipLaunchKernelGGL(reduce_kernel, dim3(1), dim3(256), 0, nullptr, out.data(), in.data());
   const std::vector<float> result = out.values();

@@ -1,12 +1,12 @@
-// AMD's CDNA (gfx90a, gfx940 and later): v_mfma_f32_16x16x4_f32 multiplies in fp32. Which lane holds what is
-// in AMD's matrix instruction calculator.
+// The atom of AMD's CDNA (gfx90a, gfx940 and later): v_mfma_f32_16x16x4_f32 multiplies in fp32. AMD's matrix
+// instruction calculator lists which lane holds which element.
 #pragma once
 
 #include "hip/mma/emulated.h"
 
 namespace hipgpt::hip {
 
-/// C [kM,kN] += A [kM,kK] B [kK,kN] by 64 lanes: how many values of each a lane holds, and which.
+/// C [kM,kN] += A [kM,kK] B [kK,kN] by 64 lanes: how many elements of each matrix a lane holds, and which.
 struct CdnaAtom {
   static constexpr int kM = 16, kN = 16, kK = 4, kLanes = 64;
   static constexpr int kLeft = 1, kRight = 1, kSum = 4;
@@ -29,8 +29,8 @@ struct CdnaAtom {
   using Left = Value;
   using Right = Value;
 
-  /// A sum on its way to shared memory, in a vector register. The hardware would store it from the
-  /// accumulation register as well, but the instruction emulator (tests/isa) would then read another one.
+  /// Moves a sum to a vector register before it is stored to shared memory. The hardware can also store from
+  /// an accumulation register, but the instruction emulator (tests/isa) would then read the wrong register.
   __device__ static float result(float sum) {
 #if defined(__gfx90a__) || defined(__gfx940__) || defined(__gfx942__) || defined(__gfx950__)
     asm("" : "+v"(sum));

@@ -1,20 +1,20 @@
 // The instructions of matrix cores in plain C++, for tests on the emulated platform: each lane fetches the
 // operands of its sums from the other lanes by shuffles.
 //
-// These are written from the side of the matrix, where does element (row, k) lie, and the atoms from the side
-// of the lane, which element is mine. So a map that is wrong in one place gives a wrong product.
+// These functions map each matrix element (row, k) to a lane, and the atoms map each lane to its elements. So
+// a wrong map in either place gives a wrong product.
 #pragma once
 
 #include "hip/kernel.h"
 
 namespace hipgpt::hip {
 
-/// Nearest value with 10 bits of fraction, ties away from zero.
+/// The nearest value with 10 bits of fraction; ties round away from zero.
 __device__ inline uint32_t emulated_to_tf32(float x) {
   return (__float_as_uint(x) + 0x1000u) & ~0x1fffu;
 }
 
-/// mma.sync.m16n8k8 with tf32 operands, of which the unit ignores the lowest 13 bits.
+/// mma.sync.m16n8k8 with tf32 operands. The unit ignores their lowest 13 bits.
 ///   A(row, k)     lane 4 (row mod 8) + k mod 4, register row / 8 + 2 (k / 4)
 ///   B(k, column)  lane 4 column + k mod 4,      register k / 4
 ///   C(row, col)   lane 4 (row mod 8) + col / 2, register 2 (row / 8) + col mod 2

@@ -1,12 +1,12 @@
-// Products of tiles by ordinary multiplications: what every GPU can, and the emulated one runs.
+// Products of tiles by ordinary multiplications, which every GPU supports and the emulated platform runs.
 //
-// Eight neighbouring lanes share their rows of the result. Of each row a lane holds pieces of neighbours that
-// are eight pieces apart, so that the eight read shared memory in whole lines of banks, and a row is reduced
-// by three shuffles whatever the wave. A row-major tile serves all three products, read along its rows:
-//   A B^T  rows of A and of B, a vec4 of inner indices at a time: 4+4 reads for the 64 multiplications of a
+// Eight neighbouring lanes share their rows of the result. In each row, a lane holds pieces of neighbouring
+// elements that are eight pieces apart. So the eight lanes read shared memory in whole lines of banks, and
+// three shuffles reduce a row at either wave size. All three products read row-major tiles along their rows:
+//   A B^T  reads a vec4 of inner indices from rows of A and of B: 4+4 reads for the 64 multiplications of a
 //          4x4 piece
-//   A B    a vec4 of inner indices of A's rows, then the four rows of B below them
-//   A^T B  for each inner index a piece of A's row and pieces of B's
+//   A B    reads a vec4 of inner indices from rows of A, then the corresponding four rows of B
+//   A^T B  reads, for each inner index, pieces of A's row and pieces of B's row
 #pragma once
 
 #include "hip/reduce.h"
@@ -16,7 +16,8 @@ namespace hipgpt::hip {
 
 constexpr int kRowLanes = 8;  ///< lanes that share their rows
 
-/// c[r][0] += rows a_row + r of A times rows b_row ... b_row + 3 of B, over kInner vec4 from a_vec on.
+/// c[r][0] += row a_row + r of A times rows b_row ... b_row + 3 of B, over kInner vec4: of A from a_vec, of B
+/// from 0.
 template <int kInner, int kRows, typename A, typename B>
 __device__ inline void multiply_abt(vec4 (&c)[kRows], const A& a, int a_row, int a_vec, const B& b,
                                     int b_row) {
@@ -56,8 +57,8 @@ __device__ inline void multiply_ab(vec4 (&c)[kRows][kVecs], const A& a, int a_ro
   }
 }
 
-/// c[r][q] += column r of A's pieces times piece q of B, over the rows of both. A thread's pieces of A begin
-/// at column a_column and are kStepA apart, those of B at b_column, 8 pieces apart.
+/// c[r][q] += column r of A's pieces times piece q of B, over the rows of both. A thread's pieces of A start
+/// at column a_column and are kStepA columns apart. Its pieces of B start at b_column and are 8 pieces apart.
 template <int kPieceA, int kStepA, int kUnroll, int kRows, int kPieces, int kPieceB, typename A, typename B>
 __device__ __forceinline__ void multiply_atb(Vec<float, kPieceB> (&c)[kRows][kPieces], const A& a,
                                              int a_column, const B& b, int b_column) {
@@ -78,7 +79,7 @@ __device__ __forceinline__ void multiply_atb(Vec<float, kPieceB> (&c)[kRows][kPi
   }
 }
 
-/// The sums of a block's tile, kTM x kTN in each thread. A team is 4 lanes high and 8 wide.
+/// The sums of a block's tile, kTM x kTN in each thread. The lanes of a team form 4 rows of 8.
 template <typename Shape>
 class PlainAccumulator {
   static constexpr int kPieceM = Shape::kTM < 4 ? Shape::kTM : 4, kPieceN = Shape::kTN < 4 ? Shape::kTN : 4;
@@ -86,7 +87,7 @@ class PlainAccumulator {
 
  public:
   static constexpr int kPartM = 4 * Shape::kTM;  ///< rows of a team
-  static constexpr int kBandM = kStepM;          ///< of them in a band
+  static constexpr int kBandM = kStepM;          ///< rows of a team in a band
   static constexpr int kBands = kPartM / kBandM;
   static constexpr int kStagePad = 1;  ///< vec4 between the rows of sums in shared memory
 
@@ -98,20 +99,20 @@ class PlainAccumulator {
     column_ = team % kTeamsN * kRowLanes * Shape::kTN + lane % kRowLanes * kPieceN;
   }
 
-  /// Adds the products of one step along k, which runs down the rows of both tiles.
+  /// Adds the products of one step along k, whose indices are the rows of both tiles.
   template <typename A, typename B>
   __device__ __forceinline__ void multiply(const A& a, const B& b) {
-    // All of k at once would need more registers than some GPUs have.
+    // Unrolling all of k would need more registers than some GPUs have.
     multiply_atb<kPieceM, kStepM, 4>(sums_, a, part_ * kPartM + row_, b, column_);
   }
 
-  /// f(row, column, values) for each piece of neighbours in a band; rows count within the band, whose parts
-  /// follow each other.
+  /// Calls f(row, column, values) for each piece of a band. Rows are counted within the band, in which the
+  /// parts of the teams follow each other.
   template <typename F>
   __device__ __forceinline__ void for_each(int band, const F& f) const {
 #pragma unroll
     for (int i = 0; i < kBands; ++i) {
-      if (i != band) continue;  // an index into registers has to be a constant
+      if (i != band) continue;  // an index into registers must be a constant
 #pragma unroll
       for (int r = 0; r < kPieceM; ++r) {
 #pragma unroll

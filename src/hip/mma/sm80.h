@@ -1,22 +1,23 @@
-// NVIDIA from sm_80 on: mma.m16n8k8 multiplies in tf32, which has fp32's exponent but 11 of its 24 bits.
+// The atom of NVIDIA's sm_80 and later: mma.m16n8k8 multiplies in tf32, which has fp32's exponent but only 11
+// of its 24 significant bits.
 //
-// A value is split into two tf32 numbers, x = high + low, and three products, high high + high low + low
-// high, are right to about 2^-22 (Ootomo & Yokota, IJHPCA 2022). The sums are in fp32. Which lane holds what
-// is in NVIDIA's PTX manual, section mma.m16n8k8.
+// Each value is split into two tf32 numbers, x = high + low. Three products, high high + high low + low high,
+// are accurate to about 2^-22 (Ootomo & Yokota, IJHPCA 2022). The sums are in fp32. NVIDIA's PTX manual,
+// section mma.m16n8k8, lists which lane holds which element.
 #pragma once
 
 #include "hip/mma/emulated.h"
 
 namespace hipgpt::hip {
 
-/// C [kM,kN] += A [kM,kK] B [kK,kN] by 32 lanes: how many values of each a lane holds, and which.
+/// C [kM,kN] += A [kM,kK] B [kK,kN] by 32 lanes: how many elements of each matrix a lane holds, and which.
 struct Sm80Atom {
   static constexpr int kM = 16, kN = 8, kK = 8, kLanes = 32;
-  static constexpr int kLeft = 4, kRight = 2, kSum = 4;  // values of a lane
-  static constexpr int kNeighbours = 2;                  // sums of a lane that are side by side in C
-  static constexpr int kStep = 16;                       // of a block along k
-  static constexpr bool kReadAhead = false;              // it would not leave room for three blocks
-  // vec4 between the rows of a tile, of operands and of sums, so that the lanes meet all banks.
+  static constexpr int kLeft = 4, kRight = 2, kSum = 4;  // elements per lane
+  static constexpr int kNeighbours = 2;                  // sums of a lane that are adjacent in C
+  static constexpr int kStep = 16;                       // a block's step along k
+  static constexpr bool kReadAhead = false;              // its registers would leave no room for three blocks
+  // vec4 of padding after each row of operands and of sums, so that the lanes use all banks.
   static constexpr int kPad = 2, kStagePad = 2;
 
   __device__ static int left_row(int lane, int i) { return lane / 4 + i % 2 * 8; }
@@ -32,7 +33,7 @@ struct Sm80Atom {
 
     __device__ void set(int i, float x) {
       high[i] = to_tf32(x);
-      low[i] = __float_as_uint(x - __uint_as_float(high[i]));  // the unit ignores the bits that tf32 has not
+      low[i] = __float_as_uint(x - __uint_as_float(high[i]));  // the unit ignores bits beyond tf32
     }
   };
   using Left = Split<kLeft>;
@@ -40,7 +41,7 @@ struct Sm80Atom {
 
   __device__ static float result(float sum) { return sum; }
 
-  /// The small products first.
+  /// Adds the small products first, to lose fewer of their bits.
   __device__ static void multiply_add(float (&sum)[kSum], const Left& a, const Right& b) {
     multiply(sum, a.low, b.high);
     multiply(sum, a.high, b.low);
