@@ -35,7 +35,7 @@ struct ComparisonSizes {
 };
 
 /// Runs every operation on `device` and on the CPU with the same input. With the default sizes this takes
-/// about 10 seconds, mostly on the CPU. `done` receives each operation's report as soon as it is measured.
+/// at most 20 seconds, mostly on the CPU. `done` receives each operation's report as soon as it is measured.
 DeviceReport compare_with_cpu(Device& device, const ComparisonSizes& sizes, int cpu_threads,
                               const std::function<void(const OperationReport&)>& done = {});
 
