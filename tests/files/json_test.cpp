@@ -119,7 +119,7 @@ TEST(JsonValue, AValueOfAnotherTypeIsAnError) {
   EXPECT_TRUE(says(error_of([&] { JsonValue(-1).as_count(); }), "is not a non-negative whole number"));
   EXPECT_TRUE(says(error_of([&] { JsonValue(1.0).as_whole(); }), "is not a whole number"));
   EXPECT_TRUE(
-      says(error_of([&] { JsonValue(uint64_t{1} << 63).as_whole(); }), "9223372036854775808 is beyond"));
+      says(error_of([&] { JsonValue(uint64_t{1} << 63).as_whole(); }), "9223372036854775808 does not fit"));
   EXPECT_TRUE(says(error_of([&] { text.as_number(); }), "is not a number"));
   EXPECT_TRUE(says(error_of([&] { text.as_bool(); }), "is not true or false"));
   EXPECT_TRUE(says(error_of([&] { text.items(); }), "is not an array"));

@@ -175,7 +175,7 @@ TEST_F(TokenFileTest, TheWriterRefusesIdsThatAreNotTokens) {
   };
   EXPECT_TRUE(says(error(300), "token 300 is outside the vocabulary of 300"));
   EXPECT_TRUE(says(error(-1), "token -1 is outside"));
-  EXPECT_TRUE(says(error_of([&] { TokenFileWriter(path("t"), 0, 0, 0, 0); }), "vocabulary of 0"));
+  EXPECT_TRUE(says(error_of([&] { TokenFileWriter(path("t"), 0, 0, 0, 0); }), "the vocabulary has 0 tokens"));
   EXPECT_TRUE(
       says(error_of([&] { TokenFileWriter(path("t"), (uint64_t{1} << 31) + 1, 0, 0, 0); }), "vocabulary"));
   EXPECT_EQ(read_tokens(path("t")), std::vector<int32_t>{1});

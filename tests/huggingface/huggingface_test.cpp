@@ -366,7 +366,7 @@ TEST_F(HuggingFaceTest, ConfigsThatCannotBeHonoured) {
                    [&] { edit_json("config.json", [&](json& config) { config.erase(size); }); });
   }
   expect_config_refused("n_head", 5, "not divisible");
-  expect_config_refused("n_embd", 1 << 20, "--dim");
+  expect_config_refused("n_embd", 1 << 20, "embed_dim");
 }
 
 TEST_F(HuggingFaceTest, ConfigsThatDoNotFitTheWeights) {
@@ -468,7 +468,7 @@ TEST_F(HuggingFaceTest, AnExportReplacesNothing) {
   for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "pytorch_model.bin"}) {
     fs::create_directory(path(std::string("has_") + name));
     write(path(std::string("has_") + name) + "/" + name, "old");
-    expect_error(std::string("has ") + name + " already", [&] {
+    expect_error(std::string("already contains ") + name, [&] {
       export_to_huggingface(path(std::string("has_") + name), original_.weights, original_.tokenizer);
     });
     EXPECT_EQ(files_in(path(std::string("has_") + name)),

@@ -149,7 +149,7 @@ TEST(ReferenceTest, ModelBackward) {
     expect_close(
         model.gradients(p, tokens, targets, B, dropped),
         central_differences([&](const Values& v) { return model.loss(v, tokens, targets, B, dropped); }, p),
-        "model");
+        "model", 1e-7);  // the third derivative of a whole model is larger
   }
 }
 
