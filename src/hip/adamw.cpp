@@ -1,6 +1,6 @@
 // AdamW, sum and l2_norm. An AdamW step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations
-// per parameter. Sums and norms read 4 bytes per element. Memory bounds all of them: their minimum time is
-// these bytes divided by its bandwidth.
+// per parameter. Sums and norms read 4 bytes per element. All of them are memory-bound: their minimum time is
+// these bytes divided by the bandwidth.
 //
 // A sum takes two steps. In the first, each block of 256 threads, each reading 16 floats at a time, writes
 // one double to scratch. In the second, one block adds these doubles. The number of blocks depends only on n,

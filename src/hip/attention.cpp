@@ -3,21 +3,21 @@
 //   S = Q K^T / sqrt(D) for j <= i,   P = softmax(S),   O = dropout(P) V,   lse_i = log sum_j exp S_ij
 //
 // attention_kernel (FlashAttention: Dao et al., 2022; online softmax: Milakov & Gimelshein, 2018): a block
-// takes 64 queries of a head (32 if D > 64, 16 if there is too little work to fill the GPU) and walks over
-// the keys 32 at a time. Scores and outputs stay in registers, 4x4 and 4xD/8 per thread. Q, one tile of K or
-// V and the tile of P are in shared memory (32 KB at D = 64, so that two blocks fit in 64 KB). Let m be the
-// largest score so far, and l and O sums of exp(S - m). A tile that raises m by d first multiplies l and O by
-// exp(-d). Tiles above the diagonal are not computed.
+// takes 64 queries of a head and walks over the keys 32 at a time. It takes 32 queries if D > 64, and 16 if
+// there is too little work to fill the GPU. Scores and outputs stay in registers, 4x4 and 4xD/8 per thread.
+// Q, one tile of K or V and the tile of P are in shared memory (32 KB at D = 64, so that two blocks fit in 64
+// KB). Let m be the largest score so far, and l and O sums of exp(S - m). A tile that raises m by d first
+// multiplies l and O by exp(-d). Tiles above the diagonal are not computed.
 //   Operations: 2 T^2 D per head, half of the 4 T^2 D of two full products. Each score also takes an
 //   exponential and, with dropout, a quarter of a Philox block. Bytes: the kernel reads Q and writes O once.
-//   It reads K and V T/64 times, mostly from L2, with 16 multiply-adds for each byte. So arithmetic bounds
-//   it, followed by shared memory, with one vec4 read for 8 to 11 multiply-adds per thread.
+//   It reads K and V T/64 times, mostly from L2, with 16 multiply-adds for each byte. So it is bound by
+//   arithmetic, and next by shared memory, with one vec4 read for 8 to 11 multiply-adds per thread.
 //
 // decode_kernel (one new token per sequence): a block takes a head, and each group of lanes takes every n-th
 // key with its own online softmax. The results of the groups are combined in a fixed order. Operations: 4 D
-// per key. Bytes: 8 D per key, read once. So memory bounds it, or rather how fast one compute unit can read,
-// because there are only as many blocks as heads. Splitting a head would take a second launch to combine the
-// parts, which costs as much as it saves unless the past is long.
+// per key. Bytes: 8 D per key, read once. So it is bound by memory, or rather by how fast one compute unit
+// can read, because there are only as many blocks as heads. Splitting a head would take a second launch to
+// combine the parts, which costs as much as it saves unless the past is long.
 //
 // Measured on an H200: at B=64 T=256 H=6 D=64, it takes 0.139 ms with dropout and 0.130 ms without, 23 and 25
 // TFLOP/s; at T=1024 it reaches 28 to 32. The fp32 peak is 67 TFLOP/s, and cuBLAS's products reach 51. One
@@ -290,8 +290,7 @@ struct DecodeState {
 template <int kLanes, int kVecs, int kThreads>
 __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   constexpr int kGroups = kThreads / kLanes;
-  constexpr int kAtOnce =
-      4 / kVecs > 0 ? 4 / kVecs : 1;  // keys of a group that are loaded together
+  constexpr int kAtOnce = 4 / kVecs > 0 ? 4 / kVecs : 1;  // keys of a group that are loaded together
   constexpr int kHead = kLanes * 4 * kVecs;
   HIPGPT_SHARED(float, group_top, [kGroups]);
   HIPGPT_SHARED(float, group_total, [kGroups]);

@@ -4,9 +4,9 @@
 //   dV = (F P)^T dO,   dP = dO V^T,   dS = P (F dP - delta) / sqrt(D),   dQ = dS K,   dK = dS^T Q
 //
 // The method is algorithm 4 of Dao et al., 2022. A block of 128 threads takes 32 queries and 32 keys at a
-// time, with their rows of Q, K, V and dO in shared memory (42 KB at D = 64, with S and dS). The products
-// form pairs of the same shape, so the two halves of the block share them: the first 64 threads compute S and
-// dV, the others dP and dK, with the same code on other tiles. All threads share the elementwise step and dQ.
+// time. Their rows of Q, K, V and dO are in shared memory (42 KB at D = 64, with S and dS). The products form
+// pairs of the same shape, one product for each half of the block: the first 64 threads compute S and dV, the
+// others dP and dK. Both use the same code on different tiles. All threads share the elementwise step and dQ.
 // A head wider than 64 is processed in chunks of 64 columns. If it is wider than 128, separate blocks compute
 // the gradients of each 128 columns.
 //   keys_kernel with a whole head (D <= 128): a block owns a head. For 32 keys, dK and dV stay in registers
@@ -17,8 +17,8 @@
 //     no atomics are needed.
 //   Operations: 5 T^2 D per head (half of five full products), or 7 T^2 D with two kernels. Each score also
 //     takes an exponential and, with dropout, a quarter of a Philox block. Bytes: a pair of tiles reads Q, dO
-//     and O, and reads and writes dQ: 160 D floats for 5120 D multiply-adds. So arithmetic bounds it,
-//     followed by shared memory, with one vec4 read for 9 multiply-adds per thread.
+//     and O, and reads and writes dQ: 160 D floats for 5120 D multiply-adds. So it is bound by arithmetic,
+//     and next by shared memory, with one vec4 read for 9 multiply-adds per thread.
 //
 // Measured on an H200: at B=64 T=256 H=6 D=64, it takes 0.41 ms with dropout, 20 TFLOP/s. It reaches 20 to 25
 // TFLOP/s at T=1024, and 12 to 17 at D=128.

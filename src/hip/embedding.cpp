@@ -2,8 +2,9 @@
 //   embedding           12 bytes per element: reads two rows, writes one
 //   embedding_backward  8 to 16 bytes per element: reads dy twice, once for each table, and reads and writes
 //                       the rows of dwte that occur; also R^2 comparisons of tokens
-// Memory bounds them: the minimum time is these bytes divided by its bandwidth. The comparisons, with two
-// operations each, should take as long as the bytes at about R = 10,000 on a large GPU, and 0.3 ms at 65,536.
+// Both are memory-bound: the minimum time is these bytes divided by the bandwidth. The comparisons, with two
+// operations each, are estimated to take as long as the bytes at about R = 10,000 on a large GPU, and 0.3 ms
+// at 65,536.
 //
 // A token may occur many times, and its rows must be added in one order. So the first kernel sorts the
 // positions by token; equal tokens keep their order. The place of a position is the number of positions that
@@ -12,9 +13,9 @@
 // work, whatever the lengths of runs. The sum of a run inside a chunk is added to dwte. If a run crosses
 // chunks, its parts go to scratch, and a last kernel adds them in order.
 //
-// Measured on an H200 (4.3 TB/s by copying): backward takes 72 us for 16384 x 384, 17 % of this bandwidth,
-// and 45 to 50 us for 8192 x 768, 41 to 50 %. The comparisons bound it. Forward takes 8 to 9 us, from the
-// cache.
+// Measured on an H200 (4.3 TB/s by copying): backward takes 72 us for 16384 x 384, which is 17 % of this
+// bandwidth. For 8192 x 768, it takes 45 to 50 us, 41 to 50 %. The comparisons bound it. Forward takes 8 to 9
+// us, from the cache.
 #include <algorithm>
 
 #include "device/check.h"

@@ -1,8 +1,8 @@
 // Every kernel file includes this one. It includes the platform's HIP runtime and defines the wave size and
 // shared memory.
 //
-// A kernel is written once for three platforms (src/platform). Only this file depends on the platform: on the
-// number of lanes in a wave, the declaration of shared memory, and the meaning of launch bounds.
+// A kernel is written once for three platforms (src/platform). This file defines what differs between them:
+// the number of lanes in a wave, the declaration of shared memory, and the meaning of launch bounds.
 #pragma once
 
 #include <hip/hip_runtime.h>

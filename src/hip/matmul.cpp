@@ -1,11 +1,11 @@
 // Matrix products in fp32: 2 m n k operations on 4 (mk + kn + mn) bytes, bound by arithmetic.
 //
 // There are three tile shapes (matmul_tile.h). Large products use 128 x 64, with matrix cores if the GPU has
-// them. Without, each thread computes 8 x 8 elements, 64 multiplications for 16 values read from shared
-// memory. The second shape is 64 x 64. The third is 32 x 32 with a long step along k, for the products of
-// small models, which latency bounds. If C has too few tiles to keep the GPU busy but k is long, as in dW =
-// x^T dy, k is split into parts, and a second kernel sums them in order. A single row (generation) is a
-// matrix-vector product, bound by reading W once.
+// them. Without matrix cores, each thread computes 8 x 8 elements, 64 multiplications for 16 values read from
+// shared memory. The second shape is 64 x 64. The third is 32 x 32 with a long step along k, for the products
+// of small models, which are bound by latency. C may have too few tiles to keep the GPU busy although k is
+// long, as in dW = x^T dy. Then k is split into parts, and a second kernel sums them in order. A single row
+// (generation) is a matrix-vector product, bound by reading W once.
 //
 // Measured on an H200, with the shapes of GPT-2 and nanoGPT: 43 to 56 TFLOP/s, 1.11 times cuBLAS in fp32
 // (tests/bench). The limit is 165 TFLOP/s, a third of the matrix cores' tf32 rate of 495. Without matrix

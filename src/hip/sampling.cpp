@@ -13,8 +13,8 @@
 // order, so the order of the atomics does not change the result. Weights are computed with exp in double. The
 // CPU draws the same token unless a sum misses its target by less than about V 2^-46.
 //
-// Bytes: 4 V from memory, then 4 V per pass from the cache. Latency bounds it: top-k with a small k takes
-// about 10 passes. A double's exp is slow on some GPUs, so only candidates within top-k compute it.
+// Bytes: 4 V from memory, then 4 V per pass from the cache. It is bound by latency: top-k with a small k
+// takes about 10 passes. A double's exp is slow on some GPUs, so only candidates within top-k compute it.
 //
 // Measured on an H200: 19 us at V=5000 and k=5, 17 us without top-k, 3 us at temperature 0.
 #include "device/check.h"
@@ -196,8 +196,8 @@ __device__ int nth_token(const Logits& logits, uint32_t key, Mass n) {
   HIPGPT_SHARED(int, wave_count, [kWaves]);
   HIPGPT_SHARED(int, found, [1]);
   const int lane = threadIdx.x % kWaveSize, wave = threadIdx.x / kWaveSize;
-  // Every wave counts the matches in its own range of ids. From the counts, the wave with the n-th match
-  // knows that it must look for it.
+  // Every wave counts the matches in its own range of ids. The counts show which wave has the n-th match;
+  // that wave then finds its id.
   const int stretch = (logits.count + kWaves - 1) / kWaves;
   const int begin = wave * stretch, end = begin + stretch < logits.count ? begin + stretch : logits.count;
   int count = 0;

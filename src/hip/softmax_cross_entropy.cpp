@@ -3,7 +3,7 @@
 //   cross_entropy_with_gradient  8 bytes and two exps: reads z, writes its gradient. The second pass reads
 //                                the row from the cache, last element first, because the cache holds what
 //                                was read last
-// Memory bounds both: the minimum time is these bytes divided by its bandwidth.
+// Both are memory-bound: the minimum time is these bytes divided by the bandwidth.
 //
 // With up to 512 logits, a row stays in the registers of a team of 32 lanes, and a block has 8 teams. With up
 // to 16384 logits, a block of 256 threads takes a row, and beyond that a block of 1024. A row of GPT-2's
@@ -11,7 +11,7 @@
 // parts of the first and last packs may belong to neighbouring rows.
 //
 // Measured on an H200 (4.3 TB/s by copying), 8192 x 50257: 94 % of this bandwidth without the gradient and 63
-// % with it, because the second pass does not find all of a row in the cache.
+// % with it. The second pass does not find all of a row in the cache.
 #include <cfloat>
 
 #include "device/check.h"
@@ -132,8 +132,7 @@ __global__ void __launch_bounds__(kThreads) row_kernel(float* losses, float* log
   const int row = blockIdx.x, target = target_of(targets, row, vocab, report);
   const Packs packs(logits + static_cast<int64_t>(row) * vocab, vocab);
   const float wanted = packs.row[target];
-  const Softmax softmax =
-      reduce_row<kThreads>(packs);  // has barriers, so `wanted` is read before any write
+  const Softmax softmax = reduce_row<kThreads>(packs);  // has barriers, so `wanted` is read before any write
   if (threadIdx.x == 0) losses[row] = logf(softmax.total) + (softmax.top - wanted);
   if constexpr (kGradient) {
     const float factor = scale / softmax.total;

@@ -1,7 +1,7 @@
 """Reads AMD code objects and runs their kernels, instruction by instruction.
 
-LLVM's "User Guide for AMDGPU Backend" specifies the format: an ELF file with segments to load, a symbol `NAME.kd` for the
-descriptor of each kernel, and a note with metadata in MessagePack. The emulator of AMD's instruction sets in tinygrad's
+LLVM's "User Guide for AMDGPU Backend" specifies the format. A code object is an ELF file with segments to load, a symbol `NAME.kd`
+for the descriptor of each kernel, and a note with metadata in MessagePack. The emulator of AMD's instruction sets in tinygrad's
 repository (module test.mockgpu.amd.emu) runs the instructions. It must be on PYTHONPATH.
 """
 

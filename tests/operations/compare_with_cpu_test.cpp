@@ -1,4 +1,4 @@
-// Tests of --check-device: correct devices agree, and one wrong operation is found and named.
+// Tests of --check-device: correct devices agree, and wrong operations are found and named.
 #include "device/compare_with_cpu.h"
 
 #include "device_fixture.h"

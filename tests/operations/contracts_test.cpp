@@ -1,5 +1,5 @@
 // Tests of the operations' contracts. Whatever is wrong with an argument, every device throws an Error that
-// names the operation, and changes nothing outside its tensors.
+// names the operation, and changes nothing outside the operation's tensors.
 #include <functional>
 #include <limits>
 #include <map>
