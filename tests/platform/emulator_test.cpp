@@ -765,7 +765,8 @@ TEST_F(Emulator, RefusesWhatAGpuRefuses) {
   EXPECT_EQ(error_of(0, 64, 0), hipErrorInvalidConfiguration);
   EXPECT_EQ(error_of(dim3(1, 65536), 64, 0), hipErrorInvalidConfiguration);
   EXPECT_EQ(error_of(0x80000000, 64, 0), hipErrorInvalidConfiguration);
-  EXPECT_EQ(error_of(1, 64, 16), hipErrorInvalidConfiguration) << "shared memory is declared in the kernel";
+  EXPECT_EQ(error_of(1, 64, emulated::kMaxSharedBytes + 1), hipErrorInvalidConfiguration)
+      << "nobody asked for more";
   EXPECT_EQ(counts.download()[0], 1);
   EXPECT_STREQ(hipGetErrorName(hipErrorInvalidConfiguration), "hipErrorInvalidConfiguration");
   EXPECT_STREQ(hipGetErrorString(hipErrorInvalidConfiguration), "invalid configuration argument");
