@@ -195,7 +195,7 @@ class CodeObject:
 
     @staticmethod
     def _pack(kernel, grid, block, arguments):
-        """The memory from which a kernel reads its arguments, in the layout that its metadata specify."""
+        """The memory from which a kernel reads its arguments, in the layout that its metadata specifies."""
         hidden = {"hidden_grid_dims": 3}
         for axis, blocks, threads in zip("xyz", grid, block):
             hidden[f"hidden_block_count_{axis}"] = blocks

@@ -37,17 +37,23 @@ def why_not(architecture, hipcc):
 def build_library(hipcc, architecture, folder):
     """Builds src/hip, host code and kernels, with the runtime of host.cpp. Reuses objects that are newer than their sources."""
     from hipcc import HOST_SOURCES, ROOT, SOURCES, compile_hip
-    headers = [os.path.join(path, name) for top in ("include", "src/hip") for path, _, names in os.walk(f"{ROOT}/{top}")
+    headers = [os.path.join(path, name) for top in ("include", "src/hip", "src/device") for path, _, names in os.walk(f"{ROOT}/{top}")
                for name in names if name.endswith(".h")]
+    compiler = os.environ.get("CXX", "c++")
     objects = []
     for source in [*SOURCES, *HOST_SOURCES, f"{ROOT}/tests/isa/host.cpp"]:
         output = f"{folder}/{os.path.basename(source)}.{architecture}.o"
         objects.append(output)
         newest = max(os.path.getmtime(file) for file in [source, *headers])
-        if not os.path.exists(output) or os.path.getmtime(output) < newest:
+        if os.path.exists(output) and os.path.getmtime(output) >= newest:
+            continue
+        if source in HOST_SOURCES:
+            subprocess.run([compiler, "-std=c++20", "-O1", "-fPIC", f"-I{ROOT}/include", f"-I{ROOT}/src", "-c", source, "-o",
+                            output], check=True)
+        else:
             compile_hip(hipcc, architecture, source, output)
     library = f"{folder}/kernels.{architecture}.so"
-    subprocess.run([os.environ.get("CXX", "c++"), "-shared", "-Wl,-Bsymbolic", "-o", library, *objects, "-lfmt"], check=True)
+    subprocess.run([compiler, "-shared", "-Wl,-Bsymbolic", "-o", library, *objects, "-lfmt"], check=True)
     return library
 
 
