@@ -9,6 +9,7 @@
 #include <random>
 
 #include "cpu/cpu_device.h"
+#include "util/largest_error.h"
 
 namespace hipgpt {
 
@@ -315,20 +316,17 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
   };
 }
 
-/// The largest relative difference of all compared tensors. A tensor's differences are relative to its
-/// largest value.
+/// The largest error of all compared tensors, each relative to its largest value, or NaN if an element is
+/// NaN.
 double largest_error(const Case& c, const Operands& ours, const Operands& cpus) {
   double worst = 0.0;
   for (size_t i = 0; i < c.operands.size(); ++i) {
     if (!c.operands[i].compared) continue;
     const std::vector<double> actual = ours.values(i), expected = cpus.values(i);
-    double scale = 1e-30, error = 0.0;
-    for (size_t k = 0; k < actual.size(); ++k) {
-      scale = std::max(scale, std::abs(expected[k]));
-      const double difference = std::abs(actual[k] - expected[k]);
-      if (!(difference <= error)) error = difference;  // NaN stays
-    }
-    if (!(error / scale <= worst)) worst = error / scale;
+    LargestError error;
+    for (size_t k = 0; k < actual.size(); ++k) error.add(actual[k], expected[k]);
+    if (std::isnan(error.relative())) return error.relative();
+    worst = std::max(worst, error.relative());
   }
   return worst;
 }

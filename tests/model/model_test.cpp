@@ -19,6 +19,7 @@
 #include "reference_model.h"
 #include "safetensors_file.h"
 #include "training_pass.h"
+#include "util/largest_error.h"
 
 namespace hipgpt {
 namespace {
@@ -154,12 +155,9 @@ TEST_P(EveryModel, LossAndGradientsAgreeWithCentralDifferences) {
       [&](const Values& w) { return exact.loss(w, small.inputs, small.targets, 3); }, small.weights);
   const auto actual = small.gradients();
   for (const WeightPlace& p : weight_places(config())) {
-    double scale = 0, error = 0;
-    for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
-      scale = std::max(scale, std::abs(expected[i]));
-      error = std::max(error, std::abs(expected[i] - actual[i]));
-    }
-    EXPECT_LT(error, 1e-4 * scale + 1e-9) << p.name;
+    LargestError error;
+    for (int64_t i = p.offset; i < p.offset + p.size; ++i) error.add(actual[i], expected[i]);
+    EXPECT_LT(error.absolute(), 1e-4 * error.scale() + 1e-9) << p.name;
   }
 }
 
@@ -409,12 +407,9 @@ TEST(EveryDevice, MatchesTheCpusLossAndGradients) {
     EXPECT_NEAR(loss, expected, 1e-5 * expected) << where.name;
     const auto gradients = other.gradients();
     for (const WeightPlace& p : weight_places(config)) {
-      double scale = 1e-30, error = 0;
-      for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
-        scale = std::max(scale, std::abs(static_cast<double>(expected_gradients[i])));
-        error = std::max(error, std::abs(static_cast<double>(expected_gradients[i]) - gradients[i]));
-      }
-      EXPECT_LT(error / scale, 2e-4) << where.name << " " << p.name;
+      LargestError error;
+      for (int64_t i = p.offset; i < p.offset + p.size; ++i) error.add(gradients[i], expected_gradients[i]);
+      EXPECT_LT(error.relative(), 2e-4) << where.name << " " << p.name;
     }
   }
 }
@@ -513,12 +508,9 @@ class TransformersFixture : public testing::Test {
   static void expect_close(std::span<const float> actual, const std::vector<float>& expected,
                            const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size()) << what;
-    double scale = 0, error = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-      scale = std::max(scale, std::abs(static_cast<double>(expected[i])));
-      error = std::max(error, std::abs(static_cast<double>(actual[i]) - expected[i]));
-    }
-    EXPECT_LT(error / scale, 1e-5) << what;
+    LargestError error;
+    for (size_t i = 0; i < expected.size(); ++i) error.add(actual[i], expected[i]);
+    EXPECT_LT(error.relative(), 1e-5) << what;
   }
 
   StoredWeights stored_;

@@ -1,6 +1,8 @@
 // Tests of --check-device: correct devices agree, and wrong operations are found and named.
 #include "device/compare_with_cpu.h"
 
+#include <set>
+
 #include "device_fixture.h"
 
 namespace hipgpt {
@@ -57,7 +59,7 @@ class Forwarding : public Device {
   std::unique_ptr<Device> inner_;
 };
 
-/// Normalises with a wrong epsilon, and sometimes draws the wrong token.
+/// Has one wrong element in a result, draws a wrong token, and returns NaN, alone or among correct elements.
 class Wrong final : public Forwarding {
  public:
   void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) override {
@@ -72,18 +74,29 @@ class Wrong final : public Forwarding {
     Forwarding::l2_norm(out, x);
     *out.f32() = std::nanf("");
   }
+  void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) override {
+    Forwarding::add_dropout(y, x, branch, dropout);
+    y.f32()[0] = std::nanf("");
+  }
+  void layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
+                          const NormStats& stats) override {
+    Forwarding::layernorm_backward(dx, gradients, dy, x, norm, stats);
+    dx.f32()[5] = std::nanf("");  // the tensors compared after dx are correct
+  }
 };
 
 TEST(ComparisonTest, AWrongOperationIsFoundAndNamed) {
   Wrong wrong;
   const DeviceReport report = compare_with_cpu(wrong, kSmall, 1);
   EXPECT_FALSE(report.agrees());
+  const std::set<std::string> wrong_names = {"layernorm", "sample", "l2_norm", "add_dropout",
+                                             "layernorm_backward"};
   for (const OperationReport& o : report.operations) {
-    const bool is_wrong = o.name == "layernorm" || o.name == "sample" || o.name == "l2_norm";
+    const bool is_wrong = wrong_names.contains(o.name);
     EXPECT_EQ(o.agrees(), !is_wrong) << o.name;
     EXPECT_EQ(line_of(o, 1e9).find("WRONG") != std::string::npos, is_wrong) << o.name;
   }
-  EXPECT_NE(text_of(report).find("3 of 18 operations differ"), std::string::npos) << text_of(report);
+  EXPECT_NE(text_of(report).find("5 of 18 operations differ"), std::string::npos) << text_of(report);
 }
 
 }  // namespace

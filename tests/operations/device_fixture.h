@@ -13,6 +13,7 @@
 
 #include "device.h"
 #include "reference.h"
+#include "util/largest_error.h"
 
 namespace hipgpt {
 
@@ -109,13 +110,12 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
   static void expect_close(const reference::Values& actual, const reference::Values& expected,
                            double tolerance, const std::string& what) {
     ASSERT_EQ(actual.size(), expected.size()) << what;
-    double scale = 1e-30, error = 0;
+    LargestError error;
     for (size_t i = 0; i < expected.size(); ++i) {
       ASSERT_TRUE(std::isfinite(actual[i])) << what << " at " << i;
-      scale = std::max(scale, std::abs(expected[i]));
-      error = std::max(error, std::abs(actual[i] - expected[i]));
+      error.add(actual[i], expected[i]);
     }
-    EXPECT_LT(error / scale, tolerance) << what;
+    EXPECT_LT(error.relative(), tolerance) << what;
   }
 
   std::unique_ptr<Device> device_;

@@ -11,6 +11,7 @@
 
 #include "hip/attention_tile.h"
 #include "hip/matmul_tile.h"
+#include "util/largest_error.h"
 
 namespace hipgpt::hip {
 namespace {
@@ -68,7 +69,7 @@ double product_error(int m, int n, int k) {
                      0, nullptr, p);
   EXPECT_EQ(hipGetLastError(), hipSuccess);
   const std::vector<float> x = a.values(), y = b.values(), z = c.values();
-  double worst = 0.0;
+  LargestError error;
   for (int i = 0; i < m; ++i) {
     for (int j = 0; j < n; ++j) {
       double sum = 0.0, magnitude = 0.0;
@@ -79,11 +80,10 @@ double product_error(int m, int n, int k) {
         sum += term;
         magnitude += std::fabs(term);
       }
-      const double error = std::fabs(z[static_cast<size_t>(i) * n + j] - sum) / magnitude;
-      if (!(error <= worst)) worst = error;  // also true for NaN
+      error.add(z[static_cast<size_t>(i) * n + j] / magnitude, sum / magnitude);
     }
   }
-  return worst;
+  return error.absolute();
 }
 
 template <typename Shape>
