@@ -20,6 +20,7 @@
 #include "hip/kernel.h"
 #include "hip/launch.h"
 #include "hip/reduce.h"
+#include "platform/device_array.h"
 #include "platform/emulated/emulator.h"
 #include "platform/emulated/sanitizer.h"
 
@@ -32,35 +33,6 @@ using emulated::set_shuffle_seed;
 
 constexpr int kThreads = 256;
 constexpr uint64_t kSeeds = 50;
-
-/// Device memory, with copies to and from the host.
-template <typename T>
-class DeviceArray {
- public:
-  explicit DeviceArray(size_t size) : size_(size) {
-    EXPECT_EQ(hipMalloc(&data_, size * sizeof(T)), hipSuccess);
-  }
-  explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) { upload(values); }
-  ~DeviceArray() { EXPECT_EQ(hipFree(data_), hipSuccess); }
-  DeviceArray(const DeviceArray&) = delete;
-  DeviceArray& operator=(const DeviceArray&) = delete;
-
-  T* data() const { return data_; }
-
-  void upload(const std::vector<T>& values) {
-    EXPECT_EQ(hipMemcpy(data_, values.data(), size_ * sizeof(T), hipMemcpyHostToDevice), hipSuccess);
-  }
-
-  std::vector<T> download() const {
-    std::vector<T> values(size_);
-    EXPECT_EQ(hipMemcpy(values.data(), data_, size_ * sizeof(T), hipMemcpyDeviceToHost), hipSuccess);
-    return values;
-  }
-
- private:
-  T* data_ = nullptr;
-  size_t size_;
-};
 
 std::vector<float> ascending(size_t n) {
   std::vector<float> values(n);

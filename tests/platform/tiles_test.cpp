@@ -11,6 +11,7 @@
 
 #include "hip/attention_tile.h"
 #include "hip/matmul_tile.h"
+#include "platform/device_array.h"
 #include "util/largest_error.h"
 
 namespace hipgpt::hip {
@@ -23,29 +24,6 @@ std::vector<float> random_values(size_t count, unsigned seed) {
   for (float& v : values) v = uniform(random);
   return values;
 }
-
-/// Memory of the emulated device, which detects accesses out of its bounds.
-class Buffer {
- public:
-  explicit Buffer(const std::vector<float>& values) : count_(values.size()) {
-    EXPECT_EQ(hipMalloc(&data_, count_ * sizeof(float)), hipSuccess);
-    EXPECT_EQ(hipMemcpy(data_, values.data(), count_ * sizeof(float), hipMemcpyHostToDevice), hipSuccess);
-  }
-  ~Buffer() { static_cast<void>(hipFree(data_)); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-
-  float* data() const { return data_; }
-  std::vector<float> values() const {
-    std::vector<float> result(count_);
-    EXPECT_EQ(hipMemcpy(result.data(), data_, count_ * sizeof(float), hipMemcpyDeviceToHost), hipSuccess);
-    return result;
-  }
-
- private:
-  float* data_ = nullptr;
-  size_t count_;
-};
 
 // ---- Products -------------------------------------------------------------------------------------------
 
@@ -60,15 +38,15 @@ __global__ void product_kernel(Product p) {
 /// relative to the sum of the magnitudes of its products.
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 double product_error(int m, int n, int k) {
-  const Buffer a(random_values(static_cast<size_t>(m) * k, 1)),
+  const DeviceArray<float> a(random_values(static_cast<size_t>(m) * k, 1)),
       b(random_values(static_cast<size_t>(k) * n, 2));
-  const Buffer c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
+  const DeviceArray<float> c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
   const Product p{c.data(), a.data(), b.data(), m, n, k, k, nullptr, {}, n % 4 == 0};
   const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
   hipLaunchKernelGGL((product_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles), dim3(Shape::kThreads),
                      0, nullptr, p);
   EXPECT_EQ(hipGetLastError(), hipSuccess);
-  const std::vector<float> x = a.values(), y = b.values(), z = c.values();
+  const std::vector<float> x = a.download(), y = b.download(), z = c.download();
   LargestError error;
   for (int i = 0; i < m; ++i) {
     for (int j = 0; j < n; ++j) {
@@ -150,9 +128,10 @@ TEST(EpilogueTest, DoesEverythingInItsOrder) {
   for (const int n : {8, 7}) {
     const size_t size = static_cast<size_t>(32) * n;
     const std::vector<float> before = random_values(size, 4), s = random_values(size, 5);
-    const Buffer sums(s), bias(random_values(n, 6)), pre(before), slope_at(random_values(size, 7));
+    const DeviceArray<float> sums(s), bias(random_values(n, 6)), pre(before),
+        slope_at(random_values(size, 7));
     for (const bool slope : {false, true}) {
-      const Buffer c(before);
+      const DeviceArray<float> c(before);
       Epilogue epilogue;
       epilogue.bias = bias.data();
       epilogue.pre = pre.data();
@@ -161,8 +140,8 @@ TEST(EpilogueTest, DoesEverythingInItsOrder) {
       epilogue.accumulate = true;
       const Rows<float> rows{c.data(), n, 32, n, n == 8};
       hipLaunchKernelGGL(epilogue_kernel, dim3(1), dim3(64), 0, nullptr, epilogue, rows, sums.data());
-      const std::vector<float> result = c.values(), inner = pre.values(), b = bias.values(),
-                               z = slope_at.values();
+      const std::vector<float> result = c.download(), inner = pre.download(), b = bias.download(),
+                               z = slope_at.download();
       for (size_t i = 0; i < size; ++i) {
         const float x = s[i] + b[i % n];
         EXPECT_EQ(inner[i], x);
@@ -241,10 +220,10 @@ __global__ void copy_kernel(float* to, Rows<const float> from) {
 template <typename T, bool kTransposed>
 void expect_copy(int rows, int width) {
   const std::vector<float> values = random_values(static_cast<size_t>(rows) * width, 8);
-  const Buffer from(values), to(std::vector<float>(static_cast<size_t>(T::kRows) * T::kColumns));
+  const DeviceArray<float> from(values), to(std::vector<float>(static_cast<size_t>(T::kRows) * T::kColumns));
   hipLaunchKernelGGL((copy_kernel<T, kTransposed>), dim3(1), dim3(64), 0, nullptr, to.data(),
                      (Rows<const float>{from.data(), width, rows, width, width % 4 == 0}));
-  const std::vector<float> tile = to.values();
+  const std::vector<float> tile = to.download();
   for (int r = 0; r < T::kRows; ++r) {
     for (int c = 0; c < T::kColumns; ++c) {
       const int row = kTransposed ? c : r, column = kTransposed ? r : c;
@@ -314,9 +293,9 @@ __global__ void reduce_kernel(float* out, const float* x) {
 TEST(Reductions, OverLanesTeamsRowsAndBlock) {
   std::vector<float> x(256);
   for (int i = 0; i < 256; ++i) x[i] = static_cast<float>(i * 37 % 101);  // sums of small integers are exact
-  const Buffer in(x), out(std::vector<float>(1024));
+  const DeviceArray<float> in(x), out(std::vector<float>(1024));
   hipLaunchKernelGGL(reduce_kernel, dim3(1), dim3(256), 0, nullptr, out.data(), in.data());
-  const std::vector<float> result = out.values();
+  const std::vector<float> result = out.download();
   float total = 0.0f;
   for (const float v : x) total += v;
   for (int t = 0; t < 256; ++t) {
