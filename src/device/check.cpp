@@ -1,7 +1,9 @@
 #include "device/check.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <array>
 #include <limits>
 #include <string>
 
@@ -27,15 +29,10 @@ class Arguments {
   void is(const char* name, const Tensor& t, std::initializer_list<int64_t> shape,
           DType dtype = DType::kF32) const {
     bool fits = t && t.contiguous() && t.dtype() == dtype && t.rank() == static_cast<int>(shape.size());
-    if (fits) {
-      int i = 0;
-      for (const int64_t d : shape) fits = fits && t.dim(i++) == d;
-    }
+    for (int i = 0; fits && i < t.rank(); ++i) fits = t.dim(i) == shape.begin()[i];
     if (fits) return;
-    const Tensor wanted(nullptr, shape, dtype);
-    std::string text = to_string(wanted);
-    text = text.substr(0, text.find(']') + 1);
-    fail(fmt::format("{} is {}, but must be {}", name, to_string(t), text));
+    fail(fmt::format("{} is {}, but must be {} [{}]", name, to_string(t), to_string(dtype),
+                     fmt::join(shape, ",")));
   }
 
   /// The same for an argument that may be none.
@@ -84,9 +81,46 @@ class Arguments {
     is_or_none(bias, layer.bias, {out});
   }
 
+  /// The same for the scale and shift of rows of `width` columns.
+  void is_norm(const char* weight, const char* bias, const Norm& norm, int64_t width) const {
+    is(weight, norm.weight, {width});
+    is(bias, norm.bias, {width});
+  }
+
+  void has_stats(const NormStats& stats, int64_t rows) const {
+    is("stats.mean", stats.mean, {rows});
+    is("stats.rstd", stats.rstd, {rows});
+  }
+
  private:
   const char* operation_;
 };
+
+/// A table of tokens and one of positions, with one row of `rows` per token. The names are those of the
+/// tables and of `rows`.
+void embedded(const Arguments& a, const Tensor& tokens, std::array<const char*, 3> names, const Tensor& wte,
+              const Tensor& wpe, const Tensor& rows) {
+  a.has_rank("tokens", tokens, 2, "[B,T]", DType::kI32);
+  a.has_rank(names[0], wte, 2, "[V,E]");
+  a.has_rank(names[1], wpe, 2, "[S,E]");
+  a.is(names[1], wpe, {wpe.dim(0), wte.dim(1)});
+  a.is(names[2], rows, {tokens.size(), wte.dim(1)});
+  if (tokens.dim(1) > wpe.dim(0)) {
+    a.fail(
+        fmt::format("tokens is {}, but {} has only {} positions", to_string(tokens), names[1], wpe.dim(0)));
+  }
+}
+
+void losses_of_logits(const Arguments& a, const Tensor& losses, const Tensor& logits, const Tensor& targets) {
+  a.has_rank("logits", logits, 2, "[R,V]");
+  a.is("losses", losses, {logits.dim(0)});
+  a.is("targets", targets, {logits.dim(0)}, DType::kI32);
+}
+
+void total_of(const Arguments& a, const Tensor& out, const Tensor& x) {
+  a.is("out", out, {1});
+  a.has_elements("x", x);
+}
 
 }  // namespace
 
@@ -116,29 +150,12 @@ void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, co
 
 void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
   const Arguments a("embedding");
-  a.has_rank("tokens", tokens, 2, "[B,T]", DType::kI32);
-  a.has_rank("wte", wte, 2, "[V,E]");
-  a.has_rank("wpe", wpe, 2, "[S,E]");
-  const int64_t E = wte.dim(1);
-  a.is("wpe", wpe, {wpe.dim(0), E});
-  a.is("y", y, {tokens.size(), E});
+  embedded(a, tokens, {"wte", "wpe", "y"}, wte, wpe, y);
   a.is_or_none("first_position", first_position, {1}, DType::kI32);
-  if (tokens.dim(1) > wpe.dim(0)) {
-    a.fail(fmt::format("tokens is {}, but wpe has only {} positions", to_string(tokens), wpe.dim(0)));
-  }
 }
 
 void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
-  const Arguments a("embedding_backward");
-  a.has_rank("tokens", tokens, 2, "[B,T]", DType::kI32);
-  a.has_rank("dwte", dwte, 2, "[V,E]");
-  a.has_rank("dwpe", dwpe, 2, "[S,E]");
-  const int64_t E = dwte.dim(1);
-  a.is("dwpe", dwpe, {dwpe.dim(0), E});
-  a.is("dy", dy, {tokens.size(), E});
-  if (tokens.dim(1) > dwpe.dim(0)) {
-    a.fail(fmt::format("tokens is {}, but dwpe has only {} positions", to_string(tokens), dwpe.dim(0)));
-  }
+  embedded(Arguments("embedding_backward"), tokens, {"dwte", "dwpe", "dy"}, dwte, dwpe, dy);
 }
 
 void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
@@ -146,10 +163,8 @@ void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
   a.has_rank("x", x, 2, "[R,E]");
   const int64_t R = x.dim(0), E = x.dim(1);
   a.is("y", y, {R, E});
-  a.is("stats.mean", stats.mean, {R});
-  a.is("stats.rstd", stats.rstd, {R});
-  a.is("norm.weight", norm.weight, {E});
-  a.is("norm.bias", norm.bias, {E});
+  a.has_stats(stats, R);
+  a.is_norm("norm.weight", "norm.bias", norm, E);
 }
 
 void residual_layernorm(Tensor sum, Tensor y, const NormStats& stats, Tensor x, Tensor branch,
@@ -160,10 +175,8 @@ void residual_layernorm(Tensor sum, Tensor y, const NormStats& stats, Tensor x, 
   a.is("sum", sum, {R, E});
   a.is("y", y, {R, E});
   a.is("branch", branch, {R, E});
-  a.is("stats.mean", stats.mean, {R});
-  a.is("stats.rstd", stats.rstd, {R});
-  a.is("norm.weight", norm.weight, {E});
-  a.is("norm.bias", norm.bias, {E});
+  a.has_stats(stats, R);
+  a.is_norm("norm.weight", "norm.bias", norm, E);
   a.drops(dropout);
 }
 
@@ -174,11 +187,9 @@ void layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, c
   const int64_t R = x.dim(0), E = x.dim(1);
   a.is("dx", dx, {R, E});
   a.is("dy", dy, {R, E});
-  a.is("gradients.weight", gradients.weight, {E});
-  a.is("gradients.bias", gradients.bias, {E});
+  a.is_norm("gradients.weight", "gradients.bias", gradients, E);
   a.is("norm.weight", norm.weight, {E});
-  a.is("stats.mean", stats.mean, {R});
-  a.is("stats.rstd", stats.rstd, {R});
+  a.has_stats(stats, R);
 }
 
 void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
@@ -224,21 +235,6 @@ void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
   a.is_or_none("x", x, {branch.dim(0), branch.dim(1)});
   a.drops(dropout);
 }
-
-namespace {
-
-void losses_of_logits(const Arguments& a, const Tensor& losses, const Tensor& logits, const Tensor& targets) {
-  a.has_rank("logits", logits, 2, "[R,V]");
-  a.is("losses", losses, {logits.dim(0)});
-  a.is("targets", targets, {logits.dim(0)}, DType::kI32);
-}
-
-void total_of(const Arguments& a, const Tensor& out, const Tensor& x) {
-  a.is("out", out, {1});
-  a.has_elements("x", x);
-}
-
-}  // namespace
 
 void cross_entropy(Tensor losses, Tensor logits, Tensor targets) {
   losses_of_logits(Arguments("cross_entropy"), losses, logits, targets);
