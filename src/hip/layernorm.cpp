@@ -322,21 +322,25 @@ void launch_backward(const Stream& stream, const Backward& a, int blocks) {
   }
 }
 
+Forward without_residual(const Tensor& y, const NormStats& stats, const Tensor& x, const Norm& norm) {
+  return {.y = y.f32(),
+          .mean = stats.mean.f32(),
+          .rstd = stats.rstd.f32(),
+          .x = x.f32(),
+          .w = norm.weight.f32(),
+          .b = norm.bias.f32(),
+          .sum = nullptr,
+          .branch = nullptr,
+          .mask = DropoutMask(Dropout()),
+          .rows = static_cast<int>(x.dim(0)),
+          .width = static_cast<int>(x.dim(1))};
+}
+
 }  // namespace
 
 void layernorm(const Stream& stream, Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
   check::layernorm(y, stats, x, norm);
-  const Forward a = {.y = y.f32(),
-                     .mean = stats.mean.f32(),
-                     .rstd = stats.rstd.f32(),
-                     .x = x.f32(),
-                     .w = norm.weight.f32(),
-                     .b = norm.bias.f32(),
-                     .sum = nullptr,
-                     .branch = nullptr,
-                     .mask = DropoutMask(Dropout()),
-                     .rows = static_cast<int>(x.dim(0)),
-                     .width = static_cast<int>(x.dim(1))};
+  const Forward a = without_residual(y, stats, x, norm);
   if (rows_aligned(a.width, a.y, a.x, a.w, a.b)) {
     launch_forward<true, false>(stream, a);
   } else {
@@ -348,17 +352,10 @@ void layernorm(const Stream& stream, Tensor y, const NormStats& stats, Tensor x,
 void residual_layernorm(const Stream& stream, Tensor sum, Tensor y, const NormStats& stats, Tensor x,
                         Tensor branch, const Dropout& dropout, const Norm& norm) {
   check::residual_layernorm(sum, y, stats, x, branch, dropout, norm);
-  const Forward a = {.y = y.f32(),
-                     .mean = stats.mean.f32(),
-                     .rstd = stats.rstd.f32(),
-                     .x = x.f32(),
-                     .w = norm.weight.f32(),
-                     .b = norm.bias.f32(),
-                     .sum = sum.f32(),
-                     .branch = branch.f32(),
-                     .mask = DropoutMask(dropout),
-                     .rows = static_cast<int>(x.dim(0)),
-                     .width = static_cast<int>(x.dim(1))};
+  Forward a = without_residual(y, stats, x, norm);
+  a.sum = sum.f32();
+  a.branch = branch.f32();
+  a.mask = DropoutMask(dropout);
   if (rows_aligned(a.width, a.sum, a.y, a.x, a.branch, a.w, a.b)) {
     launch_forward<true, true>(stream, a);
   } else {
