@@ -22,8 +22,9 @@ class NoKernelsForGpu : public Error {
 /// for its architecture.
 std::unique_ptr<Device> make_hip_device(std::optional<int> index);
 
-/// The GPUs that make_hip_device() can choose from, after a test of each one. Discrete GPUs come first,
-/// because users rarely mean the integrated GPU of a processor. The list is empty if there is no GPU.
+/// The GPUs that the runtime sees, all of them `usable`: only make_hip_device() finds out whether there are
+/// kernels for one. Discrete GPUs come first, because users rarely mean the integrated GPU of a processor.
+/// The list is empty if there is no GPU.
 std::vector<DeviceInfo> list_hip_devices();
 
 }  // namespace hipgpt

@@ -32,8 +32,11 @@ std::unique_ptr<Device> find_gpu(const std::function<void(const std::string&)>& 
   std::string why;
   for (const DeviceInfo& info : list_hip_devices()) {
     if (info.emulated) continue;
-    if (info.usable) return make_hip_device(index_in(info.name));
-    if (why.empty()) why = info.description;
+    try {
+      return make_hip_device(index_in(info.name));
+    } catch (const NoKernelsForGpu& error) {
+      if (why.empty()) why = error.what();
+    }
   }
   if (!why.empty() && warn) warn(fmt::format("using the CPU: {}", why));
   return nullptr;
@@ -55,6 +58,14 @@ std::unique_ptr<Device> make_device(const std::string& name, int threads,
 
 std::vector<DeviceInfo> list_devices() {
   std::vector<DeviceInfo> devices = list_hip_devices();
+  for (DeviceInfo& info : devices) {
+    try {
+      make_hip_device(index_in(info.name));
+    } catch (const NoKernelsForGpu& error) {
+      info.description = error.what();
+      info.usable = false;
+    }
+  }
   if (devices.empty()) {
     try {
       make_hip_device(std::nullopt);
