@@ -7,7 +7,7 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <regex>
+#include <optional>
 #include <system_error>
 
 #include "error.h"
@@ -144,15 +144,32 @@ void AtomicFile::fail(const char* what, int error) const {
       fmt::format("{}: cannot be {} ({}){}", path_, what, std::generic_category().message(error), advice));
 }
 
+namespace {
+
+/// NAME if `temporary` is .NAME.tmp-NUMBER-NUMBER.
+std::optional<std::string> name_without_temporary_ending(const std::string& temporary) {
+  const size_t ending = temporary.rfind(".tmp-");
+  if (temporary.front() != '.' || ending == std::string::npos || ending < 2) return std::nullopt;
+  const std::string numbers = temporary.substr(ending + std::string_view(".tmp-").size());
+  const size_t dash = numbers.find('-');
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  if (dash == std::string::npos || !is_number(numbers.substr(0, dash)) ||
+      !is_number(numbers.substr(dash + 1)))
+    return std::nullopt;
+  return temporary.substr(1, ending - 1);
+}
+
+}  // namespace
+
 void remove_leftovers(const std::string& folder, const std::function<bool(const std::string&)>& is_ours) {
   namespace fs = std::filesystem;
-  static const std::regex kTemporary(R"(\.(.+)\.tmp-[0-9]+-[0-9]+)");
   std::error_code ignored;  // a file that cannot be removed only wastes space
   for (fs::directory_iterator entry(folder.empty() ? "." : folder, ignored), end; entry != end;
        entry.increment(ignored)) {
-    const std::string name = entry->path().filename().string();
-    std::smatch parts;
-    if (std::regex_match(name, parts, kTemporary) && is_ours(parts[1])) fs::remove(entry->path(), ignored);
+    const std::optional<std::string> name = name_without_temporary_ending(entry->path().filename().string());
+    if (name && is_ours(*name)) fs::remove(entry->path(), ignored);
   }
 }
 
