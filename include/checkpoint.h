@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gpt_model.h"
+#include "run_flags.h"
 #include "safetensors_file.h"
 #include "stored_weights.h"
 
@@ -60,9 +61,9 @@ struct OptimizerState {
 /// flags, so these fields also capture the random state, the data position and the schedule.
 struct OptimizerInfo {
   int64_t step = 0;
-  std::string weights_checksum;    ///< checksum of the checkpoint it belongs to
-  uint64_t data_hash = 0;          ///< hash of the text
-  std::vector<std::string> flags;  ///< flags of the run, as "--name=value"
+  std::string weights_checksum;  ///< checksum of the checkpoint it belongs to
+  uint64_t data_hash = 0;        ///< hash of the text
+  RunFlags flags;
 };
 
 /// "dir/gpt_checkpoint.bin" -> "dir/gpt_checkpoint.optimizer.bin".
@@ -93,6 +94,6 @@ class OptimizerFile {
 bool headers_belong_together(const std::string& optimizer_path, const std::string& checkpoint_path);
 
 /// The flags stored in an optimizer file. Reads only its header.
-std::vector<std::string> read_flags(const std::string& optimizer_path);
+RunFlags read_flags(const std::string& optimizer_path);
 
 }  // namespace hipgpt

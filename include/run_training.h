@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model_config.h"
+#include "run_flags.h"
 #include "trainer.h"
 
 namespace hipgpt {
@@ -27,12 +28,11 @@ struct TrainingRun {
   std::string init_from;   ///< a Hugging Face folder with the model and tokenizer to start from, or empty
   bool resume = false;     ///< continue exactly from the newest checkpoint of the run, if there is one
 
-  /// The settings among the flags, as "--name=value". `first_flags` go to metrics.jsonl, for a run that has
-  /// no checkpoint yet. `flags` go with the checkpoints and leave out what a checkpoint replaces.
-  std::vector<std::string> first_flags, flags;
-  std::vector<std::string> saved_flags;  ///< the flags in the file of the run that is continued
-  std::string inherited_flags;           ///< the settings taken from that file, to be shown
-  std::string refused_flags;             ///< the settings not taken from it, to be reported; or empty
+  /// The settings among the flags. `first_flags` go to metrics.jsonl, for a run that has no checkpoint yet.
+  /// `flags` go with the checkpoints and leave out what a checkpoint replaces.
+  RunFlags first_flags, flags;
+  RunFlags saved_flags;            ///< the flags in the file of the run that is continued
+  std::vector<std::string> notes;  ///< what was taken from that file and what was not, to be printed
 
   std::string command;  ///< the command line that started the run, for the report; or empty
 

@@ -9,6 +9,7 @@
 #include "checkpoint/write_checkpoint.h"
 #include "error.h"
 #include "util/json.h"
+#include "util/run_flags_text.h"
 
 namespace hipgpt {
 
@@ -45,22 +46,12 @@ int64_t step_field(const SafetensorsFile& file) {
   return step;
 }
 
-/// Formats the flags as a JSON list. A file name may hold any bytes, but JSON holds only UTF-8. Other bytes
-/// are lost, and the user must repeat such a flag when resuming.
-std::string flags_text(const std::vector<std::string>& flags) {
-  return JsonValue(flags).dump();
-}
-
-std::vector<std::string> flags_in(const std::string& path,
-                                  const std::map<std::string, std::string>& metadata) {
-  try {
-    std::vector<std::string> flags;
-    const JsonValue list = parse_json(metadata.at("flags"));
-    for (const JsonValue& flag : list.items()) flags.push_back(flag.as_string());
-    return flags;
-  } catch (const std::exception&) {
-    throw Error(path + ": damaged (its metadata has no list of flags); use an intact copy");
-  }
+RunFlags flags_in(const std::string& path, const std::map<std::string, std::string>& metadata) {
+  const auto text = metadata.find("flags");
+  const auto json = text == metadata.end() ? std::nullopt : try_parse_json(text->second);
+  const auto flags = json ? run_flags_from(*json) : std::nullopt;
+  if (!flags) throw Error(path + ": damaged (its metadata has no flags); use an intact copy");
+  return *flags;
 }
 
 void check_format(const SafetensorsFile& file, const std::string& expected) {
@@ -178,7 +169,7 @@ void write_optimizer(AtomicFile& file, const HostWeights& first_moment, const Ho
                      {"step", std::to_string(info.step)},
                      {"weights_checksum", info.weights_checksum},
                      {"data_hash", fmt::format("{:016x}", info.data_hash)},
-                     {"flags", flags_text(info.flags)}});
+                     {"flags", to_json(info.flags).dump()}});
 }
 
 OptimizerFile OptimizerFile::open(const std::string& path) {
@@ -217,7 +208,7 @@ bool headers_belong_together(const std::string& optimizer_path, const std::strin
          (checksum.empty() || checksum == optimizer["weights_checksum"]);
 }
 
-std::vector<std::string> read_flags(const std::string& optimizer_path) {
+RunFlags read_flags(const std::string& optimizer_path) {
   return flags_in(optimizer_path, read_safetensors_metadata(optimizer_path));
 }
 

@@ -288,28 +288,29 @@ bool CommandLine::parse(const std::vector<std::string>& arguments, int& exit_sta
   return false;
 }
 
-std::vector<std::string> CommandLine::given() const {
-  std::vector<std::string> flags;
+RunFlags CommandLine::given() const {
+  RunFlags flags;
   for (const CLI::Option* option : app_->get_options()) {
-    if (option == app_->get_config_ptr()) continue;
-    for (const std::string& value : option->results()) {
-      flags.push_back(fmt::format("--{}={}", option->get_lnames().front(), value));
-    }
+    if (option != app_->get_config_ptr() && !option->empty())
+      flags[option->get_lnames().front()] = option->results();
   }
   return flags;
 }
 
-bool CommandLine::declares(const std::string& flag) const {
-  const size_t end = flag.find('=');
-  const auto has_name = [&](const CLI::Option* option) {
-    return !option->get_lnames().empty() && "--" + option->get_lnames().front() == flag.substr(0, end);
-  };
-  return end != flag.npos && std::ranges::any_of(app_->get_options(), has_name);
+bool CommandLine::declares(const std::string& name) const {
+  return std::ranges::any_of(app_->get_options(), [&](const CLI::Option* option) {
+    return !option->get_lnames().empty() && option->get_lnames().front() == name;
+  });
 }
 
-void CommandLine::read(const std::vector<std::string>& flags) {
+void CommandLine::read(const RunFlags& flags) {
+  std::vector<std::string> words;
+  for (const auto& [name, values] : flags) {
+    for (const std::string& value : values) words.push_back(fmt::format("--{}={}", name, value));
+  }
+  std::ranges::reverse(words);  // CLI11 expects them in reverse
   try {
-    app_->parse(std::vector<std::string>(flags.rbegin(), flags.rend()));
+    app_->parse(words);
   } catch (const CLI::Error& mistake) {
     throw Error(mistake.what());
   }

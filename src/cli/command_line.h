@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "run_flags.h"
+
 namespace CLI {
 class App;
 class Option;
@@ -82,14 +84,14 @@ class CommandLine {
   bool parse(const std::vector<std::string>& arguments, int& exit_status);
   bool parse(int argc, char** argv, int& exit_status) { return parse({argv + 1, argv + argc}, exit_status); }
 
-  /// After parse(): the flags given on the command line or in a file, as "--name=value".
-  std::vector<std::string> given() const;
+  /// After parse(): the flags given on the command line or in a file.
+  RunFlags given() const;
 
-  /// Whether "--name=value" is a declared flag with this spelling. Does not check the value.
-  bool declares(const std::string& flag) const;
+  /// Whether a flag with this name, spelled without "--", is declared.
+  bool declares(const std::string& name) const;
 
-  /// Reads declared flags, "--name=value". Throws Error for a value out of range.
-  void read(const std::vector<std::string>& flags);
+  /// Reads declared flags. Throws Error for a value out of range.
+  void read(const RunFlags& flags);
 
  private:
   std::string program_;

@@ -1,15 +1,13 @@
 #include "cli/train_options.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstring>
 #include <optional>
-#include <set>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "cli/command_line.h"
 #include "error.h"
@@ -17,18 +15,17 @@
 #include "run_folder.h"
 #include "training/saved_training.h"
 #include "util/name_errors.h"
+#include "util/run_flags_text.h"
 
 namespace hipgpt {
 
 namespace {
 
 constexpr double kMany = 1e9;  // an upper bound for counts of steps
-constexpr const char* kInitFrom = "--init-from";
 
-/// "--name" of "--name=value".
-std::string name_of(const std::string& flag) {
-  return flag.substr(0, flag.find('='));
-}
+/// Flags that say where a new run's model and tokenizer come from. Later both come from its checkpoint.
+constexpr const char* kInitFrom = "init-from";
+constexpr const char* kOfTheBeginning[] = {kInitFrom, "tokenizer", "vocab-size"};
 
 void declare_model(CommandLine& line, ModelChoices& model) {
   line.group("Model");
@@ -107,12 +104,8 @@ void declare_settings(CommandLine& line, TrainingRun& run, GivenRates& rates) {
 }
 
 /// The settings alone, for looking up flags and reading those that a run saved.
-struct Settings {
-  TrainingRun run;
-  GivenRates rates;
-  CommandLine line;
-
-  Settings() { declare_settings(line, run, rates); }
+struct SettingsLine : CommandLine {
+  SettingsLine(TrainingRun& run, GivenRates& rates) { declare_settings(*this, run, rates); }
 };
 
 /// How a run starts and where it writes. The user gives these flags each time; they are never saved.
@@ -136,12 +129,6 @@ float default_learning_rate(const TrainingRun& run) {
   return run.model.preset == "gpt2" ? 6e-4f : TrainerOptions{}.learning_rate;
 }
 
-/// Flags that say where a new run's model and tokenizer come from. Later both come from its checkpoint.
-bool is_of_the_beginning(const std::string& flag) {
-  static const std::set<std::string> kNames = {kInitFrom, "--tokenizer", "--vocab-size"};
-  return kNames.contains(name_of(flag));
-}
-
 /// The arguments as the user would type them: an argument that a shell would change is quoted.
 std::string shell_command(int argc, char** argv) {
   std::string command;
@@ -160,21 +147,6 @@ std::string shell_command(int argc, char** argv) {
   return command;
 }
 
-/// Also sets run.flags to the flags in `arguments` and in a --config file.
-bool parse(const std::vector<std::string>& arguments, TrainingRun& run, int& exit_status) {
-  CommandLine line(
-      "train_gpt",
-      "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
-  GivenRates rates;
-  declare_settings(line, run, rates);
-  declare_start(line, run);
-  if (!line.parse(arguments, exit_status)) return false;
-  run.training.learning_rate = rates.lr.value_or(default_learning_rate(run));
-  run.training.min_learning_rate = rates.min_lr.value_or(0.1f * run.training.learning_rate);
-  run.flags = line.given();
-  return true;
-}
-
 /// The flags of the run that `run` continues.
 SavedFlags flags_before(const TrainingRun& run) {
   if (!run.checkpoint.empty()) return saved_flags({run.checkpoint});
@@ -186,68 +158,66 @@ SavedFlags flags_before(const TrainingRun& run) {
   return {folder.metrics(), read_history(folder.metrics()).flags()};
 }
 
-/// The flags in `before` that `given` does not override.
-std::vector<std::string> inherited_flags(std::vector<std::string> before,
-                                         const std::vector<std::string>& given) {
-  std::set<std::string> names;
-  for (const std::string& flag : given) names.insert(name_of(flag));
-  std::erase_if(before, [&](const std::string& flag) { return names.contains(name_of(flag)); });
-  return before;
-}
-
 /// Throws Error if the run started from --init-from and has no checkpoint. That path is not taken from a
 /// file.
-void check_that_the_start_is_known(const std::vector<std::string>& left, const TrainingRun& run) {
-  const auto from = std::ranges::find(left, kInitFrom, name_of);
+void check_that_the_start_is_known(const RunFlags& left, const TrainingRun& run) {
+  const auto from = left.find(kInitFrom);
   if (from == left.end() || !run.resume || !run.init_from.empty()) return;
-  throw Error(fmt::format(
-      "--resume: this run started with {} and has no checkpoint yet; give that flag again", *from));
+  throw Error(
+      fmt::format("--resume: this run started with {} and has no checkpoint yet; give that flag again",
+                  to_text({*from})));
 }
 
 }  // namespace
 
-SavedSettings read_saved_settings(const std::vector<std::string>& flags, const std::string& source) {
-  if (flags.empty()) return {};  // a new run has none
-  Settings settings;
+SavedSettings read_saved_settings(const RunFlags& flags, const std::string& source) {
+  TrainingRun run;
+  GivenRates rates;
+  SettingsLine line(run, rates);
   SavedSettings saved;
-  for (const std::string& flag : flags) {
-    (settings.line.declares(flag) ? saved.taken : saved.left).push_back(flag);
+  for (const auto& flag : flags) {
+    (line.declares(flag.first) && !flag.second.empty() ? saved.taken : saved.left).insert(flag);
   }
   return name_errors(source + ", among its saved flags", [&] {
-    settings.line.read(saved.taken);
+    line.read(saved.taken);
     return saved;
   });
 }
 
 bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_status) {
-  TrainingRun as_given;
-  if (!parse({argv + 1, argv + argc}, as_given, exit_status)) return false;
-  const SavedFlags before = flags_before(as_given);
-  const SavedSettings saved = read_saved_settings(before.flags, before.path);
-  check_that_the_start_is_known(saved.left, as_given);
-  const auto inherited = inherited_flags(saved.taken, as_given.flags);
-  // Parse the flags already read, because a --config file may be a pipe, which can be read only once.
-  std::vector<std::string> arguments = inherited;
-  arguments.insert(arguments.end(), as_given.flags.begin(), as_given.flags.end());
-  if (!parse(arguments, run, exit_status)) return false;
+  CommandLine line(
+      "train_gpt",
+      "Trains a tokenizer and a GPT on a text, and writes tokenizer.json and gpt_checkpoint.bin.");
+  GivenRates rates;
+  declare_settings(line, run, rates);
+  declare_start(line, run);
+  if (!line.parse(argc, argv, exit_status)) return false;
   run.command = shell_command(argc, argv);
+
+  // What the user gives now wins over what the continued run saved.
+  const SavedFlags before = flags_before(run);
+  SavedSettings saved = read_saved_settings(before.flags, before.path);
+  check_that_the_start_is_known(saved.left, run);
+  RunFlags flags = line.given();
+  std::erase_if(saved.taken, [&](const auto& flag) { return flags.contains(flag.first); });
+  SettingsLine settings(run, rates);
+  settings.read(saved.taken);
+  run.training.learning_rate = rates.lr.value_or(default_learning_rate(run));
+  run.training.min_learning_rate = rates.min_lr.value_or(0.1f * run.training.learning_rate);
+
+  std::erase_if(flags,
+                [&](const auto& flag) { return !settings.declares(flag.first) && flag.first != kInitFrom; });
+  flags.insert(saved.taken.begin(), saved.taken.end());
   // A resumed run does not start from the --init-from model again, but keeps the learning rate that came with
   // it.
-  const bool has_rate = std::ranges::any_of(run.flags, [](const auto& f) { return name_of(f) == "--lr"; });
-  if (!run.init_from.empty() && !has_rate) {
-    run.flags.push_back(fmt::format("--lr={}", run.training.learning_rate));
-  }
-  std::ranges::stable_sort(run.flags, {}, name_of);
-  const Settings settings;
-  std::erase_if(run.flags, [&](const std::string& flag) {
-    return !settings.line.declares(flag) && name_of(flag) != kInitFrom;
-  });
-  run.first_flags = run.flags;
-  std::erase_if(run.flags, is_of_the_beginning);
+  if (!run.init_from.empty() && !rates.lr) flags["lr"] = {fmt::format("{}", run.training.learning_rate)};
+  run.first_flags = flags;
+  for (const char* name : kOfTheBeginning) flags.erase(name);
+  run.flags = std::move(flags);
   run.saved_flags = before.flags;
-  run.inherited_flags = fmt::format("{}", fmt::join(inherited, " "));
+  if (!saved.taken.empty()) run.notes.push_back("flags      as before: " + to_text(saved.taken));
   if (!saved.left.empty()) {
-    run.refused_flags = fmt::format("not taken from {}: {}", before.path, fmt::join(saved.left, " "));
+    run.notes.push_back(fmt::format("flags      not taken from {}: {}", before.path, to_text(saved.left)));
   }
   return true;
 }

@@ -8,6 +8,7 @@
 #include "util/atomic_file.h"
 #include "util/files.h"
 #include "util/mapped_file.h"
+#include "util/run_flags_text.h"
 
 namespace hipgpt {
 
@@ -116,14 +117,8 @@ void MetricsFile::write(const Json& record) {
   out_.write(record.dump() + '\n');
 }
 
-std::vector<std::string> RunHistory::flags() const {
-  std::vector<std::string> flags;
-  const Json& all = run["flags"];
-  if (!all.is_array()) return flags;
-  for (const Json& flag : all.items()) {
-    if (flag.is_string()) flags.push_back(flag.as_string());
-  }
-  return flags;
+RunFlags RunHistory::flags() const {
+  return run_flags_from(run["flags"]).value_or(RunFlags{});
 }
 
 std::optional<RunHistory::Point> RunHistory::best_validation() const {

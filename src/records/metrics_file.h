@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "run_flags.h"
 #include "util/append_file.h"
 #include "util/json.h"
 
@@ -56,8 +57,8 @@ struct RunHistory {
   double elapsed_seconds = 0.0;  ///< of the newest record
   int64_t absurd_records = 0;    ///< ignored: they have numbers that no run writes, such as step -1
 
-  /// Returns the flags of the newest start in the form "--name=value".
-  std::vector<std::string> flags() const;
+  /// Returns the flags of the newest start.
+  RunFlags flags() const;
 
   /// Returns the lowest validation loss, or nullopt if there is none.
   std::optional<Point> best_validation() const;

@@ -31,7 +31,7 @@ class CheckpointWriter {
     std::string tokenizer_json;  ///< written with the first checkpoint; empty if it exists already
     uint64_t tokenizer_hash;
     uint64_t data_hash;
-    std::vector<std::string> flags;
+    RunFlags flags;
   };
 
   CheckpointWriter(const RunFolder& folder, Device& device, const ModelConfig& config, Run run);

@@ -145,8 +145,7 @@ std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder&
 int run_training(const TrainingRun& run) {
   ProgressLine progress;
   // Printed before any file that they name is read.
-  if (!run.inherited_flags.empty()) progress.print("flags      as before: " + run.inherited_flags);
-  if (!run.refused_flags.empty()) progress.print("flags      " + run.refused_flags);
+  for (const std::string& note : run.notes) progress.print(note);
   check_flags(run);
   RunFolder folder(run.run_name);
   folder.lock();

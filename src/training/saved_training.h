@@ -29,10 +29,10 @@ SavedTraining open_saved_training(const std::string& checkpoint);
 std::optional<SavedTraining> newest_saved_training(const RunFolder& folder,
                                                    const std::function<void(const std::string&)>& warn);
 
-/// Flags in the form "--name=value", and the file that holds them.
+/// The flags that a run saved, and the file that holds them.
 struct SavedFlags {
   std::string path;
-  std::vector<std::string> flags;
+  RunFlags flags;
 };
 
 /// Returns the flags of the run that wrote these checkpoints, from the first readable optimizer file.

@@ -11,6 +11,7 @@
 #include "util/atomic_file.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
+#include "util/run_flags_text.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -29,7 +30,7 @@ JsonValue run_record(const TrainingRun& run, const GPTModel& model, const Traini
   return {{"run",
            {{"name", valid_utf8(run.run_name)},
             {"command", valid_utf8(run.command)},
-            {"flags", all_valid_utf8(run.first_flags)},
+            {"flags", to_json(run.first_flags)},
             {"version", HIPGPT_VERSION},
             {"compiler", HIPGPT_COMPILER},
             {"device", model.device().description()},

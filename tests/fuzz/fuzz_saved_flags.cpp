@@ -5,18 +5,20 @@
 #include "cli/command_line.h"
 #include "cli/train_options.h"
 #include "fuzz_target.h"
+#include "util/run_flags_text.h"
 
 namespace hipgpt::fuzz {
 namespace {
 
-std::vector<std::string> lines_of(std::string_view text) {
-  std::vector<std::string> lines;
+/// Each line is "--name=value".
+RunFlags flags_in(std::string_view text) {
+  JsonValue::Array lines;
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
     lines.emplace_back(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
-  return lines;
+  return run_flags_from(lines).value();
 }
 
 bool within(double value, double lowest, double highest) {
@@ -24,9 +26,11 @@ bool within(double value, double lowest, double highest) {
 }
 
 /// The command line of a run that resumes with these settings.
-void check_run(const std::vector<std::string>& taken) {
+void check_run(const RunFlags& taken) {
   std::vector<std::string> words = {"train_gpt"};
-  words.insert(words.end(), taken.begin(), taken.end());
+  for (const auto& [name, values] : taken) {
+    for (const std::string& value : values) words.push_back("--" + name + "=" + value);
+  }
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -51,15 +55,13 @@ void check_run(const std::vector<std::string>& taken) {
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace hipgpt;
-  const auto flags = fuzz::lines_of(fuzz::as_text(data, size));
+  const auto flags = fuzz::flags_in(fuzz::as_text(data, size));
   SavedSettings saved;
   if (!fuzz::succeeds([&] { saved = read_saved_settings(flags, "a file"); })) return 0;
   fuzz::require(saved.taken.size() + saved.left.size() == flags.size(), "every flag is taken or left");
-  for (const std::string& flag : saved.taken) {
-    for (const char* name : {"--help", "--version", "--config", "--run-name", "--tensorboard", "--ckpt",
-                             "--init-from", "--threads", "--resume", "--reset", "--list-devices"}) {
-      fuzz::require(!flag.starts_with(std::string(name) + "="), "every taken flag is a setting");
-    }
+  for (const char* name : {"help", "version", "config", "run-name", "tensorboard", "ckpt", "init-from",
+                           "threads", "resume", "reset", "list-devices"}) {
+    fuzz::require(!saved.taken.contains(name), "every taken flag is a setting");
   }
   fuzz::check_run(saved.taken);
   return 0;

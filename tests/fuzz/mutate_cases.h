@@ -202,18 +202,25 @@ inline std::vector<std::string> strange_flags() {
   return flags;
 }
 
-inline void change_list_of_flags(Json& flags, Random& random) {
+/// Changes an object of flags and lists of values.
+inline void change_saved_flags(Json& flags, Random& random) {
   static const std::vector<std::string> kFlags = strange_flags();
   for (uint64_t n = 1 + random.below(3); n > 0; --n) {
-    const size_t i = random.below(flags.size() + 1);
     const uint64_t what = random.below(10);
-    if (what < 6 || i == flags.size()) {
-      flags.insert(flags.begin() + static_cast<std::ptrdiff_t>(i), random.pick(kFlags));
-    } else if (what < 8) {
-      const std::string flag = flags[i];
-      flags[i] = flag.substr(0, flag.find('=') + 1) + random.pick(kExtremeNumbers);
+    if (what < 6 || flags.empty()) {
+      const std::string flag = random.pick(kFlags);
+      const size_t dashes = flag.starts_with("--") ? 2 : 0, end = flag.find('=');
+      Json& values = flags[flag.substr(dashes, end - dashes)];
+      if (!values.is_array() || random.chance(80)) values = Json::array();
+      if (end != flag.npos) values.push_back(flag.substr(end + 1));
+      continue;
+    }
+    auto member = flags.begin();
+    std::advance(member, random.below(flags.size()));
+    if (what < 8) {
+      *member = Json::array({random.pick(kExtremeNumbers)});
     } else {
-      flags.erase(i);
+      flags.erase(member);
     }
   }
 }
@@ -224,7 +231,7 @@ inline void change_flags(Case& c, Random& random) {
   if (c.task == Task::kResume && random.chance(30)) {
     std::string& metrics = c["metrics.jsonl"];
     Json first = Json::parse(metrics.substr(0, metrics.find('\n')));
-    change_list_of_flags(first["run"]["flags"], random);
+    change_saved_flags(first["run"]["flags"], random);
     metrics = first.dump() + "\n";
     for (const char* name : {kCheckpoint, kOptimizer}) c.files.erase(name);
     c.arguments = {"--dim", "4", "--heads", "1", "--layers", "1",
@@ -233,7 +240,7 @@ inline void change_flags(Case& c, Random& random) {
   }
   Tensors tensors = Tensors::of(c[kOptimizer]);
   Json flags = Json::parse(tensors.metadata["flags"].get<std::string>());
-  change_list_of_flags(flags, random);
+  change_saved_flags(flags, random);
   tensors.metadata["flags"] = random.chance(20) ? change_json(flags.dump(), random) : flags.dump();
   c[kOptimizer] = tensors.file();
 }

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 #     rooms                  public headers
 layers='
-util                         error.h philox.h
+util                         error.h philox.h run_flags.h
 data                         text.h token_file.h token_shards.h data_loader.h
 tokenizer                    tokenizer.h
 interface                    device.h operands.h operations.h tensor.h device/check.h device/hip_device_factory.h

@@ -184,7 +184,7 @@ TEST_P(TrainerTest, ContinuesExactly) {
   const OptimizerState& state = first.trainer.optimizer();
   AtomicFile file("c.optimizer.bin");
   write_optimizer(file, {*first.device, state.first_moment}, {*first.device, state.second_moment},
-                  {8, checksum, 7, {"--seed=1"}});
+                  {8, checksum, 7, {{"seed", {"1"}}}});
   file.commit();
   const Checkpoint checkpoint = Checkpoint::open("c.bin");
   const OptimizerFile optimizer = OptimizerFile::open("c.optimizer.bin");
@@ -194,7 +194,7 @@ TEST_P(TrainerTest, ContinuesExactly) {
   save(whole.model, {kSmall, 1, 8}, "other.bin");
   EXPECT_FALSE(optimizer.belongs_to(Checkpoint::open("other.bin")));
   EXPECT_FALSE(headers_belong_together("c.optimizer.bin", "other.bin"));
-  EXPECT_EQ(read_flags("c.optimizer.bin"), std::vector<std::string>{"--seed=1"});
+  EXPECT_EQ(read_flags("c.optimizer.bin"), (RunFlags{{"seed", {"1"}}}));
   checkpoint.weights().load_into(second.model);
   optimizer.load_into(second.trainer.optimizer(), *second.device);
   for (int i = 8; i < 20; ++i) second.trainer.train_step();
