@@ -34,6 +34,8 @@ class Text {
   size_t num_documents() const { return paths_.empty() ? 1 : paths_.size(); }
   uint64_t bytes() const { return bytes_; }
 
+  /// Throws Error if the file has another size than it had at first: what was found out about the text, such
+  /// as its hash, would no longer hold.
   Document document(size_t i) const;
 
   /// Facts that take a full read of the text.
@@ -48,7 +50,8 @@ class Text {
  private:
   std::string_view memory_;
   std::vector<std::string> paths_;
-  uint64_t bytes_;
+  std::vector<size_t> sizes_;  ///< of the files
+  uint64_t bytes_;             ///< of all documents
 };
 
 }  // namespace hipgpt

@@ -18,6 +18,7 @@ Text::Text(std::vector<std::string> paths) : paths_(std::move(paths)), bytes_(0)
   for (const std::string& path : paths_) {
     const size_t size = MappedFile(path, MappedFile::Access::kSequential).bytes().size();
     if (size == 0) throw Error(fmt::format("{}: is empty; training needs text", path));
+    sizes_.push_back(size);
     bytes_ += size;
   }
 }
@@ -29,6 +30,10 @@ void Text::Document::forget(std::string_view piece) const {
 Text::Document Text::document(size_t i) const {
   if (paths_.empty()) return {memory_, nullptr};
   auto file = std::make_shared<const MappedFile>(paths_[i], MappedFile::Access::kSequential);
+  if (file->bytes().size() != sizes_[i]) {
+    throw Error(fmt::format("{}: became {} while it was in use; run again when nothing changes it", paths_[i],
+                            file->bytes().size() < sizes_[i] ? "shorter" : "longer"));
+  }
   return {file->text(), file};
 }
 

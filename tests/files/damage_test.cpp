@@ -76,7 +76,7 @@ class DamageTest : public FilesTest {
     AtomicFile weights(path("checkpoint")), optimizer(path("optimizer"));
     const HostWeights on_host(*device_, model.weights());
     const std::string checksum = write_checkpoint(weights, on_host, {config_, tokenizer_.hash(), 7});
-    write_optimizer(optimizer, on_host, on_host, {7, checksum, 1, {"--steps=7"}});
+    write_optimizer(optimizer, on_host, on_host, {7, checksum, 1, {{"steps", {"7"}}}});
     weights.commit();
     optimizer.commit();
   }

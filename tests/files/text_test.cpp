@@ -33,6 +33,16 @@ TEST_F(TextTest, GivesItsDocumentsInOrder) {
   EXPECT_EQ(Text(std::string_view("memory")).document(0).bytes, "memory");
 }
 
+TEST_F(TextTest, AFileThatChangesBetweenTwoReadsIsReported) {
+  const Text text = files({"one", "two"});
+  write_all(path("document1"), "");
+  EXPECT_TRUE(says(error_of([&] { text.read(); }), "document1: became shorter"));
+  write_all(path("document1"), "two and more");
+  EXPECT_TRUE(says(error_of([&] { text.document(1); }), "document1: became longer"));
+  write_all(path("document1"), "six");
+  EXPECT_EQ(text.document(1).bytes, "six");
+}
+
 TEST_F(TextTest, TheHashOfOneDocumentIsXxh3) {
   EXPECT_EQ(Text(std::string_view()).read().hash, 0x2d06800538d394c2u);  // published with XXH3
   EXPECT_EQ(files({"To be"}).read().hash, Text(std::string_view("To be")).read().hash);
