@@ -51,7 +51,7 @@ Tensor KVCache::logits() const {
 void KVCache::check_room(int64_t past, int64_t count) const {
   const int64_t S = model_.config().max_seq_len;
   if (count == 0 || past + count > S) {
-    throw Error(fmt::format("{} tokens after {} do not fit a context of {}", count, past, S));
+    throw Error(fmt::format("{} + {} tokens do not fit a context of {}", past, count, S));
   }
 }
 
