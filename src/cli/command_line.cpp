@@ -155,7 +155,7 @@ Flag& Flag::one_of(std::initializer_list<const char*> values) {
   return *this;
 }
 
-Flag& Flag::excludes(const std::string& name) {
+Flag& Flag::excludes(const char* name) {
   option_->excludes(name);
   return *this;
 }
@@ -165,7 +165,7 @@ Flag& Flag::excludes(const Flag& other) {
   return *this;
 }
 
-Flag& Flag::needs(const std::string& name) {
+Flag& Flag::needs(const char* name) {
   option_->needs(name);
   return *this;
 }
@@ -189,18 +189,17 @@ CommandLine::CommandLine() : app_(std::make_unique<CLI::App>()) {
 CommandLine::~CommandLine() = default;
 
 template <typename T>
-Flag CommandLine::option(const std::string& name, T& value, const std::string& help) {
+Flag CommandLine::option(const char* name, T& value, const char* help) {
   return Flag(app_->add_option(spellings(name), value, help)->group(group_));
 }
 
 template <typename T>
-Flag CommandLine::name(const std::string& flag, T& value, const std::string& help) {
+Flag CommandLine::name(const char* flag, T& value, const char* help) {
   return Flag(app_->add_option(spellings(flag), value, help)->group(group_)->check(not_empty()));
 }
 
 template <typename T>
-Flag CommandLine::number(const std::string& name, T& value, double lowest, double highest,
-                         const std::string& help) {
+Flag CommandLine::number(const char* name, T& value, double lowest, double highest, const char* help) {
   const bool whole = std::is_integral_v<typename Inner<T>::Type>;
   const auto range = whole ? whole_in_range(static_cast<int64_t>(lowest), static_cast<int64_t>(highest))
                            : in_range(lowest, highest);
@@ -208,30 +207,25 @@ Flag CommandLine::number(const std::string& name, T& value, double lowest, doubl
 }
 
 // The value types of the two programs' flags.
-template Flag CommandLine::option(const std::string&, std::string&, const std::string&);
-template Flag CommandLine::option(const std::string&, std::optional<std::string>&, const std::string&);
-template Flag CommandLine::name(const std::string&, std::string&, const std::string&);
-template Flag CommandLine::name(const std::string&, std::vector<std::string>&, const std::string&);
-template Flag CommandLine::number(const std::string&, int&, double, double, const std::string&);
-template Flag CommandLine::number(const std::string&, int64_t&, double, double, const std::string&);
-template Flag CommandLine::number(const std::string&, uint64_t&, double, double, const std::string&);
-template Flag CommandLine::number(const std::string&, float&, double, double, const std::string&);
-template Flag CommandLine::number(const std::string&, double&, double, double, const std::string&);
-template Flag CommandLine::number(const std::string&, std::optional<int>&, double, double,
-                                  const std::string&);
-template Flag CommandLine::number(const std::string&, std::optional<int64_t>&, double, double,
-                                  const std::string&);
-template Flag CommandLine::number(const std::string&, std::optional<uint64_t>&, double, double,
-                                  const std::string&);
-template Flag CommandLine::number(const std::string&, std::optional<float>&, double, double,
-                                  const std::string&);
+template Flag CommandLine::option(const char*, std::string&, const char*);
+template Flag CommandLine::option(const char*, std::optional<std::string>&, const char*);
+template Flag CommandLine::name(const char*, std::string&, const char*);
+template Flag CommandLine::name(const char*, std::vector<std::string>&, const char*);
+template Flag CommandLine::number(const char*, int&, double, double, const char*);
+template Flag CommandLine::number(const char*, int64_t&, double, double, const char*);
+template Flag CommandLine::number(const char*, uint64_t&, double, double, const char*);
+template Flag CommandLine::number(const char*, float&, double, double, const char*);
+template Flag CommandLine::number(const char*, double&, double, double, const char*);
+template Flag CommandLine::number(const char*, std::optional<int>&, double, double, const char*);
+template Flag CommandLine::number(const char*, std::optional<int64_t>&, double, double, const char*);
+template Flag CommandLine::number(const char*, std::optional<uint64_t>&, double, double, const char*);
+template Flag CommandLine::number(const char*, std::optional<float>&, double, double, const char*);
 
-Flag CommandLine::true_or_false(const std::string& name, std::optional<bool>& value,
-                                const std::string& help) {
+Flag CommandLine::true_or_false(const char* name, std::optional<bool>& value, const char* help) {
   return option(name, value, help).one_of({"true", "false"});
 }
 
-Flag CommandLine::flag(const std::string& name, bool& value, const std::string& help) {
+Flag CommandLine::flag(const char* name, bool& value, const char* help) {
   return Flag(app_->add_flag(spellings(name), value, help)->group(group_));
 }
 

@@ -34,9 +34,9 @@ class Flag {
   Flag& one_of(std::initializer_list<const char*> values);
 
   // The other flag must already be declared.
-  Flag& excludes(const std::string& name);
+  Flag& excludes(const char* name);
   Flag& excludes(const Flag& other);
-  Flag& needs(const std::string& name);
+  Flag& needs(const char* name);
 
  private:
   CLI::Option* option_;
@@ -57,19 +57,19 @@ class CommandLine {
 
   /// An option with a value. `name` is spelled with '-'.
   template <typename T>
-  Flag option(const std::string& name, T& value, const std::string& help);
+  Flag option(const char* name, T& value, const char* help);
 
   /// A name, for example of a file. It must not be empty, as it would be with an unset shell variable.
   template <typename T>
-  Flag name(const std::string& flag, T& value, const std::string& help);
+  Flag name(const char* flag, T& value, const char* help);
 
   /// A number from `lowest` to `highest`: a whole number, or one within the range of single precision.
   template <typename T>
-  Flag number(const std::string& name, T& value, double lowest, double highest, const std::string& help);
+  Flag number(const char* name, T& value, double lowest, double highest, const char* help);
 
-  Flag true_or_false(const std::string& name, std::optional<bool>& value, const std::string& help);
+  Flag true_or_false(const char* name, std::optional<bool>& value, const char* help);
 
-  Flag flag(const std::string& name, bool& value, const std::string& help);
+  Flag flag(const char* name, bool& value, const char* help);
 
   /// --device.
   void device(std::string& name);
@@ -78,7 +78,7 @@ class CommandLine {
   void machine(int& threads);
 
   /// Sets the heading in --help for the options that follow.
-  void group(const std::string& name) { group_ = name; }
+  void group(const char* name) { group_ = name; }
 
   /// Returns true if the program should do its work; otherwise `exit_status` is the status to exit with.
   bool parse(const std::vector<std::string>& arguments, int& exit_status);
