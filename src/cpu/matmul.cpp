@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "cpu/activation.h"
+#include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
 #include "device/check.h"
@@ -98,6 +99,13 @@ void add_column_sums(ThreadPool& threads, float* sums, const float* in, int64_t 
 
 void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
   check::linear(y, x, layer, act, pre);
+  if (x.dtype() == DType::kBF16) {
+    const Fp32Copy y32(y), x32(x), weight(layer.weight), bias(layer.bias), pre32(pre);
+    linear(threads, y32.tensor(), x32.tensor(), {weight.tensor(), bias.tensor(), layer.layout}, act,
+           pre32.tensor());
+    pre32.write_back();
+    return y32.write_back();
+  }
   const Product product{.c = pre ? pre.f32() : y.f32(),
                         .a = x.f32(),
                         .b = layer.weight.f32(),
@@ -128,6 +136,12 @@ void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activa
 void linear_backward(ThreadPool& threads, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
                      const Linear& layer, Activation act, Tensor pre) {
   check::linear_backward(dx, gradients, dy, x, layer, act, pre);
+  if (x.dtype() == DType::kBF16) {
+    const Fp32Copy dx32(dx), dy32(dy), x32(x), weight(layer.weight), bias(layer.bias), pre32(pre);
+    linear_backward(threads, dx32.tensor(), gradients, dy32.tensor(), x32.tensor(),
+                    {weight.tensor(), bias.tensor(), layer.layout}, act, pre32.tensor());
+    return dx32.write_back();
+  }
   const int64_t rows = dy.dim(0), out = dy.dim(1), in = x.dim(1);
   const bool out_in = layer.layout == Layout::kOutIn;
   const Product dw{.c = gradients.weight.f32(),

@@ -16,6 +16,11 @@ namespace {
 /// Kernels count rows and columns in int.
 constexpr int64_t kLargest = std::numeric_limits<int>::max();
 
+/// The type of the other operands of an operation that computes in fp32 or in bf16, by one of them.
+DType float_type(const Tensor& t) {
+  return t.dtype() == DType::kBF16 ? DType::kBF16 : DType::kF32;
+}
+
 /// The arguments of one call of an operation. Each check throws Error unless the condition in its name holds.
 class Arguments {
  public:
@@ -72,13 +77,14 @@ class Arguments {
   }
 
   /// The shapes of W and b fit a map from `in` to `out` columns.
-  void is_linear(const char* weight, const char* bias, const Linear& layer, int64_t in, int64_t out) const {
+  void is_linear(const char* weight, const char* bias, const Linear& layer, int64_t in, int64_t out,
+                 DType dtype) const {
     if (layer.layout == Layout::kInOut) {
-      is(weight, layer.weight, {in, out});
+      is(weight, layer.weight, {in, out}, dtype);
     } else {
-      is(weight, layer.weight, {out, in});
+      is(weight, layer.weight, {out, in}, dtype);
     }
-    is_or_none(bias, layer.bias, {out});
+    is_or_none(bias, layer.bias, {out}, dtype);
   }
 
   /// The same for the scale and shift of rows of `width` columns.
@@ -126,26 +132,28 @@ void total_of(const Arguments& a, const Tensor& out, const Tensor& x) {
 
 void linear(Tensor y, Tensor x, const Linear& layer, Activation, Tensor pre) {
   const Arguments a("linear");
-  a.has_rank("x", x, 2, "[R,in]");
-  a.has_rank("y", y, 2, "[R,out]");
+  const DType dtype = float_type(x);
+  a.has_rank("x", x, 2, "[R,in]", dtype);
+  a.has_rank("y", y, 2, "[R,out]", dtype);
   const int64_t R = x.dim(0), in = x.dim(1), out = y.dim(1);
-  a.is("y", y, {R, out});
-  a.is_linear("layer.weight", "layer.bias", layer, in, out);
-  a.is_or_none("pre", pre, {R, out});
+  a.is("y", y, {R, out}, dtype);
+  a.is_linear("layer.weight", "layer.bias", layer, in, out, dtype);
+  a.is_or_none("pre", pre, {R, out}, dtype);
 }
 
 void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
                      Activation act, Tensor pre) {
   const Arguments a("linear_backward");
-  a.has_rank("x", x, 2, "[R,in]");
-  a.has_rank("dy", dy, 2, "[R,out]");
+  const DType dtype = float_type(x);
+  a.has_rank("x", x, 2, "[R,in]", dtype);
+  a.has_rank("dy", dy, 2, "[R,out]", dtype);
   const int64_t R = x.dim(0), in = x.dim(1), out = dy.dim(1);
-  a.is("dy", dy, {R, out});
-  a.is("dx", dx, {R, in});
-  a.is_linear("layer.weight", "layer.bias", layer, in, out);
-  a.is_linear("gradients.weight", "gradients.bias", gradients, in, out);
+  a.is("dy", dy, {R, out}, dtype);
+  a.is("dx", dx, {R, in}, dtype);
+  a.is_linear("layer.weight", "layer.bias", layer, in, out, dtype);
+  a.is_linear("gradients.weight", "gradients.bias", gradients, in, out, DType::kF32);
   if (gradients.layout != layer.layout) a.fail("gradients.layout and layer.layout differ");
-  if (act != Activation::kNone) a.is("pre", pre, {R, in});
+  if (act != Activation::kNone) a.is("pre", pre, {R, in}, dtype);
 }
 
 void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {

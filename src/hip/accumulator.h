@@ -7,7 +7,7 @@
 // AtomAccumulator uses the matrix cores that an atom describes. PlainAccumulator uses ordinary
 // multiplications. This file selects the atom for the compiler's target. Tests run the atoms of other
 // families with emulated instructions. RDNA's matrix cores (WMMA) do not support fp32, so RDNA has no atom
-// yet and uses PlainAccumulator.
+// yet and uses PlainAccumulator. So does CDNA for bf16.
 #pragma once
 
 #include <type_traits>
@@ -15,10 +15,11 @@
 #include "hip/mma/cdna.h"
 #include "hip/mma/plain.h"
 #include "hip/mma/sm80.h"
+#include "hip/mma/sm80_bf16.h"
 
 namespace hipgpt::hip {
 
-/// Stands for an architecture without fp32 matrix cores.
+/// Stands for an architecture without matrix cores for the type, or whose atom is not written yet.
 struct NoAtom {
   static constexpr int kStep = 0, kPad = 1;
 };
@@ -27,6 +28,7 @@ struct NoAtom {
 /// a kernel that the device code does not contain. So shapes name OfTarget, and AtomOf resolves it inside the
 /// kernel.
 struct OfTarget;
+struct Bf16OfTarget;
 
 template <typename T>
 struct AtomOf {
@@ -38,6 +40,15 @@ struct AtomOf<OfTarget> {
   using Type = Sm80Atom;
 #elif defined(__gfx90a__) || defined(__gfx940__) || defined(__gfx942__) || defined(__gfx950__)
   using Type = CdnaAtom;
+#else
+  using Type = NoAtom;
+#endif
+};
+
+template <>
+struct AtomOf<Bf16OfTarget> {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  using Type = Sm80Bf16Atom;
 #else
   using Type = NoAtom;
 #endif
@@ -109,18 +120,25 @@ class AtomAccumulator {
                                        int k) const {
 #pragma unroll
     for (int i = 0; i < kAtomsM; ++i) {
+      const int row = part_ * kPartM + i * Atom::kM;
+      if constexpr (Atom::kLoadsMatrices) {
+        Atom::load_left(left[i], a, k, row, lane_);
+      } else {
 #pragma unroll
-      for (int e = 0; e < Atom::kLeft; ++e) {
-        const int row = part_ * kPartM + i * Atom::kM + Atom::left_row(lane_, e);
-        left[i].set(e, a.template piece<1>(k + Atom::left_k(lane_, e), row)[0]);
+        for (int e = 0; e < Atom::kLeft; ++e)
+          left[i].set(e, a.template piece<1>(k + Atom::left_k(lane_, e), row + Atom::left_row(lane_, e))[0]);
       }
     }
 #pragma unroll
     for (int j = 0; j < kAtomsN; ++j) {
+      const int column = column_ + j * Atom::kN;
+      if constexpr (Atom::kLoadsMatrices) {
+        Atom::load_right(right[j], b, k, column, lane_);
+      } else {
 #pragma unroll
-      for (int e = 0; e < Atom::kRight; ++e) {
-        const int column = column_ + j * Atom::kN + Atom::right_column(lane_, e);
-        right[j].set(e, b.template piece<1>(k + Atom::right_k(lane_, e), column)[0]);
+        for (int e = 0; e < Atom::kRight; ++e)
+          right[j].set(
+              e, b.template piece<1>(k + Atom::right_k(lane_, e), column + Atom::right_column(lane_, e))[0]);
       }
     }
   }

@@ -1,22 +1,33 @@
-// Matrix products in fp32: 2 m n k operations on 4 (mk + kn + mn) bytes, bound by arithmetic.
+// Matrix products: 2 m n k operations on 4 (mk + kn + mn) bytes in fp32, or half of that in bf16, bound by
+// arithmetic.
 //
-// There are three tile shapes (matmul_tile.h). Large products use 128 x 64, with matrix cores if the GPU has
+// fp32 has three tile shapes (matmul_tile.h). Large products use 128 x 64, with matrix cores if the GPU has
 // them. Without matrix cores, each thread computes 8 x 8 elements, 64 multiplications for 16 values read from
 // shared memory. The second shape is 64 x 64. The third is 32 x 32 with a long step along k, for the products
-// of small models, which are bound by latency. C may have too few tiles to keep the GPU busy although k is
-// long, as in dW = x^T dy. Then k is split into parts, and a second kernel sums them in order. A single row
-// (generation) is a matrix-vector product, bound by reading W once.
+// of small models, which are bound by latency. bf16 has two shapes, 128 x 128 and 64 x 64
+// (matmul_bf16_tile.h). C may have too few tiles to keep the GPU busy although k is long, as in dW = x^T dy.
+// Then k is split into parts, and a second kernel sums them in order. A single row (generation) is a
+// matrix-vector product in fp32, bound by reading W once.
 //
-// Measured on an H200, with the shapes of GPT-2 and nanoGPT: 43 to 56 TFLOP/s, 1.11 times cuBLAS in fp32
-// (tests/bench). The limit is 165 TFLOP/s, a third of the matrix cores' tf32 rate of 495. Without matrix
-// cores, it reaches 34 to 40 TFLOP/s of a peak of 67. A row times GPT-2's head, 50257 x 768, takes 38 us and
-// reads 4.0 of 4.3 TB/s.
+// Measured on an H200, with the shapes of GPT-2 and nanoGPT, beside cuBLAS (tests/bench):
+//
+// |      | TFLOP/s    | times cuBLAS        | limit                                               |
+// |------|------------|---------------------|-----------------------------------------------------|
+// | fp32 | 43 to 56   | 1.16 (1.05 to 1.22) | 165, a third of the matrix cores' tf32 rate of 495  |
+// | bf16 | 247 to 408 | 0.56 (0.51 to 0.91) | 989, the peak; 630 by shared memory                 |
+//
+// In bf16, a block reads 64 KB of shared memory and fills 32 KB for each step of 128 x 128 x 64, which takes
+// at least 768 clocks. Hopper's wgmma reads its operands without registers, and is not used yet. Without
+// matrix cores, fp32 reaches 34 to 40 TFLOP/s of a peak of 67. A row times GPT-2's head, 50257 x 768, takes
+// 38 us and reads 4.0 of 4.3 TB/s.
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "device/check.h"
 #include "hip/check.h"
-#include "hip/matmul_tile.h"
+#include "hip/launch.h"
+#include "hip/matmul_bf16_tile.h"
 #include "hip/reduce.h"
 #include "hip/tuning.h"
 #include "hip_kernels.h"
@@ -34,41 +45,63 @@ int ceil_div(int a, int b) {
 
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 __global__ HIPGPT_LAUNCH_BOUNDS(Shape::kThreads,
-                                Shape::kThreads == 128 ? 3 : 2) void matmul_kernel(Product p) {
+                                Shape::kThreads == 128 ? 3 : 2) void matmul_kernel(Product<float, float> p) {
   using Block = ProductTile<Shape, kTransA, kTransB, kAligned>;
   HIPGPT_SHARED(vec4, memory, [Block::kSize]);
   Block::run(p, memory);
 }
 
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned, typename Out>
+__global__ HIPGPT_LAUNCH_BOUNDS(Shape::kThreads, 2) void matmul_bf16_kernel(Product<bf16, Out> p) {
+  HIPGPT_DYNAMIC_SHARED(vec4, memory);
+  Bf16ProductTile<Shape, kTransA, kTransB, kAligned>::run(p, memory);
+}
+
 constexpr int kPartThreads = 256;
 
 /// C from its parts, summed in order.
-__global__ __launch_bounds__(kPartThreads) void sum_parts_kernel(Product p, int count) {
-  const int64_t size = static_cast<int64_t>(p.m) * p.n, row_vecs = (p.n + 3) / 4;
+template <typename In, typename Out>
+__global__ __launch_bounds__(kPartThreads) void sum_parts_kernel(Product<In, Out> p, int count) {
+  constexpr int kPack = kVecSize<Out>;
+  const int64_t row_packs = (p.n + kPack - 1) / kPack;
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kPartThreads + threadIdx.x;
-  const int row = static_cast<int>(i / row_vecs), column = static_cast<int>(i % row_vecs) * 4;
+  const int row = static_cast<int>(i / row_packs), column = static_cast<int>(i % row_packs) * kPack;
   if (row >= p.m) return;
-  vec4 total = {};
+  Vec<float, kPack> total = {};
 #pragma unroll 4
-  for (int part = 0; part < count; ++part)
-    total = total + Rows<float>{p.parts + part * size, p.n, p.m, p.n, p.aligned_c}.load(row, column);
+  for (int part = 0; part < count; ++part) {
+#pragma unroll
+    for (int v = 0; v < kPack; v += 4) {
+      const vec4 four = p.sums_of(part).load(row, column + v);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) total[v + e] += four[e];
+    }
+  }
   p.epilogue.store(p.result(), row, column, total);
 }
 
 using Large = TileShape<128, 64, 16, 8, 8, OfTarget>;
 using Medium = TileShape<64, 64, 16, 4, 4, NoAtom>;
 using Small = TileShape<32, 32, 32, 2, 2, NoAtom>;
+using Bf16Large = Bf16Shape<128, 128, 128, Bf16OfTarget>;
+using Bf16Small = Bf16Shape<64, 64, 128, Bf16OfTarget>;
 
-template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
-void launch_tiles(const Stream& stream, const Product& p) {
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned, typename In, typename Out>
+void launch_tiles(const Stream& stream, const Product<In, Out>& p) {
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN), parts = ceil_div(p.k, p.part_k);
-  hipLaunchKernelGGL((matmul_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles, parts),
-                     dim3(Shape::kThreads), 0, stream.handle, p);
-  HIP_CHECK_LAUNCH("matmul_kernel");
+  const dim3 grid(tiles, parts), block(Shape::kThreads);
+  if constexpr (std::is_same_v<In, bf16>) {
+    using Block = Bf16ProductTile<Shape, kTransA, kTransB, kAligned>;
+    launch_with_shared(matmul_bf16_kernel<Shape, kTransA, kTransB, kAligned, Out>, grid, block, Block::kBytes,
+                       stream.handle, p);
+  } else {
+    hipLaunchKernelGGL((matmul_kernel<Shape, kTransA, kTransB, kAligned>), grid, block, 0, stream.handle, p);
+    HIP_CHECK_LAUNCH("matmul_kernel");
+  }
 }
 
-template <typename Shape, bool kAligned>
-void launch_layout(const Stream& stream, const Product& p, Op op_a, Op op_b) {
+template <typename Shape, bool kAligned, typename In, typename Out>
+void launch_layout(const Stream& stream, const Product<In, Out>& p, Op op_a, Op op_b) {
   if (op_a == Op::kNone) {
     if (op_b == Op::kNone) return launch_tiles<Shape, false, false, kAligned>(stream, p);
     return launch_tiles<Shape, false, true, kAligned>(stream, p);
@@ -76,8 +109,8 @@ void launch_layout(const Stream& stream, const Product& p, Op op_a, Op op_b) {
   return launch_tiles<Shape, true, false, kAligned>(stream, p);
 }
 
-template <typename Shape>
-void launch_shape(const Stream& stream, const Product& p, Op op_a, Op op_b) {
+template <typename Shape, typename In, typename Out>
+void launch_shape(const Stream& stream, const Product<In, Out>& p, Op op_a, Op op_b) {
   const bool aligned =
       rows_aligned(op_a == Op::kNone ? p.k : p.m, p.a) && rows_aligned(op_b == Op::kNone ? p.n : p.k, p.b);
   if (aligned) return launch_layout<Shape, true>(stream, p, op_a, op_b);
@@ -91,7 +124,7 @@ constexpr int kRowThreads = 256, kRowColumns = 32;
 /// W [k,n]: a block has 32 columns. Groups of its threads take different rows of W, and their sums are added
 /// in shared memory.
 template <bool kAligned>
-__global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product p) {
+__global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product<float, float> p) {
   constexpr int kLanes = kRowColumns / 4, kGroups = kRowThreads / kLanes;
   const int column = static_cast<int>(blockIdx.x) * kRowColumns + threadIdx.x % kLanes * 4;
   const int group = threadIdx.x / kLanes;
@@ -109,7 +142,7 @@ __global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product p
 
 /// W [n,k]: a team computes each column of W^T.
 template <bool kAligned>
-__global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Product p) {
+__global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Product<float, float> p) {
   const int lane = threadIdx.x % kTeam;
   const int column = static_cast<int>(blockIdx.x) * (kRowThreads / kTeam) + threadIdx.x / kTeam;
   const float* row = p.b + static_cast<int64_t>(column < p.n ? column : 0) * p.k;
@@ -122,7 +155,7 @@ __global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Produ
   if (lane == 0 && column < p.n) p.epilogue.store(one, 0, column, filled<float, 4>(sum));
 }
 
-void launch_row(const Stream& stream, const Product& p, Op op_b) {
+void launch_row(const Stream& stream, const Product<float, float>& p, Op op_b) {
   const dim3 block(kRowThreads);
   if (op_b == Op::kNone) {
     const auto kernel =
@@ -146,8 +179,8 @@ struct Plan {
 };
 
 /// The best number of parts for one tile shape. `speed` is its speed on a full GPU, relative to large tiles.
-template <typename Shape>
-Plan plan_parts(const Stream& stream, const Product& p, double speed) {
+template <typename Shape, typename In, typename Out>
+Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
   const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.n);
@@ -163,23 +196,24 @@ Plan plan_parts(const Stream& stream, const Product& p, double speed) {
   return best;
 }
 
-template <typename Shape>
-void launch_planned(const Stream& stream, Product p, Op op_a, Op op_b, int parts) {
+template <typename Shape, typename In, typename Out>
+void launch_planned(const Stream& stream, Product<In, Out> p, Op op_a, Op op_b, int parts) {
   p.part_k = ceil_div(ceil_div(p.k, parts), Shape::kStep) * Shape::kStep;
   const int used = ceil_div(p.k, p.part_k);
   if (used == 1) return launch_shape<Shape>(stream, p, op_a, op_b);
   p.parts = stream.scratch;
   p.aligned_c = p.aligned_c && all_aligned(p.parts);
-  Product part = p;
+  Product<In, Out> part = p;
   part.epilogue = {};  // sum_parts_kernel applies the epilogue to the sum
   launch_shape<Shape>(stream, part, op_a, op_b);
-  const int64_t vecs = static_cast<int64_t>(p.m) * ceil_div(p.n, 4);
-  hipLaunchKernelGGL(sum_parts_kernel, dim3(static_cast<unsigned>((vecs + kPartThreads - 1) / kPartThreads)),
+  const int64_t packs = static_cast<int64_t>(p.m) * ceil_div(p.n, kVecSize<Out>);
+  hipLaunchKernelGGL((sum_parts_kernel<In, Out>),
+                     dim3(static_cast<unsigned>((packs + kPartThreads - 1) / kPartThreads)),
                      dim3(kPartThreads), 0, stream.handle, p, used);
   HIP_CHECK_LAUNCH("sum_parts_kernel");
 }
 
-void launch_product(const Stream& stream, const Product& p, Op op_a, Op op_b) {
+void launch_product(const Stream& stream, const Product<float, float>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
   const Plan large = plan_parts<Large>(stream, p, 1.0),
              medium = plan_parts<Medium>(stream, p, kTuning.product.medium_speed),
@@ -193,9 +227,21 @@ void launch_product(const Stream& stream, const Product& p, Op op_a, Op op_b) {
   }
 }
 
+template <typename Out>
+void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
+  const Plan large = plan_parts<Bf16Large>(stream, p, 1.0),
+             small = plan_parts<Bf16Small>(stream, p, kTuning.product.bf16_small_speed);
+  if (large.cost <= small.cost) {
+    launch_planned<Bf16Large>(stream, p, op_a, op_b, large.parts);
+  } else {
+    launch_planned<Bf16Small>(stream, p, op_a, op_b, small.parts);
+  }
+}
+
 /// The product C = op(A) op(B) with its epilogue.
-Product make_product(float* c, const float* a, const float* b, int m, int n, int k,
-                     const Epilogue& epilogue) {
+template <typename In, typename Out>
+Product<In, Out> make_product(Out* c, const In* a, const In* b, int m, int n, int k,
+                              const Epilogue<Out>& epilogue) {
   const bool aligned = rows_aligned(n, c, epilogue.bias, epilogue.pre, epilogue.slope_at);
   return {c, a, b, m, n, k, k, nullptr, epilogue, aligned};
 }
@@ -206,7 +252,8 @@ constexpr int kSumThreads = 256, kSumColumns = 32, kSumRows = kSumThreads / kSum
 
 /// Sums each column j over the part_rows rows that start at part_rows blockIdx.y. Adds the result to sums[j],
 /// or writes it to part blockIdx.y if there are several parts.
-__global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, float* parts, const float* x,
+template <typename T>
+__global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, float* parts, const T* x,
                                                                   int rows, int n, int part_rows) {
   const int thread_row = threadIdx.x / kSumColumns;
   const int column = static_cast<int>(blockIdx.x) * kSumColumns + threadIdx.x % kSumColumns;
@@ -215,7 +262,8 @@ __global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, f
   float sum = 0.0f;
   if (column < n) {
 #pragma unroll 8
-    for (int i = first + thread_row; i < end; i += kSumRows) sum += x[static_cast<int64_t>(i) * n + column];
+    for (int i = first + thread_row; i < end; i += kSumRows)
+      sum += to_float(x[static_cast<int64_t>(i) * n + column]);
   }
   sum = sum_thread_rows<kSumThreads, kSumColumns>(sum);
   if (thread_row != 0 || column >= n) return;
@@ -235,12 +283,13 @@ __global__ __launch_bounds__(kSumThreads) void add_parts_kernel(float* sums, con
 }
 
 /// db[j] += sum_i dy[i,j].   dy [m,n].
-void column_sums(const Stream& stream, float* db, const float* dy, int m, int n) {
+template <typename T>
+void column_sums(const Stream& stream, float* db, const T* dy, int m, int n) {
   const int parts = static_cast<int>(
       std::max<int64_t>(1, std::min<int64_t>({ceil_div(m, 256), 64, stream.scratch_floats / n})));
   const int part_rows = ceil_div(m, parts);
   float* scratch = parts == 1 ? nullptr : stream.scratch;
-  hipLaunchKernelGGL(column_sums_kernel, dim3(ceil_div(n, kSumColumns), parts), dim3(kSumThreads), 0,
+  hipLaunchKernelGGL(column_sums_kernel<T>, dim3(ceil_div(n, kSumColumns), parts), dim3(kSumThreads), 0,
                      stream.handle, db, scratch, dy, m, n, part_rows);
   HIP_CHECK_LAUNCH("column_sums_kernel");
   if (parts == 1) return;
@@ -249,10 +298,22 @@ void column_sums(const Stream& stream, float* db, const float* dy, int m, int n)
   HIP_CHECK_LAUNCH("add_parts_kernel");
 }
 
-/// dW += x^T dy, in the layout of W, and db += sum_rows dy.
-void weight_gradients(const Stream& stream, const Linear& gradients, const float* dy, const float* x,
-                      int rows, int in, int out) {
-  Epilogue epilogue;
+/// The elements of a tensor of this type; null if it is none.
+template <typename T>
+T* elements(const Tensor& tensor) {
+  if (!tensor) return nullptr;
+  if constexpr (std::is_same_v<T, bf16>) {
+    return reinterpret_cast<bf16*>(tensor.bf16());
+  } else {
+    return tensor.f32();
+  }
+}
+
+/// dW += x^T dy, in the layout of W, and db += sum_rows dy. The gradients are fp32.
+template <typename T>
+void weight_gradients(const Stream& stream, const Linear& gradients, const T* dy, const T* x, int rows,
+                      int in, int out) {
+  Epilogue<float> epilogue;
   epilogue.accumulate = true;
   float* dw = gradients.weight.f32();
   if (gradients.layout == Layout::kInOut) {
@@ -263,23 +324,23 @@ void weight_gradients(const Stream& stream, const Linear& gradients, const float
   if (gradients.bias) column_sums(stream, gradients.bias.f32(), dy, rows, out);
 }
 
-}  // namespace
-
-void linear(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
-  check::linear(y, x, layer, act, pre);
+template <typename T>
+void linear_of(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
   const int rows = static_cast<int>(x.dim(0)), in = static_cast<int>(x.dim(1)),
             out = static_cast<int>(y.dim(1));
-  Epilogue epilogue;
-  epilogue.bias = layer.bias.f32();
+  Epilogue<T> epilogue;
+  epilogue.bias = elements<T>(layer.bias);
   epilogue.act = act;
-  epilogue.pre = pre.f32();
-  launch_product(stream, make_product(y.f32(), x.f32(), layer.weight.f32(), rows, out, in, epilogue),
-                 Op::kNone, layer.layout == Layout::kInOut ? Op::kNone : Op::kTranspose);
+  epilogue.pre = elements<T>(pre);
+  launch_product(
+      stream,
+      make_product<T, T>(elements<T>(y), elements<T>(x), elements<T>(layer.weight), rows, out, in, epilogue),
+      Op::kNone, layer.layout == Layout::kInOut ? Op::kNone : Op::kTranspose);
 }
 
-void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
-                     const Linear& layer, Activation act, Tensor pre) {
-  check::linear_backward(dx, gradients, dy, x, layer, act, pre);
+template <typename T>
+void linear_backward_of(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
+                        const Linear& layer, Activation act, Tensor pre) {
   const int rows = static_cast<int>(x.dim(0)), in = static_cast<int>(x.dim(1)),
             out = static_cast<int>(dy.dim(1));
   // The gradients of weights and of inputs are independent, so they run on two streams.
@@ -288,14 +349,32 @@ void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, T
     HIP_CHECK(hipEventRecord(stream.forked, stream.handle));
     HIP_CHECK(hipStreamWaitEvent(side.handle, stream.forked, 0));
   }
-  weight_gradients(side, gradients, dy.f32(), x.f32(), rows, in, out);
+  weight_gradients<T>(side, gradients, elements<T>(dy), elements<T>(x), rows, in, out);
   if (stream.side != nullptr) HIP_CHECK(hipEventRecord(stream.joined, side.handle));
-  Epilogue epilogue;
-  epilogue.slope_at = act == Activation::kNone ? nullptr : pre.f32();
+  Epilogue<T> epilogue;
+  epilogue.slope_at = act == Activation::kNone ? nullptr : elements<T>(pre);
   epilogue.act = act;
-  launch_product(stream, make_product(dx.f32(), dy.f32(), layer.weight.f32(), rows, in, out, epilogue),
+  launch_product(stream,
+                 make_product<T, T>(elements<T>(dx), elements<T>(dy), elements<T>(layer.weight), rows, in,
+                                    out, epilogue),
                  Op::kNone, layer.layout == Layout::kInOut ? Op::kTranspose : Op::kNone);
   if (stream.side != nullptr) HIP_CHECK(hipStreamWaitEvent(stream.handle, stream.joined, 0));
+}
+
+}  // namespace
+
+void linear(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+  check::linear(y, x, layer, act, pre);
+  if (x.dtype() == DType::kBF16) return linear_of<bf16>(stream, y, x, layer, act, pre);
+  linear_of<float>(stream, y, x, layer, act, pre);
+}
+
+void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
+                     const Linear& layer, Activation act, Tensor pre) {
+  check::linear_backward(dx, gradients, dy, x, layer, act, pre);
+  if (x.dtype() == DType::kBF16)
+    return linear_backward_of<bf16>(stream, dx, gradients, dy, x, layer, act, pre);
+  linear_backward_of<float>(stream, dx, gradients, dy, x, layer, act, pre);
 }
 
 }  // namespace hipgpt::hip

@@ -9,6 +9,8 @@
 // the epilogue is a single loop instead of code repeated for every sum of a thread.
 #pragma once
 
+#include <type_traits>
+
 #include "hip/accumulator.h"
 #include "hip/epilogue.h"
 
@@ -29,19 +31,74 @@ struct TileShape {
   using TileB = Tile<kOwnStep, kN, Padded<0, Atom::kPad>>;
 };
 
-/// A whole product, as passed to a kernel. Block (x, y) computes tile x over part y of k. Tiles are numbered
+/// A whole product of In matrices, as passed to a kernel; C and what the epilogue accesses are Out. Block (x, y) computes tile x over part y of k. Tiles are numbered
 /// with columns fastest, so that tiles that run together share rows of A. If k has several parts, the block
 /// stores to parts [y,m,n] instead of c.
+template <typename In, typename Out>
 struct Product {
-  float* c;
-  const float *a, *b;
+  Out* c;
+  const In *a, *b;
   int m, n, k;
   int part_k;    // length of a part of k
   float* parts;  // null if k has a single part
-  Epilogue epilogue;
+  Epilogue<Out> epilogue;
   bool aligned_c;  // as defined in vec.h, for c and all that the epilogue accesses
 
-  __device__ Rows<float> result() const { return {c, n, m, n, aligned_c}; }
+  __device__ Rows<Out> result() const { return {c, n, m, n, aligned_c}; }
+
+  /// The sums of part `part` of k.
+  __device__ Rows<float> sums_of(int part) const {
+    return {parts + static_cast<int64_t>(part) * m * n, n, m, n, aligned_c};
+  }
+};
+
+/// Stores a block's sums, tile (m0, n0) of C, through shared memory.
+template <typename Shape, typename Sums>
+struct SumsStore {
+  static constexpr int kBandRows = Shape::kM / Sums::kPartM * Sums::kBandM;
+  using Stage = Tile<kBandRows, Shape::kN, Padded<0, Sums::kStagePad>>;
+
+  template <typename In, typename Out>
+  static __device__ __forceinline__ void run(const Sums& sums, const Product<In, Out>& p, vec4* memory,
+                                             int m0, int n0) {
+    if constexpr (std::is_same_v<Out, float>) {
+      const Rows<float> to = p.parts != nullptr ? p.sums_of(static_cast<int>(blockIdx.y)) : p.result();
+      run(sums, to, p.epilogue, memory, m0, n0);
+    } else if (p.parts != nullptr) {
+      run(sums, p.sums_of(static_cast<int>(blockIdx.y)), Epilogue<float>{}, memory, m0, n0);
+    } else {
+      run(sums, p.result(), p.epilogue, memory, m0, n0);
+    }
+  }
+
+ private:
+  template <typename Out>
+  static __device__ __forceinline__ void run(const Sums& sums, const Rows<Out>& c,
+                                             const Epilogue<Out>& epilogue, vec4* memory, int m0, int n0) {
+    constexpr int kPack = kVecSize<Out>, kRowPacks = Shape::kN / kPack;
+    const Stage stage{memory};
+#pragma unroll 1
+    for (int band = 0; band < Sums::kBands; ++band) {
+      __syncthreads();  // the tiles, or the previous band, have been read
+      sums.for_each(band, [&](int row, int column, auto values) {
+        stage.template piece<sizeof(values) / sizeof(float)>(row, column) = values;
+      });
+      __syncthreads();
+#pragma unroll 1
+      for (int i = threadIdx.x; i < kBandRows * kRowPacks; i += Shape::kThreads) {
+        const int row = i / kRowPacks, column = i % kRowPacks * kPack;
+        const int tile_row = row / Sums::kBandM * Sums::kPartM + band * Sums::kBandM + row % Sums::kBandM;
+        Vec<float, kPack> values;
+#pragma unroll
+        for (int v = 0; v < kPack / 4; ++v) {
+          const vec4 four = stage.at(row, column / 4 + v);
+#pragma unroll
+          for (int e = 0; e < 4; ++e) values[4 * v + e] = four[e];
+        }
+        epilogue.store(c, m0 + tile_row, n0 + column, values);
+      }
+    }
+  }
 };
 
 /// The work of one block: its tile of the product, with shared memory in `memory`.
@@ -50,12 +107,12 @@ struct ProductTile {
   using Sums = Accumulator<Shape>;
   using TileA = typename Shape::TileA;
   using TileB = typename Shape::TileB;
-  static constexpr int kBandRows = Shape::kM / Sums::kPartM * Sums::kBandM;
-  using Stage = Tile<kBandRows, Shape::kN, Padded<0, Sums::kStagePad>>;
+  using Store = SumsStore<Shape, Sums>;
   static constexpr int kTiles = 2 * (TileA::kSize + TileB::kSize);
-  static constexpr int kSize = kTiles > Stage::kSize ? kTiles : Stage::kSize;  ///< vec4 of shared memory
+  static constexpr int kSize =
+      kTiles > Store::Stage::kSize ? kTiles : Store::Stage::kSize;  ///< vec4 of shared memory
 
-  static __device__ __forceinline__ void run(const Product& p, vec4* memory) {
+  static __device__ __forceinline__ void run(const Product<float, float>& p, vec4* memory) {
     const int across = (p.n + Shape::kN - 1) / Shape::kN;
     const int m0 = static_cast<int>(blockIdx.x) / across * Shape::kM;
     const int n0 = static_cast<int>(blockIdx.x) % across * Shape::kN;
@@ -63,7 +120,7 @@ struct ProductTile {
     const int k_end = k_begin + p.part_k < p.k ? k_begin + p.part_k : p.k;
     Sums sums;
     multiply(sums, p, memory, m0, n0, k_begin, k_end);
-    store(sums, p, memory, m0, n0);
+    Store::run(sums, p, memory, m0, n0);
   }
 
  private:
@@ -71,8 +128,8 @@ struct ProductTile {
   using LoaderB = TileLoader<TileB, Shape::kThreads, kTransB>;
 
   /// The sums over k in [k_begin, k_end) of op(A)[m0 + row, k] op(B)[k, n0 + column].
-  static __device__ __forceinline__ void multiply(Sums& sums, const Product& p, vec4* memory, int m0, int n0,
-                                                  int k_begin, int k_end) {
+  static __device__ __forceinline__ void multiply(Sums& sums, const Product<float, float>& p, vec4* memory,
+                                                  int m0, int n0, int k_begin, int k_end) {
     // Lambdas that return the tile of a stage: an array of tiles, indexed at run time, would be in memory.
     const auto tile_a = [memory](int stage) { return TileA{memory + stage * TileA::kSize}; };
     const auto tile_b = [memory](int stage) {
@@ -102,27 +159,6 @@ struct ProductTile {
         load_a.store(tile_a(current));
         load_b.store(tile_b(current));
         __syncthreads();
-      }
-    }
-  }
-
-  static __device__ __forceinline__ void store(const Sums& sums, const Product& p, vec4* memory, int m0,
-                                               int n0) {
-    const Stage stage{memory};
-    Rows<float> c = p.result();
-    if (p.parts != nullptr) c.data = p.parts + static_cast<int64_t>(blockIdx.y) * p.m * p.n;
-#pragma unroll 1
-    for (int band = 0; band < Sums::kBands; ++band) {
-      __syncthreads();  // the tiles, or the previous band, have been read
-      sums.for_each(band, [&](int row, int column, auto values) {
-        stage.template piece<sizeof(values) / sizeof(float)>(row, column) = values;
-      });
-      __syncthreads();
-#pragma unroll 1
-      for (int i = threadIdx.x; i < Stage::kVecs; i += Shape::kThreads) {
-        const int row = i / Stage::kRowVecs, vec = i % Stage::kRowVecs;
-        const int tile_row = row / Sums::kBandM * Sums::kPartM + band * Sums::kBandM + row % Sums::kBandM;
-        p.epilogue.store(c, m0 + tile_row, n0 + 4 * vec, stage.at(row, vec));
       }
     }
   }

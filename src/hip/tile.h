@@ -1,6 +1,8 @@
 // Tiles: parts of a matrix in shared memory, with their layouts and loaders.
 #pragma once
 
+#include <type_traits>
+
 #include "hip/vec.h"
 
 namespace hipgpt::hip {
@@ -12,17 +14,19 @@ struct Rows {
   int stride, rows, width;
   bool aligned;  ///< as defined in vec.h, for kernels that serve both cases
 
+  using Pack = Vec<std::remove_const_t<T>, kVecSize<T>>;
+
   __device__ T* at(int row, int column) const { return data + static_cast<int64_t>(row) * stride + column; }
 
-  /// Loads four elements starting at `column`, a multiple of 4. Elements outside are zero.
-  __device__ vec4 load(int row, int column) const {
+  /// Loads the pack that starts at `column`, a multiple of its size. Elements outside are zero.
+  __device__ Pack load(int row, int column) const {
     if (row >= rows || column >= width) return {};
     const T* p = at(row, column);
     return aligned ? load_whole(p) : load_part(p, 0, width - column);
   }
 
-  /// Stores four elements like load(), but writes nothing outside.
-  __device__ void store(int row, int column, vec4 v) const {
+  /// Stores a pack like load(), but writes nothing outside.
+  __device__ void store(int row, int column, Pack v) const {
     if (row >= rows || column >= width) return;
     if (aligned) {
       store_whole(at(row, column), v);

@@ -85,7 +85,7 @@ __device__ inline float add_dot(float sum, vec4 a, vec4 b) {
 
 /// Loads a pack at p, of which only the elements [begin, end) exist; the others become `missing`.
 template <typename T, typename Index>
-__device__ inline Vec<T, kVecSize<T>> load_part(const T* p, Index begin, Index end, T missing = T(0)) {
+__device__ inline Vec<T, kVecSize<T>> load_part(const T* p, Index begin, Index end, T missing = T{}) {
   Vec<T, kVecSize<T>> v;
 #pragma unroll
   for (int i = 0; i < kVecSize<T>; ++i) v[i] = i >= begin && i < end ? p[i] : missing;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compares matrix products on a GPU with PyTorch's (cuBLAS, plain fp32), at the shapes that matmul_bench prints.
+"""Compares matrix products on a GPU with PyTorch's (cuBLAS; plain fp32, or bf16), at the shapes that matmul_bench prints.
 
-Usage: compare_pytorch_gpu.py [BUILD_FOLDER]
+Usage: compare_pytorch_gpu.py [BUILD_FOLDER] [f32 | bf16]
 """
 import json
 import os
@@ -13,6 +13,8 @@ import torch
 
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 build = sys.argv[1] if len(sys.argv) > 1 else os.path.join(root, "build")
+dtype = sys.argv[2] if len(sys.argv) > 2 else "f32"
+type_of_matrices = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
 torch.backends.cuda.matmul.allow_tf32 = False
 
 
@@ -31,12 +33,15 @@ def median_us(f, repeats):
 
 
 ratios = []
-ours = subprocess.run([os.path.join(build, "tests", "matmul_bench"), "hip"], check=True, capture_output=True, text=True)
+ours = subprocess.run([os.path.join(build, "tests", "matmul_bench"), "hip", "0", dtype], check=True, capture_output=True, text=True)
 for line in ours.stdout.splitlines():
     product = json.loads(line)
     rows, inner, outer = product["rows"], product["in"], product["out"]
-    x, dy = torch.rand((rows, inner), device="cuda"), torch.rand((rows, outer), device="cuda")
-    w, dw = torch.rand((inner, outer), device="cuda"), torch.zeros((inner, outer), device="cuda")
+    def random(*shape):
+        return torch.rand(shape, device="cuda").mul_(2).sub_(1).to(type_of_matrices)
+
+    x, dy, w = random(rows, inner), random(rows, outer), random(inner, outer)
+    dw = torch.zeros((inner, outer), device="cuda", dtype=type_of_matrices)
     backward = product["what"] == "dx and dW"
     peers = {"dx": lambda: dy @ w.t(), "dx and dW": lambda: (dy @ w.t(), dw.addmm_(x.t(), dy))}
     flops = (4 if backward else 2) * rows * inner * outer

@@ -1,10 +1,11 @@
 // Measures the matrix products of a linear layer at the shapes of GPT-2 and of small models. The products are
 // y = x W, dx = dy W^T, and the whole backward pass, which is dx and dW += x^T dy.
 //
-//     matmul_bench [DEVICE] [THREADS]
+//     matmul_bench [DEVICE] [THREADS] [f32 | bf16]
 //
 // Prints one JSON object per product, with the median over several rounds of a captured graph of them.
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -40,13 +41,22 @@ void add_weight(std::vector<Product>& products, int64_t rows, int64_t in, int64_
 
 class Matrix {
  public:
-  Matrix(Device& device, int64_t rows, int64_t columns)
-      : memory_(device, static_cast<size_t>(rows * columns) * sizeof(float)),
-        tensor_(memory_.data(), {rows, columns}) {
+  Matrix(Device& device, int64_t rows, int64_t columns, DType dtype)
+      : memory_(device, static_cast<size_t>(rows * columns) * dtype_size(dtype)),
+        tensor_(memory_.data(), {rows, columns}, dtype) {
     std::mt19937 generator(1);
-    std::vector<float> values(static_cast<size_t>(rows * columns));
-    for (float& v : values) v = static_cast<float>(generator()) * 0x1p-31f - 1.0f;
-    device.copy_to_device(tensor_, values.data());
+    std::vector<uint16_t> halves;
+    std::vector<float> values;
+    for (int64_t i = 0; i < rows * columns; ++i) {
+      const float value = static_cast<float>(generator()) * 0x1p-31f - 1.0f;
+      if (dtype == DType::kF32) {
+        values.push_back(value);
+      } else {
+        halves.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
+      }
+    }
+    device.copy_to_device(tensor_,
+                          dtype == DType::kF32 ? static_cast<const void*>(values.data()) : halves.data());
   }
   Tensor tensor() const { return tensor_; }
 
@@ -55,9 +65,11 @@ class Matrix {
   Tensor tensor_;
 };
 
-double median_us(Device& device, const Product& p) {
-  const Matrix x(device, p.rows, p.in), w(device, p.in, p.out), y(device, p.rows, p.out);
-  const Matrix dx(device, p.rows, p.in), dw(device, p.in, p.out);
+double median_us(Device& device, const Product& p, DType dtype) {
+  const Matrix x(device, p.rows, p.in, dtype), w(device, p.in, p.out, dtype), y(device, p.rows, p.out, dtype);
+  const Matrix dx(device, p.rows, p.in, dtype), dw(device, p.in, p.out, DType::kF32);
+  const Buffer waiting(device, sizeof(float));
+  const Tensor one(waiting.data(), {1});
   const Linear layer{w.tensor(), {}}, transposed{w.tensor(), {}, Layout::kOutIn}, gradients{dw.tensor(), {}};
   const int repeats = std::clamp(static_cast<int>(4e11 / p.flops()), 1, 100);
   const auto graph = device.capture([&] {
@@ -76,7 +88,7 @@ double median_us(Device& device, const Product& p) {
   for (int round = 0; round < 8; ++round) {
     const auto start = std::chrono::steady_clock::now();
     graph->replay();
-    device.copy_to_host(&waited_for, dx.tensor().rows(0, 1).reshape({p.in}).rows(0, 1));
+    device.copy_to_host(&waited_for, one);
     const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
     if (round > 0) times.push_back(time.count() / repeats);
   }
@@ -88,14 +100,17 @@ double median_us(Device& device, const Product& p) {
 
 int main(int argc, char** argv) {
   const auto device = make_device(argc > 1 ? argv[1] : "auto", argc > 2 ? std::atoi(argv[2]) : 0);
+  const bool bf16 = argc > 3 && std::string(argv[3]) == "bf16";
+  const DType dtype = bf16 ? DType::kBF16 : DType::kF32;
   std::vector<Product> products;
-  for (const int64_t out : {2304, 768, 3072}) add_weight(products, 8192, 768, out);  // GPT-2's layers, B=8
-  add_weight(products, 8192, 3072, 768);
+  const int64_t rows = bf16 ? 32768 : 8192;  // GPT-2's layers, B=32 or 8
+  for (const int64_t out : {2304, 768, 3072}) add_weight(products, rows, 768, out);
+  add_weight(products, rows, 3072, 768);
   for (const int64_t out : {1152, 384, 1536}) add_weight(products, 16384, 384, out);  // nanoGPT's, B=64
   add_weight(products, 16384, 1536, 384);
   products.push_back({"square", What::kForward, 4096, 4096, 4096});
   for (const Product& p : products) {
-    const double us = median_us(*device, p);
+    const double us = median_us(*device, p, dtype);
     std::printf(
         "{\"what\": \"%s\", \"rows\": %lld, \"in\": %lld, \"out\": %lld, \"us\": %.1f, \"tflops\": %.2f}\n",
         p.name, static_cast<long long>(p.rows), static_cast<long long>(p.in), static_cast<long long>(p.out),

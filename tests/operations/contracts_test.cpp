@@ -30,7 +30,7 @@ struct Call {
 constexpr int64_t B = 2, T = 3, E = 8, H = 2, V = 11, S = 5, R = B * T, In = 6, Out = 4;
 
 std::vector<Call> all_calls() {
-  const DType i32 = DType::kI32;
+  const DType i32 = DType::kI32, bf16 = DType::kBF16;
   const auto linear = [](Layout layout) {
     return [layout](Device& d, const std::vector<Tensor>& t) {
       d.linear(t[0], t[1], {t[2], t[3], layout}, Activation::kGelu, t[4]);
@@ -73,6 +73,22 @@ std::vector<Call> all_calls() {
         {"x", {R, In}},
         {"layer.weight", {Out, In}},
         {"pre", {R, In}}},
+       linear_backward(Layout::kOutIn)},
+      {"linear",
+       {{"y", {R, Out}, bf16},
+        {"x", {R, In}, bf16},
+        {"layer.weight", {In, Out}, bf16},
+        {"layer.bias", {Out}, bf16, true},
+        {"pre", {R, Out}, bf16, true}},
+       linear(Layout::kInOut)},
+      {"linear_backward",
+       {{"dx", {R, In}, bf16},
+        {"gradients.weight", {Out, In}},
+        {"gradients.bias", {Out}, DType::kF32, true},
+        {"dy", {R, Out}, bf16},
+        {"x", {R, In}, bf16},
+        {"layer.weight", {Out, In}, bf16},
+        {"pre", {R, In}, bf16}},
        linear_backward(Layout::kOutIn)},
       {"embedding",
        {{"y", {R, E}},

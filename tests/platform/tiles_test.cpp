@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "hip/attention_tile.h"
-#include "hip/matmul_tile.h"
+#include "hip/launch.h"
+#include "hip/matmul_bf16_tile.h"
 #include "platform/device_array.h"
 #include "util/largest_error.h"
 
@@ -28,7 +29,7 @@ std::vector<float> random_values(size_t count, unsigned seed) {
 // ---- Products -------------------------------------------------------------------------------------------
 
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
-__global__ void product_kernel(Product p) {
+__global__ void product_kernel(Product<float, float> p) {
   using Block = ProductTile<Shape, kTransA, kTransB, kAligned>;
   HIPGPT_SHARED(vec4, memory, [Block::kSize]);
   Block::run(p, memory);
@@ -41,7 +42,7 @@ double product_error(int m, int n, int k) {
   const DeviceArray<float> a(random_values(static_cast<size_t>(m) * k, 1)),
       b(random_values(static_cast<size_t>(k) * n, 2));
   const DeviceArray<float> c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
-  const Product p{c.data(), a.data(), b.data(), m, n, k, k, nullptr, {}, n % 4 == 0};
+  const Product<float, float> p{c.data(), a.data(), b.data(), m, n, k, k, nullptr, {}, n % 4 == 0};
   const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
   hipLaunchKernelGGL((product_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles), dim3(Shape::kThreads),
                      0, nullptr, p);
@@ -101,6 +102,101 @@ TEST(Accumulators, Cdna) {
 }
 #endif
 
+// ---- Products of bf16 -----------------------------------------------------------------------------------
+
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
+__global__ void product_bf16_kernel(Product<bf16, float> p) {
+  using Block = Bf16ProductTile<Shape, kTransA, kTransB, kAligned>;
+  HIPGPT_DYNAMIC_SHARED(vec4, memory);
+  Block::run(p, memory);
+}
+
+/// Whether C = op(A) op(B) is exact for integers, computed with one block per tile.
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
+void expect_bf16_product_is_exact(int m, int n, int k) {
+  const auto integers = [](size_t count, unsigned seed) {
+    std::vector<float> values = random_values(count, seed);
+    for (float& v : values) v = std::round(4 * v);
+    return values;
+  };
+  const auto halves = [](const std::vector<float>& values) {
+    std::vector<bf16> result;
+    for (const float v : values) result.push_back(to_bf16(v));
+    return result;
+  };
+  const std::vector<float> x = integers(static_cast<size_t>(m) * k, 1),
+                           y = integers(static_cast<size_t>(k) * n, 2);
+  const DeviceArray<bf16> a(halves(x)), b(halves(y));
+  const DeviceArray<float> c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
+  const Product<bf16, float> p{c.data(), a.data(), b.data(), m, n, k, k, nullptr, {}, n % 4 == 0};
+  const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
+  using Block = Bf16ProductTile<Shape, kTransA, kTransB, kAligned>;
+  launch_with_shared(product_bf16_kernel<Shape, kTransA, kTransB, kAligned>, dim3(tiles),
+                     dim3(Shape::kThreads), Block::kBytes, nullptr, p);
+  std::vector<float> expected(static_cast<size_t>(m) * n, 0.0f);
+  for (int i = 0; i < m; ++i) {
+    for (int l = 0; l < k; ++l) {
+      const float left = kTransA ? x[static_cast<size_t>(l) * m + i] : x[static_cast<size_t>(i) * k + l];
+      for (int j = 0; j < n; ++j) {
+        expected[static_cast<size_t>(i) * n + j] +=
+            left * (kTransB ? y[static_cast<size_t>(j) * k + l] : y[static_cast<size_t>(l) * n + j]);
+      }
+    }
+  }
+  EXPECT_EQ(c.download(), expected) << m << " " << n << " " << k;
+}
+
+template <typename Shape>
+void expect_bf16_products_are_exact() {
+  // As above: several tiles, edges inside tiles, and a partial last step along k.
+  constexpr int kM = Shape::kM + 8, kN = Shape::kN + 24, kK = 136;
+  expect_bf16_product_is_exact<Shape, false, false, true>(kM, kN, kK);
+  expect_bf16_product_is_exact<Shape, false, true, true>(kM, kN, kK);
+  expect_bf16_product_is_exact<Shape, true, false, true>(kM, kN, kK);
+  expect_bf16_product_is_exact<Shape, false, false, false>(kM - 1, kN - 3, kK - 1);
+  expect_bf16_product_is_exact<Shape, false, true, false>(kM - 1, kN - 3, kK - 1);
+  expect_bf16_product_is_exact<Shape, true, false, false>(kM - 1, kN - 3, kK - 1);
+  expect_bf16_product_is_exact<Shape, true, false, false>(3, 5, 1);
+}
+
+TEST(Accumulators, PlainBf16) {
+  expect_bf16_products_are_exact<Bf16Shape<128, 128, 128, NoAtom>>();
+  expect_bf16_products_are_exact<Bf16Shape<64, 64, 128, NoAtom>>();
+}
+
+TEST(Accumulators, Sm80Bf16) {
+  expect_bf16_products_are_exact<Bf16Shape<128, 128, 128, Sm80Bf16Atom>>();
+  expect_bf16_products_are_exact<Bf16Shape<64, 64, 128, Sm80Bf16Atom>>();
+}
+
+TEST(OperandTileTest, EightLanesUseAllBanks) {
+  using Along = OperandTile<64, true>;
+  using Across = OperandTile<64, false>;
+  std::vector<vec4> memory(Along::kUnits);
+  const Along along{memory.data()};
+  const Across across{memory.data()};
+  for (int unit = 0; unit < 8; ++unit) {
+    std::set<long> of_lines, of_line, of_rows;  // units of 16 bytes, eight of which are all banks
+    for (int i = 0; i < 8; ++i) {
+      of_lines.insert((along.unit(unit * 8, 8 + i) - memory.data()) % 8);
+      of_line.insert((along.unit(i * 8, unit) - memory.data()) % 8);
+      of_rows.insert((across.unit(16 + i, unit * 8) - memory.data()) % 8);
+    }
+    EXPECT_EQ(of_lines.size(), 8u);
+    EXPECT_EQ(of_line.size(), 8u);
+    EXPECT_EQ(of_rows.size(), 8u);
+  }
+}
+
+TEST(Bf16Test, RoundsToTheNearestAndTiesToEven) {
+  const std::pair<uint32_t, uint16_t> cases[] = {
+      {0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81}, {0x3f818000, 0x3f82},
+      {0x3f817fff, 0x3f81}, {0xbf808001, 0xbf81}, {0x7f7fffff, 0x7f80}, {0x7f800000, 0x7f80},
+      {0x7f800001, 0x7fc0}, {0xffffffff, 0xffff}, {0x00000000, 0x0000}, {0x80000000, 0x8000},
+      {0x00018000, 0x0002}};
+  for (const auto& [bits, rounded] : cases) EXPECT_EQ(to_bf16(__uint_as_float(bits)).bits, rounded) << bits;
+}
+
 TEST(Accumulators, CdnaTakesShorterStepsForItsSharedMemory) {
   using Block = ProductTile<TileShape<128, 64, 16, 8, 8, CdnaAtom>, false, false, true>;
   EXPECT_LE(Block::kSize * sizeof(vec4), 16u * 1024) << "four blocks of two waves do not fit in 64 KB";
@@ -119,7 +215,7 @@ TEST(Atoms, HighAndLowPartsMakeTheWhole) {
 
 // ---- The epilogue ---------------------------------------------------------------------------------------
 
-__global__ void epilogue_kernel(Epilogue epilogue, Rows<float> c, const float* sums) {
+__global__ void epilogue_kernel(Epilogue<float> epilogue, Rows<float> c, const float* sums) {
   const int row = threadIdx.x / 2, column = threadIdx.x % 2 * 4;
   epilogue.store(c, row, column, load_part(sums + row * c.width + column, 0, c.width - column));
 }
@@ -132,7 +228,7 @@ TEST(EpilogueTest, DoesEverythingInItsOrder) {
         slope_at(random_values(size, 7));
     for (const bool slope : {false, true}) {
       const DeviceArray<float> c(before);
-      Epilogue epilogue;
+      Epilogue<float> epilogue;
       epilogue.bias = bias.data();
       epilogue.pre = pre.data();
       epilogue.slope_at = slope ? slope_at.data() : nullptr;

@@ -11,7 +11,8 @@ struct CdnaAtom {
   static constexpr int kM = 16, kN = 16, kK = 4, kLanes = 64;
   static constexpr int kLeft = 1, kRight = 1, kSum = 4;
   static constexpr int kNeighbours = 1;
-  static constexpr int kStep = 8;           // 14 KB a block, so that two waves fit a SIMD
+  static constexpr int kStep = 8;  // 14 KB a block, so that two waves fit a SIMD
+  static constexpr bool kLoadsMatrices = false;
   static constexpr bool kReadAhead = true;  // a lane has 256 registers at two waves
   static constexpr int kPad = 4, kStagePad = 1;
 

@@ -31,6 +31,25 @@ __device__ inline void emulated_mma_m16n8k8(float (&c)[4], const uint32_t (&a)[4
   }
 }
 
+/// mma.sync.m16n8k16 with bf16 operands, two neighbours along k in a register.
+///   A(row, k)     lane 4 (row mod 8) + k mod 8 / 2, register row / 8 + 2 (k / 8)
+///   B(k, column)  lane 4 column + k mod 8 / 2,      register k / 8
+///   C(row, col)   lane 4 (row mod 8) + col / 2,     register 2 (row / 8) + col mod 2
+__device__ inline void emulated_mma_m16n8k16(float* c, const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  const int lane = threadIdx.x % 32, base = threadIdx.x % kWaveSize / 32 * 32;
+  const auto half = [](uint32_t pair, int k) {
+    return __uint_as_float(k % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
+  };
+  for (int reg = 0; reg < 4; ++reg) {
+    const int row_mod_8 = lane / 4, column = lane % 4 * 2 + reg % 2;
+    for (int k = 0; k < 16; ++k) {
+      const uint32_t x = __shfl(a[reg / 2 + k / 8 * 2], base + 4 * row_mod_8 + k % 8 / 2);
+      const uint32_t y = __shfl(k < 8 ? b0 : b1, base + 4 * column + k % 8 / 2);
+      c[reg] = fmaf(half(x, k), half(y, k), c[reg]);
+    }
+  }
+}
+
 /// v_mfma_f32_16x16x4_f32.
 ///   A(row, k)        lane 16 k + row
 ///   B(k, column)     lane 16 k + column

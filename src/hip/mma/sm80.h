@@ -16,7 +16,8 @@ struct Sm80Atom {
   static constexpr int kLeft = 4, kRight = 2, kSum = 4;  // elements per lane
   static constexpr int kNeighbours = 2;                  // sums of a lane that are adjacent in C
   static constexpr int kStep = 16;                       // a block's step along k
-  static constexpr bool kReadAhead = false;              // its registers would leave no room for three blocks
+  static constexpr bool kLoadsMatrices = false;
+  static constexpr bool kReadAhead = false;  // its registers would leave no room for three blocks
   // vec4 of padding after each row of operands and of sums, so that the lanes use all banks.
   static constexpr int kPad = 2, kStagePad = 2;
 

@@ -1,0 +1,245 @@
+// One tile of C = op(A) op(B) with bf16 operands: how a block of threads computes kM x kN elements.
+//
+// The block walks along k in steps of 64, which are lines of 128 bytes in every operand tile, whatever its
+// order in memory. Where the GPU can copy from memory to shared memory without registers (cp.async), three
+// steps are on their way while one is computed. Elsewhere, the next step is loaded into registers.
+//
+// At 128 x 128, shared memory delivers 16 KB to each of four waves per step while 32 KB arrive, and a wave
+// multiplies 64 x 64 x 64.
+#pragma once
+
+#include "hip/matmul_tile.h"
+
+namespace hipgpt::hip {
+
+/// 64 elements along k of kWidth columns (of B) or rows (of A). If kAlongK, a line holds 64 elements along k;
+/// otherwise it holds 64 of the width, and there are kWidth / 64 blocks of 64 lines. A unit is eight
+/// neighbours, 16 bytes. The units of a line are permuted, so that eight lanes that read the same unit of
+/// eight lines, or write eight units of one line, use all banks.
+template <int kWidth_, bool kAlongK_>
+struct OperandTile {
+  static constexpr bool kAlongK = kAlongK_;
+  static constexpr int kWidth = kWidth_, kRows = 64;  ///< kRows: along k
+  static constexpr int kUnits = kWidth * kRows / 8;   ///< also the size in vec4
+  static constexpr int kBlock = kRows * kRows / 8;    ///< units of a block of 64 lines
+  static_assert(kWidth % 64 == 0);
+
+  vec4* memory;
+
+  /// The place of unit `unit` of line `line`; lines of all blocks are counted.
+  static __device__ int place(int line, int unit) { return line * 8 + (unit ^ (line & 7)); }
+
+  /// The unit that holds element (k, column).
+  __device__ vec4* unit(int k, int column) const {
+    return memory + (kAlongK ? place(column, k / 8) : place(column / 64 * 64 + k, column % 64 / 8));
+  }
+
+  /// kCount neighbours along the width.
+  template <int kCount>
+  __device__ Vec<float, kCount> piece(int k, int column) const {
+    Vec<float, kCount> values;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const auto* eight = reinterpret_cast<const bf16*>(unit(k, column + i));
+      values[i] = to_float(eight[(kAlongK ? k : column + i) % 8]);
+    }
+    return values;
+  }
+};
+
+/// One operand in memory. Its rows are along k or along the width, `stride` elements apart. Elements from
+/// `width` or `k_end` on count as zero.
+struct Operand {
+  const bf16* data;
+  int stride, width, k_end;
+};
+
+/// Loads tiles through registers, which serves every GPU and unaligned matrices.
+template <typename T, int kThreads, bool kAligned>
+struct RegisterLoader {
+  static constexpr int kCount = T::kUnits / kThreads;
+  static_assert(T::kUnits % kThreads == 0);
+  Vec<bf16, 8> units[kCount];
+
+  __device__ void load(const Operand& source, int k0, int column0) {
+    const Rows<const bf16> rows =
+        T::kAlongK ? Rows<const bf16>{source.data, source.stride, source.width, source.k_end, kAligned}
+                   : Rows<const bf16>{source.data, source.stride, source.k_end, source.width, kAligned};
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int line = (threadIdx.x + i * kThreads) / 8, first = threadIdx.x % 8 * 8;
+      units[i] = T::kAlongK ? rows.load(column0 + line, k0 + first)
+                            : rows.load(k0 + line % 64, column0 + line / 64 * 64 + first);
+    }
+  }
+
+  __device__ void store(const T& tile) const {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int line = (threadIdx.x + i * kThreads) / 8;
+      *reinterpret_cast<Vec<bf16, 8>*>(tile.memory + T::place(line, threadIdx.x % 8)) = units[i];
+    }
+  }
+};
+
+#if defined(__CUDACC__)
+constexpr bool kMayCopyAsync = true;
+#else
+constexpr bool kMayCopyAsync = false;
+#endif
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+constexpr bool kAsyncCopies = true;
+
+/// Starts a copy of 16 bytes to shared memory, or writes zeros.
+__device__ inline void copy_async(uint32_t to, const void* from, bool exists) {
+  const int bytes = exists ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));
+}
+__device__ inline void end_of_copies() {
+  asm volatile("cp.async.commit_group;");
+}
+/// Waits until at most kGroups groups of copies are on their way.
+template <int kGroups>
+__device__ inline void wait_for_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
+}
+
+/// Starts copies of one step after another. A thread's addresses advance by additions, because computing them
+/// anew would take as many instructions as the products.
+template <typename T, int kThreads>
+struct AsyncLoader {
+  static constexpr int kCount = T::kUnits / kThreads, kLines = kThreads / 8;  // lines per round of copies
+  static_assert(T::kUnits % kThreads == 0 && kThreads % 64 == 0 && kThreads <= 512);
+
+  __device__ AsyncLoader(const Operand& source, int k0, int column0)
+      : base_(source.data), stride_(source.stride), k_end_(source.k_end) {
+    const int line = threadIdx.x / 8, first = threadIdx.x % 8 * 8;
+    offset_ = T::place(line, threadIdx.x % 8) * kVecBytes;
+    k_ = k0 + (T::kAlongK ? first : line);
+    const int column = column0 + (T::kAlongK ? line : first);
+    left_ = source.width - column;
+    next_ = base_ + (T::kAlongK ? static_cast<int64_t>(column) * stride_ + k_
+                                : static_cast<int64_t>(k_) * stride_ + column);
+  }
+
+  /// Starts the copies of the next step to the tile at `shared`.
+  __device__ void load(uint32_t shared) {
+    const bf16* from = next_;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int lines = i * kLines, block = lines / 64;
+      const bool exists =
+          T::kAlongK ? k_ < k_end_ && lines < left_ : k_ + lines % 64 < k_end_ && block * 64 < left_;
+      if (!T::kAlongK && lines % 64 == 0) from = next_ + block * 64;
+      copy_async(shared + offset_ + lines * 8 * kVecBytes, exists ? from : base_, exists);
+      from += static_cast<int64_t>(kLines) * stride_;
+    }
+    next_ += T::kAlongK ? 64 : static_cast<int64_t>(64) * stride_;
+    k_ += 64;
+  }
+
+ private:
+  const bf16 *base_, *next_;
+  int64_t stride_;
+  int k_, k_end_, left_;
+  uint32_t offset_;
+};
+#else
+constexpr bool kAsyncCopies = false;
+#endif
+
+/// A block computes kM x kN elements with kThreads threads, each wave 64 x (a part of kN).
+template <int kM_, int kN_, int kThreads_, typename Atom_>
+struct Bf16Shape {
+  using Atom = typename AtomOf<Atom_>::Type;
+  static constexpr int kM = kM_, kN = kN_, kThreads = kThreads_, kStep = 64;
+  static constexpr int kTM = 8, kTN = kM * kN / kThreads / kTM;  // for PlainAccumulator
+  static constexpr int kStages = 3;
+  static constexpr int kStepUnits = (kM + kN) * 8;
+  static_assert(kTN % 4 == 0);
+};
+
+template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
+struct Bf16ProductTile {
+  using Sums = Accumulator<Shape>;
+  using TileA = OperandTile<Shape::kM, !kTransA>;
+  using TileB = OperandTile<Shape::kN, kTransB>;
+  using Store = SumsStore<Shape, Sums>;
+  /// Bytes of shared memory for the launch. Only the device knows whether it has asynchronous copies, so the
+  /// host allows for them where some GPU of the platform has them.
+  static constexpr int kBytes =
+      (kMayCopyAsync && kAligned ? Shape::kStages : 2) * Shape::kStepUnits * kVecBytes;
+  static_assert(Store::Stage::kSize * static_cast<int>(sizeof(vec4)) <= kBytes);
+
+  template <typename Out>
+  static __device__ __forceinline__ void run(const Product<bf16, Out>& p, vec4* memory) {
+    // Blocks that run together share rows of A and columns of B: tiles are numbered in groups of 8 rows.
+    constexpr int kGroup = 8;
+    const int down = (p.m + Shape::kM - 1) / Shape::kM, across = (p.n + Shape::kN - 1) / Shape::kN;
+    const int tile = static_cast<int>(blockIdx.x), group = tile / (kGroup * across) * kGroup;
+    const int rows = down - group < kGroup ? down - group : kGroup;
+    const int m0 = (group + tile % (kGroup * across) % rows) * Shape::kM;
+    const int n0 = tile % (kGroup * across) / rows * Shape::kN;
+    const int k_begin = static_cast<int>(blockIdx.y) * p.part_k;
+    const int k_end = k_begin + p.part_k < p.k ? k_begin + p.part_k : p.k;
+    const Operand a{p.a, kTransA ? p.m : p.k, p.m, k_end}, b{p.b, kTransB ? p.k : p.n, p.n, k_end};
+    Sums sums;
+    multiply(sums, a, b, memory, m0, n0, k_begin, k_end);
+    Store::run(sums, p, memory, m0, n0);
+  }
+
+ private:
+  static __device__ __forceinline__ void multiply(Sums& sums, const Operand& a, const Operand& b,
+                                                  vec4* memory, int m0, int n0, int k_begin, int k_end) {
+    const auto tile_a = [memory](int stage) { return TileA{memory + stage * Shape::kStepUnits}; };
+    const auto tile_b = [memory](int stage) {
+      return TileB{memory + stage * Shape::kStepUnits + TileA::kUnits};
+    };
+    const int steps = (k_end - k_begin + Shape::kStep - 1) / Shape::kStep;
+    if constexpr (kAsyncCopies && kAligned) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+      constexpr int kAhead = Shape::kStages - 1;
+      AsyncLoader<TileA, Shape::kThreads> load_a(a, k_begin, m0);
+      AsyncLoader<TileB, Shape::kThreads> load_b(b, k_begin, n0);
+      const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(memory));
+      int filled = 0, used = 0;  // the stages
+      const auto load = [&](int step) {
+        if (step < steps) {
+          const uint32_t to = shared + filled * Shape::kStepUnits * kVecBytes;
+          load_a.load(to);
+          load_b.load(to + TileA::kUnits * kVecBytes);
+          filled = filled + 1 == Shape::kStages ? 0 : filled + 1;
+        }
+        end_of_copies();
+      };
+      for (int step = 0; step < kAhead; ++step) load(step);
+      for (int step = 0; step < steps; ++step) {
+        wait_for_copies<kAhead - 1>();
+        __syncthreads();  // all copies of this step are there, and the stage to fill has been read
+        load(step + kAhead);
+        sums.multiply(tile_a(used), tile_b(used));
+        used = used + 1 == Shape::kStages ? 0 : used + 1;
+      }
+      wait_for_copies<0>();
+#endif
+    } else {
+      RegisterLoader<TileA, Shape::kThreads, kAligned> load_a;
+      RegisterLoader<TileB, Shape::kThreads, kAligned> load_b;
+      load_a.load(a, k_begin, m0);
+      load_b.load(b, k_begin, n0);
+      for (int step = 0; step < steps; ++step) {
+        load_a.store(tile_a(step % 2));
+        load_b.store(tile_b(step % 2));
+        __syncthreads();
+        if (step + 1 < steps) {
+          load_a.load(a, k_begin + (step + 1) * Shape::kStep, m0);
+          load_b.load(b, k_begin + (step + 1) * Shape::kStep, n0);
+        }
+        sums.multiply(tile_a(step % 2), tile_b(step % 2));
+      }
+    }
+  }
+};
+
+}  // namespace hipgpt::hip
