@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "error.h"
-#include "util/mapped_file.h"
+#include "util/json.h"
 #include "util/name_errors.h"
 #include "util/parameter.h"
 
@@ -100,13 +100,6 @@ ModelConfig to_model_config(const Json& json) {
 
 }  // namespace
 
-Json read_json_object(const std::string& path) {
-  const MappedFile file(path, MappedFile::Access::kSequential);
-  Json json = name_errors(path, [&] { return parse_json(file.text()); });
-  if (!json.is_object()) throw Error(path + ": is not a JSON object; use an intact copy");
-  return json;
-}
-
 ModelConfig read_model_config(const std::string& path) {
   const Json json = read_json_object(path);
   return name_errors(path, [&] { return to_model_config(json); });
@@ -117,10 +110,11 @@ void check_exportable(const ModelConfig& config, const std::string& path) {
   const auto asked = [](bool missing, Parameter parameter, const char* value) {
     return missing ? fmt::format(" {} {}", parameter, value) : std::string();
   };
-  throw Error(fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
-                          "a model trained with{}{} can be exported",
-                          path, asked(!config.final_layernorm, Parameter::kFinalLayernorm, "true"),
-                          asked(config.head_bias, Parameter::kHeadBias, "false")));
+  throw Error(
+      fmt::format("{}: Hugging Face's GPT-2 has a LayerNorm before the head and no bias in it; "
+                  "a model trained with{}{} can be exported",
+                  path, asked(!config.final_layernorm, Parameter::kFinalLayernorm, "true"),
+                  asked(config.head_bias, Parameter::kHeadBias, "false")));
 }
 
 std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text) {

@@ -6,12 +6,8 @@
 #include <string>
 
 #include "model_config.h"
-#include "util/json.h"
 
 namespace hipgpt {
-
-/// Reads the object in a JSON file. Every Error names the file.
-JsonValue read_json_object(const std::string& path);
 
 /// Throws Error for a missing value and for any setting that would make the model compute something else
 /// here.

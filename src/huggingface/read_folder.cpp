@@ -9,6 +9,7 @@
 #include "huggingface.h"
 #include "huggingface/config_json.h"
 #include "util/files.h"
+#include "util/json.h"
 
 namespace hipgpt {
 

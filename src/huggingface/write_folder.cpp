@@ -10,6 +10,7 @@
 #include "huggingface/config_json.h"
 #include "util/atomic_file.h"
 #include "util/files.h"
+#include "util/json.h"
 
 namespace hipgpt {
 

@@ -4,9 +4,9 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "error.h"
-#include "tokenizer/byte_alphabet.h"
 
 namespace hipgpt {
 namespace {
@@ -24,18 +24,6 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-/// A vocabulary file holds special tokens verbatim and all other tokens in GPT-2's byte alphabet. A text such
-/// as "Ġthe" would be ambiguous there.
-void check_text(const std::string& text) {
-  if (text.empty()) throw Error("a special token is empty: give it a text such as <|endoftext|>");
-  if (!is_utf8(text)) throw Error("a special token is not UTF-8, which tokenizer.json needs");
-  const auto bytes = unspell_bytes(text);
-  if (bytes && *bytes != text) {
-    throw Error(fmt::format(
-        "special token \"{}\" could be mistaken for bytes: use ASCII, as in <|endoftext|>", text));
-  }
-}
-
 }  // namespace
 
 SpecialTokens::SpecialTokens(std::vector<Token> tokens) : tokens_(std::move(tokens)) {
@@ -45,10 +33,15 @@ SpecialTokens::SpecialTokens(std::vector<Token> tokens) : tokens_(std::move(toke
   texts_ = SortedTexts(std::move(texts));
   for (uint32_t i = 0; i < tokens_.size(); ++i) {
     const std::string& text = tokens_[i].text;
-    check_text(text);
+    if (text.empty()) throw Error("a special token is empty: give it a text such as <|endoftext|>");
+    if (!is_utf8(text)) throw Error("a special token is not UTF-8, which tokenizer.json needs");
     if (texts_.find(text) != i) throw Error(fmt::format("special token \"{}\" is listed twice", text));
-    if (first_bytes_.find(text[0]) == first_bytes_.npos) first_bytes_ += text[0];
-    longest_ = std::max(longest_, text.size());
+  }
+  for (const bool normalized : {false, true}) {
+    std::vector<Token> together;
+    std::ranges::copy_if(tokens_, std::back_inserter(together),
+                         [&](const Token& token) { return token.normalized == normalized; });
+    if (!together.empty()) searches_.emplace_back(together);
   }
 }
 
@@ -57,29 +50,45 @@ std::optional<int32_t> SpecialTokens::id_of(std::string_view text) const {
   return found ? std::optional(tokens_[*found].id) : std::nullopt;
 }
 
-size_t SpecialTokens::next_candidate(std::string_view text, size_t from) const {
+bool SpecialTokens::straddles(std::string_view text, size_t cut) const {
+  return std::ranges::any_of(searches_, [&](const Search& search) { return search.straddles(text, cut); });
+}
+
+SpecialTokens::Search::Search(const std::vector<Token>& tokens) {
+  std::vector<std::string> texts;
+  for (const Token& token : tokens) {
+    texts.push_back(token.text);
+    ids_.push_back(token.id);
+    sizes_.push_back(token.text.size());
+    if (first_bytes_.find(token.text[0]) == first_bytes_.npos) first_bytes_ += token.text[0];
+    longest_ = std::max(longest_, token.text.size());
+  }
+  texts_ = SortedTexts(std::move(texts));
+}
+
+size_t SpecialTokens::Search::next_candidate(std::string_view text, size_t from) const {
   // Special tokens usually all begin with '<', in which case this is as fast as memchr.
   const size_t at =
       first_bytes_.size() == 1 ? text.find(first_bytes_[0], from) : text.find_first_of(first_bytes_, from);
   return std::min(at, text.size());
 }
 
-const SpecialTokens::Token* SpecialTokens::match_at(std::string_view text, size_t position) const {
+/// Returns the longest token that starts at `position`; an empty match if there is none.
+SpecialTokens::Match SpecialTokens::Search::match_at(std::string_view text, size_t position) const {
   const auto found = texts_.longest_prefix(text.substr(position));
-  return found ? &tokens_[*found] : nullptr;
+  return found ? Match{position, position + sizes_[*found], ids_[*found]} : Match{position, position, -1};
 }
 
-SpecialTokens::Match SpecialTokens::find(std::string_view text, size_t from) const {
+SpecialTokens::Match SpecialTokens::Search::find(std::string_view text, size_t from) const {
   for (size_t at = next_candidate(text, from); at < text.size(); at = next_candidate(text, at + 1)) {
-    if (const Token* token = match_at(text, at)) return {at, at + token->text.size(), token->id};
+    if (const Match match = match_at(text, at); match.end > at) return match;
   }
   return {text.size(), text.size(), -1};
 }
 
-bool SpecialTokens::straddles(std::string_view text, size_t cut) const {
+bool SpecialTokens::Search::straddles(std::string_view text, size_t cut) const {
   for (size_t begin = cut - std::min(cut, longest_); begin < cut; ++begin) {
-    const Token* token = match_at(text, begin);
-    if (token && begin + token->text.size() > cut) return true;
+    if (match_at(text, begin).end > cut) return true;
   }
   return false;
 }

@@ -13,13 +13,19 @@
 namespace hipgpt {
 namespace {
 
+/// A special token's bytes are its text, unless words can contain the token too. That is so if a text such as
+/// "é" was added, which spells the byte 0xE9: the library gives both the same id and decodes it to the byte.
 std::vector<std::string> all_token_bytes(const std::vector<std::string>& spellings,
-                                         const SpecialTokens& specials) {
+                                         const std::vector<Merge>& merges, const SpecialTokens& specials) {
+  std::vector<bool> merged(spellings.size());
+  for (const Merge& merge : merges) merged[merge.result] = true;
   std::vector<std::string> tokens;
   for (const std::string& spelling : spellings) {
-    if (specials.id_of(spelling) == static_cast<int32_t>(tokens.size())) {
+    auto bytes = unspell_bytes(spelling);
+    const bool in_words = bytes && (bytes->size() == 1 || merged[tokens.size()]);
+    if (!in_words && specials.id_of(spelling) == static_cast<int32_t>(tokens.size())) {
       tokens.push_back(spelling);
-    } else if (auto bytes = unspell_bytes(spelling); bytes && !bytes->empty()) {
+    } else if (bytes && !bytes->empty()) {
       tokens.push_back(std::move(*bytes));
     } else {
       throw Error(fmt::format("token \"{}\" (id {}) is neither in GPT-2's byte alphabet nor an added token",
@@ -56,7 +62,10 @@ uint64_t hash_of(const std::vector<std::string>& spellings, const std::vector<Me
   };
   for (const std::string& spelling : spellings) append(spelling);
   for (const Merge& merge : merges) all += fmt::format(",{} {}", merge.left, merge.right);
-  for (const auto& special : specials.tokens()) append(special.text);
+  for (const auto& special : specials.tokens()) {
+    append(special.text);
+    if (specials.searches_twice()) all += special.normalized ? '2' : '1';
+  }
   return XXH3_64bits(all.data(), all.size());
 }
 
@@ -71,7 +80,7 @@ Tokenizer::Tables::Tables(std::vector<std::string> all_spellings, std::vector<Me
       merge_table(merges),
       hash(hash_of(spellings, merges, specials)) {
   begins.push_back(0);
-  for (const std::string& token : all_token_bytes(spellings, specials)) {
+  for (const std::string& token : all_token_bytes(spellings, merges, specials)) {
     bytes += token;
     begins.push_back(bytes.size());
   }

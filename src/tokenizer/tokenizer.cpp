@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "tokenizer/bpe_trainer.h"
+#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/parallel.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tables.h"
@@ -16,9 +17,18 @@ namespace {
 /// A piece is large enough to fill a word cache and small enough that all pieces in flight use little memory.
 constexpr size_t kPieceBytes = size_t{1} << 19;
 
+/// A vocabulary file holds special tokens verbatim and all other tokens in GPT-2's byte alphabet. A text such
+/// as "Ġthe" would be ambiguous there.
 SpecialTokens number_specials(const std::vector<std::string>& texts) {
   std::vector<SpecialTokens::Token> tokens;
-  for (const std::string& text : texts) tokens.push_back({text, static_cast<int32_t>(tokens.size())});
+  for (const std::string& text : texts) {
+    const auto bytes = unspell_bytes(text);
+    if (bytes && *bytes != text) {
+      throw Error(fmt::format(
+          "special token \"{}\" could be mistaken for bytes: use ASCII, as in <|endoftext|>", text));
+    }
+    tokens.push_back({text, static_cast<int32_t>(tokens.size())});
+  }
   return SpecialTokens(std::move(tokens));
 }
 

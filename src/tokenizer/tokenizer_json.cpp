@@ -2,7 +2,9 @@
 // README.md in this folder shows the format.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
+#include <set>
 #include <unordered_map>
 
 #include "error.h"
@@ -62,53 +64,85 @@ void require_off(const Json& object, std::initializer_list<const char*> keys) {
   }
 }
 
-void require_byte_level(const Json& document, const char* key) {
-  const Json& part = document[key];
+/// The steps of a part of the file. Parts may be nested in a Sequence, and a Sequence may be empty.
+void append_steps(const Json& part, const char* list, std::vector<const Json*>& steps) {
   if (part.is_null()) return;
-  if (!part.is_object() || part["type"] != "ByteLevel") {
-    throw Error(fmt::format("\"{}\" should be null or of type ByteLevel: HipGPT supports only these", key));
-  }
+  if (part["type"] != "Sequence" || !part[list].is_array()) return steps.push_back(&part);
+  for (const Json& step : part[list].items()) append_steps(step, list, steps);
 }
 
-/// Hugging Face keeps settings next to a tokenizer.json that change how it encodes.
-void check_settings(const fs::path& path) {
-  if (!file_exists(path.string())) return;
-  name_errors(path.string(), [&] {
-    const MappedFile file(path.string(), MappedFile::Access::kSequential);
-    const Json settings = parse_json(file.text());
-    if (!settings.is_object()) throw Error("should be a JSON object");
-    require_off(settings, {"add_prefix_space", "add_bos_token", "add_eos_token"});
-  });
+std::vector<const Json*> steps_of(const Json& document, const char* key, const char* list) {
+  std::vector<const Json*> steps;
+  append_steps(document[key], list, steps);
+  return steps;
+}
+
+bool is_type(const Json& step, const char* type) {
+  return step["type"] == type;
+}
+
+/// Throws Error for a part of the file that HipGPT does not support; `reads` is what it supports.
+[[noreturn]] void refuse_part(const char* key, const std::vector<const Json*>& steps, const char* reads) {
+  std::string types;
+  for (const Json* step : steps) {
+    types += types.empty() ? "of type " : " and then ";
+    const Json& type = (*step)["type"];
+    types += type.is_string() ? type.as_string() : "unknown";
+  }
+  throw Error(fmt::format("\"{}\" is {}, which HipGPT does not support: it reads {}", key,
+                          types.empty() ? "null" : types, reads));
 }
 
 /// A template that adds nothing to the text, such as transformers 5 writes, is equivalent to none.
-void check_post_processor(const Json& document) {
-  const Json& part = document["post_processor"];
-  if (!part.is_object() || part["type"] != "TemplateProcessing") {
-    return require_byte_level(document, "post_processor");
-  }
-  const Json& single = part["single"];
-  if (!single.is_array() || single.items().size() != 1 || !single.items()[0].find("Sequence")) {
-    throw Error("\"post_processor\" adds tokens to a text, which HipGPT does not support: it should be null");
-  }
+bool adds_nothing(const Json& step) {
+  if (is_type(step, "ByteLevel")) return true;
+  const Json& single = step["single"];
+  if (!is_type(step, "TemplateProcessing") || !single.is_array()) return false;
+  return single.items().size() == 1 && single.items()[0].find("Sequence") != nullptr;
+}
+
+/// Whether a step splits as GPT-2 does, with its regular expression in one of the forms in use.
+bool splits_as_gpt2(const Json& step) {
+  static constexpr const char* kForms[] = {
+      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+      R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+      R"('(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s)"};
+  const Json& regex = step["pattern"]["Regex"];
+  const bool known = std::ranges::any_of(kForms, [&](const char* form) { return regex == form; });
+  // The expression matches every character, so it makes no difference which of the two sides is kept.
+  const bool keeps_matches =
+      step["behavior"] == "Isolated" || (step["behavior"] == "Removed" && step["invert"] == true);
+  return is_type(step, "Split") && known && keeps_matches;
 }
 
 void check_pre_tokenizer(const Json& document) {
-  const Json& part = member(document, "pre_tokenizer");
-  require_byte_level(document, "pre_tokenizer");
-  if (part.is_null()) throw Error("\"pre_tokenizer\" should be of type ByteLevel: HipGPT supports only this");
-  if (member(part, "add_prefix_space") != false) throw Error("\"add_prefix_space\" should be false");
-  const Json& use_regex = part["use_regex"];
-  if (!use_regex.is_null() && use_regex != true) throw Error("\"use_regex\" should be true");
+  member(document, "pre_tokenizer");
+  const auto steps = steps_of(document, "pre_tokenizer", "pretokenizers");
+  const bool split_before = steps.size() == 2 && splits_as_gpt2(*steps[0]);
+  if (steps.empty() || !is_type(*steps.back(), "ByteLevel") || (steps.size() > 1 && !split_before)) {
+    refuse_part("pre_tokenizer", steps,
+                "the type ByteLevel, and a Split by GPT-2's regular expression before it");
+  }
+  const Json& byte_level = *steps.back();
+  if (member(byte_level, "add_prefix_space") != false) throw Error("\"add_prefix_space\" should be false");
+  const Json& use_regex = byte_level["use_regex"];
+  if (use_regex.is_null() ? split_before : use_regex != !split_before)
+    throw Error(fmt::format("\"use_regex\" should be {}", !split_before));
 }
 
 /// Checks everything in the file that would change ids, except the vocabulary itself.
 void check_pipeline(const Json& document) {
   if (member(document, "version") != "1.0") throw Error("\"version\" should be \"1.0\"");
-  require_off(document, {"truncation", "padding", "normalizer"});
+  // Truncation and padding concern a batch, and transformers sets both anew in each call.
+  const auto normalizers = steps_of(document, "normalizer", "normalizers");
+  if (!normalizers.empty()) refuse_part("normalizer", normalizers, "texts as they are, so it should be null");
   check_pre_tokenizer(document);
-  check_post_processor(document);
-  require_byte_level(document, "decoder");
+  const auto post_processors = steps_of(document, "post_processor", "processors");
+  if (!std::ranges::all_of(post_processors, [](const Json* step) { return adds_nothing(*step); }))
+    refuse_part("post_processor", post_processors, "null, ByteLevel and templates that add no tokens");
+  const auto decoders = steps_of(document, "decoder", "decoders");
+  if (!std::ranges::all_of(decoders, [](const Json* step) { return is_type(*step, "ByteLevel"); }))
+    refuse_part("decoder", decoders, "null and the type ByteLevel");
   const Json& model = member(document, "model");
   member(model, "vocab");
   const Json& type = model["type"];  // old files lack it
@@ -125,20 +159,19 @@ Ids read_vocab(const Json& vocab) {
   return ids;
 }
 
+SpecialTokens::Token read_added_token(const Json& token, const Json& id) {
+  std::string text = string_member(token, "content");
+  const uint32_t number = as_id(id, text);
+  require_off(token, {"single_word", "lstrip", "rstrip"});
+  return {std::move(text), static_cast<int32_t>(number), token["special"] != false,
+          bool_member(token, "normalized")};
+}
+
 Specials read_added_tokens(const Json& list) {
   Specials tokens;
   if (list.is_null()) return tokens;
   if (!list.is_array()) throw Error("\"added_tokens\" should be a list");
-  for (const Json& token : list.items()) {
-    std::string text = string_member(token, "content");
-    const uint32_t id = as_id(member(token, "id"), text);
-    require_off(token, {"single_word", "lstrip", "rstrip"});
-    // The library searches for normalized tokens after all others; HipGPT searches once.
-    if (bool_member(token, "normalized") != bool_member(list.items()[0], "normalized")) {
-      throw Error("\"normalized\" should be the same for all added tokens");
-    }
-    tokens.push_back({std::move(text), static_cast<int32_t>(id)});
-  }
+  for (const Json& token : list.items()) tokens.push_back(read_added_token(token, token["id"]));
   return tokens;
 }
 
@@ -220,6 +253,66 @@ std::vector<Merge> read_merges_file(std::string_view text, const Ids& vocab) {
   return merges;
 }
 
+// ---- Files next to the vocabulary
+
+Json read_json_if_there(const fs::path& path) {
+  return file_exists(path.string()) ? read_json_object(path.string()) : Json(Json::Object());
+}
+
+/// Hugging Face keeps settings next to a tokenizer.json that change how it encodes.
+void check_settings(const fs::path& path) {
+  const Json settings = read_json_if_there(path);
+  name_errors(path.string(), [&] {
+    require_off(settings, {"add_prefix_space", "add_bos_token", "add_eos_token"});
+  });
+}
+
+/// Adds the texts of the tokens that the members of `settings` name, as "eos_token" does.
+void collect_special_texts(const Json& settings, std::set<std::string>& texts) {
+  const auto add = [&](const Json& token) {
+    const Json& text = token.is_object() ? token["content"] : token;
+    if (text.is_string()) texts.insert(text.as_string());
+  };
+  for (const auto& [key, value] : settings.members()) {
+    if (key.ends_with("_token")) add(value);
+    if (key != "additional_special_tokens" || !value.is_array()) continue;
+    for (const Json& token : value.items()) add(token);
+  }
+}
+
+/// "added_tokens_decoder" of tokenizer_config.json: by id, with all properties of each token.
+Specials read_added_tokens_decoder(const Json& decoder) {
+  if (!decoder.is_object()) throw Error("\"added_tokens_decoder\" should be an object of ids and tokens");
+  Specials tokens;
+  for (const auto& [id, token] : decoder.members()) {
+    const auto number = try_parse_json(id);
+    tokens.push_back(read_added_token(token, number ? *number : Json(id)));
+  }
+  return tokens;
+}
+
+/// The tokens that were added to the two files of GPT-2. Older versions of transformers write only their ids;
+/// the other properties are those that it gives them when it reads the files.
+Specials added_in_folder(const fs::path& folder) {
+  const fs::path settings_path = folder / "tokenizer_config.json", ids_path = folder / "added_tokens.json";
+  const Json settings = read_json_if_there(settings_path);
+  if (const Json& decoder = settings["added_tokens_decoder"]; !decoder.is_null())
+    return name_errors(settings_path.string(), [&] { return read_added_tokens_decoder(decoder); });
+
+  std::set<std::string> special_texts = {std::string(kEndOfText)};
+  collect_special_texts(settings, special_texts);
+  collect_special_texts(read_json_if_there(folder / "special_tokens_map.json"), special_texts);
+  const Json ids = read_json_if_there(ids_path);
+  return name_errors(ids_path.string(), [&] {
+    Specials tokens;
+    for (const auto& [text, id] : ids.members()) {
+      const bool special = special_texts.contains(text);
+      tokens.push_back({text, static_cast<int32_t>(as_id(id, text)), special, !special});
+    }
+    return tokens;
+  });
+}
+
 /// Formats a JSON list or object with one indented item per line.
 template <typename Items, typename Line>
 std::string lines(const Items& items, int indent, Line&& line) {
@@ -246,7 +339,7 @@ Tokenizer Tokenizer::load_folder(const fs::path& folder) {
   if (file_exists((folder / "tokenizer.json").string())) return load((folder / "tokenizer.json").string());
   for (const auto& [vocab, merges] : {std::pair{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}}) {
     if (file_exists((folder / vocab).string()))
-      return from_gpt2_files((folder / vocab).string(), (folder / merges).string());
+      return from_gpt2_files((folder / vocab).string(), (folder / merges).string(), folder.string());
   }
   throw Error(fmt::format(
       "{}: has neither a tokenizer.json nor a vocab.json and merges.txt; name a folder with one of them",
@@ -267,16 +360,19 @@ Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_fo
   });
 }
 
-Tokenizer Tokenizer::from_gpt2_files(const std::string& vocab_path, const std::string& merges_path) {
+Tokenizer Tokenizer::from_gpt2_files(const std::string& vocab_path, const std::string& merges_path,
+                                     const std::string& folder) {
   const MappedFile vocab_file(vocab_path, MappedFile::Access::kSequential);
   const MappedFile merges_file(merges_path, MappedFile::Access::kSequential);
-  const Ids vocab = name_errors(vocab_path, [&] { return read_vocab(parse_json(vocab_file.text())); });
+  Ids vocab = name_errors(vocab_path, [&] { return read_vocab(parse_json(vocab_file.text())); });
   auto merges = name_errors(merges_path, [&] { return read_merges_file(merges_file.text(), vocab); });
-  Specials specials;
-  if (const auto end = vocab.find(std::string(kEndOfText)); end != vocab.end()) {
+  Specials specials = folder.empty() ? Specials() : added_in_folder(folder);
+  const auto end = vocab.find(std::string(kEndOfText));
+  if (end != vocab.end() &&
+      std::ranges::find(specials, end->first, &SpecialTokens::Token::text) == specials.end())
     specials.push_back({end->first, static_cast<int32_t>(end->second)});
-  }
   return name_errors(vocab_path, [&] {
+    add_specials(vocab, specials);
     return Tokenizer(
         std::make_shared<Tables>(by_id(vocab), std::move(merges), SpecialTokens(std::move(specials))));
   });
@@ -287,8 +383,8 @@ std::string Tokenizer::to_json() const {
   const auto added = lines(tables_->specials.tokens(), 4, [](const SpecialTokens::Token& token) {
     return fmt::format(
         R"({{"id": {}, "content": {}, "single_word": false, "lstrip": false, "rstrip": false, )"
-        R"("normalized": false, "special": true}})",
-        token.id, json_quoted(token.text));
+        R"("normalized": {}, "special": {}}})",
+        token.id, json_quoted(token.text), token.normalized, token.special);
   });
   uint32_t id = 0;
   const auto vocab = lines(spellings, 6, [&](const std::string& token) {

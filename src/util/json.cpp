@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "error.h"
+#include "util/mapped_file.h"
+#include "util/name_errors.h"
 
 namespace hipgpt {
 namespace {
@@ -295,6 +297,13 @@ JsonValue parse_json_with_unique_keys(std::string_view text) {
 std::optional<JsonValue> try_parse_json(std::string_view text) {
   Builder builder;
   return parse(text, builder) ? std::optional(std::move(builder.value)) : std::nullopt;
+}
+
+JsonValue read_json_object(const std::string& path) {
+  const MappedFile file(path, MappedFile::Access::kSequential);
+  JsonValue json = name_errors(path, [&] { return parse_json(file.text()); });
+  if (!json.is_object()) throw Error(path + ": is not a JSON object; use an intact copy");
+  return json;
 }
 
 }  // namespace hipgpt

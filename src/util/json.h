@@ -122,4 +122,7 @@ JsonValue parse_json_with_unique_keys(std::string_view text);
 /// damaged.
 std::optional<JsonValue> try_parse_json(std::string_view text);
 
+/// Reads the object in a JSON file. Every Error names the file.
+JsonValue read_json_object(const std::string& path);
+
 }  // namespace hipgpt

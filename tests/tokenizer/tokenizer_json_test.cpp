@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -107,15 +108,14 @@ TEST(TokenizerJson, TheHashDistinguishesTokenizers) {
 }
 
 TEST(TokenizerJson, RefusesUnsupportedFeatures) {
-  expect_error_with("/normalizer", {{"type", "NFC"}}, "normalizer");
-  expect_error_with("/truncation", {{"max_length", 5}}, "truncation");
-  expect_error_with("/padding", {{"strategy", "BatchLongest"}}, "padding");
-  expect_error_with("/pre_tokenizer", nullptr, "pre_tokenizer");
-  expect_error_with("/pre_tokenizer/type", "Whitespace", "pre_tokenizer");
+  expect_error_with("/normalizer", {{"type", "NFC"}}, "\"normalizer\" is of type NFC, which");
+  expect_error_with("/pre_tokenizer", nullptr, "\"pre_tokenizer\" is null, which");
+  expect_error_with("/pre_tokenizer", 7, "\"pre_tokenizer\" is of type unknown, which");
+  expect_error_with("/pre_tokenizer/type", "Whitespace", "\"pre_tokenizer\" is of type Whitespace, which");
   expect_error_with("/pre_tokenizer/add_prefix_space", true, "add_prefix_space");
   expect_error_with("/pre_tokenizer/use_regex", false, "use_regex");
-  expect_error_with("/post_processor", {{"type", "TemplateProcessing"}}, "post_processor");
-  expect_error_with("/decoder", {{"type", "WordPiece"}}, "decoder");
+  expect_error_with("/post_processor", {{"type", "TemplateProcessing"}}, "is of type TemplateProcessing");
+  expect_error_with("/decoder", {{"type", "WordPiece"}}, "\"decoder\" is of type WordPiece");
   expect_error_with("/model/type", "Unigram", "BPE");
   expect_error_with("/model/dropout", 0.1, "dropout");
   expect_error_with("/model/continuing_subword_prefix", "##", "continuing_subword_prefix");
@@ -126,6 +126,93 @@ TEST(TokenizerJson, RefusesUnsupportedFeatures) {
   expect_error_with("/added_tokens/0/lstrip", true, "lstrip");
   expect_error_with("/added_tokens/0/rstrip", true, "rstrip");
   expect_error_with("/version", "2.0", "version");
+}
+
+TEST(TokenizerJson, ReadsWhatComesToTheSame) {
+  const json good = small_document();
+  const auto hash = Tokenizer::from_json(good.dump(), "good").hash();
+  const json byte_level = good["pre_tokenizer"];
+  json without_regex = byte_level;
+  without_regex["use_regex"] = false;
+  const auto sequence = [](const char* list, const json& steps) {
+    return json{{"type", "Sequence"}, {list, steps}};
+  };
+  const auto split = [](const std::string& regex) {
+    return json{
+        {"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}, {"invert", false}};
+  };
+  const std::string gpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+  const auto expect_same = [&](const char* pointer, const json& value) {
+    json document = good;
+    document[json::json_pointer(pointer)] = value;
+    try {
+      EXPECT_EQ(Tokenizer::from_json(document.dump(), pointer).hash(), hash) << pointer << value;
+    } catch (const Error& error) {
+      ADD_FAILURE() << error.what();
+    }
+  };
+  expect_same("/truncation", {{"direction", "Right"}, {"max_length", 5}});
+  expect_same("/padding", {{"strategy", "BatchLongest"}});
+  expect_same("/normalizer", sequence("normalizers", json::array()));
+  expect_same("/normalizer", sequence("normalizers", json::array({sequence("normalizers", json::array())})));
+  expect_same("/pre_tokenizer", sequence("pretokenizers", json::array({byte_level})));
+  expect_same("/pre_tokenizer", sequence("pretokenizers", {split(gpt2), without_regex}));
+  expect_same("/post_processor", sequence("processors", json::array({byte_level})));
+  expect_same("/decoder", sequence("decoders", json::array({byte_level})));
+
+  const auto expect_splitting_refused = [&](const json& steps, const std::string& about) {
+    expect_error_with("/pre_tokenizer", sequence("pretokenizers", steps), about);
+  };
+  expect_splitting_refused({split(gpt2 + "?"), without_regex}, "of type Split and then ByteLevel");
+  expect_splitting_refused({without_regex, split(gpt2)}, "of type ByteLevel and then Split");
+  expect_splitting_refused({split(gpt2), byte_level}, "\"use_regex\" should be false");
+  expect_splitting_refused(json::array({without_regex}), "\"use_regex\" should be true");
+  json inverted = split(gpt2);
+  inverted["behavior"] = "Removed";
+  expect_splitting_refused({inverted, without_regex}, "pre_tokenizer");
+  expect_error_with("/normalizer", sequence("normalizers", {{{"type", "NFC"}}, {{"type", "Lowercase"}}}),
+                    "of type NFC and then Lowercase");
+}
+
+/// The ids are those of Hugging Face's library, which finds normalized tokens after the others.
+TEST(TokenizerJson, FindsNormalizedTokensAfterTheOthers) {
+  json document = read_json_fixture("specials.tokenizer.json");
+  const auto before = Tokenizer::from_json(document.dump(), "test");
+  for (json& token : document["added_tokens"])
+    token["normalized"] = token["content"] == "<|end|><|end|>" || token["content"] == " pad";
+  const auto tokenizer = Tokenizer::from_json(document.dump(), "test");
+  EXPECT_EQ(tokenizer.encode("<|end|><|end|>"), (std::vector<int32_t>{1, 1}));
+  EXPECT_EQ(tokenizer.encode("a<|end|><|end|> pad<|endoftext|> pad"),
+            (std::vector<int32_t>{69, 1, 1, 4, 0, 4}));
+  EXPECT_EQ(tokenizer.encode(" 日本 pad"), (std::vector<int32_t>{225, 3, 4}));
+  EXPECT_NE(tokenizer.hash(), before.hash());
+  EXPECT_EQ(Tokenizer::from_json(tokenizer.to_json(), "test").hash(), tokenizer.hash());
+}
+
+/// The ids are those of Hugging Face's library after add_tokens(["é", "café"]). "é" spells the byte 0xE9.
+TEST(TokenizerJson, ReadsAddedTokensThatSpellBytes) {
+  json document = read_json_fixture("specials.tokenizer.json");
+  const auto add = [&](int id, const char* text) {
+    json token = document["added_tokens"][0];
+    token.update({{"id", id}, {"content", text}, {"normalized", true}, {"special", false}});
+    document["added_tokens"].push_back(token);
+  };
+  add(170, "é");
+  add(321, "café");
+  const auto first = Tokenizer::from_json(document.dump(), "test");
+  for (const auto& tokenizer : {first, Tokenizer::from_json(first.to_json(), "test")}) {
+    EXPECT_EQ(tokenizer.encode("xé café"), (std::vector<int32_t>{92, 170, 225, 321}));
+    EXPECT_EQ(tokenizer.encode("頂"), (std::vector<int32_t>{170, 259, 229}));
+    EXPECT_EQ(tokenizer.decode(tokenizer.encode("頂café")), "頂café");
+  }
+}
+
+TEST(TokenizerJson, KeepsThePropertiesOfAddedTokens) {
+  json document = small_document();
+  document["added_tokens"][0]["special"] = false;
+  document["added_tokens"][0]["normalized"] = true;
+  const json written = json::parse(Tokenizer::from_json(document.dump(), "test").to_json());
+  EXPECT_EQ(written["added_tokens"], document["added_tokens"]);
 }
 
 TEST(TokenizerJson, RefusesMissingAndIllTypedParts) {
@@ -161,7 +248,7 @@ TEST(TokenizerJson, RefusesABrokenVocabulary) {
   expect_error(lacking, "0xad");
   expect_error_with("/added_tokens/0/id", 1, "<|endoftext|>");
   expect_error_with("/added_tokens/0/content", "", "empty");
-  expect_error_with("/added_tokens/0/content", "Ġa", "mistaken");
+  expect_error_with("/added_tokens/0/content", "Ġa", "same id");
   json twice = small_document();
   twice["added_tokens"].push_back(twice["added_tokens"][0]);
   expect_error(twice, "twice");
@@ -287,6 +374,72 @@ TEST(TokenizerJson, WritesTheFilesOfGpt2) {
   const Tokenizer::Gpt2Files written = tokenizer.to_gpt2_files();
   EXPECT_EQ(written.merges, Gpt2Files::merges_text());
   EXPECT_EQ(json::parse(written.vocab), json::parse(Gpt2Files::vocab_text()));
+}
+
+/// A folder with the two files of GPT-2 and the files that hold what was added to them.
+class Gpt2FolderTest : public testing::Test {
+ protected:
+  Gpt2FolderTest() {
+    std::filesystem::create_directories(folder_);
+    write("vocab.json", Gpt2Files::vocab_text());
+    write("merges.txt", Gpt2Files::merges_text());
+  }
+  ~Gpt2FolderTest() override { std::filesystem::remove_all(folder_); }
+
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
+  json added_tokens() const { return json::parse(Tokenizer::load(folder_).to_json())["added_tokens"]; }
+  static json added(int id, const char* text, bool special, bool normalized) {
+    return {{"id", id},        {"content", text},          {"single_word", false}, {"lstrip", false},
+            {"rstrip", false}, {"normalized", normalized}, {"special", special}};
+  }
+  void expect_refused(const std::string& name, const std::string& text, const std::string& words) const {
+    write(name, text);
+    try {
+      Tokenizer::load(folder_);
+      ADD_FAILURE() << "accepted " << text;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+    }
+  }
+
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("hipgpt_gpt2_folder_" + std::to_string(getpid()));
+};
+
+TEST_F(Gpt2FolderTest, ReadsTheIdsOfAddedTokens) {
+  write("added_tokens.json", R"({"[PAD]": 1501, "<|user|>": 1502})");
+  const json end = added(1500, "<|endoftext|>", true, false);
+  EXPECT_EQ(added_tokens(),
+            json({end, added(1501, "[PAD]", false, true), added(1502, "<|user|>", false, true)}));
+  EXPECT_EQ(Tokenizer::load(folder_).encode("<|user|>[PAD]"), (std::vector<int32_t>{1502, 1501}));
+  // Tokens with a role are special, as transformers reads them.
+  write("special_tokens_map.json", R"({"pad_token": "[PAD]"})");
+  EXPECT_EQ(added_tokens()[1], added(1501, "[PAD]", true, false));
+  write("tokenizer_config.json", R"({"additional_special_tokens": [{"content": "<|user|>"}]})");
+  EXPECT_EQ(added_tokens()[2], added(1502, "<|user|>", true, false));
+
+  expect_refused("added_tokens.json", R"({"<|user|>": 1502})", "1502");
+  expect_refused("added_tokens.json", R"({"<|user|>": "x"})", "added_tokens.json: the id");
+  expect_refused("added_tokens.json", R"({"<|endoftext|>": 1501})", "id 1500 in the vocabulary");
+  expect_refused("added_tokens.json", "[]", "added_tokens.json: is not a JSON object");
+}
+
+TEST_F(Gpt2FolderTest, ReadsThePropertiesOfAddedTokens) {
+  const auto decoder = [](const json& token) {
+    return json{{"added_tokens_decoder", {{"1501", token}}}}.dump();
+  };
+  json user = added(1501, "<|user|>", false, true);
+  user.erase("id");
+  write("added_tokens.json", R"({"[PAD]": 1501})");  // transformers reads either file, not both
+  write("tokenizer_config.json", decoder(user));
+  EXPECT_EQ(added_tokens(),
+            json({added(1500, "<|endoftext|>", true, false), added(1501, "<|user|>", false, true)}));
+  user["lstrip"] = true;
+  expect_refused("tokenizer_config.json", decoder(user), "lstrip");
+  expect_refused("tokenizer_config.json", R"({"added_tokens_decoder": []})", "added_tokens_decoder");
+  expect_refused("tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "a"}}})", "the id");
 }
 
 TEST(TokenizerJson, TakesATemplateOnlyIfItAddsNothing) {
