@@ -19,7 +19,7 @@ struct GenerationRun {
 
   int64_t num_tokens = 50;
   int64_t num_samples = 1;  ///< samples per prompt
-  int64_t stop_token = -1;  ///< -1: <|endoftext|>, if the vocabulary has it
+  int64_t stop_token = -1;  ///< -1: those that the model names, else <|endoftext|>
   bool json = false;        ///< print one JSON object per line and sample
   int logprobs = -1;        ///< log-probabilities of the tokens and of this many likeliest ones; -1: none
   int64_t stride = 0;       ///< tokens that a perplexity window scores; 0: half of the model's context

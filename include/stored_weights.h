@@ -8,6 +8,7 @@
 #include "gpt_model.h"
 #include "model_config.h"
 #include "safetensors_file.h"
+#include "token_roles.h"
 
 namespace hipgpt {
 
@@ -18,6 +19,7 @@ struct StoredWeights {
   ModelConfig config;
   std::map<std::string, SafetensorsTensor> tensors;
   std::vector<SafetensorsFile> files;  ///< the files that own the tensors' bytes
+  TokenRoles roles;                    ///< as far as the model names them
 
   /// Copies the weights, as fp32, into a model with the same config.
   void load_into(GPTModel& model) const;

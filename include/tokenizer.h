@@ -82,6 +82,10 @@ class Tokenizer {
 
   std::optional<int32_t> special_token(std::string_view text) const;
 
+  /// Whether the vocabulary marks this token as special. Hugging Face's tokenizers may also find tokens that are
+  /// not: words that were added, which are part of a text.
+  bool is_marked_special(int32_t id) const;
+
   /// A 64-bit hash of the vocabulary, the merges and the special tokens. Tokenizers that behave the same have
   /// the same hash.
   uint64_t hash() const;

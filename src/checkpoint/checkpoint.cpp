@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "checkpoint/float_values.h"
+#include "checkpoint/token_roles_json.h"
 #include "checkpoint/write_checkpoint.h"
 #include "error.h"
 #include "util/json.h"
+#include "util/name_errors.h"
 #include "util/run_flags_text.h"
 
 namespace hipgpt {
@@ -16,6 +18,7 @@ namespace hipgpt {
 namespace {
 
 constexpr const char* kFormat = "hipgpt_format";
+constexpr const char* kTokenRoles = "token_roles";
 constexpr const char* kCheckpointFormat = "checkpoint-1";
 constexpr const char* kOptimizerFormat = "optimizer-2";
 constexpr const char* kFirstMoment = "exp_avg.";
@@ -52,6 +55,14 @@ RunFlags flags_in(const std::string& path, const std::map<std::string, std::stri
   const auto flags = json ? run_flags_from(*json) : std::nullopt;
   if (!flags) throw Error(path + ": damaged (its metadata has no flags); use an intact copy");
   return *flags;
+}
+
+/// Checkpoints of models that HipGPT made from nothing have no roles.
+TokenRoles roles_in(const SafetensorsFile& file, int vocab_size) {
+  const auto text = file.metadata().find(kTokenRoles);
+  if (text == file.metadata().end()) return {};
+  return name_errors(fmt::format("{}: metadata '{}'", file.path(), kTokenRoles),
+                     [&] { return token_roles_in(parse_json(text->second), vocab_size); });
 }
 
 void check_format(const SafetensorsFile& file, const std::string& expected) {
@@ -105,6 +116,11 @@ std::string write_checkpoint(AtomicFile& file, const HostWeights& weights, const
   metadata[kFormat] = kCheckpointFormat;
   metadata["tokenizer_hash"] = fmt::format("{:016x}", info.tokenizer_hash);
   metadata["step"] = std::to_string(info.step);
+  if (!info.roles.empty()) {
+    JsonValue roles = JsonValue::Object();
+    set_token_roles(roles, info.roles);
+    metadata[kTokenRoles] = roles.dump();
+  }
   return write_safetensors(file, weights.tensors(""), metadata);
 }
 
@@ -124,6 +140,7 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   info_.config = ModelConfig::from_metadata(file_.metadata(), file_.path());
   info_.tokenizer_hash = number_field<uint64_t>(file_, "tokenizer_hash", 16);
   info_.step = step_field(file_);
+  info_.roles = roles_in(file_, info_.config.vocab_size);
   size_t count = 0;
   GPTWeights(info_.config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
     check_floats(path(), file_.tensor(name), tensor.shape());
@@ -147,7 +164,7 @@ void Checkpoint::check_tokenizer(uint64_t hash, int vocab_size, const std::strin
 }
 
 StoredWeights Checkpoint::weights() const {
-  StoredWeights weights{path(), info_.config, {}, {file_}};
+  StoredWeights weights{path(), info_.config, {}, {file_}, info_.roles};
   for (const SafetensorsTensor& tensor : file_.tensors()) weights.tensors[tensor.name] = tensor;
   return weights;
 }

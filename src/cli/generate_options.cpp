@@ -36,7 +36,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.group("Text");
   line.number("--num-tokens", run.num_tokens, 1, 1e9, "Tokens to generate").show_default();
   line.number("--eos-id", run.stop_token, -1, 1e9,
-              "Stop at this token; -1: at <|endoftext|>, if there is one")
+              "Stop at this token; -1: where the model says, else at <|endoftext|>")
       .show_default();
   line.number("--num-samples", run.num_samples, 1, 1e6, "Continuations per prompt").show_default();
   line.flag("--json", run.json, "One line of JSON for each sample, or for --perplexity");

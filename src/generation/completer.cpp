@@ -1,6 +1,7 @@
 #include "generation/completer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "generation/perplexity.h"
 
@@ -14,9 +15,13 @@ constexpr int64_t kTogether = 64;
 
 }  // namespace
 
-Completer::Completer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
+Completer::Completer(const GenerationRun& run, const Sampling& sampling, std::vector<int32_t> stop_tokens,
                      const Tokenizer& tokenizer, GPTModel& model)
-    : run_(run), sampling_(sampling), stop_token_(stop_token), tokenizer_(tokenizer), model_(model) {
+    : run_(run),
+      sampling_(sampling),
+      stop_tokens_(std::move(stop_tokens)),
+      tokenizer_(tokenizer),
+      model_(model) {
   if (run.logprobs < 0) return;
   prompt_windows_.emplace(model, default_stride(model),
                           [this](int32_t, float loss) { prompt_logprobs_.emplace_back(-loss); });
@@ -78,7 +83,7 @@ void Completer::take_tokens(std::span<Sample> samples, int64_t offset, SampleWri
     if (run_.logprobs >= 0)
       sample.scores.push_back(score_token(std::span(logits).subspan(b * vocab, vocab), token, run_.logprobs));
     ++tokens_drawn_;
-    if (token == stop_token_) {
+    if (std::ranges::find(stop_tokens_, token) != stop_tokens_.end()) {
       sample.finish = Finish::kStop;
       writer.finish(static_cast<size_t>(offset) + b, sample);
     } else {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "generation/sample_writer.h"
 #include "generation/sliding_windows.h"
@@ -17,8 +18,8 @@ namespace hipgpt {
 /// Continues prompts with the settings of a run. It reuses memory and captured graphs from prompt to prompt.
 class Completer {
  public:
-  /// `sampling` must hold the seed. `stop_token` is a token id, or -1 for none.
-  Completer(const GenerationRun& run, const Sampling& sampling, int64_t stop_token,
+  /// `sampling` must hold the seed. Each of `stop_tokens` ends a sample.
+  Completer(const GenerationRun& run, const Sampling& sampling, std::vector<int32_t> stop_tokens,
             const Tokenizer& tokenizer, GPTModel& model);
 
   /// Draws and prints the run's number of samples of a prompt, numbered from `first`. `separate` means that
@@ -39,7 +40,7 @@ class Completer {
 
   const GenerationRun& run_;
   Sampling sampling_;
-  int64_t stop_token_;
+  std::vector<int32_t> stop_tokens_;
   const Tokenizer& tokenizer_;
   GPTModel& model_;
   std::optional<Generator> generator_;

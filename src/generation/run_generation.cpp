@@ -74,14 +74,14 @@ FoundModel find_model(const GenerationRun& run) {
           fmt::format("{}: step {},", path, checkpoint.info().step)};
 }
 
-/// Returns the token to stop at, or -1.
-int64_t stop_token(const GenerationRun& run, const Tokenizer& tokenizer) {
-  if (run.stop_token < 0) return tokenizer.special_token(kEndOfText).value_or(-1);
+std::vector<int32_t> stop_tokens(const GenerationRun& run, const TokenRoles& roles,
+                                 const Tokenizer& tokenizer) {
+  if (run.stop_token < 0) return roles.complete(tokenizer).end;
   if (run.stop_token >= tokenizer.vocab_size()) {
     throw Error(fmt::format("{} {}: the vocabulary has tokens 0 to {}", Parameter::kStopToken, run.stop_token,
                             tokenizer.vocab_size() - 1));
   }
-  return run.stop_token;
+  return {static_cast<int32_t>(run.stop_token)};
 }
 
 void report_speed(int64_t tokens, std::chrono::steady_clock::time_point start) {
@@ -138,7 +138,7 @@ void run_generation(const GenerationRun& run) {
     export_to_huggingface(run.export_folder, weights, tokenizer);
     return print_status(fmt::format("{} exported to {}\n", description, run.export_folder));
   }
-  const int64_t stop = stop_token(run, tokenizer);
+  const std::vector<int32_t> stop = stop_tokens(run, weights.roles, tokenizer);
 
   const auto device =
       make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });

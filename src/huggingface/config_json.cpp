@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "checkpoint/token_roles_json.h"
 #include "error.h"
 #include "util/json.h"
 #include "util/name_errors.h"
@@ -117,26 +118,25 @@ void check_exportable(const ModelConfig& config, const std::string& path) {
                   asked(config.head_bias, Parameter::kHeadBias, "false")));
 }
 
-std::string config_json(const ModelConfig& c, std::optional<int32_t> end_of_text) {
-  const Json end = end_of_text ? Json(*end_of_text) : Json();
+std::string config_json(const ModelConfig& c, const TokenRoles& roles) {
   const auto is_ours = [&](const auto& known) { return known.second == c.activation; };
-  return Json{{"architectures", Json::Array{"GPT2LMHeadModel"}},
-              {"model_type", "gpt2"},
-              {"vocab_size", c.vocab_size},
-              {"n_positions", c.max_seq_len},
-              {"n_ctx", c.max_seq_len},  // an older name for n_positions, which llama.cpp's converter reads
-              {"n_embd", c.embed_dim},
-              {"n_head", c.num_heads},
-              {"n_layer", c.num_layers},
-              {"n_inner", c.ff_hidden_dim},
-              {"activation_function", std::ranges::find_if(kActivations, is_ours)->first},
-              {"layer_norm_epsilon", 1e-5},
-              {"tie_word_embeddings", c.tied_head},
-              {"bos_token_id", end},
-              {"eos_token_id", end},
-              {"dtype", "float32"}}
-             .dump(2) +
-         "\n";
+  Json json = {{"architectures", Json::Array{"GPT2LMHeadModel"}},
+               {"model_type", "gpt2"},
+               {"vocab_size", c.vocab_size},
+               {"n_positions", c.max_seq_len},
+               {"n_ctx", c.max_seq_len},  // an older name for n_positions, which llama.cpp's converter reads
+               {"n_embd", c.embed_dim},
+               {"n_head", c.num_heads},
+               {"n_layer", c.num_layers},
+               {"n_inner", c.ff_hidden_dim},
+               {"activation_function", std::ranges::find_if(kActivations, is_ours)->first},
+               {"layer_norm_epsilon", 1e-5},
+               {"tie_word_embeddings", c.tied_head},
+               {"bos_token_id", Json()},  // without a value, transformers assumes GPT-2's
+               {"eos_token_id", Json()},
+               {"dtype", "float32"}};
+  set_token_roles(json, roles);
+  return json.dump(2) + "\n";
 }
 
 }  // namespace hipgpt

@@ -1,11 +1,10 @@
 // Converts between config.json (Hugging Face's GPT2Config) and ModelConfig.
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
 
 #include "model_config.h"
+#include "token_roles.h"
 
 namespace hipgpt {
 
@@ -17,7 +16,7 @@ ModelConfig read_model_config(const std::string& path);
 /// can be exported.
 void check_exportable(const ModelConfig& config, const std::string& path);
 
-/// Returns the text of config.json. `end_of_text`, if present, is the token that begins and ends documents.
-std::string config_json(const ModelConfig& config, std::optional<int32_t> end_of_text);
+/// Returns the text of config.json.
+std::string config_json(const ModelConfig& config, const TokenRoles& roles);
 
 }  // namespace hipgpt

@@ -5,11 +5,13 @@
 #include <set>
 
 #include "checkpoint/float_values.h"
+#include "checkpoint/token_roles_json.h"
 #include "error.h"
 #include "huggingface.h"
 #include "huggingface/config_json.h"
 #include "util/files.h"
 #include "util/json.h"
+#include "util/name_errors.h"
 
 namespace hipgpt {
 
@@ -29,6 +31,36 @@ void require_files(const std::string& folder, std::initializer_list<const char*>
   for (const char* name : names) {
     if (!file_exists(in(folder, name))) throw Error(fmt::format("{}: has no {}", folder, name));
   }
+}
+
+JsonValue read_json_if_there(const std::string& path) {
+  return file_exists(path) ? read_json_object(path) : JsonValue(JsonValue::Object());
+}
+
+/// The roles of the special tokens that `settings` names, as "eos_token" does.
+TokenRoles named_roles(const JsonValue& settings, const Tokenizer& tokenizer) {
+  const auto id = [&](const char* key) {
+    const JsonValue& token = settings[key];
+    const JsonValue& text = token.is_object() ? token["content"] : token;
+    return text.is_string() ? tokenizer.special_token(text.as_string()) : std::nullopt;
+  };
+  TokenRoles roles{id("bos_token"), id("pad_token"), {}};
+  if (const auto end = id("eos_token")) roles.end.push_back(*end);
+  return roles;
+}
+
+/// transformers takes ids from generation_config.json; without that file, from config.json. The tokenizer's own
+/// settings are read last, for a role that neither of them has.
+TokenRoles read_roles(const std::string& folder, const Tokenizer& tokenizer) {
+  TokenRoles roles;
+  for (const char* name : {"generation_config.json", "config.json"}) {
+    const std::string path = in(folder, name);
+    const JsonValue json = read_json_if_there(path);
+    roles = roles.over(name_errors(path, [&] { return token_roles_in(json, tokenizer.vocab_size()); }));
+  }
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"})
+    roles = roles.over(named_roles(read_json_if_there(in(folder, name)), tokenizer));
+  return roles;
 }
 
 /// Returns the files of a sharded model, as its index lists them.
@@ -135,7 +167,8 @@ HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::st
   config.tied_head = config.tied_head && !has_own_head(files);
   auto tensors = collect(files, config, folder);
   config.vocab_size = tokenizer.vocab_size();
-  return {{folder, config, std::move(tensors), std::move(files)}, std::move(tokenizer)};
+  TokenRoles roles = read_roles(folder, tokenizer);
+  return {{folder, config, std::move(tensors), std::move(files), std::move(roles)}, std::move(tokenizer)};
 }
 
 }  // namespace hipgpt

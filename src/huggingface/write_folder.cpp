@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "checkpoint/float_values.h"
+#include "checkpoint/token_roles_json.h"
 #include "error.h"
 #include "huggingface.h"
 #include "huggingface/config_json.h"
@@ -52,23 +53,29 @@ std::string text_of(const JsonValue& json) {
 
 /// Returns the names and texts of all files except the weights. config.json comes last because only a folder
 /// with it counts as a model.
-Files small_files(const ModelConfig& config, const Tokenizer& tokenizer) {
-  const std::optional<int32_t> end = tokenizer.special_token(kEndOfText);
+Files small_files(const StoredWeights& weights, const Tokenizer& tokenizer) {
+  const ModelConfig& config = weights.config;
+  const TokenRoles roles = weights.roles.complete(tokenizer);
   JsonValue tokenizer_config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                                 {"model_max_length", config.max_seq_len},
                                 {"clean_up_tokenization_spaces", false}};
   JsonValue generation_config = JsonValue::Object();
-  if (end) {
-    for (const char* key : {"bos_token", "eos_token", "unk_token"}) tokenizer_config.set(key, kEndOfText);
-    for (const char* key : {"bos_token_id", "eos_token_id"}) generation_config.set(key, *end);
-  }
+  const auto name_token = [&](const char* key, std::optional<int32_t> id) {
+    // transformers makes a token that is named here special, which may change the ids of texts.
+    if (id && tokenizer.is_marked_special(*id)) tokenizer_config.set(key, tokenizer.token_bytes(*id));
+  };
+  name_token("bos_token", roles.begin);
+  name_token("eos_token", roles.end.empty() ? std::nullopt : std::optional(roles.end.front()));
+  name_token("unk_token", tokenizer.special_token(kEndOfText));
+  name_token("pad_token", roles.pad);
+  set_token_roles(generation_config, roles);
   const Tokenizer::Gpt2Files gpt2_files = tokenizer.to_gpt2_files();
   return {{"vocab.json", gpt2_files.vocab},
           {"merges.txt", gpt2_files.merges},
           {"tokenizer.json", tokenizer.to_json()},
           {"tokenizer_config.json", text_of(tokenizer_config)},
           {"generation_config.json", text_of(generation_config)},
-          {"config.json", config_json(config, end)}};
+          {"config.json", config_json(config, roles)}};
 }
 
 void require_free(const fs::path& folder, const std::string& name) {
@@ -91,7 +98,7 @@ void export_to_huggingface(const std::string& folder, const StoredWeights& weigh
                            const Tokenizer& tokenizer) {
   check_exportable(weights.config, weights.path);
   const ExportedTensors tensors(weights);
-  const Files files = small_files(weights.config, tokenizer);
+  const Files files = small_files(weights, tokenizer);
   make_folder(folder);
   for (const char* name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"})
     require_free(folder, name);

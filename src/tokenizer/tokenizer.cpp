@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "error.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/byte_alphabet.h"
@@ -125,6 +127,12 @@ std::string_view Tokenizer::token_bytes(int32_t id) const {
 
 std::optional<int32_t> Tokenizer::special_token(std::string_view text) const {
   return tables_->specials.id_of(text);
+}
+
+bool Tokenizer::is_marked_special(int32_t id) const {
+  return std::ranges::any_of(tables_->specials.tokens(), [&](const SpecialTokens::Token& token) {
+    return token.id == id && token.special;
+  });
 }
 
 uint64_t Tokenizer::hash() const {

@@ -32,6 +32,7 @@ class CheckpointWriter {
     uint64_t tokenizer_hash;
     uint64_t data_hash;
     RunFlags flags;
+    TokenRoles roles = {};
   };
 
   CheckpointWriter(const RunFolder& folder, Device& device, const ModelConfig& config, Run run);

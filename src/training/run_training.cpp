@@ -169,7 +169,8 @@ int run_training(const TrainingRun& run) {
                      .tokenizer_json = data.unsaved_tokenizer(),
                      .tokenizer_hash = data.tokenizer().hash(),
                      .data_hash = data.data_hash(),
-                     .flags = run.flags},
+                     .flags = run.flags,
+                     .roles = start ? start->weights.roles : TokenRoles()},
                     progress);
   if (saved && saved->optimizer) loop.resume(*saved->optimizer);
   if (loop.step() == run.training.steps) {

@@ -13,21 +13,21 @@ constexpr size_t kFirstTokens = 8;
 
 }  // namespace
 
-Samples::Samples(const GPTModel& model, const Tokenizer& tokenizer, std::vector<int32_t> prompt,
-                 int64_t num_tokens, uint64_t seed)
+Samples::Samples(const GPTModel& model, const Tokenizer& tokenizer, const TokenRoles& roles,
+                 std::vector<int32_t> prompt, int64_t num_tokens, uint64_t seed)
     : tokenizer_(tokenizer),
+      ends_(roles.complete(tokenizer).end),
       prompt_(std::move(prompt)),
       prompt_text_(valid_utf8(tokenizer.decode(prompt_))),
       num_tokens_(num_tokens),
       generator_(model, prompt_, {.seed = seed}) {}
 
 std::string Samples::continuation() {
-  const auto stop = tokenizer_.special_token(kEndOfText);
   std::string text;
   generator_.start(prompt_);
   for (int64_t i = 0; i < num_tokens_; ++i) {
     const int32_t token = generator_.next();
-    if (token == stop) break;
+    if (std::ranges::find(ends_, token) != ends_.end()) break;
     text += tokenizer_.token_bytes(token);
   }
   return valid_utf8(text);

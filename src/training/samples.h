@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "generator.h"
+#include "token_roles.h"
 #include "token_shards.h"
 #include "tokenizer.h"
 
@@ -15,17 +16,18 @@ namespace hipgpt {
 /// allocates its own memory once, so it does not affect training.
 class Samples {
  public:
-  Samples(const GPTModel& model, const Tokenizer& tokenizer, std::vector<int32_t> prompt, int64_t num_tokens,
-          uint64_t seed);
+  Samples(const GPTModel& model, const Tokenizer& tokenizer, const TokenRoles& roles,
+          std::vector<int32_t> prompt, int64_t num_tokens, uint64_t seed);
 
   /// Prompt and continuation are valid UTF-8, whatever bytes the tokens have.
   const std::string& prompt() const { return prompt_text_; }
 
-  /// Returns up to `num_tokens` more tokens as text. Stops early at <|endoftext|>.
+  /// Returns up to `num_tokens` more tokens as text. Stops early at the end of a text.
   std::string continuation();
 
  private:
   const Tokenizer& tokenizer_;
+  std::vector<int32_t> ends_;
   std::vector<int32_t> prompt_;
   std::string prompt_text_;
   int64_t num_tokens_;

@@ -89,6 +89,7 @@ TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTM
       progress_(progress),
       train_data_(loader(tokens.train)),
       trainer_(model, train_data_, run.training),
+      roles_(saved_with.roles),
       writer_(folder, model.device(), model.config(), std::move(saved_with)) {
   if (tokens.val) val_data_ = loader(*tokens.val);
 }
@@ -182,7 +183,7 @@ void TrainingLoop::begin_records() {
   if (run_.sample_every == 0) return;
   auto prompt = run_.sample_prompt.empty() ? first_tokens(tokens_.train.tokens, tokenizer_)
                                            : tokenizer_.encode(run_.sample_prompt);
-  samples_.emplace(model_, tokenizer_, std::move(prompt), run_.sample_tokens, run_.training.seed);
+  samples_.emplace(model_, tokenizer_, roles_, std::move(prompt), run_.sample_tokens, run_.training.seed);
 }
 
 void TrainingLoop::record(const JsonValue& record) {

@@ -65,6 +65,7 @@ class TrainingLoop {
   DataLoader train_data_;
   std::optional<DataLoader> val_data_;
   Trainer trainer_;
+  TokenRoles roles_;
   CheckpointWriter writer_;
   std::optional<MetricsFile> metrics_;
   std::optional<TensorBoard> tensorboard_;

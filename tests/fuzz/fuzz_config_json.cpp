@@ -12,7 +12,7 @@ void check(std::string_view bytes) {
   if (!succeeds([&] { config = read_model_config(file.path()); })) return;
   require(succeeds([&] { config.validate(); }), "a model that is read is valid");
   if (!succeeds([&] { check_exportable(config, "folder"); })) return;
-  const MemoryFile written(config_json(config, 0));
+  const MemoryFile written(config_json(config, {}));
   require(read_model_config(written.path()) == config, "a model comes back from its own config.json");
 }
 

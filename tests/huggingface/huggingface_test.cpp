@@ -455,6 +455,7 @@ TEST_F(HuggingFaceTest, AnExportDescribesTheModel) {
   const auto without_end = learn("aaa", 257);
   StoredWeights cut = model.weights;
   cut.config.vocab_size = 257;
+  cut.roles = {};
   export_to_huggingface(path("no_end"), cut, without_end);
   EXPECT_EQ(json::parse(read_all(path("no_end/config.json")))["eos_token_id"], nullptr);
   EXPECT_FALSE(json::parse(read_all(path("no_end/tokenizer_config.json"))).contains("eos_token"));

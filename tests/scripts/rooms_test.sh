@@ -14,7 +14,7 @@ interface                    device.h operands.h operations.h tensor.h device/ch
 hip cpu platform             hip_kernels.h
 device
 model                        gpt_model.h gpt_weights.h kv_cache.h model_config.h training_pass.h transformer_layer.h
-checkpoint                   checkpoint.h run_folder.h safetensors_file.h stored_weights.h
+checkpoint                   checkpoint.h run_folder.h safetensors_file.h stored_weights.h token_roles.h
 huggingface                  huggingface.h
 records
 generation                   generator.h run_generation.h

@@ -375,7 +375,8 @@ TEST_F(CheckpointTest, AWriterSavesTheStateAtTheCall) {
                            .tokenizer_json = {},
                            .tokenizer_hash = 7,
                            .data_hash = 8,
-                           .flags = {}});
+                           .flags = {},
+                           .roles = {}});
   const auto weights_of = [&](const GPTModel& model) {
     std::vector<float> values(static_cast<size_t>(model.weights().size()));
     device_->copy_to_host(values.data(), model.weights().flat());
