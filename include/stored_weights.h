@@ -13,7 +13,7 @@
 namespace hipgpt {
 
 /// Checked weights by name: every weight of a GPT with this config is present, finite, and in F32, F16 or
-/// BF16. A tensor of V rows may have more rows in the file; only the first V are used.
+/// BF16. A tensor of V or S rows may have more rows in the file; only the first V or S are used.
 struct StoredWeights {
   std::string path;  ///< path of the file or folder, for messages
   ModelConfig config;

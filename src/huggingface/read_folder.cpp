@@ -124,6 +124,11 @@ bool has_own_head(const std::vector<SafetensorsFile>& files) {
          !(head->dtype == embedding->dtype && std::ranges::equal(head->bytes, embedding->bytes));
 }
 
+/// Returns the name of the embedding in these files. A tied model may have it as its head only.
+const char* embedding_name(const std::vector<SafetensorsFile>& files, const ModelConfig& config) {
+  return config.tied_head && !find(files, kEmbedding) ? kHead : kEmbedding;
+}
+
 /// Returns every tensor of the model by name. Throws Error unless each exists exactly once with the right
 /// shape and nothing else exists.
 std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFile>& files,
@@ -131,10 +136,12 @@ std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFi
   std::map<std::string, std::vector<int64_t>> wanted;  // shapes
   GPTWeights(config).for_each(
       [&](const std::string& name, const Tensor& tensor, bool) { wanted[name] = tensor.shape(); });
+  const std::string embedding = embedding_name(files, config);
   std::map<std::string, SafetensorsTensor> tensors;
   for (const SafetensorsFile& file : files) {
     for (const SafetensorsTensor& tensor : file.tensors()) {
-      const std::string name = model_name(tensor.name);
+      std::string name = model_name(tensor.name);
+      if (name == embedding) name = kEmbedding;
       if (name.empty() || (name == kHead && config.tied_head)) continue;
       if (!wanted.contains(name)) {
         throw Error(fmt::format("{}: has a tensor {}, which the model in config.json does not have",

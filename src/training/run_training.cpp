@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "error.h"
 #include "huggingface.h"
@@ -38,6 +40,11 @@ struct Start {
   PreparedData::GivenTokenizer tokenizer;
 };
 
+/// A shorter context is that of the first positions: no other weight depends on S.
+void take_first_positions(ModelConfig& config, const ModelChoices& choices) {
+  config.max_seq_len = std::min(config.max_seq_len, choices.over(config).max_seq_len);
+}
+
 std::optional<Start> find_start(const TrainingRun& run, const std::optional<SavedTraining>& saved) {
   if (saved) {
     if (!run.tokenizer.empty()) {
@@ -51,6 +58,7 @@ std::optional<Start> find_start(const TrainingRun& run, const std::optional<Save
     return std::nullopt;
   }
   HuggingFaceModel model = HuggingFaceModel::open(run.init_from, run.tokenizer);
+  take_first_positions(model.weights.config, run.model);
   return Start{std::move(model.weights),
                {std::move(model.tokenizer), run.tokenizer.empty() ? run.init_from : run.tokenizer}};
 }
@@ -72,10 +80,17 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
     return model;
   }
   const StoredWeights& weights = start->weights;
-  if (!(run.model.over(weights.config) == weights.config)) {
+  ModelConfig asked = run.model.over(weights.config);
+  const int asked_seq_len = std::exchange(asked.max_seq_len, weights.config.max_seq_len);
+  if (!(asked == weights.config)) {
     throw Error(
         fmt::format("{}: its sizes differ from those that the flags set; drop {}, {} and similar flags",
                     weights.path, Parameter::kEmbedDim, Parameter::kNumLayers));
+  }
+  if (asked_seq_len != weights.config.max_seq_len) {
+    throw Error(fmt::format("{} {}: {} has {} positions; drop the flag{}", Parameter::kMaxSeqLen,
+                            asked_seq_len, weights.path, weights.config.max_seq_len,
+                            run.init_from.empty() ? "" : " or name a smaller number"));
   }
   auto model = std::make_unique<GPTModel>(device, weights.config);
   weights.load_into(*model);

@@ -133,8 +133,7 @@ TEST_F(HuggingFaceCliTest, FlagsMayAgreeWithTheModelButNotContradictIt) {
                                              {"--vocab-size", "300"},
                                              {"--tied-head", "true"},
                                              {"--activation", "gelu"}})));
-  for (const auto& [flag, value] : Flags{{"--seq", "8"},
-                                         {"--dim", "48"},
+  for (const auto& [flag, value] : Flags{{"--dim", "48"},
                                          {"--preset", "gpt2"},
                                          {"--activation", "relu"},
                                          {"--tied-head", "false"},
