@@ -9,6 +9,7 @@
 #include "checkpoint/token_roles_json.h"
 #include "checkpoint/write_checkpoint.h"
 #include "error.h"
+#include "util/files.h"
 #include "util/json.h"
 #include "util/name_errors.h"
 #include "util/run_flags_text.h"
@@ -66,6 +67,12 @@ TokenRoles roles_in(const SafetensorsFile& file, int vocab_size) {
 }
 
 void check_format(const SafetensorsFile& file, const std::string& expected) {
+  if (!file.metadata().contains(kFormat) && file_exists(folder_of(file.path()) + "/config.json")) {
+    throw Error(
+        fmt::format("{}: not a HipGPT checkpoint; if it belongs to a Hugging Face model, name the "
+                    "folder {} instead",
+                    file.path(), folder_of(file.path())));
+  }
   const std::string format = string_field(file, kFormat);
   if (format == expected) return;
   const std::string kind = expected.substr(0, expected.find('-') + 1);

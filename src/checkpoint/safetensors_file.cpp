@@ -16,7 +16,9 @@
 #include "error.h"
 #include "util/atomic_file.h"
 #include "util/json.h"
+#include "util/lfs_pointer.h"
 #include "util/mapped_file.h"
+#include "util/name_errors.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -113,6 +115,8 @@ bool check_checksums(const std::string& path, std::string_view head, std::span<c
 uint64_t read_header_length(const std::string& path, std::span<const std::byte> bytes) {
   if (bytes.empty()) fail(path, "empty file");
   if (bytes.size() < kLengthBytes) fail(path, "not a safetensors file (too short)");
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  name_errors(path, [&] { refuse_lfs_pointer(text); });
   uint64_t length;
   std::memcpy(&length, bytes.data(), kLengthBytes);
   const bool plausible = length >= 2 && length <= kLargestHeader;

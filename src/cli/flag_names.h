@@ -16,6 +16,7 @@ inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
     {Parameter::kFinalLayernorm, "--final-layernorm"},
     {Parameter::kHeadBias, "--head-bias"},
     {Parameter::kHeads, "--heads"},
+    {Parameter::kInitFrom, "--init-from"},
     {Parameter::kInteractive, "--interactive"},
     {Parameter::kLearningRate, "--lr"},
     {Parameter::kMaxSeqLen, "--seq"},

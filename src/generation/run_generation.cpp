@@ -62,7 +62,8 @@ struct FoundModel {
 
 FoundModel find_model(const GenerationRun& run) {
   const std::string path = checkpoint_file(run);
-  if (is_folder(path)) {
+  // A name that is not that of a checkpoint may be meant as a model of the hub, which the error explains.
+  if (is_folder(path) || (!file_exists(path) && !path.ends_with(".bin"))) {
     HuggingFaceModel model = HuggingFaceModel::open(path, run.tokenizer);
     return {std::move(model.weights), std::move(model.tokenizer), path + ":"};
   }

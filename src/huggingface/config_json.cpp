@@ -7,9 +7,9 @@
 
 #include "checkpoint/token_roles_json.h"
 #include "error.h"
+#include "model/check_sizes.h"
 #include "util/json.h"
 #include "util/name_errors.h"
-#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -81,6 +81,17 @@ bool tied_head_of(const Json& config) {
   return tied->as_bool();
 }
 
+std::string name_in_config(Parameter parameter) {
+  switch (parameter) {
+    case Parameter::kVocabSize: return "\"vocab_size\"";
+    case Parameter::kMaxSeqLen: return "\"n_positions\"";
+    case Parameter::kEmbedDim: return "\"n_embd\"";
+    case Parameter::kHeads: return "\"n_head\"";
+    case Parameter::kNumLayers: return "\"n_layer\"";
+    default: return "\"n_inner\"";  // or, without it, four times n_embd
+  }
+}
+
 ModelConfig to_model_config(const Json& json) {
   require_gpt2(json);
   ModelConfig config;
@@ -95,7 +106,7 @@ ModelConfig to_model_config(const Json& json) {
   config.final_layernorm = true;
   config.tied_head = tied_head_of(json);
   config.head_bias = false;
-  config.validate();
+  check_sizes(config, name_in_config);
   return config;
 }
 

@@ -27,7 +27,12 @@ std::string in(const std::string& folder, const std::string& name) {
 }
 
 void require_files(const std::string& folder, std::initializer_list<const char*> names) {
-  if (!is_folder(folder)) throw Error(fmt::format("{}: there is no such folder", folder));
+  if (!is_folder(folder)) {
+    throw Error(
+        fmt::format("{}: there is no such folder; models are not downloaded: from_pretrained() and "
+                    "save_pretrained() of transformers make the folder of a model of the hub",
+                    folder));
+  }
   for (const char* name : names) {
     if (!file_exists(in(folder, name))) throw Error(fmt::format("{}: has no {}", folder, name));
   }
@@ -86,14 +91,28 @@ std::set<std::string> shards(const std::string& folder, const std::string& index
   return paths;
 }
 
+/// Returns the name of a file with weights in a format that HipGPT does not read, or "".
+std::string other_weights(const std::string& folder) {
+  std::string found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder, none)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = (name.starts_with("pytorch_model") && name.ends_with(".bin")) ||
+                         name.starts_with("tf_model") || name.starts_with("flax_model");
+    if (weights && (found.empty() || name < found)) found = name;
+  }
+  return found;
+}
+
 std::vector<SafetensorsFile> open_weights(const std::string& folder) {
   const std::string one = in(folder, "model.safetensors"), index = in(folder, "model.safetensors.index.json");
   if (file_exists(one)) return {SafetensorsFile::open(one)};
   if (!file_exists(index)) {
-    throw Error(fmt::format("{}: has no model.safetensors{}", folder,
-                            file_exists(in(folder, "pytorch_model.bin"))
-                                ? "; transformers' save_pretrained() converts its pytorch_model.bin"
-                                : ""));
+    const std::string other = other_weights(folder);
+    throw Error(fmt::format("{}: has no model.safetensors; {}", folder,
+                            other.empty()
+                                ? "name the folder of a model that transformers' save_pretrained() wrote"
+                                : fmt::format("transformers' save_pretrained() converts its {}", other)));
   }
   std::vector<SafetensorsFile> files;
   for (const std::string& path : shards(folder, index)) files.push_back(SafetensorsFile::open(path));

@@ -6,17 +6,11 @@
 #include <charconv>
 
 #include "error.h"
-#include "util/parameter.h"
+#include "model/check_sizes.h"
 
 namespace hipgpt {
 
 namespace {
-
-void check_size(Parameter parameter, const char* letter, int64_t value, int64_t largest) {
-  if (value < 1 || value > largest) {
-    throw Error(fmt::format("{} {}: {} must be from 1 to {}", parameter, value, letter, largest));
-  }
-}
 
 std::string field(const std::map<std::string, std::string>& metadata, const std::string& key,
                   const std::string& file) {
@@ -74,17 +68,26 @@ int64_t ModelConfig::parameter_count() const {
   return embeddings + layers + (final_layernorm ? 2 * E : 0) + (tied_head ? 0 : E * V) + (head_bias ? V : 0);
 }
 
-void ModelConfig::validate() const {
-  check_size(Parameter::kVocabSize, "V", vocab_size, 1 << 24);
-  check_size(Parameter::kMaxSeqLen, "S", max_seq_len, 1 << 20);
-  check_size(Parameter::kEmbedDim, "E", embed_dim, 1 << 16);
-  check_size(Parameter::kHeads, "H", num_heads, 1 << 12);
-  check_size(Parameter::kNumLayers, "L", num_layers, 1 << 10);
-  check_size(Parameter::kFfHiddenDim, "F", ff_hidden_dim, 1 << 20);
-  if (embed_dim % num_heads != 0) {
+void check_sizes(const ModelConfig& config, std::string (*name)(Parameter)) {
+  const auto check = [&](Parameter parameter, const char* letter, int64_t value, int64_t largest) {
+    if (value >= 1 && value <= largest) return;
+    throw Error(fmt::format("{} {}: {} must be from 1 to {}", name(parameter), value, letter, largest));
+  };
+  check(Parameter::kVocabSize, "V", config.vocab_size, 1 << 24);
+  check(Parameter::kMaxSeqLen, "S", config.max_seq_len, 1 << 20);
+  check(Parameter::kEmbedDim, "E", config.embed_dim, 1 << 16);
+  check(Parameter::kHeads, "H", config.num_heads, 1 << 12);
+  check(Parameter::kNumLayers, "L", config.num_layers, 1 << 10);
+  check(Parameter::kFfHiddenDim, "F", config.ff_hidden_dim, 1 << 20);
+  if (config.embed_dim % config.num_heads != 0) {
     throw Error(fmt::format("{} {} is not divisible by {} {}: every head needs the same number of channels",
-                            Parameter::kEmbedDim, embed_dim, Parameter::kHeads, num_heads));
+                            name(Parameter::kEmbedDim), config.embed_dim, name(Parameter::kHeads),
+                            config.num_heads));
   }
+}
+
+void ModelConfig::validate() const {
+  check_sizes(*this, [](Parameter parameter) { return std::string(name_of(parameter)); });
 }
 
 void ModelConfig::check_tokens(std::span<const int32_t> ids, const char* what) const {

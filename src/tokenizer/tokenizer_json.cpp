@@ -12,6 +12,7 @@
 #include "tokenizer/tables.h"
 #include "util/files.h"
 #include "util/json.h"
+#include "util/lfs_pointer.h"
 #include "util/mapped_file.h"
 #include "util/name_errors.h"
 
@@ -241,6 +242,7 @@ std::vector<std::string> by_id(const Ids& vocab) {
 }
 
 std::vector<Merge> read_merges_file(std::string_view text, const Ids& vocab) {
+  refuse_lfs_pointer(text);
   std::vector<Merge> merges;
   for (bool first = true; !text.empty(); first = false) {
     const size_t end = std::min(text.find('\n'), text.size());

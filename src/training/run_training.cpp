@@ -14,6 +14,7 @@
 #include "training/prepare_data.h"
 #include "training/saved_training.h"
 #include "training/training_loop.h"
+#include "util/files.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
 
@@ -146,6 +147,10 @@ bool is_newest(const SavedTraining& saved, const RunFolder& folder) {
 }
 
 std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder& folder, Progress& progress) {
+  if (is_folder(run.checkpoint)) {
+    throw Error(fmt::format("{} {}: is a folder; {} starts from a Hugging Face model", Parameter::kCheckpoint,
+                            run.checkpoint, Parameter::kInitFrom));
+  }
   if (!run.checkpoint.empty()) return open_saved_training(run.checkpoint);
   if (!run.resume) return std::nullopt;
   auto saved = newest_saved_training(folder, [&](const std::string& why) {

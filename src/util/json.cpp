@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "error.h"
+#include "util/lfs_pointer.h"
 #include "util/mapped_file.h"
 #include "util/name_errors.h"
 
@@ -38,6 +39,7 @@ int depth_of(std::string_view text) {
 
 /// Why a text cannot be parsed at all, or "".
 std::string fault_of(std::string_view text) {
+  if (is_lfs_pointer(text)) return kLfsPointerFault;
   if (text.size() > kLargestJson) {
     return fmt::format("has {} bytes of JSON, but at most {} are allowed", text.size(), kLargestJson);
   }

@@ -15,6 +15,7 @@ constexpr std::pair<Parameter, std::string_view> kFields[] = {
     {Parameter::kFinalLayernorm, "final_layernorm"},
     {Parameter::kHeadBias, "head_bias"},
     {Parameter::kHeads, "num_heads"},
+    {Parameter::kInitFrom, "init_from"},
     {Parameter::kInteractive, "interactive"},
     {Parameter::kLearningRate, "learning_rate"},
     {Parameter::kMaxSeqLen, "max_seq_len"},

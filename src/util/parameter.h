@@ -26,6 +26,7 @@ enum class Parameter {
   kFinalLayernorm,
   kHeadBias,
   kHeads,
+  kInitFrom,
   kInteractive,
   kLearningRate,
   kMaxSeqLen,

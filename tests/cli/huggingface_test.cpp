@@ -145,6 +145,68 @@ TEST_F(HuggingFaceCliTest, FlagsMayAgreeWithTheModelButNotContradictIt) {
   EXPECT_REFUSED(train_gpt({"--init-from", kFixture, "--data-path", "text.txt", "--reset"}), "--reset");
 }
 
+TEST_F(HuggingFaceCliTest, AShorterContextIsThatOfTheFirstPositions) {
+  ASSERT_TRUE(succeeds(start_from(kFixture, {{"--seq", "8"}, {"--lr", "1e-12"}, {"--run-name", "short"}})));
+  const auto model = EditableCheckpoint(path("checkpoints/short/step_4.bin"));
+  EXPECT_EQ(model.metadata.at("max_seq_len"), "8");
+  const Flags few = {{"--prompt", "T"}, {"--num-tokens", "3"}};
+  const auto with = [](Flags flags, const std::string& flag, const std::string& value) {
+    flags[flag] = value;
+    return flags;
+  };
+  EXPECT_EQ(greedy(with(few, "--run-name", "short")), greedy(with(few, "--ckpt", kFixture)));
+  EXPECT_REFUSED(start_from(kFixture, {{"--seq", "17"}}), "--seq 17: " + kFixture + " has 16 positions");
+  EXPECT_REFUSED(train_gpt({"--ckpt", "checkpoints/short/step_4.bin", "--data-path", "text.txt", "--seq", "4",
+                            "--batch", "4", "--steps", "6"}),
+                 "--seq 4: checkpoints/short/step_4.bin has 8 positions");
+}
+
+/// A folder whose greedy text is cut at the tokens that it names, and the run that starts from it.
+TEST_F(HuggingFaceCliTest, TextEndsWhereTheModelSays) {
+  fs::copy(kFixture, path("model"));
+  fs::remove(path("model/generation_config.json"));
+  const auto tokens = [&](const Flags& flags) {
+    Flags all = flags;
+    all.merge(Flags{{"--prompt", "The men"}, {"--temp", "0"}, {"--num-tokens", "4"}, {"--threads", "1"}});
+    Arguments arguments = to_arguments(all);
+    arguments.emplace_back("--json");
+    const Result result = generate(arguments);
+    EXPECT_TRUE(succeeds(result));
+    const auto json = nlohmann::json::parse(result.out);
+    return std::pair(json["tokens"].get<std::vector<int>>(), json["finish_reason"].get<std::string>());
+  };
+  const std::vector<int> all = tokens({{"--ckpt", "model"}}).first;
+  ASSERT_EQ(all.size(), 4u);
+  const auto stopped = std::pair(std::vector<int>(all.begin(), all.begin() + 2), std::string("stop"));
+  auto config = nlohmann::json::parse(read("model/config.json"));
+  config["eos_token_id"] = {0, all[1]};
+  write("model/config.json", config.dump());
+  EXPECT_EQ(tokens({{"--ckpt", "model"}}), stopped);
+  EXPECT_EQ(tokens({{"--ckpt", "model"}, {"--eos-id", "0"}}).first, all);
+  write("model/generation_config.json", "{\"eos_token_id\": " + std::to_string(all[1]) + "}");
+  EXPECT_EQ(tokens({{"--ckpt", "model"}}), stopped);
+
+  ASSERT_TRUE(succeeds(start_from("model", {{"--lr", "1e-12"}, {"--run-name", "a"}})));
+  EXPECT_EQ(tokens({{"--run-name", "a"}}), stopped);
+  ASSERT_TRUE(succeeds(
+      train_gpt({"--ckpt", "checkpoints/a/step_4.bin", "--run-name", "b", "--steps", "5", "--lr", "1e-12"})));
+  EXPECT_EQ(tokens({{"--run-name", "b"}}), stopped);
+  ASSERT_TRUE(succeeds(generate({"--run-name", "b", "--export", "out"})));
+  EXPECT_EQ(tokens({{"--ckpt", "out"}}), stopped);
+}
+
+TEST_F(HuggingFaceCliTest, NamesThatAreNotFoldersAreExplained) {
+  for (const char* name : {"openai-community/gpt2", "gpt2"}) {
+    for (const Result& result : {generate({"--ckpt", name, "--prompt", "a"}), start_from(name)}) {
+      EXPECT_REFUSED(result, "models are not downloaded");
+      EXPECT_REFUSED(result, "save_pretrained()");
+    }
+  }
+  EXPECT_REFUSED(generate({"--ckpt", kFixture + "/model.safetensors", "--prompt", "a"}),
+                 "name the folder " + kFixture + " instead");
+  EXPECT_REFUSED(train_gpt({"--ckpt", kFixture, "--data-path", "text.txt"}), "--init-from");
+}
+
 TEST_F(HuggingFaceCliTest, AModelOfAnotherShapeIsNotExported) {
   ASSERT_TRUE(succeeds(train()));
   EXPECT_REFUSED(generate({"--export", "out"}), "--final-layernorm true --head-bias false");

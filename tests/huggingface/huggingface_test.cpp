@@ -342,6 +342,76 @@ TEST_F(HuggingFaceTest, SettingsThatChangeNothingHere) {
   EXPECT_EQ(HuggingFaceModel::open(model_).weights.config.activation, Activation::kRelu);
 }
 
+TEST_F(HuggingFaceTest, ATiedModelMayStoreOnlyItsHead) {
+  edit_tensors([](EditableTensors& tensors) { tensor(tensors, kEmbedding).name = "lm_head.weight"; });
+  expect_same_model("only a head");
+  expect_config_refused("tie_word_embeddings", false, "has no tensor transformer.wte.weight");
+}
+
+TEST_F(HuggingFaceTest, RolesComeFromTheFirstFileThatNamesThem) {
+  const auto expect_roles = [&](std::optional<int32_t> begin, std::optional<int32_t> pad,
+                                const std::vector<int32_t>& end) {
+    EXPECT_EQ(HuggingFaceModel::open(model_).weights.roles, (TokenRoles{begin, pad, end}));
+  };
+  for (const char* name : {"generation_config.json", "special_tokens_map.json"}) fs::remove(in_model(name));
+  write(in_model("tokenizer_config.json"),
+        R"({"pad_token": {"content": "<|endoftext|>"}, "bos_token": "no"})");
+  edit_json("config.json", [](json& config) {
+    config.erase("bos_token_id");
+    config.erase("eos_token_id");
+  });
+  expect_roles({}, 0, {});
+  set_config("eos_token_id", 50256);  // GPT-2's, in the file of a smaller model
+  expect_roles({}, 0, {});
+  set_config("eos_token_id", {-1, 7, 300, 299});
+  set_config("pad_token_id", 2);
+  expect_roles({}, 2, {7, 299});
+  write(in_model("generation_config.json"),
+        R"({"eos_token_id": 5, "bos_token_id": 6, "pad_token_id": null})");
+  expect_roles(6, 2, {5});
+
+  for (const json& bad : {json("7"), json(1.5), json(true), json::array({nullptr}), json::object()})
+    expect_config_refused("eos_token_id", bad, "config.json: \"eos_token_id\" is ");
+  expect_refused("generation_config.json", [&] { write(in_model("generation_config.json"), "{"); });
+}
+
+TEST_F(HuggingFaceTest, AnExportKeepsTheRolesOfTokens) {
+  edit_json("tokenizer.json", [](json& tokenizer) {
+    for (const auto& [id, text] : {std::pair{300, "<|start|>"}, {301, "[PAD]"}, {302, "<|user|>"}}) {
+      json token = tokenizer["added_tokens"][0];
+      token.update({{"id", id}, {"content", text}, {"special", id != 302}});
+      tokenizer["added_tokens"].push_back(token);
+    }
+  });
+  edit_tensors([](EditableTensors& tensors) {
+    EditableTensor& embedding = tensor(tensors, kEmbedding);
+    embedding.shape[0] = 303;
+    embedding.bytes.append(3 * 24 * sizeof(float), '\x3f');
+  });
+  set_config("vocab_size", 303);
+  fs::remove(in_model("generation_config.json"));
+  set_config("bos_token_id", 300);
+  set_config("pad_token_id", 302);
+  set_config("eos_token_id", {40, 0});
+  const HuggingFaceModel model = HuggingFaceModel::open(model_);
+  export_to_huggingface(path("out"), model.weights, model.tokenizer);
+  EXPECT_EQ(HuggingFaceModel::open(path("out")).weights.roles, model.weights.roles);
+  for (const char* name : {"out/config.json", "out/generation_config.json"}) {
+    const json config = json::parse(read_all(path(name)));
+    EXPECT_EQ(config["bos_token_id"], 300) << name;
+    EXPECT_EQ(config["pad_token_id"], 302) << name;
+    EXPECT_EQ(config["eos_token_id"], json({40, 0})) << name;
+  }
+  const json settings = json::parse(read_all(path("out/tokenizer_config.json")));
+  EXPECT_EQ(settings["bos_token"], "<|start|>");
+  // 40 is a token of words, and 302 is not special; transformers would make both special.
+  EXPECT_FALSE(settings.contains("eos_token"));
+  EXPECT_FALSE(settings.contains("pad_token"));
+  const json added = json::parse(read_all(path("out/tokenizer.json")))["added_tokens"];
+  EXPECT_EQ(added[2]["special"], true);
+  EXPECT_EQ(added[3]["special"], false);
+}
+
 // ---- Refusals
 
 TEST_F(HuggingFaceTest, ConfigsThatCannotBeHonoured) {
@@ -365,8 +435,8 @@ TEST_F(HuggingFaceTest, ConfigsThatCannotBeHonoured) {
     expect_refused(std::string(size) + "\" is missing",
                    [&] { edit_json("config.json", [&](json& config) { config.erase(size); }); });
   }
-  expect_config_refused("n_head", 5, "not divisible");
-  expect_config_refused("n_embd", 1 << 20, "embed_dim");
+  expect_config_refused("n_head", 5, "config.json: \"n_embd\" 24 is not divisible by \"n_head\" 5");
+  expect_config_refused("n_embd", 1 << 20, "\"n_embd\" 1048576: E must be from 1 to 65536");
 }
 
 TEST_F(HuggingFaceTest, ConfigsThatDoNotFitTheWeights) {
@@ -408,6 +478,18 @@ TEST_F(HuggingFaceTest, FilesThatAreMissingOrDamaged) {
   expect_refused("has no model.safetensors", [&] { fs::remove(in_model("model.safetensors")); });
   expect_refused("save_pretrained",
                  [&] { fs::rename(in_model("model.safetensors"), in_model("pytorch_model.bin")); });
+  for (const char* name : {"pytorch_model-00001-of-00002.bin", "tf_model.h5", "flax_model.msgpack"}) {
+    expect_refused(std::string("converts its ") + name,
+                   [&] { fs::rename(in_model("model.safetensors"), in_model(name)); });
+  }
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 548105171\n";
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"})
+    expect_refused(std::string(name) + ": is a Git LFS pointer", [&] { write(in_model(name), pointer); });
+  expect_refused("merges.txt: is a Git LFS pointer", [&] {
+    fs::remove(in_model("tokenizer.json"));
+    write(in_model("vocab.json"), original_.tokenizer.to_gpt2_files().vocab);
+    write(in_model("merges.txt"), pointer);
+  });
   for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {
     const std::string good = read_all(in_model(name));
     for (const std::string& bad :
