@@ -170,6 +170,11 @@ TEST(TokenizerJson, ReadsWhatComesToTheSame) {
   json inverted = split(gpt2);
   inverted["behavior"] = "Removed";
   expect_splitting_refused({inverted, without_regex}, "pre_tokenizer");
+  inverted["invert"] = true;  // removes what lies between the words, which is nothing
+  expect_same("/pre_tokenizer", sequence("pretokenizers", {inverted, without_regex}));
+  const std::string tiktoken =
+      R"('(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s)";
+  expect_same("/pre_tokenizer", sequence("pretokenizers", {split(tiktoken), without_regex}));
   expect_error_with("/normalizer", sequence("normalizers", {{{"type", "NFC"}}, {{"type", "Lowercase"}}}),
                     "of type NFC and then Lowercase");
 }

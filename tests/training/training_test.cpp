@@ -424,6 +424,9 @@ TEST_F(CheckpointTest, RefusesWhatDoesNotFitItsModel) {
   expect_refused([](auto&, auto& m) { m["step"] = "-1"; }, "negative");
   expect_refused([](auto&, auto& m) { m["step"] = "soon"; }, "not a number");
   expect_refused([](auto&, auto& m) { m["tokenizer_hash"] = "xyz"; }, "not a number");
+  expect_refused([](auto&, auto& m) { m["token_roles"] = "{"; }, "metadata 'token_roles': is not JSON");
+  expect_refused([](auto&, auto& m) { m["token_roles"] = R"({"eos_token_id":"a"})"; },
+                 "metadata 'token_roles': \"eos_token_id\" is \"a\"");
   expect_refused([](auto&, auto& m) { m["embed_dim"] = "16"; }, "has shape");
   expect_refused([](auto&, auto& m) { m["num_layers"] = "2"; }, "has no tensor");
   expect_refused([](auto&, auto& m) { m["head_bias"] = "false"; }, "tensors");
