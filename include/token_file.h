@@ -1,4 +1,4 @@
-// Files of token ids, mapped into memory for reading: our tokens.bin and the shards of llm.c.
+// Files of token ids, mapped into memory for reading: our tokens.bin, the shards of llm.c, and bare ids.
 // src/data/README.md describes the layouts.
 #pragma once
 
@@ -29,6 +29,10 @@ class TokenFile {
   /// Opens an llm.c file. It records neither a checksum nor its vocabulary, so only header and size are
   /// checked.
   static TokenFile open_llmc(const std::string& path, uint64_t vocab_size);
+
+  /// Opens a file of ids without a header: little-endian u16 (`token_bytes` 2) or u32 (4). Nothing but the
+  /// size can be checked.
+  static TokenFile open_headerless(const std::string& path, uint32_t token_bytes, uint64_t vocab_size);
 
   size_t size() const { return count_; }
   uint64_t vocab_size() const { return vocab_size_; }
@@ -61,14 +65,21 @@ class TokenFile {
   uint64_t header_checksum() const { return header_checksum_; }
 
  private:
-  TokenFile() = default;
+  TokenFile(std::string path, std::shared_ptr<const void> mapping, const void* tokens, size_t count,
+            uint32_t token_bytes, uint64_t vocab_size)
+      : path_(std::move(path)),
+        mapping_(std::move(mapping)),
+        tokens_(tokens),
+        count_(count),
+        token_bytes_(token_bytes),
+        vocab_size_(vocab_size) {}
 
   std::string path_;
   std::shared_ptr<const void> mapping_;  // keeps the file in memory
-  const void* tokens_ = nullptr;
-  size_t count_ = 0;
-  uint32_t token_bytes_ = 2;
-  uint64_t vocab_size_ = 0;
+  const void* tokens_;
+  size_t count_;
+  uint32_t token_bytes_;
+  uint64_t vocab_size_;
   uint64_t tokenizer_hash_ = 0;
   uint64_t text_hash_ = 0;
   uint64_t text_bytes_ = 0;

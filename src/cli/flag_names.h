@@ -36,6 +36,7 @@ inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
     {Parameter::kStride, "--stride"},
     {Parameter::kThreads, "--threads"},
     {Parameter::kTokenizer, "--tokenizer"},
+    {Parameter::kTokens, "--tokens"},
     {Parameter::kValDataPaths, "--val-data-path"},
     {Parameter::kValFraction, "--val-fraction"},
     {Parameter::kVocabSize, "--vocab-size"},

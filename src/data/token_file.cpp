@@ -141,13 +141,7 @@ TokenFile TokenFile::open(const std::string& path, Check check) {
   if (check == Check::kAll) check_tokens(path, header, tokens);
   file->advise(MappedFile::Access::kRandom);
 
-  TokenFile result;
-  result.path_ = path;
-  result.mapping_ = file;
-  result.tokens_ = tokens;
-  result.count_ = header.count;
-  result.token_bytes_ = header.token_bytes;
-  result.vocab_size_ = header.vocab_size;
+  TokenFile result(path, file, tokens, header.count, header.token_bytes, header.vocab_size);
   result.tokenizer_hash_ = header.tokenizer_hash;
   result.text_hash_ = header.text_hash;
   result.text_bytes_ = header.text_bytes;

@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "data/file_content.h"
 #include "error.h"
 #include "generation/standard_streams.h"
 #include "util/limited_input.h"
@@ -24,6 +25,7 @@ std::string read_source(const std::string& file) {
   if (file == "-") return read_standard_input();
   const MappedFile mapped(file, MappedFile::Access::kSequential);
   if (mapped.text().size() > kLongestInput) fail_as_too_long(file);
+  warn_unless_text(file, mapped.text());
   return std::string(mapped.text());
 }
 
@@ -65,6 +67,12 @@ std::vector<std::string> lines(const std::string& file) {
 }
 
 }  // namespace
+
+void warn_unless_text(const std::string& file, std::string_view bytes) {
+  refuse_known_formats(file, bytes);
+  const std::string warning = warning_about(file, guess_content(bytes));
+  if (!warning.empty()) print_status(warning + "\n");
+}
 
 std::vector<std::string> read_prompts(const GenerationRun& run) {
   if (run.prompt) {

@@ -131,6 +131,7 @@ void run_generation(const GenerationRun& run) {
   const bool exports = !run.export_folder.empty();
   if (!run.perplexity_file.empty()) {
     scored_text.emplace(run.perplexity_file, MappedFile::Access::kSequential);
+    warn_unless_text(run.perplexity_file, scored_text->text());
   } else if (!run.interactive && !exports) {
     prompts = read_prompts(run);
   }

@@ -1,4 +1,4 @@
-// The source of tokens: a text to encode, or token files of llm.c.
+// The source of tokens: a text to encode, or token files of other programs.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "records/progress.h"
 #include "run_folder.h"
 #include "text.h"
 #include "token_shards.h"
@@ -17,9 +18,12 @@ namespace hipgpt {
 /// The data that the values of data_paths or val_data_paths name.
 class DataSource {
  public:
-  /// In folders it skips files that `run_folder` recognises as output of training runs. Throws Error,
-  /// starting with `parameter`, if files are missing, empty, unreadable or of both kinds.
-  DataSource(Parameter parameter, const std::vector<std::string>& values, const RunFolder& run_folder);
+  /// In folders it skips files that `run_folder` recognises as output of training runs. Empty files are skipped
+  /// and reported, and so are files that look like something else than they are read as. `id_type` is
+  /// TrainingRun::tokens. Throws Error, starting with `parameter`, if files are missing, all empty, unreadable, of
+  /// a format that is neither text nor ids, or of both kinds.
+  DataSource(Parameter parameter, const std::vector<std::string>& values, const std::string& id_type,
+             const RunFolder& run_folder, Progress& progress);
 
   /// Returns the name for messages: the file, or "7 files of" the parameter.
   std::string name() const;
@@ -37,7 +41,11 @@ class DataSource {
   TokenShards shards(uint64_t vocab_size) const;
 
  private:
+  /// Sorts out the files found: `files_` and `text_`.
+  void survey(const std::vector<std::string>& found, Progress& progress);
+
   std::string parameter_;
+  uint32_t id_bytes_;  // of files without a header; 0: there are none
   std::vector<std::string> files_;
   std::optional<Text> text_;
   std::optional<uint64_t> hash_;

@@ -44,15 +44,16 @@ PreparedData::PreparedData(const TrainingRun& run, const std::optional<GivenToke
       folder_(folder),
       progress_(progress),
       hashes_(folder.hash_cache()),
-      train_(Parameter::kDataPaths, run.data_paths, folder),
+      train_(Parameter::kDataPaths, run.data_paths, run.tokens, folder, progress),
       tokenizer_path_(folder.tokenizer()) {
-  if (!run.val_data_paths.empty()) val_.emplace(Parameter::kValDataPaths, run.val_data_paths, folder);
+  if (!run.val_data_paths.empty())
+    val_.emplace(Parameter::kValDataPaths, run.val_data_paths, run.tokens, folder, progress);
   if (train_.is_text()) existing_tokens_ = open_tokens(folder.tokens());
   if (given) {
     take(*given);
   } else if (!train_.is_text() || (val_ && !val_->is_text())) {
     throw Error(
-        fmt::format("{}: {} is a token file of llm.c, which does not hold its vocabulary; "
+        fmt::format("{}: {} holds token ids but not their vocabulary; "
                     "name the tokenizer that made it with {}",
                     train_.is_text() ? Parameter::kValDataPaths : Parameter::kDataPaths,
                     (train_.is_text() ? *val_ : train_).name(), Parameter::kTokenizer));

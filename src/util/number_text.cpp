@@ -24,4 +24,10 @@ std::string grouped(long long number) {
   return text;
 }
 
+std::string counted(long long number, std::string_view noun, std::string_view plural) {
+  if (number == 1) return fmt::format("1 {}", noun);
+  return plural.empty() ? fmt::format("{} {}s", grouped(number), noun)
+                        : fmt::format("{} {}", grouped(number), plural);
+}
+
 }  // namespace hipgpt

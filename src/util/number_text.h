@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace hipgpt {
 
@@ -10,5 +11,8 @@ std::string duration_text(double seconds);
 
 /// 1234567 -> "1,234,567".
 std::string grouped(long long number);
+
+/// A count before its noun: "1 token", "1,234 tokens". `plural` is for a noun that adds more than an s.
+std::string counted(long long number, std::string_view noun, std::string_view plural = "");
 
 }  // namespace hipgpt

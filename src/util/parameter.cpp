@@ -35,6 +35,7 @@ constexpr std::pair<Parameter, std::string_view> kFields[] = {
     {Parameter::kStride, "stride"},
     {Parameter::kThreads, "threads"},
     {Parameter::kTokenizer, "tokenizer"},
+    {Parameter::kTokens, "tokens"},
     {Parameter::kValDataPaths, "val_data_paths"},
     {Parameter::kValFraction, "val_fraction"},
     {Parameter::kVocabSize, "vocab_size"},

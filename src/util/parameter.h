@@ -46,6 +46,7 @@ enum class Parameter {
   kStride,
   kThreads,
   kTokenizer,
+  kTokens,
   kValDataPaths,
   kValFraction,
   kVocabSize,

@@ -119,7 +119,43 @@ TEST_F(DataCliTest, PathsThatGiveNoTextAreRefused) {
   EXPECT_REFUSED(train_on({"text.txt", "missing*"}), "--data-path missing*: matches no file");
   EXPECT_REFUSED(train_on({"text.txt", "missing.txt"}), "--data-path missing.txt: no such file");
   EXPECT_REFUSED(train_on({"text.txt", "nothing"}), "--data-path nothing: the folder contains no");
-  EXPECT_REFUSED(train_on({"text.txt", "texts"}), "--data-path texts/empty.txt: is empty");
+  EXPECT_REFUSED(train_on({"texts", "texts/empty.txt"}), "--data-path texts/empty.txt: is empty");
+}
+
+TEST_F(DataCliTest, EmptyFilesAreSkippedAndReported) {
+  write_documents("texts");
+  ASSERT_TRUE(succeeds(train_on({"texts"})));
+  const auto expected = results();
+  write("texts/0.txt", "");
+  write("texts/deep/z.txt", "");
+  const Result result = train_on({"texts"});
+  EXPECT_TRUE(succeeds(result));
+  EXPECT_EQ(result.err, "train_gpt: --data-path texts/0.txt: is empty and skipped (and 1 more such file)\n");
+  EXPECT_TRUE(same_files(expected, results()));
+}
+
+// ---- Files that are not text
+
+TEST_F(DataCliTest, FilesThatAreNeverTextAreRefused) {
+  write_documents("texts");
+  write("texts/cat.png", "\x89PNG\r\n\x1A\n and pixels");
+  EXPECT_REFUSED(train_on({"texts"}), "--data-path texts/cat.png: is a PNG image, not a text");
+  write("text.gz", "\x1F\x8B\x08 and more");
+  EXPECT_REFUSED(train_on({"text.gz"}), "--data-path text.gz: is a gzip file, not a text; unpack it");
+  EXPECT_REFUSED(train({{"--val-data-path", "text.gz"}}), "--val-data-path text.gz: is a gzip file");
+  EXPECT_REFUSED(train_on({"text.gz"}, {{"--tokens", "u16"}}), "--data-path text.gz: is a gzip file");
+}
+
+TEST_F(DataCliTest, FilesThatAreHardlyTextAreReadWithAWarning) {
+  std::string wide = "\xFF\xFE";
+  for (const char c : sample_text(300)) wide += {c, '\0'};
+  write("wide.txt", wide);
+  const Result result = train_on({"wide.txt"});
+  EXPECT_TRUE(succeeds(result));
+  EXPECT_EQ(
+      result.err,
+      "train_gpt: --data-path wide.txt: looks like UTF-16 and is read byte by byte; convert it: iconv -f "
+      "UTF-16LE -t UTF-8 wide.txt >wide.txt.utf8\n");
 }
 
 // ---- Validation
@@ -240,6 +276,53 @@ TEST_F(DataCliTest, ShardsThatCannotBeUsedAreRefused) {
   EXPECT_REFUSED(train_on({"shard_?.bin"}, given), "shard_0.bin: looks like a token file of llm.c");
   write("shard_0.bin", good + "xx");
   EXPECT_REFUSED(train_on({"shard_?.bin"}, given), "shard_0.bin: looks like a token file of llm.c");
+}
+
+// ---- Ids without a header
+
+TEST_F(DataCliTest, IdsWithoutAHeaderTrainLikeTheTextTheyCameFrom) {
+  ASSERT_TRUE(succeeds(train()));
+  const std::string weights = read("gpt_checkpoint.bin");
+  fs::rename(path("tokenizer.json"), path("given.json"));
+  const std::string ids = read("tokens.bin").substr(72);
+  write("ids.bin", ids);
+  std::string wide;
+  for (size_t i = 0; i < ids.size(); i += 2) wide += ids.substr(i, 2) + std::string(2, '\0');
+  write("wide.bin", wide);
+  for (const auto& [file, type, other] : {std::tuple{"ids.bin", "u16", "u32"}, {"wide.bin", "u32", "u16"}}) {
+    Flags flags = {{"--tokenizer", "given.json"}, {"--tokens", type}};
+    const Result result = train_on({file}, flags);
+    EXPECT_TRUE(succeeds(result));
+    EXPECT_EQ(result.err, "");
+    EXPECT_TRUE(read("gpt_checkpoint.bin") == weights) << type;
+    // The setting is saved with the run.
+    EXPECT_TRUE(succeeds(train_gpt({"--resume", "--steps", "6"})));
+    // A wrong or missing type gives a warning that names the right one.
+    EXPECT_NE(
+        train_on({file}).err.find(std::string("token ids without a header and is read as text; to train "
+                                              "on the ids, give --tokens ") +
+                                  type),
+        std::string::npos);
+    flags["--tokens"] = other;
+    EXPECT_NE(train_on({file}, flags).err.find(std::string("looks like ") + type + " ids"),
+              std::string::npos);
+  }
+}
+
+TEST_F(DataCliTest, IdsThatCannotBeReadAreRefused) {
+  ASSERT_TRUE(succeeds(train()));
+  fs::rename(path("tokenizer.json"), path("given.json"));
+  write_shards({});
+  const std::string ids = read("tokens.bin").substr(72);
+  write("ids.bin", ids);
+  EXPECT_REFUSED(train_on({"ids.bin"}, {{"--tokens", "u16"}}),
+                 "name the tokenizer that made it with --tokenizer");
+  const Flags given = {{"--tokenizer", "given.json"}, {"--tokens", "u16"}};
+  EXPECT_REFUSED(train_on({"shard_0.bin"}, given),
+                 "shard_0.bin: has the header of llm.c's token files; drop --tokens");
+  write("ids.bin", ids + "x");
+  EXPECT_REFUSED(train_on({"ids.bin"}, given), "bytes, which is not a whole number of ids of 2 bytes");
+  EXPECT_REFUSED(train_on({"ids.bin"}, {{"--tokens", "u8"}}), "--tokens");
 }
 
 TEST_F(DataCliTest, AnIdOutsideTheVocabularyStopsTheRunAndLosesNothing) {

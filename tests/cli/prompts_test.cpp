@@ -62,6 +62,17 @@ TEST_F(PromptsCliTest, StandardInputIsAPromptWhereNoneIsGiven) {
   EXPECT_TRUE(continued({"--prompt", "-"}).starts_with("-"));
 }
 
+TEST_F(PromptsCliTest, FilesThatAreNotTextAreRefusedOrReported) {
+  write("text.gz", "\x1F\x8B\x08 and more");
+  write("wide.txt", std::string("\xFF\xFE") + std::string("h\0i\0", 4));
+  for (const char* flag : {"--prompt-file", "--prompts", "--perplexity"}) {
+    EXPECT_REFUSED(generate({flag, "text.gz"}), "text.gz: is a gzip file, not a text");
+    const Result result = generate({flag, "wide.txt"});
+    EXPECT_TRUE(succeeds(result));
+    EXPECT_NE(result.err.find("wide.txt: looks like UTF-16"), std::string::npos);
+  }
+}
+
 TEST_F(PromptsCliTest, WithoutTextThereIsNothingToContinue) {
   write("empty.txt", "");
   write("newline.txt", "\n");

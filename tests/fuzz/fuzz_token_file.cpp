@@ -1,12 +1,14 @@
-// Fuzzes tokens.bin and the token files of llm.c. The result is an Error, or tokens within the vocabulary,
+// Fuzzes tokens.bin, token files of other programs, and the guess what a file contains. The result is an Error, or tokens within the vocabulary,
 // also in batches. A model of another vocabulary takes the batches or refuses them. Each input is read
 // unchanged and with corrected checksums, because wrong ones would hide the code behind them.
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "checksums.h"
+#include "data/file_content.h"
 #include "data_loader.h"
 #include "fuzz_target.h"
 #include "gpt_model.h"
@@ -57,13 +59,11 @@ void check_batches(const TokenFile& tokens) {
   }
 }
 
-void check(const std::string& bytes) {
-  const MemoryFile file(bytes);
+void check(const std::function<TokenFile()>& open) {
   std::optional<TokenFile> tokens;
   std::vector<int32_t> all;
   const auto read = [&] {
-    const bool is_llmc = TokenFile::is_llmc(file.path());
-    tokens = is_llmc ? TokenFile::open_llmc(file.path(), 50257) : TokenFile::open(file.path());
+    tokens = open();
     all.resize(tokens->size());
     tokens->copy(0, all.size(), all.data());
   };
@@ -74,6 +74,17 @@ void check(const std::string& bytes) {
             "tokens are in the vocabulary");
   }
   succeeds([&] { check_batches(*tokens); });  // throws an Error if there are too few
+}
+
+void check(const std::string& bytes) {
+  const MemoryFile file(bytes);
+  const std::string path = file.path();
+  check([&] { return TokenFile::is_llmc(path) ? TokenFile::open_llmc(path, 50257) : TokenFile::open(path); });
+  for (const uint32_t token_bytes : {2, 4}) {
+    check([&] { return TokenFile::open_headerless(path, token_bytes, 50257); });
+  }
+  succeeds([&] { refuse_known_formats(path, bytes); });
+  require(warning_about(path, guess_content(bytes)).find('\n') == std::string::npos, "a warning is one line");
 }
 
 }  // namespace

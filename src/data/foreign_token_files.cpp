@@ -1,5 +1,5 @@
-// Reads token files of llm.c, as its scripts in dev/data write them: a header of 256 int32 (magic, version,
-// number of tokens, zeros), then the tokens.
+// Reads token files of other programs: those that llm.c's scripts in dev/data write, with a header of 256 int32
+// (magic, version, number of tokens, zeros) before the tokens, and ids without a header, as nanoGPT has them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "error.h"
 #include "token_file.h"
 #include "util/mapped_file.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 namespace {
@@ -61,14 +62,20 @@ TokenFile TokenFile::open_llmc(const std::string& path, uint64_t vocab_size) {
   const auto file = std::make_shared<MappedFile>(path, MappedFile::Access::kRandom);
   const Kind* kind = kind_of(file->bytes());
   if (kind == nullptr) throw Error(fmt::format("{}: is not a token file of llm.c", path));
-  TokenFile result;
-  result.path_ = path;
-  result.mapping_ = file;
-  result.count_ = read_count(path, file->bytes(), *kind);
-  result.tokens_ = file->bytes().data() + sizeof(Header);
-  result.token_bytes_ = kind->token_bytes;
-  result.vocab_size_ = vocab_size;
-  return result;
+  const size_t count = read_count(path, file->bytes(), *kind);
+  return {path, file, file->bytes().data() + sizeof(Header), count, kind->token_bytes, vocab_size};
+}
+
+TokenFile TokenFile::open_headerless(const std::string& path, uint32_t token_bytes, uint64_t vocab_size) {
+  const auto file = std::make_shared<MappedFile>(path, MappedFile::Access::kRandom);
+  const size_t size = file->bytes().size();
+  if (size % token_bytes != 0) {
+    throw Error(
+        fmt::format("{}: has {} bytes, which is not a whole number of ids of {} bytes; create it again, "
+                    "or give another {}",
+                    path, size, token_bytes, Parameter::kTokens));
+  }
+  return {path, file, file->bytes().data(), size / token_bytes, token_bytes, vocab_size};
 }
 
 }  // namespace hipgpt
