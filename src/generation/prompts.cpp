@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "data/file_content.h"
 #include "error.h"
 #include "generation/standard_streams.h"
+#include "text.h"
 #include "util/limited_input.h"
 #include "util/mapped_file.h"
 #include "util/parameter.h"
@@ -54,11 +56,13 @@ std::vector<std::string> lines(const std::string& file) {
     prompts.push_back(text.substr(begin, end - begin));
     drop_newline(prompts.back());
     begin = end + 1;
-    if (prompts.back().empty()) {
-      throw Error(
-          fmt::format("{}, line {}: is empty; every line of {} is a prompt ({} reads a whole file as one)",
-                      source_name(file), prompts.size(), Parameter::kPromptsFile, Parameter::kPromptFile));
-    }
+  }
+  while (!prompts.empty() && prompts.back().empty()) prompts.pop_back();
+  const auto gap = std::ranges::find(prompts, "");
+  if (gap != prompts.end()) {
+    throw Error(fmt::format(
+        "{}, line {}: is empty; every line of {} is a prompt ({} reads a whole file as one)",
+        source_name(file), gap - prompts.begin() + 1, Parameter::kPromptsFile, Parameter::kPromptFile));
   }
   if (prompts.empty())
     throw Error(fmt::format("{}: is empty; {} needs a prompt on every line", source_name(file),
@@ -77,7 +81,9 @@ void warn_unless_text(const std::string& file, std::string_view bytes) {
 std::vector<std::string> read_prompts(const GenerationRun& run) {
   if (run.prompt) {
     if (run.prompt->empty())
-      throw Error(fmt::format("{} is empty: it has no tokens to continue from", Parameter::kPrompt));
+      throw Error(
+          fmt::format("{0} is empty: it has no tokens to continue from; {0} '{1}' begins a new document",
+                      Parameter::kPrompt, kEndOfText));
     return {*run.prompt};
   }
   if (!run.prompt_file.empty()) return {whole(run.prompt_file)};

@@ -39,7 +39,8 @@ TEST_F(PromptsCliTest, ACharacterCutByTheEndOfThePromptIsNotPrintedInHalf) {
 
 TEST_F(PromptsCliTest, EveryLineOfAFileIsAPrompt) {
   const std::string king = continued({"--prompt", "the king"}), hills = continued({"--prompt", "hills"});
-  for (const char* text : {"the king\nhills", "the king\nhills\n", "the king\r\nhills\r\n"}) {
+  for (const char* text : {"the king\nhills", "the king\nhills\n", "the king\r\nhills\r\n",
+                           "the king\nhills\n\n", "the king\nhills\r\n\r\n\n"}) {
     write("prompts.txt", text);
     EXPECT_EQ(continued({"--prompts", "prompts.txt"}), king + "---\n" + hills);
   }
@@ -87,6 +88,7 @@ TEST_F(PromptsCliTest, WithoutTextThereIsNothingToContinue) {
     EXPECT_REFUSED(generate({flag, "-"}), "standard input");
   }
   EXPECT_REFUSED(generate({"--prompts", "gap.txt"}), "gap.txt, line 2");
+  EXPECT_REFUSED(generate({"--prompt", ""}), "--prompt '<|endoftext|>'");
   for (const char* choice : {"--prompt TEXT", "--prompt-file", "--prompts", "--perplexity", "--interactive"})
     EXPECT_REFUSED(generate({}), choice);
 }
