@@ -45,17 +45,41 @@ class Help : public CLI::Formatter {
 };
 
 /// The file of --config, in CLI11's format. It is read up to a limit, because a file such as /dev/zero has no
-/// end. A pipe also works.
+/// end. A pipe also works. All lines of a flag count, as on the command line, and a flag with one value may have
+/// only one: CLI11 would ignore all lines but the first.
 class FlagFile : public CLI::ConfigBase {
  public:
+  explicit FlagFile(const CLI::App& app) : app_(app) {}
+
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::istringstream text(read(input));
-    auto items = ConfigBase::from_config(text);
+    std::vector<CLI::ConfigItem> items;
+    for (CLI::ConfigItem& item : ConfigBase::from_config(text)) {
+      const auto same = std::ranges::find_if(items, [&](const CLI::ConfigItem& other) {
+        return option(item) != nullptr && option(item) == option(other);
+      });
+      if (same == items.end()) {
+        items.push_back(std::move(item));
+      } else {
+        std::ranges::move(item.inputs, std::back_inserter(same->inputs));
+      }
+    }
     if (text.bad()) throw std::bad_alloc();  // std::getline() only sets this bit
+    for (const CLI::ConfigItem& item : items) {
+      const CLI::Option* flag = option(item);
+      if (flag != nullptr && flag->get_expected_max() <= 1 && item.inputs.size() > 1) {
+        throw CLI::ConfigError(fmt::format("--{}: has {} values; give one", item.name, item.inputs.size()));
+      }
+    }
     return items;
   }
 
  private:
+  /// The option of an item, or nullptr for an unknown name and for items that are in a section.
+  const CLI::Option* option(const CLI::ConfigItem& item) const {
+    return item.parents.empty() ? app_.get_option_no_throw("--" + item.name) : nullptr;
+  }
+
   static std::string read(std::istream& input) try {
     const auto size = input.rdbuf()->pubseekoff(0, std::ios::end, std::ios::in);  // -1: a pipe
     if (size > 0 && static_cast<size_t>(size) > kLongestInput) fail_as_too_long("--config");
@@ -64,6 +88,8 @@ class FlagFile : public CLI::ConfigBase {
   } catch (const Error& mistake) {
     throw CLI::ConfigError(mistake.what());
   }
+
+  const CLI::App& app_;
 };
 
 /// False for digits that strtod would read in another base, or that a conversion would read as octal.
@@ -124,6 +150,15 @@ CLI::Validator not_empty() {
   return CLI::Validator(check, "", "name");
 }
 
+/// Adds an option. If it appears more than once, its last value counts, or all values of a list.
+template <typename T>
+CLI::Option* add(CLI::App& app, const std::string& group, const std::string& name, T& value,
+                 const char* help) {
+  CLI::Option* option = app.add_option(spellings(name), value, help)->group(group);
+  if constexpr (!std::is_same_v<T, std::vector<std::string>>) option->take_last();
+  return option;
+}
+
 template <typename T>
 struct Inner {
   using Type = T;
@@ -177,8 +212,9 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
   app_->formatter(help);
   app_->set_version_flag("--version", program + " " HIPGPT_VERSION);
   app_->set_config("--config", "",
-                   "Read flags from a file of lines 'name = value', 1 GiB at most; the command line wins");
-  app_->config_formatter(std::make_shared<FlagFile>());
+                   "Read flags from a file of lines 'name = value', 1 GiB at most; the command line wins")
+      ->take_last();
+  app_->config_formatter(std::make_shared<FlagFile>(*app_));
   app_->allow_config_extras(CLI::config_extras_mode::error);
 }
 
@@ -190,12 +226,12 @@ CommandLine::~CommandLine() = default;
 
 template <typename T>
 Flag CommandLine::option(const char* name, T& value, const char* help) {
-  return Flag(app_->add_option(spellings(name), value, help)->group(group_));
+  return Flag(add(*app_, group_, name, value, help));
 }
 
 template <typename T>
 Flag CommandLine::name(const char* flag, T& value, const char* help) {
-  return Flag(app_->add_option(spellings(flag), value, help)->group(group_)->check(not_empty()));
+  return Flag(add(*app_, group_, flag, value, help)->check(not_empty()));
 }
 
 template <typename T>
@@ -203,7 +239,7 @@ Flag CommandLine::number(const char* name, T& value, double lowest, double highe
   const bool whole = std::is_integral_v<typename Inner<T>::Type>;
   const auto range = whole ? whole_in_range(static_cast<int64_t>(lowest), static_cast<int64_t>(highest))
                            : in_range(lowest, highest);
-  return Flag(app_->add_option(spellings(name), value, help)->group(group_)->check(range));
+  return Flag(add(*app_, group_, name, value, help)->check(range));
 }
 
 // The value types of the two programs' flags.
@@ -231,7 +267,7 @@ Flag CommandLine::flag(const char* name, bool& value, const char* help) {
 
 void CommandLine::device(std::string& name) {
   const char* help = "auto (a GPU if there is one), cpu, hip, or hip:N for the GPU with that number";
-  Flag(app_->add_option(spellings("--device"), name, help)->group(group_)->check(is_device())).show_default();
+  Flag(add(*app_, group_, "--device", name, help)->check(is_device())).show_default();
 }
 
 void CommandLine::machine(int& threads) {
@@ -256,6 +292,7 @@ void CommandLine::machine(int& threads) {
   };
   app_->add_option_function<std::string>(spellings("--check-device"), check,
                                          "Compare every operation of a device with the CPU's, and time it")
+      ->take_last()
       ->check(is_device())
       ->type_name("TEXT")
       ->group(group_);
@@ -286,7 +323,7 @@ RunFlags CommandLine::given() const {
   RunFlags flags;
   for (const CLI::Option* option : app_->get_options()) {
     if (option != app_->get_config_ptr() && !option->empty())
-      flags[option->get_lnames().front()] = option->results();
+      flags[option->get_lnames().front()] = option->reduced_results();
   }
   return flags;
 }

@@ -221,6 +221,33 @@ TEST_F(FlagsCliTest, UnderscoresAndHyphensAreTheSame) {
   EXPECT_EQ(a.out, b.out);
 }
 
+TEST_F(FlagsCliTest, TheLastOfAFlagGivenTwiceCounts) {
+  write_text();
+  write("other.txt", sample_text(300, 7));
+  const Arguments twice = {"--steps", "3", "--lr=0.5", "--lr", "0.01",        "--activation", "gelu",
+                           "--seed",  "1", "--seed",   "2",    "--head_bias", "false"};
+  ASSERT_TRUE(succeeds(train({{"--head-bias", "true"}, {"--seed", "5"}}, twice)));
+  const std::string weights = read("gpt_checkpoint.bin");
+  // The flags that are saved with the run are those that counted.
+  EXPECT_TRUE(succeeds(train_gpt({"--resume"})));
+  const Flags once = {{"--steps", "3"},
+                      {"--lr", "0.01"},
+                      {"--activation", "gelu"},
+                      {"--seed", "2"},
+                      {"--head-bias", "false"}};
+  ASSERT_TRUE(succeeds(train(once, {"--reset", "--reset", "--device", "hip:7", "--device", "cpu"})));
+  EXPECT_TRUE(read("gpt_checkpoint.bin") == weights);
+
+  const Result last = generate({"--prompt", "the", "--prompt", "hills", "--num-tokens", "9", "--num-tokens",
+                                "2", "--logprobs", "3", "--logprobs"});
+  EXPECT_TRUE(succeeds(last));
+  EXPECT_TRUE(last.out.starts_with("hills"));
+  EXPECT_TRUE(last_line(last.err).starts_with("2 tokens in"));
+  // A value that does not count must still be one, and all paths of --data-path count.
+  EXPECT_REFUSED(train({}, {"--lr", "x", "--lr", "1"}), "--lr");
+  EXPECT_REFUSED(train({}, {"--data-path", "missing.txt"}), "missing.txt");
+}
+
 /// Returns the flags that --help lists.
 Arguments flags_in(const std::string& help) {
   Arguments flags;
@@ -304,6 +331,11 @@ TEST_F(FlagsCliTest, AFileOfFlagsIsReadAndTheCommandLineWins) {
   ASSERT_TRUE(
       succeeds(train({{"--steps", "3"}, {"--activation", "gelu"}, {"--head-bias", "false"}}, {"--reset"})));
   EXPECT_TRUE(read("gpt_checkpoint.bin") == by_file);
+  // All paths count, wherever their lines are.
+  write("run.cfg", "data-path = text.txt\nsteps = 1\ndata_path = missing.txt\n");
+  EXPECT_REFUSED(train_gpt({"--config", "run.cfg"}), "missing.txt");
+  // The last file counts.
+  EXPECT_REFUSED(train_gpt({"--config", "text.txt", "--config", "run.cfg"}), "missing.txt");
 }
 
 TEST_F(FlagsCliTest, GenerateReadsAFileOfFlagsToo) {
@@ -322,16 +354,21 @@ TEST_F(FlagsCliTest, RefusesAFileOfFlagsByItsNameAndWhatIsWrongInIt) {
   write_text();
   EXPECT_REFUSED(train({{"--config", "nowhere.cfg"}}), "nowhere.cfg");
   EXPECT_REFUSED(train({{"--config", "."}}), ".");
-  const std::vector<std::pair<std::string, std::string>> cases = {{"learning_rate = 1", "learning_rate"},
-                                                                  {"lr = nan", "--lr"},
-                                                                  {"lr =", "--lr"},
-                                                                  {"lr = 1 2", "--lr"},
-                                                                  {"steps", "--steps"},
-                                                                  {"heads = 3", "--heads 3"},
-                                                                  {"[run]\nlr = 1", "run"},
-                                                                  {"activation = x", "--activation"},
-                                                                  {"help = true", "help"},
-                                                                  {"config = other", "config"}};
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"learning_rate = 1", "learning_rate"},
+      {"lr = nan", "--lr"},
+      {"lr =", "--lr"},
+      {"lr = 1 2", "--lr: has 2 values; give one"},
+      {"lr = 1\nlr = 2", "--lr"},
+      {"lr = 1\ndim = 16\nlr = 2", "--lr"},
+      {"min-lr = 1\ndim = 16\nmin_lr = 2", "--min"},
+      {"reset = true\nlr = 1\nreset = false", "--reset"},
+      {"steps", "--steps"},
+      {"heads = 3", "--heads 3"},
+      {"[run]\nlr = 1", "run"},
+      {"activation = x", "--activation"},
+      {"help = true", "help"},
+      {"config = other", "config"}};
   for (const auto& [content, words] : cases) {
     write("run.cfg", content + "\n");
     Flags flags = small({{"--config", "run.cfg"}});
