@@ -12,6 +12,7 @@
 #include "util/files.h"
 #include "util/json.h"
 #include "util/name_errors.h"
+#include "util/number_text.h"
 #include "util/run_flags_text.h"
 
 namespace hipgpt {
@@ -154,8 +155,8 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
     ++count;
   });
   if (file_.tensors().size() != count) {
-    throw Error(
-        fmt::format("{}: holds {} tensors, but its model has {}", path(), file_.tensors().size(), count));
+    throw Error(fmt::format("{}: holds {}, but its model has {}", path(),
+                            counted(file_.tensors().size(), "tensor"), count));
   }
 }
 
@@ -165,8 +166,8 @@ void Checkpoint::check_tokenizer(uint64_t hash, int vocab_size, const std::strin
                             path(), tokenizer_path));
   }
   if (vocab_size != info_.config.vocab_size) {
-    throw Error(fmt::format("{} has a vocabulary of {} tokens, but {} has {}: use an intact copy of both",
-                            path(), info_.config.vocab_size, tokenizer_path, vocab_size));
+    throw Error(fmt::format("{} has a vocabulary of {}, but {} has {}: use an intact copy of both", path(),
+                            counted(info_.config.vocab_size, "token"), tokenizer_path, vocab_size));
   }
 }
 

@@ -19,6 +19,7 @@
 #include "util/lfs_pointer.h"
 #include "util/mapped_file.h"
 #include "util/name_errors.h"
+#include "util/number_text.h"
 #include "util/utf8_stream.h"
 
 namespace hipgpt {
@@ -120,10 +121,10 @@ uint64_t read_header_length(const std::string& path, std::span<const std::byte> 
   uint64_t length;
   std::memcpy(&length, bytes.data(), kLengthBytes);
   const bool plausible = length >= 2 && length <= kLargestHeader;
-  if (!plausible) fail(path, fmt::format("not a safetensors file (a header of {} bytes)", length));
+  if (!plausible) fail(path, fmt::format("not a safetensors file (a header of {})", counted(length, "byte")));
   if (length > bytes.size() - kLengthBytes) {
-    fail(path,
-         fmt::format("truncated, or not a safetensors file (it ends before its header of {} bytes)", length));
+    fail(path, fmt::format("truncated, or not a safetensors file (it ends before its header of {})",
+                           counted(length, "byte")));
   }
   return length;
 }
@@ -175,7 +176,8 @@ SafetensorsTensor read_tensor(const std::string& path, const std::string& name, 
   if (end > data.size()) fail_here("is truncated (it ends after the end of the file)");
   const std::optional<uint64_t> needed = tensor_bytes(shape, element_bytes(dtype));
   if (!needed || *needed != end - begin) {
-    fail_here(fmt::format("is damaged (its shape and dtype do not take the {} bytes it has)", end - begin));
+    fail_here(fmt::format("is damaged (its shape and dtype do not take the {} it has)",
+                          counted(end - begin, "byte")));
   }
   return {name, dtype, shape, data.subspan(begin, end - begin)};
 }
@@ -201,7 +203,7 @@ std::vector<SafetensorsTensor> read_tensors(const std::string& path, const JsonV
     position += tensor.bytes.size();
   }
   const auto extra = data.data() + data.size() - position;
-  if (extra > 0) fail(path, fmt::format("damaged ({} bytes follow the last tensor)", extra));
+  if (extra > 0) fail(path, fmt::format("damaged ({} after the last tensor)", counted(extra, "byte")));
   return tensors;
 }
 

@@ -15,6 +15,7 @@
 #include "device/check.h"
 #include "error.h"
 #include "util/available_cores.h"
+#include "util/number_text.h"
 #include "util/parameter.h"
 
 // Internal functions that every OpenBLAS build has. They are weak because no header declares them.
@@ -36,11 +37,11 @@ void reserve_blas_buffers(int threads) {
   void* room = ::mmap(nullptr, count * kBuffer, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) {
-    throw Error(fmt::format(
-        "out of memory: the matrix products of {} thread{} need {} MiB of address space; raise the "
-        "limit (ulimit -v){}",
-        threads, threads == 1 ? "" : "s", count * kBuffer >> 20,
-        threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
+    throw Error(
+        fmt::format("out of memory: the matrix products of {} need {} MiB of address space; raise the "
+                    "limit (ulimit -v){}",
+                    counted(threads, "thread"), count * kBuffer >> 20,
+                    threads == 1 ? "" : fmt::format(" or use {} 1", Parameter::kThreads)));
   }
   ::munmap(room, count * kBuffer);
   std::vector<void*> buffers(count);
@@ -73,7 +74,7 @@ std::string CpuDevice::description() const {
   // The config reads "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ..."; keep the name and the version.
   const std::string config = openblas_get_config();
   const std::string library = config.substr(0, config.find(' ', config.find(' ') + 1));
-  return fmt::format("cpu, {} thread{}, {} for {}", threads_.size(), threads_.size() == 1 ? "" : "s", library,
+  return fmt::format("cpu, {}, {} for {}", counted(threads_.size(), "thread"), library,
                      openblas_get_corename());
 }
 

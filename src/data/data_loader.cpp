@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "philox.h"
+#include "util/number_text.h"
 #include "util/parameter.h"
 
 namespace hipgpt {
@@ -20,17 +21,17 @@ DataSplit split_tokens(size_t token_count, double val_fraction, int seq_len) {
   const size_t val_count = static_cast<size_t>(static_cast<double>(token_count) * val_fraction);
   const size_t train_count = token_count - val_count;
   if (train_count < needed) {
-    throw Error(fmt::format(
-        "text has {0} tokens, of which {1} for training; {2} {3} needs at least {4}: use a longer "
-        "text or a smaller {2}",
-        token_count, train_count, Parameter::kMaxSeqLen, seq_len, needed));
+    throw Error(
+        fmt::format("text has {0}, of which {1} for training; {2} {3} needs at least {4}: use a longer "
+                    "text or a smaller {2}",
+                    counted(token_count, "token"), train_count, Parameter::kMaxSeqLen, seq_len, needed));
   }
   if (val_fraction > 0.0 && val_count < needed) {
     throw Error(
-        fmt::format("text has {0} tokens, of which {1} for validation; {2} {3} needs at least {4}: use a "
+        fmt::format("text has {0}, of which {1} for validation; {2} {3} needs at least {4}: use a "
                     "longer text, a smaller {2}, or a {5} above {6} (0: no validation)",
-                    token_count, val_count, Parameter::kMaxSeqLen, seq_len, needed, Parameter::kValFraction,
-                    val_fraction));
+                    counted(token_count, "token"), val_count, Parameter::kMaxSeqLen, seq_len, needed,
+                    Parameter::kValFraction, val_fraction));
   }
   return {0, train_count, train_count, token_count};
 }
@@ -46,14 +47,14 @@ DataLoader::DataLoader(const TokenShards& tokens, size_t begin, size_t end, int 
   if (batch_size < 1) throw Error(fmt::format("{} {}: must be at least 1", Parameter::kBatch, batch_size));
   if (seq_len < 1) throw Error(fmt::format("{} {}: must be at least 1", Parameter::kMaxSeqLen, seq_len));
   if (begin > end || end > tokens.size()) {
-    throw Error(fmt::format("{}: has {} tokens; the range from {} to {} is outside them", tokens.name(),
-                            tokens.size(), begin, end));
+    throw Error(fmt::format("{}: has {}; the range from {} to {} is outside them", tokens.name(),
+                            counted(tokens.size(), "token"), begin, end));
   }
   if (end - begin < seq_len_ + 1) {
     throw Error(fmt::format(
-        "{0}: {1} tokens are too few for {2} {3}, which needs at least {4}; use a longer text or a "
+        "{0}: has {1}, and {2} {3} needs at least {4}; use a longer text or a "
         "smaller {2}",
-        tokens.name(), end - begin, Parameter::kMaxSeqLen, seq_len, seq_len_ + 1));
+        tokens.name(), counted(end - begin, "token"), Parameter::kMaxSeqLen, seq_len, seq_len_ + 1));
   }
 }
 
@@ -79,8 +80,8 @@ size_t DataLoader::num_sequential_batches() const {
 
 int DataLoader::sequential_batch(size_t i, int32_t* inputs, int32_t* targets) const {
   if (i >= num_sequential_batches()) {
-    throw Error(fmt::format("{}: batch {} is out of range: there are {} batches", tokens_.name(), i,
-                            num_sequential_batches()));
+    throw Error(fmt::format("{}: batch {} is out of range: it has {}", tokens_.name(), i,
+                            counted(num_sequential_batches(), "batch", "batches")));
   }
   const size_t first_window = i * batch_size_;
   const int rows = static_cast<int>(std::min(batch_size_, num_windows() - first_window));

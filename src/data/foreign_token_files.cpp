@@ -9,6 +9,7 @@
 #include "error.h"
 #include "token_file.h"
 #include "util/mapped_file.h"
+#include "util/number_text.h"
 #include "util/parameter.h"
 
 namespace hipgpt {
@@ -46,8 +47,8 @@ size_t read_count(const std::string& path, std::span<const std::byte> bytes, con
   const auto count = static_cast<size_t>(header[2]);
   const size_t present = bytes.size() - sizeof header;
   if (present != count * kind.token_bytes) {
-    fail(path, fmt::format("it has {} bytes of tokens, but {} tokens take {}", present, count,
-                           count * kind.token_bytes));
+    fail(path, fmt::format("it has {} for {} of {} each", counted(present, "byte"), counted(count, "token"),
+                           counted(kind.token_bytes, "byte")));
   }
   return count;
 }
@@ -71,9 +72,9 @@ TokenFile TokenFile::open_headerless(const std::string& path, uint32_t token_byt
   const size_t size = file->bytes().size();
   if (size % token_bytes != 0) {
     throw Error(
-        fmt::format("{}: has {} bytes, which is not a whole number of ids of {} bytes; create it again, "
+        fmt::format("{}: has {}, which is not a whole number of ids of {} bytes; create it again, "
                     "or give another {}",
-                    path, size, token_bytes, Parameter::kTokens));
+                    path, counted(size, "byte"), token_bytes, Parameter::kTokens));
   }
   return {path, file, file->bytes().data(), size / token_bytes, token_bytes, vocab_size};
 }

@@ -13,6 +13,7 @@
 #include "error.h"
 #include "util/atomic_file.h"
 #include "util/mapped_file.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 namespace {
@@ -76,18 +77,19 @@ Header read_header(const std::string& path, std::span<const std::byte> bytes) {
 /// fields are checked too.
 void check_fields(const std::string& path, const Header& header, uint64_t file_bytes) {
   if (header.vocab_size == 0 || header.vocab_size > kLargestVocabulary) {
-    fail(path, fmt::format("damaged (a vocabulary of {} tokens)", header.vocab_size));
+    fail(path, fmt::format("damaged (a vocabulary of {})", counted(header.vocab_size, "token")));
   }
   if (header.token_bytes != token_bytes_for(header.vocab_size)) {
-    fail(path, fmt::format("damaged ({} bytes per token, but a vocabulary of {} takes {})",
-                           header.token_bytes, header.vocab_size, token_bytes_for(header.vocab_size)));
+    fail(path, fmt::format("damaged ({} per token, but a vocabulary of {} takes {})",
+                           counted(header.token_bytes, "byte"), header.vocab_size,
+                           token_bytes_for(header.vocab_size)));
   }
   const uint64_t present = (file_bytes - sizeof(Header)) / header.token_bytes;
   if (present < header.count) {
-    fail(path, fmt::format("truncated ({} of {} tokens present)", present, header.count));
+    fail(path, fmt::format("truncated ({} of {} present)", present, counted(header.count, "token")));
   }
   const uint64_t extra = file_bytes - sizeof(Header) - header.count * header.token_bytes;
-  if (extra > 0) fail(path, fmt::format("damaged ({} bytes follow the last token)", extra));
+  if (extra > 0) fail(path, fmt::format("damaged ({} after the last token)", counted(extra, "byte")));
 }
 
 template <typename Token>
@@ -151,8 +153,8 @@ TokenFile TokenFile::open(const std::string& path, Check check) {
 
 void TokenFile::copy(size_t first, size_t count, int32_t* out) const {
   if (first > count_ || count > count_ - first) {
-    throw Error(
-        fmt::format("{}: cannot read {} tokens from token {}; it has {}", path_, count, first, count_));
+    throw Error(fmt::format("{}: cannot read {} from token {} on; it has {}", path_, counted(count, "token"),
+                            first, count_));
   }
   const uint64_t largest = token_bytes_ == 2
                                ? copy_tokens(static_cast<const uint16_t*>(tokens_) + first, count, out)
@@ -213,8 +215,8 @@ struct TokenFileWriter::State {
 TokenFileWriter::TokenFileWriter(const std::string& path, uint64_t vocab_size, uint64_t tokenizer_hash,
                                  uint64_t text_hash, uint64_t text_bytes) {
   if (vocab_size == 0 || vocab_size > kLargestVocabulary) {
-    throw Error(fmt::format("{}: the vocabulary has {} tokens; it must have 1 to {}", path, vocab_size,
-                            kLargestVocabulary));
+    throw Error(fmt::format("{}: the vocabulary has {}; it must have 1 to {}", path,
+                            counted(vocab_size, "token"), kLargestVocabulary));
   }
   state_ = std::make_unique<State>(path);
   Header& header = state_->header;

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "error.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 
@@ -24,8 +25,8 @@ std::string TokenShards::name() const {
 
 void TokenShards::copy(size_t first, size_t count, int32_t* out) const {
   if (first > size() || count > size() - first) {
-    throw Error(
-        fmt::format("{}: cannot read {} tokens from token {}; there are {}", name(), count, first, size()));
+    throw Error(fmt::format("{}: cannot read {} from token {} on; it has {}", name(), counted(count, "token"),
+                            first, size()));
   }
   auto file = static_cast<size_t>(std::ranges::upper_bound(ends_, first) - ends_.begin());
   for (; count > 0; ++file) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "error.h"
+#include "util/number_text.h"
 
 namespace hipgpt::check {
 
@@ -112,8 +113,8 @@ void embedded(const Arguments& a, const Tensor& tokens, std::array<const char*, 
   a.is(names[1], wpe, {wpe.dim(0), wte.dim(1)});
   a.is(names[2], rows, {tokens.size(), wte.dim(1)});
   if (tokens.dim(1) > wpe.dim(0)) {
-    a.fail(
-        fmt::format("tokens is {}, but {} has only {} positions", to_string(tokens), names[1], wpe.dim(0)));
+    a.fail(fmt::format("tokens is {}, but {} has only {}", to_string(tokens), names[1],
+                       counted(wpe.dim(0), "position")));
   }
 }
 
@@ -233,7 +234,7 @@ void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int he
   a.is("values", values, {B, S, E});
   a.is("qkv", qkv, {B, T, 3 * E});
   a.is("past", past, {1}, DType::kI32);
-  if (T > S) a.fail(fmt::format("qkv is {}, but the caches have only {} rows", to_string(qkv), S));
+  if (T > S) a.fail(fmt::format("qkv is {}, but the caches have only {}", to_string(qkv), counted(S, "row")));
 }
 
 void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "generation/sliding_windows.h"
+#include "util/number_text.h"
 #include "util/parameter.h"
 
 namespace hipgpt {
@@ -31,8 +32,8 @@ Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer,
                               const std::string& name, int64_t stride, int threads) {
   const int64_t window = SlidingWindows::window(model);
   if (stride > window) {
-    throw Error(fmt::format("{} {}: the model's window has {} tokens; give 1 to {}", Parameter::kStride,
-                            stride, window, window));
+    throw Error(fmt::format("{} {}: the model's window has {}; give 1 to {}", Parameter::kStride, stride,
+                            counted(window, "token"), window));
   }
   Perplexity result;
   SlidingWindows windows(model, stride > 0 ? stride : default_stride(model), [&](int32_t token, float loss) {
@@ -46,9 +47,8 @@ Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer,
   });
   windows.finish();
   if (result.scored == 0) {
-    throw Error(
-        fmt::format("{}: has {} token{}; perplexity needs two or more, since the first has no context", name,
-                    result.tokens, result.tokens == 1 ? "" : "s"));
+    throw Error(fmt::format("{}: has {}; perplexity needs two or more, since the first has no context", name,
+                            counted(result.tokens, "token")));
   }
   if (!std::isfinite(result.nats))
     throw Error("the model's losses are not finite: the model is broken, use another one");

@@ -18,6 +18,7 @@
 #include "util/files.h"
 #include "util/json.h"
 #include "util/mapped_file.h"
+#include "util/number_text.h"
 #include "util/parameter.h"
 
 namespace hipgpt {
@@ -87,7 +88,7 @@ std::vector<int32_t> stop_tokens(const GenerationRun& run, const TokenRoles& rol
 
 void report_speed(int64_t tokens, std::chrono::steady_clock::time_point start) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  print_status(fmt::format("{} tokens in {:.2f} s, {:.0f} tokens/s\n", tokens, seconds,
+  print_status(fmt::format("{} in {:.2f} s, {:.0f} tokens/s\n", counted(tokens, "token"), seconds,
                            static_cast<double>(tokens) / seconds));
 }
 

@@ -12,6 +12,7 @@
 #include "util/files.h"
 #include "util/json.h"
 #include "util/name_errors.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 
@@ -184,10 +185,9 @@ HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::st
   ModelConfig config = read_model_config(config_path);
   Tokenizer tokenizer = Tokenizer::load(tokenizer_path.empty() ? folder : tokenizer_path);
   if (tokenizer.vocab_size() > config.vocab_size) {
-    throw Error(fmt::format("{}: \"vocab_size\" is {}, but {} has {} tokens: use files of one model",
-                            config_path, config.vocab_size,
-                            tokenizer_path.empty() ? "its tokenizer" : tokenizer_path,
-                            tokenizer.vocab_size()));
+    throw Error(fmt::format("{}: \"vocab_size\" is {}, but {} has {}: use files of one model", config_path,
+                            config.vocab_size, tokenizer_path.empty() ? "its tokenizer" : tokenizer_path,
+                            counted(tokenizer.vocab_size(), "token")));
   }
   std::vector<SafetensorsFile> files = open_weights(folder);
   config.tied_head = config.tied_head && !has_own_head(files);

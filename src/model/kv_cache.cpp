@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "model/layer_memory.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 
@@ -85,8 +86,8 @@ Tensor KVCache::begin(std::span<const int32_t> tokens) {
 Tensor KVCache::extend(std::span<const int32_t> tokens) {
   const int64_t B = sequences_, T = static_cast<int64_t>(tokens.size()) / B;
   if (static_cast<int64_t>(tokens.size()) != B * T) {
-    throw Error(fmt::format("{} tokens cannot be split equally among {} sequences: pass a multiple of {}",
-                            tokens.size(), B, B));
+    throw Error(fmt::format("{} cannot be split equally among {} sequences: pass a multiple of {}",
+                            counted(tokens.size(), "token"), B, B));
   }
   check_room(length_, T);
   set_length(length_);

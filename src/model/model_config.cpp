@@ -7,6 +7,8 @@
 
 #include "error.h"
 #include "model/check_sizes.h"
+#include "util/number_text.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -97,9 +99,9 @@ void ModelConfig::check_tokens(std::span<const int32_t> ids, const char* what) c
   if (ids.empty() || largest < V) return;
   const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return static_cast<uint32_t>(id) >= V; });
   throw Error(
-      fmt::format("{}: token {} at index {} is outside the model's vocabulary of {} tokens; encode with the "
+      fmt::format("{}: token {} at index {} is outside the model's vocabulary of {}; encode with the "
                   "tokenizer that the model was trained with",
-                  what, *bad, bad - ids.begin(), vocab_size));
+                  what, *bad, bad - ids.begin(), counted(vocab_size, "token")));
 }
 
 ModelConfig ModelConfig::preset(const std::string& name) {

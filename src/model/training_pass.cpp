@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "model/layer_memory.h"
+#include "util/number_text.h"
 #include "util/parameter.h"
 
 namespace hipgpt {
@@ -25,8 +26,8 @@ TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind k
   const ModelConfig& c = model.config();
   if (batch < 1) throw Error(fmt::format("a batch of {} sequences: must be at least 1", batch));
   if (seq_len < 1 || seq_len > c.max_seq_len) {
-    throw Error(fmt::format("sequences of {} tokens do not fit a model with {} {}: must be from 1 to {}",
-                            seq_len, Parameter::kMaxSeqLen, c.max_seq_len, c.max_seq_len));
+    throw Error(fmt::format("sequences of {} do not fit a model with {} {}: must be from 1 to {}",
+                            counted(seq_len, "token"), Parameter::kMaxSeqLen, c.max_seq_len, c.max_seq_len));
   }
   const int64_t rows = max_batch_ * seq_len_, E = c.embed_dim;
   const auto L = static_cast<size_t>(c.num_layers);

@@ -15,6 +15,7 @@
 #include "util/lfs_pointer.h"
 #include "util/mapped_file.h"
 #include "util/name_errors.h"
+#include "util/number_text.h"
 
 namespace hipgpt {
 
@@ -230,8 +231,8 @@ std::vector<std::string> by_id(const Ids& vocab) {
   std::vector<bool> taken(vocab.size());
   for (const auto& [token, id] : vocab) {
     if (id >= vocab.size()) {
-      throw Error(fmt::format("token \"{}\" has id {}, but {} tokens should have the ids 0 to {}", token, id,
-                              vocab.size(), vocab.size() - 1));
+      throw Error(fmt::format("token \"{}\" has id {}, but the ids of {} should be 0 to {}", token, id,
+                              counted(vocab.size(), "token"), vocab.size() - 1));
     }
     if (taken[id])
       throw Error(fmt::format("tokens \"{}\" and \"{}\" have the same id {}", token, spellings[id], id));

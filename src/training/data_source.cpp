@@ -33,7 +33,7 @@ std::string warning_about_ids(const std::string& path, FileContent content, uint
 /// A warning about the first of some files, however many there are.
 struct Warning {
   std::string about_first;
-  long long files = 0;
+  uint64_t files = 0;
 };
 
 }  // namespace
@@ -96,7 +96,7 @@ void DataSource::survey(const std::vector<std::string>& found, Progress& progres
 
 std::string DataSource::name() const {
   if (files_.size() == 1) return files_.front();
-  return fmt::format("{} files of {}", grouped(static_cast<long long>(files_.size())), parameter_);
+  return fmt::format("{} of {}", counted(files_.size(), "file"), parameter_);
 }
 
 bool DataSource::needs_end_of_text() {

@@ -68,12 +68,13 @@ void PreparedData::take(const GivenTokenizer& given) {
   tokenizer_path_ = given.path;
   tokenizer_ = given.tokenizer;
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) {
-    throw Error(fmt::format("{0} {1}: the run uses the tokenizer of {2}, which has {3} tokens; drop {0}",
-                            Parameter::kVocabSize, *run_.vocab_size, given.path, tokenizer_->vocab_size()));
+    throw Error(fmt::format("{0} {1}: the run uses the tokenizer of {2}, which has {3}; drop {0}",
+                            Parameter::kVocabSize, *run_.vocab_size, given.path,
+                            counted(tokenizer_->vocab_size(), "token")));
   }
   std::error_code ignored;
   unsaved_ = !fs::equivalent(given.path, folder_.tokenizer(), ignored);
-  progress_.print(fmt::format("tokenizer  {}: {} tokens", given.path, grouped(tokenizer_->vocab_size())));
+  progress_.print(fmt::format("tokenizer  {}: {}", given.path, counted(tokenizer_->vocab_size(), "token")));
 }
 
 bool PreparedData::keep_existing_tokenizer() {
@@ -85,8 +86,8 @@ bool PreparedData::keep_existing_tokenizer() {
   }
   if (run_.vocab_size && *run_.vocab_size != tokenizer_->vocab_size()) return false;
   if (existing_tokens_ && !matches(*existing_tokens_, train_)) return false;
-  progress_.print(fmt::format("tokenizer  {}: {} tokens (kept; {} trains a new one)", tokenizer_path_,
-                              grouped(tokenizer_->vocab_size()), Parameter::kReset));
+  progress_.print(fmt::format("tokenizer  {}: {} (kept; {} trains a new one)", tokenizer_path_,
+                              counted(tokenizer_->vocab_size(), "token"), Parameter::kReset));
   return true;
 }
 
@@ -108,8 +109,9 @@ void PreparedData::train_tokenizer() {
   };
   tokenizer_ = Tokenizer::train(train_.text(), options);
   unsaved_ = true;
-  progress_.print(fmt::format("tokenizer  {} tokens learned from {} in {:.1f} s",
-                              grouped(tokenizer_->vocab_size()), train_.name(), seconds_since(start)));
+  progress_.print(fmt::format("tokenizer  {} learned from {} in {:.1f} s",
+                              counted(tokenizer_->vocab_size(), "token"), train_.name(),
+                              seconds_since(start)));
 }
 
 void PreparedData::check_end_of_text(DataSource& source) const {
@@ -154,9 +156,9 @@ TrainingTokens PreparedData::tokens(int seq_len) {
                          val_->is_text() ? open_tokens(folder_.val_tokens()) : std::nullopt);
     const size_t count = val.count;
     if (count <= static_cast<size_t>(seq_len)) {
-      throw Error(
-          fmt::format("{0} has {1} tokens; {2} {3} needs at least {4}: use a longer text or a smaller {2}",
-                      Parameter::kValDataPaths, count, Parameter::kMaxSeqLen, seq_len, seq_len + 1));
+      throw Error(fmt::format("{0} has {1}; {2} {3} needs at least {4}: use a longer text or a smaller {2}",
+                              Parameter::kValDataPaths, counted(count, "token"), Parameter::kMaxSeqLen,
+                              seq_len, seq_len + 1));
     }
     result.val = {put_in_place(std::move(val)), 0, count};
   }
@@ -175,8 +177,8 @@ PreparedData::Encoded PreparedData::encode(DataSource& source, const std::string
   if (existing && matches(*existing, source)) result.ready = std::move(*existing);
   result.count = result.ready.size();
   if (!source.is_text() || result.count > 0) {
-    progress_.print(fmt::format("tokens     {}: {} tokens", source.is_text() ? path : source.name(),
-                                grouped(static_cast<long long>(result.count))));
+    progress_.print(fmt::format("tokens     {}: {}", source.is_text() ? path : source.name(),
+                                counted(result.count, "token")));
     return result;
   }
   const auto start = Clock::now();
@@ -190,10 +192,9 @@ PreparedData::Encoded PreparedData::encode(DataSource& source, const std::string
         result.count += ids.size();
       },
       [&](double fraction) { progress_.show(fmt::format("tokens: {:3.0f} %", 100.0 * fraction)); });
-  progress_.print(fmt::format("tokens     {}: {} tokens, {:.2f} bytes each, in {:.1f} s", path,
-                              grouped(static_cast<long long>(result.count)),
-                              static_cast<double>(bytes) / static_cast<double>(result.count),
-                              seconds_since(start)));
+  progress_.print(
+      fmt::format("tokens     {}: {}, {:.2f} bytes each, in {:.1f} s", path, counted(result.count, "token"),
+                  static_cast<double>(bytes) / static_cast<double>(result.count), seconds_since(start)));
   return result;
 }
 

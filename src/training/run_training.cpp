@@ -125,8 +125,8 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, Prep
         Parameter::kResume, saved.checkpoint.path(), Parameter::kCheckpoint));
   }
   if (info.step > run.training.steps || (info.step == run.training.steps && !run.resume)) {
-    throw Error(fmt::format("{} has already trained {} steps: {} must be larger", saved.checkpoint.path(),
-                            info.step, Parameter::kSteps));
+    throw Error(fmt::format("{} has already trained {}: {} must be larger", saved.checkpoint.path(),
+                            counted(info.step, "step"), Parameter::kSteps));
   }
   const bool same_text = info.data_hash == data.data_hash();
   if (run.resume && !same_text) {
@@ -194,7 +194,7 @@ int run_training(const TrainingRun& run) {
                     progress);
   if (saved && saved->optimizer) loop.resume(*saved->optimizer);
   if (loop.step() == run.training.steps) {
-    progress.print(fmt::format("done       all {} steps were done already", grouped(loop.step())));
+    progress.print(fmt::format("done       the run is complete: {}", counted(loop.step(), "step")));
     return 0;
   }
   return loop.run();

@@ -274,7 +274,7 @@ void TrainingLoop::summary(int signal) const {
   const double seconds = elapsed();
   const int64_t steps = trainer_.step() - first_step_;
   progress_.print(fmt::format(
-      "{} {} steps in {}, {} tokens/s{}", signal == 0 ? "done      " : "stopped   ", grouped(steps),
+      "{} {} in {}, {} tokens/s{}", signal == 0 ? "done      " : "stopped   ", counted(steps, "step"),
       duration_text(seconds),
       grouped(static_cast<long long>(static_cast<double>(steps * tokens_per_step()) / seconds)),
       val_loss_ ? fmt::format(", validation loss {:.4f} (best {:.4f})", *val_loss_, *best_val_loss_) : ""));

@@ -13,10 +13,11 @@ std::string duration_text(double seconds) {
   return fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
-std::string grouped(long long number) {
-  const auto magnitude = static_cast<unsigned long long>(number);
-  const std::string digits = std::to_string(number < 0 ? 0 - magnitude : magnitude);
-  std::string text = number < 0 ? "-" : "";
+namespace {
+
+std::string grouped_digits(uint64_t number) {
+  const std::string digits = std::to_string(number);
+  std::string text;
   for (size_t i = 0; i < digits.size(); ++i) {
     if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
     text += digits[i];
@@ -24,10 +25,17 @@ std::string grouped(long long number) {
   return text;
 }
 
-std::string counted(long long number, std::string_view noun, std::string_view plural) {
+}  // namespace
+
+std::string grouped(long long number) {
+  const auto magnitude = static_cast<uint64_t>(number);
+  return number < 0 ? fmt::format("-{}", grouped_digits(0 - magnitude)) : grouped_digits(magnitude);
+}
+
+std::string counted(uint64_t number, std::string_view noun, std::string_view plural) {
   if (number == 1) return fmt::format("1 {}", noun);
-  return plural.empty() ? fmt::format("{} {}s", grouped(number), noun)
-                        : fmt::format("{} {}", grouped(number), plural);
+  return plural.empty() ? fmt::format("{} {}s", grouped_digits(number), noun)
+                        : fmt::format("{} {}", grouped_digits(number), plural);
 }
 
 }  // namespace hipgpt

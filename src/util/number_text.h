@@ -1,6 +1,7 @@
 // Numbers formatted for people.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,6 @@ std::string duration_text(double seconds);
 std::string grouped(long long number);
 
 /// A count before its noun: "1 token", "1,234 tokens". `plural` is for a noun that adds more than an s.
-std::string counted(long long number, std::string_view noun, std::string_view plural = "");
+std::string counted(uint64_t number, std::string_view noun, std::string_view plural = "");
 
 }  // namespace hipgpt

@@ -59,7 +59,8 @@ TEST_F(GenerationCliTest, GivesTheRequestedTokensEvenPastTheContext) {
   for (const char* count : {"1", "7", "100"}) {
     const Result result = generate({"--prompt", "the king", "--num_tokens", count});
     ASSERT_TRUE(succeeds(result));
-    EXPECT_TRUE(last_line(result.err).starts_with(std::string(count) + " tokens in")) << result.err;
+    const std::string noun = count == std::string("1") ? " token in" : " tokens in";
+    EXPECT_TRUE(last_line(result.err).starts_with(count + noun)) << result.err;
   }
 }
 

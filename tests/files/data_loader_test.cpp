@@ -74,6 +74,7 @@ TEST(SplitTokens, SaysWhatIsTooShort) {
       "text has 20 tokens, of which 18 for training; max_seq_len 32 needs at least 33: use a longer text or "
       "a smaller max_seq_len");
   EXPECT_TRUE(says(error(0, 0.1, 32), "text has 0 tokens"));
+  EXPECT_TRUE(says(error(1, 0.1, 32), "text has 1 token, of which"));
   EXPECT_TRUE(says(error(32, 0.0, 32), "32 for training"));
   EXPECT_EQ(error(33, 0.0, 32), "");
   EXPECT_TRUE(says(error(329, 0.1, 32), "32 for validation"));
@@ -167,7 +168,7 @@ TEST_F(DataLoaderTest, SequentialBatchesCoverThePartInOrder) {
     EXPECT_EQ(static_cast<size_t>(next - 500), (length - 1) / 8 * 8) << "length " << length;
     EXPECT_TRUE(
         says(error_of([&] { loader.sequential_batch(loader.num_sequential_batches(), nullptr, nullptr); }),
-             "is out of range: there are"));
+             "is out of range: it has"));
   }
 }
 
@@ -184,8 +185,8 @@ TEST_F(DataLoaderTest, RefusesPartsAndSizesThatDoNotFit) {
     return error_of([&] { DataLoader(tokens(), begin, end, batch_size, seq_len, 0); });
   };
   EXPECT_EQ(error(0, 9, 1, 8), "");
-  EXPECT_TRUE(says(error(0, 8, 1, 8), "8 tokens are too few for max_seq_len 8, which needs at least 9"));
-  EXPECT_TRUE(says(error(0, 0, 1, 8), "too few"));
+  EXPECT_TRUE(says(error(0, 8, 1, 8), "has 8 tokens, and max_seq_len 8 needs at least 9"));
+  EXPECT_TRUE(says(error(0, 0, 1, 8), "has 0 tokens"));
   EXPECT_TRUE(says(error(0, 1001, 1, 8), "is outside them"));
   EXPECT_TRUE(says(error(20, 10, 1, 8), "is outside them"));
   EXPECT_TRUE(says(error(0, 100, 0, 8), "batch 0"));

@@ -153,7 +153,7 @@ TEST_F(SafetensorsFileTest, EveryTruncationIsNoticed) {
   for (size_t length = 0; length < good.size(); ++length) {
     EXPECT_TRUE(says(error_with(good.substr(0, length)), path("f") + ": ")) << "length " << length;
   }
-  EXPECT_TRUE(says(error_with(good + '\0'), "1 bytes follow the last tensor"));
+  EXPECT_TRUE(says(error_with(good + '\0'), "1 byte after the last tensor"));
 }
 
 TEST_F(SafetensorsFileTest, TheMessageSaysWhichPartIsDamaged) {
@@ -185,7 +185,7 @@ TEST_F(SafetensorsFileTest, RefusesFilesThatAreNotSafetensors) {
   EXPECT_TRUE(says(error_with("\x89PNG\r\n\x1a\n and many more bytes"), "not a safetensors file"));
   EXPECT_TRUE(says(error_with(std::string(1000, '\0')), "not a safetensors file"));
   EXPECT_TRUE(says(error_with("To be, or not to be: that is the question"), "not a safetensors file"));
-  EXPECT_TRUE(says(error_with(le64(1000) + "{}"), "it ends before its header of 1000 bytes"));
+  EXPECT_TRUE(says(error_with(le64(1000) + "{}"), "it ends before its header of 1,000 bytes"));
   EXPECT_TRUE(says(error_with(le64(UINT64_MAX) + "{}"), "not a safetensors file"));
   EXPECT_TRUE(says(error_with(foreign("[]")), "not a JSON object"));
   EXPECT_TRUE(says(error_with(foreign(" {}")), "not a JSON object"));
@@ -239,7 +239,7 @@ TEST_F(SafetensorsFileTest, RefusesTensorsThatDoNotFit) {
   EXPECT_TRUE(says(error("U8", "[4]", "[3,7]"), "overlaps another one"));
   EXPECT_TRUE(says(error("U8", "[8]", "[0,8]"), "overlaps another one"));
   EXPECT_TRUE(says(error("U8", "[3]", "[5,8]"), "a gap before tensor \"b\""));
-  EXPECT_TRUE(says(error("U8", "[2]", "[4,6]"), "2 bytes follow the last tensor"));
+  EXPECT_TRUE(says(error("U8", "[2]", "[4,6]"), "2 bytes after the last tensor"));
   EXPECT_TRUE(says(error("U8", "[0]", "[2,2]"), "overlaps another one"));
 }
 

@@ -226,8 +226,8 @@ TEST_F(DamagedTokenFileTest, EveryTruncationIsNoticed) {
 }
 
 TEST_F(DamagedTokenFileTest, TrailingBytesAreNoticed) {
-  EXPECT_TRUE(says(error_with(good_ + '\0'), "1 bytes follow the last token"));
-  EXPECT_TRUE(says(error_with(good_ + std::string(2, '\0')), "2 bytes follow the last token"));
+  EXPECT_TRUE(says(error_with(good_ + '\0'), "1 byte after the last token"));
+  EXPECT_TRUE(says(error_with(good_ + std::string(2, '\0')), "2 bytes after the last token"));
 }
 
 TEST_F(DamagedTokenFileTest, ForeignFilesAreNamedAsSuch) {
@@ -250,7 +250,7 @@ TEST_F(DamagedTokenFileTest, FieldsAreCheckedEvenWhereTheChecksumsAreRight) {
   EXPECT_TRUE(says(error_with_field(kTokenBytesAt, uint32_t{0}), "0 bytes per token"));
   EXPECT_TRUE(says(error_with_field(kTokenBytesAt, uint32_t{4}), "4 bytes per token"));
   EXPECT_TRUE(says(error_with_field(kCountAt, uint64_t{7}), "truncated (6 of 7 tokens present)"));
-  EXPECT_TRUE(says(error_with_field(kCountAt, uint64_t{5}), "2 bytes follow"));
+  EXPECT_TRUE(says(error_with_field(kCountAt, uint64_t{5}), "2 bytes after"));
   EXPECT_TRUE(
       says(error_with_field(kCountAt, (uint64_t{1} << 63) + 6), "truncated"));  // times 2, it wraps to 12
   EXPECT_TRUE(says(error_with_field(kCountAt, UINT64_MAX), "truncated"));

@@ -76,10 +76,10 @@ TEST_F(TokenShardsTest, RefusesDamagedTokenFilesOfLlmC) {
   for (size_t length = 0; length < good.size(); ++length) {
     const char* expected = length < 4      ? "not a token file of llm.c"
                            : length < 1024 ? "ends within its header"
-                                           : "but 3 tokens take 6";
+                                           : "for 3 tokens of 2 bytes each";
     EXPECT_TRUE(says(error_with(good.substr(0, length)), expected)) << length;
   }
-  EXPECT_TRUE(says(error_with(good + "x"), "7 bytes of tokens, but 3 tokens take 6"));
+  EXPECT_TRUE(says(error_with(good + "x"), "7 bytes for 3 tokens of 2 bytes each"));
   EXPECT_TRUE(says(error_with(llmc_file<uint16_t>({1}, 20240520, 2)), "version is 2 instead of 1"));
   std::string negative = good;
   negative[11] = '\xFF';

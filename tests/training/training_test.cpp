@@ -491,6 +491,11 @@ TEST(TextTest, DurationsAndNumbers) {
   EXPECT_EQ(grouped(1000), "1,000");
   EXPECT_EQ(grouped(1554056), "1,554,056");
   EXPECT_EQ(grouped(-123456), "-123,456");
+  EXPECT_EQ(counted(0, "token"), "0 tokens");
+  EXPECT_EQ(counted(1, "token"), "1 token");
+  EXPECT_EQ(counted(1234, "token"), "1,234 tokens");
+  EXPECT_EQ(counted(1, "batch", "batches"), "1 batch");
+  EXPECT_EQ(counted(2, "batch", "batches"), "2 batches");
 }
 
 }  // namespace
