@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Configures and builds HipGPT in build/. The other scripts use it; you may also run it yourself.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # for `sh scripts/build.sh`
 set -euo pipefail
 
 usage() {
@@ -50,8 +51,11 @@ if [[ ! -f $build/CMakeCache.txt ]]; then
   fi
   echo "Build: configuring ${build##*/}/"
 fi
-mkdir -p "$build"
 log=$build/configure.log
+if ! { mkdir -p "$build" && : >"$log"; } 2>/dev/null; then
+  echo "build.sh: $build cannot be written; copy the project to a folder that you may write to" >&2
+  exit 1
+fi
 if ! cmake -S "$root" -B "$build" "${options[@]+"${options[@]}"}" >"$log" 2>&1; then
   cat "$log" >&2
   echo "build.sh: CMake could not configure ${build##*/}/, as shown above; to start again, run rm -r ${build##*/}" >&2

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Saves a training text as data/data.txt: Tiny Shakespeare or, if it cannot be downloaded, the King James Bible.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # for `sh scripts/download_data.sh`
 set -euo pipefail
 
 usage() {
@@ -51,9 +52,11 @@ if [[ -s $target && $force == false ]]; then
   exit 0
 fi
 
-mkdir -p "$root/data"
 # The text is written under another name in the same folder, checked, and then renamed. So data.txt is complete or absent.
-part=$(mktemp "$root/data/.data.XXXXXX")
+if ! part=$({ mkdir -p "$root/data" && mktemp "$root/data/.data.XXXXXX"; } 2>/dev/null); then
+  echo "download_data.sh: $root/data cannot be written; copy the project to a folder that you may write to" >&2
+  exit 1
+fi
 trap 'rm -f "$part"' EXIT
 
 sha256_of() {

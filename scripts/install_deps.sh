@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the compiler, CMake and the libraries that HipGPT needs, on Debian and Ubuntu.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # for `sh scripts/install_deps.sh`
 set -euo pipefail
 
 usage() {
@@ -64,7 +65,10 @@ fi
 apt_get=("${as_root[@]}" apt-get -y -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
 
 echo "Packages: installing ${missing[*]}"
-log=$(mktemp)
+if ! log=$(mktemp 2>/dev/null); then
+  echo "install_deps.sh: ${TMPDIR:-/tmp} cannot be written; set TMPDIR to a folder that you may write to" >&2
+  exit 1
+fi
 trap 'rm -f "$log"' EXIT
 # A failed update is not an error yet: the existing package lists may suffice.
 "${apt_get[@]}" update >"$log" 2>&1 || echo "install_deps.sh: apt-get update failed; continuing with the old package lists" >&2

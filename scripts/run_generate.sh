@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds HipGPT if needed, then runs ./build/generate to print text from the trained model.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # for `sh scripts/run_generate.sh`
 set -euo pipefail
 
 usage() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Goes from a fresh clone to the test results: packages, build, ctest.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # for `sh scripts/run_tests.sh`
 set -euo pipefail
 
 usage() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Goes from a fresh clone to a trained model: packages, training text, build, train_gpt, and a sample of its text.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # for `sh scripts/run_train.sh`
 set -euo pipefail
 
 usage() {

@@ -15,6 +15,24 @@ for script in build install_deps run_tests; do
 done
 ok "unknown arguments"
 
+if command -v dash >/dev/null; then # the sh of Debian and Ubuntu
+  for script in build install_deps download_data run_train run_generate run_tests; do
+    run dash "scripts/$script.sh" --help
+    expect_status 0 && expect_output "Usage: scripts/$script.sh"
+  done
+  ok "scripts that sh runs"
+fi
+
+# A file in place of the folder stands for a read-only project, also for root.
+for case in build:build.sh data:download_data.sh; do
+  rm -rf "${case%:*}" && : >"${case%:*}"
+  run "scripts/${case#*:}"
+  expect_status 1 && expect_output "${case#*:}: $PWD/${case%:*} cannot be written; copy the project"
+  reject_output "mkdir:"
+  rm "${case%:*}"
+done
+ok "a project that cannot be written to"
+
 run scripts/run_generate.sh
 expect_status 2 && expect_output "Usage:"
 ok "run_generate.sh without arguments"
@@ -33,6 +51,8 @@ grep -q ' install .*libutf8proc-dev' "$FAKE/apt.log" || fail "apt-get install wa
 run scripts/install_deps.sh
 expect_status 0
 [[ ! -s $FAKE/apt.log ]] || fail "apt-get was called although nothing was missing"
+TMPDIR=$work/missing run scripts/install_deps.sh --with-plots
+expect_status 1 && expect_output "install_deps.sh: $work/missing cannot be written; set TMPDIR"
 run scripts/install_deps.sh --with-plots
 expect_output "installing python3-matplotlib"
 ok "install_deps.sh installs what is missing, once"
