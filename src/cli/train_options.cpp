@@ -15,6 +15,7 @@
 #include "run_folder.h"
 #include "training/saved_training.h"
 #include "util/name_errors.h"
+#include "util/print_error.h"
 #include "util/run_flags_text.h"
 
 namespace hipgpt {
@@ -25,6 +26,7 @@ constexpr double kMany = 1e9;  // an upper bound for counts of steps
 
 /// Flags that say where a new run's model and tokenizer come from. Later both come from its checkpoint.
 constexpr const char* kInitFrom = "init-from";
+constexpr const char* kWarmup = "warmup-steps";
 constexpr const char* kOfTheBeginning[] = {kInitFrom, "tokenizer", "vocab-size"};
 
 void declare_model(CommandLine& line, ModelChoices& model) {
@@ -170,6 +172,18 @@ void check_that_the_start_is_known(const RunFlags& left, const TrainingRun& run)
                   to_text({*from})));
 }
 
+/// A short run with the default warm-up is a try-out, but a warm-up that the user chose should end within the run.
+void warn_about_warmup(const TrainingRun& run, bool is_given) {
+  const TrainerOptions& t = run.training;
+  if (!is_given || t.warmup_steps <= t.steps) return;
+  print_error("train_gpt",
+              fmt::format("--warmup-steps {} is above --steps {}: the learning rate rises only to {:.3g} "
+                          "of {:.3g}; give fewer warm-up steps",
+                          t.warmup_steps, t.steps,
+                          t.learning_rate * static_cast<float>(t.steps) / static_cast<float>(t.warmup_steps),
+                          t.learning_rate));
+}
+
 }  // namespace
 
 SavedSettings read_saved_settings(const RunFlags& flags, const std::string& source) {
@@ -206,6 +220,8 @@ bool parse_train_options(int argc, char** argv, TrainingRun& run, int& exit_stat
   settings.read(saved.taken);
   run.training.learning_rate = rates.lr.value_or(default_learning_rate(run));
   run.training.min_learning_rate = rates.min_lr.value_or(0.1f * run.training.learning_rate);
+
+  warn_about_warmup(run, flags.contains(kWarmup) || saved.taken.contains(kWarmup));
 
   std::erase_if(flags,
                 [&](const auto& flag) { return !settings.declares(flag.first) && flag.first != kInitFrom; });

@@ -248,6 +248,18 @@ TEST_F(FlagsCliTest, TheLastOfAFlagGivenTwiceCounts) {
   EXPECT_REFUSED(train({}, {"--data-path", "missing.txt"}), "missing.txt");
 }
 
+TEST_F(FlagsCliTest, AWarmUpThatOutlastsTheRunIsReported) {
+  write_text();
+  const Result result = train({{"--steps", "4"}, {"--warmup-steps", "8"}, {"--lr", "0.01"}});
+  EXPECT_TRUE(succeeds(result));
+  EXPECT_EQ(result.err,
+            "train_gpt: --warmup-steps 8 is above --steps 4: the learning rate rises only to 0.005 of 0.01; "
+            "give fewer "
+            "warm-up steps\n");
+  EXPECT_EQ(train({{"--steps", "4"}, {"--warmup-steps", "4"}}).err, "");
+  EXPECT_EQ(train({{"--steps", "4"}}).err, "");
+}
+
 /// Returns the flags that --help lists.
 Arguments flags_in(const std::string& help) {
   Arguments flags;
