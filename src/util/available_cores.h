@@ -1,14 +1,17 @@
 // How many threads are useful.
 #pragma once
 
-#include <sched.h>
+#include <optional>
+#include <string>
 
 namespace hipgpt {
 
-/// The number of cores that this process may use. In a container or under taskset, the machine may have more.
-inline int available_cores() {
-  cpu_set_t cores;
-  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
-}
+/// The number of cores that this process may use. In a container, under taskset or under a batch system, the
+/// machine may have more.
+int available_cores();
+
+/// The number of cores that the CPU quotas of this process's control groups allow, rounded up; none without a
+/// quota. Reads the files of version 2 (cpu.max) and of version 1 (cpu.cfs_quota_us) below `root`.
+std::optional<int> cores_by_quota(const std::string& root = "");
 
 }  // namespace hipgpt
