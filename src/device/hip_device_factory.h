@@ -17,8 +17,15 @@ class NoKernelsForGpu : public Error {
   using Error::Error;
 };
 
+/// There may be a GPU, but the user has no permission to use it.
+class NoAccessToGpu : public Error {
+ public:
+  using Error::Error;
+};
+
 /// The GPU with this index in the runtime or, without an index, the first of list_hip_devices(). Throws
-/// Error, with advice for the user, if there is no such GPU, and NoKernelsForGpu if this build has no kernels
+/// Error, with advice for the user, if there is no such GPU, NoAccessToGpu if that may be for lack of permission, and
+/// NoKernelsForGpu if this build has no kernels
 /// for its architecture.
 std::unique_ptr<Device> make_hip_device(std::optional<int> index);
 

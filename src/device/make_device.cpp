@@ -30,7 +30,16 @@ int index_in(const std::string& name) {
 /// slow and for tests.
 std::unique_ptr<Device> find_gpu(const std::function<void(const std::string&)>& warn) {
   std::string why;
-  for (const DeviceInfo& info : list_hip_devices()) {
+  const std::vector<DeviceInfo> gpus = list_hip_devices();
+  if (gpus.empty()) {
+    try {
+      return make_hip_device(std::nullopt);
+    } catch (const NoAccessToGpu& error) {
+      why = error.what();
+    } catch (const Error&) {  // there is no GPU
+    }
+  }
+  for (const DeviceInfo& info : gpus) {
     if (info.emulated) continue;
     try {
       return make_hip_device(index_in(info.name));

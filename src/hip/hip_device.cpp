@@ -15,6 +15,7 @@
 #include "hip/check.h"
 #include "hip/fault.h"
 #include "hip/gpu.h"
+#include "util/device_file.h"
 #include "util/parameter.h"
 
 namespace hipgpt {
@@ -117,6 +118,9 @@ int chosen_index(std::optional<int> wanted) {
   const hipError_t error = hipGetDeviceCount(&count);
   if (error != hipSuccess || count == 0) {
     static_cast<void>(hipGetLastError());
+    const std::string denied = why_not_permitted("/dev/kfd");  // through which ROCm reaches all GPUs
+    if (!denied.empty())
+      throw NoAccessToGpu(fmt::format("{} hip: no GPU found: {}", Parameter::kDevice, denied));
     const hipError_t reason = error == hipSuccess ? hipErrorNoDevice : error;
     throw Error(fmt::format("{} hip: no GPU found: {} ({}); {}", Parameter::kDevice,
                             hipGetErrorString(reason), hipGetErrorName(reason),
