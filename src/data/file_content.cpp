@@ -136,10 +136,8 @@ void refuse_known_formats(const std::string& path, std::string_view bytes) {
 }
 
 FileContent guess_content(std::string_view bytes) {
-  if (bytes.starts_with("\xFF\xFE\0\0"sv)) return FileContent::kUtf32Le;
-  if (bytes.starts_with("\0\0\xFE\xFF"sv)) return FileContent::kUtf32Be;
-  if (bytes.starts_with("\xFF\xFE"sv)) return FileContent::kUtf16Le;
-  if (bytes.starts_with("\xFE\xFF"sv)) return FileContent::kUtf16Be;
+  if (bytes.starts_with("\xFF\xFE\0\0"sv) || bytes.starts_with("\0\0\xFE\xFF"sv)) return FileContent::kUtf32;
+  if (bytes.starts_with("\xFF\xFE"sv) || bytes.starts_with("\xFE\xFF"sv)) return FileContent::kUtf16;
   if (bytes.size() < kShortest) return FileContent::kText;
 
   const std::string_view sample = bytes.substr(0, kSample);
@@ -169,6 +167,8 @@ std::string warning_about(const std::string& path, FileContent content) {
         path, Parameter::kTokens, type, Parameter::kTokenizer);
   };
   switch (content) {
+    case FileContent::kUtf16: return convert("UTF-16");  // iconv reads the mark and removes it
+    case FileContent::kUtf32: return convert("UTF-32");
     case FileContent::kUtf16Le: return convert("UTF-16LE");
     case FileContent::kUtf16Be: return convert("UTF-16BE");
     case FileContent::kUtf32Le: return convert("UTF-32LE");

@@ -11,7 +11,18 @@ namespace hipgpt {
 void refuse_known_formats(const std::string& path, std::string_view bytes);
 
 /// A guess from the first 64 KiB of a file. Every file may be text, so a guess is worth a warning at most.
-enum class FileContent { kText, kUtf16Le, kUtf16Be, kUtf32Le, kUtf32Be, kU16Ids, kU32Ids, kBinary };
+enum class FileContent {
+  kText,
+  kUtf16,  ///< with a byte-order mark
+  kUtf16Le,
+  kUtf16Be,
+  kUtf32,  ///< with a byte-order mark
+  kUtf32Le,
+  kUtf32Be,
+  kU16Ids,
+  kU32Ids,
+  kBinary
+};
 
 /// kU16Ids and kU32Ids: every number is an id of a usual vocabulary, and the bytes are not text. kBinary: too
 /// many control characters for a text. A short file without a byte-order mark counts as kText.

@@ -155,7 +155,7 @@ TEST_F(DataCliTest, FilesThatAreHardlyTextAreReadWithAWarning) {
   EXPECT_EQ(
       result.err,
       "train_gpt: --data-path wide.txt: looks like UTF-16 and is read byte by byte; convert it: iconv -f "
-      "UTF-16LE -t UTF-8 wide.txt >wide.txt.utf8\n");
+      "UTF-16 -t UTF-8 wide.txt >wide.txt.utf8\n");
 }
 
 // ---- Validation

@@ -81,10 +81,10 @@ TEST(FileContentTest, TextThatBeginsLikeAFormatIsText) {
 }
 
 TEST(FileContentTest, WideTextIsRecognisedWithAndWithoutItsMark) {
-  EXPECT_EQ(guess_content("\xFF\xFE"s), FileContent::kUtf16Le);
-  EXPECT_EQ(guess_content("\xFE\xFF"s), FileContent::kUtf16Be);
-  EXPECT_EQ(guess_content("\xFF\xFE\0\0"s), FileContent::kUtf32Le);
-  EXPECT_EQ(guess_content("\0\0\xFE\xFF"s), FileContent::kUtf32Be);
+  EXPECT_EQ(guess_content("\xFF\xFE"s), FileContent::kUtf16);
+  EXPECT_EQ(guess_content("\xFE\xFF"s), FileContent::kUtf16);
+  EXPECT_EQ(guess_content("\xFF\xFE\0\0"s), FileContent::kUtf32);
+  EXPECT_EQ(guess_content("\0\0\xFE\xFF"s), FileContent::kUtf32);
   EXPECT_EQ(guess_content(widened(words(), 2, false)), FileContent::kUtf16Le);
   EXPECT_EQ(guess_content(widened(words(), 2, true)), FileContent::kUtf16Be);
   EXPECT_EQ(guess_content(widened(words(), 4, false)), FileContent::kUtf32Le);
