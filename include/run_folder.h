@@ -50,11 +50,17 @@ class RunFolder {
   /// All existing checkpoints, newest first. For a named run, the list starts at the target of latest.bin.
   std::vector<std::string> checkpoints() const;
 
+  /// How many checkpoints stay after a save: `keep_last` of a named run, otherwise two.
+  int checkpoints_kept(int keep_last) const;
+
   /// Call this before an unnamed run replaces its checkpoint. It gives the old checkpoint the previous
   /// checkpoint's name too; the old one keeps its own name until the new one replaces it. A checkpoint with
   /// its matching optimizer file therefore exists at every moment. If the tokenizer changes, the old one is
   /// kept as tokenizer.previous.json, also in a named run.
   void keep_previous(bool tokenizer_changes) const;
+
+  /// Removes the optimizer file of the checkpoint of this step, if it exists.
+  void remove_optimizer(int64_t step) const;
 
   /// Call this after the checkpoint of this step is written. It points the `latest` link to the checkpoint
   /// and removes all but the `keep_last` newest checkpoints up to this step. Checkpoints of later steps come
@@ -72,6 +78,9 @@ class RunFolder {
 /// The optimizer files that may belong to a checkpoint: the one next to it and, if a run was killed between
 /// writing the two files, the previous one.
 std::vector<std::string> optimizer_candidates(const std::string& checkpoint);
+
+/// Whether this is the optimizer file of the previous checkpoint of an unnamed run.
+bool is_previous_optimizer(const std::string& optimizer);
 
 /// The tokenizer next to a checkpoint.
 std::string tokenizer_beside(const std::string& checkpoint);

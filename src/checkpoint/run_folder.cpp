@@ -172,6 +172,10 @@ std::vector<std::string> RunFolder::checkpoints() const {
   return paths;
 }
 
+int RunFolder::checkpoints_kept(int keep_last) const {
+  return named_ ? std::max(1, keep_last) : 2;
+}
+
 void RunFolder::keep_previous(bool tokenizer_changes) const {
   if (!named_) {
     keep_as(optimizer_path(kCheckpoint), optimizer_path(kPreviousCheckpoint));
@@ -186,12 +190,17 @@ void RunFolder::keep_previous(bool tokenizer_changes) const {
   }
 }
 
+void RunFolder::remove_optimizer(int64_t step) const {
+  std::error_code ignored;  // a reader reports that it does not belong to the weights
+  fs::remove(optimizer_path(checkpoint(step)), ignored);
+}
+
 void RunFolder::on_checkpoint_written(int64_t step, int keep_last) const {
   if (!named_) return;
   replace_link(folder_ + kLatest, fmt::format("step_{}.bin", step));
   int kept = 0;
   for (const int64_t other : steps()) {
-    if (other > step || kept++ < std::max(1, keep_last)) continue;
+    if (other > step || kept++ < checkpoints_kept(keep_last)) continue;
     std::error_code ignored;  // a leftover file only takes up space
     fs::remove(checkpoint(other), ignored);
     fs::remove(optimizer_path(checkpoint(other)), ignored);
@@ -207,6 +216,10 @@ std::vector<std::string> optimizer_candidates(const std::string& checkpoint) {
   const std::string previous = file.parent_path() / optimizer_path(kPreviousCheckpoint);
   if (file.filename() == kCheckpoint && file_exists(previous)) paths.push_back(previous);
   return paths;
+}
+
+bool is_previous_optimizer(const std::string& optimizer) {
+  return fs::path(optimizer).filename() == optimizer_path(kPreviousCheckpoint);
 }
 
 std::string tokenizer_beside(const std::string& checkpoint) {

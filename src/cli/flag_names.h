@@ -8,6 +8,7 @@ namespace hipgpt {
 inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
     {Parameter::kBatch, "--batch"},
     {Parameter::kCheckpoint, "--ckpt"},
+    {Parameter::kCheckpointEvery, "--ckpt-every"},
     {Parameter::kDataPaths, "--data-path"},
     {Parameter::kDevice, "--device"},
     {Parameter::kEmbedDim, "--dim"},

@@ -1,5 +1,6 @@
 #include "records/progress_line.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -60,6 +61,17 @@ void ProgressLine::print(const std::string& text) {
 void ProgressLine::warn(const std::string& text) {
   erase();
   print_error("train_gpt", text);
+}
+
+bool ProgressLine::can_ask() const {
+  return terminal_ && hipgpt::is_terminal(stdin);
+}
+
+ProgressLine::Answer ProgressLine::answer() const {
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  if (::poll(&input, 1, 200) <= 0) return Answer::kNone;
+  char line[256];
+  return ::read(STDIN_FILENO, line, sizeof line) > 0 ? Answer::kLine : Answer::kGone;
 }
 
 void ProgressLine::erase() {

@@ -28,6 +28,14 @@ class ProgressLine : public Progress {
 
   bool is_terminal() const { return terminal_; }
 
+  /// Whether the user can answer: standard input and output are a terminal.
+  bool can_ask() const;
+
+  enum class Answer { kNone, kLine, kGone };  ///< kGone: the terminal was closed
+
+  /// Waits up to a fifth of a second, or until a signal arrives, for a line that the user types.
+  Answer answer() const;
+
  private:
   void erase();
 

@@ -21,7 +21,8 @@ namespace hipgpt {
 ///   write and sync all files under temporary names;  read them back, checksums too;
 ///   keep the old checkpoint under the name of the previous one;  rename optimizer, tokenizer, weights.
 ///
-/// At whatever point this is interrupted, a checkpoint exists that a run can resume from.
+/// At whatever point this is interrupted, a checkpoint exists that a run can resume from. This also holds if
+/// only the weights of the last step can be saved, because the disk is full.
 class CheckpointWriter {
  public:
   /// Values that stay the same from save to save.
@@ -44,6 +45,22 @@ class CheckpointWriter {
   /// Waits for the last save. If it failed, throws its error once.
   void wait();
 
+  /// After wait() threw: starts the same save again.
+  void retry();
+
+  /// After wait() threw: writes the weights without the optimizer state, a third of the bytes. They become
+  /// the newest checkpoint, which generates text but cannot be resumed exactly; the older ones stay. Returns
+  /// false, and changes nothing, if that fails too.
+  bool save_weights_alone();
+
+  /// How many bytes a save writes.
+  uint64_t weights_bytes() const { return weights_bytes_; }
+  uint64_t bytes() const { return 3 * weights_bytes_; }  // each moment is as large as the weights
+
+  /// How many bytes `saves` saves add to the folder at their peak: all the checkpoints that are kept and the
+  /// one that is being written, less those that are there.
+  uint64_t peak_bytes(int64_t saves) const;
+
   /// Returns the step of the newest checkpoint that this run has completed.
   std::optional<int64_t> saved_step() const { return saved_step_; }
 
@@ -54,10 +71,11 @@ class CheckpointWriter {
     CheckpointInfo info;
   };
 
-  void write();
+  void write(bool with_optimizer);
 
   const RunFolder& folder_;
   Run run_;
+  uint64_t weights_bytes_;
   Snapshot snapshot_;
   std::future<void> writing_;
   std::optional<int64_t> saved_step_;

@@ -14,7 +14,8 @@ std::optional<OptimizerFile> optimizer_of(const Checkpoint& checkpoint) {
   for (const std::string& path : optimizer_candidates(checkpoint.path())) {
     OptimizerFile file = OptimizerFile::open(path);
     if (file.belongs_to(checkpoint)) return file;
-    if (!other) other = std::move(file);
+    // Weights that were saved alone have no optimizer file of their own.
+    if (!other && !is_previous_optimizer(path)) other = std::move(file);
   }
   if (!other) return std::nullopt;
   throw Error(

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 
 #include "error.h"
 #include "records/report.h"
 #include "training/stop_signal.h"
 #include "util/atomic_file.h"
+#include "util/files.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
 #include "util/run_flags_text.h"
@@ -131,7 +133,7 @@ int TrainingLoop::run() {
     if (sampled && !stop_asked()) sample(n);
     if (saved || ended) save();
   }
-  writer_.wait();
+  finish_saving();
   const int signal = trainer_.step() < run_.training.steps ? StopSignal::received() : 0;
   summary(signal);
   report();
@@ -142,6 +144,25 @@ int TrainingLoop::run() {
 void TrainingLoop::check_that_checkpoints_can_be_written() const {
   const std::string path = folder_.checkpoint(run_.training.steps);
   for (const std::string& file : {path, optimizer_path(path), folder_.tokenizer()}) AtomicFile probe(file);
+  check_space();
+}
+
+void TrainingLoop::check_space() const {
+  const std::string folder = folder_of(folder_.metrics());
+  const auto available = free_bytes(folder);
+  const int64_t steps = run_.training.steps - trainer_.step(), every = run_.checkpoint_every;
+  const int64_t saves = every == 0 ? 1 : (steps + every - 1) / every;
+  const uint64_t needed = writer_.peak_bytes(saves);
+  if (!available || *available >= needed) return;
+  const bool one_fits = *available >= writer_.bytes();
+  throw Error(fmt::format(
+      "{}: the checkpoints of this run need {} ({} each: weights {}, optimizer state {}; the older ones stay "
+      "until a new one is complete), but {} are free: free {} more{}",
+      folder == "." ? "the working folder" : folder, bytes_text(needed), bytes_text(writer_.bytes()),
+      bytes_text(writer_.weights_bytes()), bytes_text(writer_.bytes() - writer_.weights_bytes()),
+      bytes_text(*available), bytes_text(needed - *available),
+      one_fits ? fmt::format(", or use {} 0, which saves only at the end", Parameter::kCheckpointEvery)
+               : ", use another folder, or train a smaller model"));
 }
 
 template <typename F>
@@ -259,6 +280,51 @@ void TrainingLoop::settle_save() {
   } catch (const std::exception& failure) {
     progress_.warn(fmt::format("{}; training continues without this checkpoint", failure.what()));
   }
+}
+
+/// The last save must not be lost. If it fails, the weights alone are saved if that is possible. A user at a
+/// terminal may then make room for the rest.
+void TrainingLoop::finish_saving() {
+  for (bool weights_saved = false;;) {
+    std::string problem;
+    try {
+      return writer_.wait();
+    } catch (const std::exception& failure) {
+      problem = failure.what();
+    }
+    const int64_t step = trainer_.step();
+    if (!weights_saved && writer_.save_weights_alone()) {
+      weights_saved = true;
+      writer_.retry();  // an older checkpoint may have made room for the rest
+      continue;
+    }
+    if (weights_saved) {
+      problem += fmt::format(
+          "; only the weights of step {0} are saved, in {1}, without the optimizer state: {2} {1} continues "
+          "from them with a new optimizer, and {3} from the checkpoint before, if there is one",
+          step, folder_.checkpoint(step), Parameter::kCheckpoint, Parameter::kResume);
+    } else if (const auto available = free_bytes(folder_of(folder_.metrics()));
+               available && *available < writer_.bytes()) {
+      problem += fmt::format(
+          "; step {} is not saved: it needs {}, or {} for the weights alone, but {} are free", step,
+          bytes_text(writer_.bytes()), bytes_text(writer_.weights_bytes()), bytes_text(*available));
+    }
+    if (!user_makes_room(problem)) throw Error(problem);
+    writer_.retry();
+  }
+}
+
+/// Waits until the user asks for another try. Returns false if that is impossible or the user gives up.
+bool TrainingLoop::user_makes_room(const std::string& problem) {
+  const int signal = StopSignal::received();
+  if (!progress_.can_ask() || (signal != 0 && signal != SIGINT)) return false;  // the system or terminal ends
+  progress_.warn(problem);
+  progress_.print("waiting    make room for it, then press Enter to try again; Ctrl-C gives up");
+  while (StopSignal::received() == signal) {
+    const auto answer = progress_.answer();
+    if (answer != ProgressLine::Answer::kNone) return answer == ProgressLine::Answer::kLine;
+  }
+  return false;
 }
 
 /// Formats "step 100/1000  loss ...", with the newest validation loss if requested.

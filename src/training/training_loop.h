@@ -38,6 +38,7 @@ class TrainingLoop {
 
   DataLoader loader(const TokenPart& part) const;
   void check_that_checkpoints_can_be_written() const;
+  void check_space() const;
   template <typename F>
   void unless_not_finite(const F& f);
   [[noreturn]] void stop(int64_t step, const std::string& why);
@@ -50,6 +51,8 @@ class TrainingLoop {
   void sample(int64_t n);
   void save();
   void settle_save();
+  void finish_saving();
+  bool user_makes_room(const std::string& problem);
   std::string line(int64_t n, const StepResult& result, bool with_validation) const;
   void summary(int signal) const;
   void report();

@@ -39,6 +39,13 @@ std::string folder_of(const std::string& file) {
   return folder.empty() ? "." : folder;
 }
 
+std::optional<uint64_t> free_bytes(const std::string& folder) {
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  if (error || space.capacity == 0) return std::nullopt;  // some network file systems report zeros
+  return space.available;
+}
+
 FileKind file_kind(const std::string& path) {
   struct stat status;
   if (::stat(path.c_str(), &status) == 0) {

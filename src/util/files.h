@@ -1,12 +1,17 @@
 // What kind of file a path names, with consistent error messages.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace hipgpt {
 
 /// The folder of a file; "." if the path is only a name.
 std::string folder_of(const std::string& file);
+
+/// The free bytes that this process may use on the file system of a folder; nullopt if it does not tell.
+std::optional<uint64_t> free_bytes(const std::string& folder);
 
 enum class FileKind { kNone, kRegular, kFolder, kOther };  ///< kOther: a pipe, a device or a socket
 

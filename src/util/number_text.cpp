@@ -38,4 +38,12 @@ std::string counted(uint64_t number, std::string_view noun, std::string_view plu
                         : fmt::format("{} {}", grouped_digits(number), plural);
 }
 
+std::string bytes_text(uint64_t bytes) {
+  if (bytes < 1000) return counted(bytes, "byte");
+  double number = static_cast<double>(bytes) / 1000;
+  const char* unit = "kMGTPE";
+  for (; number >= 999.95; ++unit) number /= 1000;  // it would be printed as 1000.0
+  return fmt::format("{:.1f} {}B", number, *unit);
+}
+
 }  // namespace hipgpt

@@ -16,4 +16,7 @@ std::string grouped(long long number);
 /// A count before its noun: "1 token", "1,234 tokens". `plural` is for a noun that adds more than an s.
 std::string counted(uint64_t number, std::string_view noun, std::string_view plural = "");
 
+/// 1234567 -> "1.2 MB", in units of 1,000.
+std::string bytes_text(uint64_t bytes);
+
 }  // namespace hipgpt

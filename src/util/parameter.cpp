@@ -7,6 +7,7 @@ namespace {
 constexpr std::pair<Parameter, std::string_view> kFields[] = {
     {Parameter::kBatch, "batch"},
     {Parameter::kCheckpoint, "checkpoint"},
+    {Parameter::kCheckpointEvery, "checkpoint_every"},
     {Parameter::kDataPaths, "data_paths"},
     {Parameter::kDevice, "device"},
     {Parameter::kEmbedDim, "embed_dim"},

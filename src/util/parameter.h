@@ -18,6 +18,7 @@ namespace hipgpt {
 enum class Parameter {
   kBatch,
   kCheckpoint,
+  kCheckpointEvery,
   kDataPaths,
   kDevice,
   kEmbedDim,

@@ -5,6 +5,7 @@
 
 #include "checkpoint.h"
 #include "cli/program.h"
+#include "cli/terminal.h"
 #include "gpt_weights.h"
 
 namespace hipgpt {
@@ -185,6 +186,133 @@ TEST_F(LostFilesCliTest, AReadOnlyFileSystemIsRefused) {
   EXPECT_REFUSED(train({{"--vocab-size", "290"}}), "write-protected");
   EXPECT_REFUSED(train({{"--run-name", "a"}}), "checkpoints");
   EXPECT_TRUE(succeeds(generate_text()));
+}
+
+/// A folder on a file system of its own, which a test can fill.
+class FullDiskCliTest : public LostFilesCliTest {
+ protected:
+  FullDiskCliTest() {
+    fs::create_directory(path("disk"));
+    mounted_ = ::mount("tmpfs", path("disk").c_str(), "tmpfs", 0, "size=3m") == 0;
+    for (const char* name : {"text.txt", "tokenizer.json"})
+      fs::copy(path(name), path("disk") / name);  // with the tokenizer, a new checkpoint adds no other file
+    folder_ = path("disk");
+  }
+  ~FullDiskCliTest() override {
+    folder_ = root_ / "work";
+    if (mounted_) ::umount2(path("disk").c_str(), MNT_DETACH);
+  }
+
+  /// A checkpoint has 0.37 MB, and its optimizer state 0.74 MB.
+  static Flags large(Flags more = {}) {
+    more.merge(Flags{{"--dim", "64"}, {"--ff", "256"}, {"--eval-every", "0"}, {"--ckpt-every", "0"}});
+    return endless(more);
+  }
+
+  /// Starts an endless run, fills the disk up to `left` bytes, and asks the run to stop.
+  Result stopped_with_room_for(uint64_t left, const Flags& more = {}) {
+    const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(large(more)));
+    EXPECT_TRUE(wait_until([&] { return trains(); }));
+    write("filler", std::string(fs::space(folder_).available - left, 'x'));
+    ::kill(child, SIGTERM);
+    return finish(child);
+  }
+
+  bool mounted_ = false;
+};
+
+TEST_F(FullDiskCliTest, SpaceIsCheckedBeforeTheStart) {
+  if (!mounted_) GTEST_SKIP() << "mounting is not permitted here";
+  // The third save writes its files beside the two checkpoints that are kept.
+  const Result three = train(large({{"--steps", "3"}, {"--ckpt-every", "1"}}));
+  EXPECT_TRUE(refuses(three, "the working folder: the checkpoints of this run need 3.3 MB (1.1 MB each"));
+  EXPECT_TRUE(refuses(three, "--ckpt-every 0, which saves only at the end"));
+  EXPECT_FALSE(exists("metrics.jsonl"));
+  ASSERT_TRUE(succeeds(train(large({{"--steps", "2"}, {"--ckpt-every", "1"}}))));
+  // What is there is counted once: two checkpoints stay and there is room for no third.
+  EXPECT_TRUE(refuses(train(large({{"--steps", "1"}})), "use another folder"));
+}
+
+TEST_F(FullDiskCliTest, TheWeightsAloneAreSavedIfOnlyTheyFit) {
+  if (!mounted_) GTEST_SKIP() << "mounting is not permitted here";
+  ASSERT_TRUE(succeeds(train(large({{"--steps", "1"}, {"--seed", "2"}}))));
+  const std::string older = read("gpt_checkpoint.bin");
+  fs::remove(path("metrics.jsonl"));
+  const Result result = stopped_with_room_for(600'000);
+  EXPECT_TRUE(refuses(result, "only the weights of step ")) << result;
+  EXPECT_TRUE(read("gpt_checkpoint.previous.bin") == older);
+  EXPECT_TRUE(read("gpt_checkpoint.bin") != older);
+  EXPECT_FALSE(exists("gpt_checkpoint.optimizer.bin"));
+  EXPECT_TRUE(succeeds(generate_text()));
+  fs::remove(path("filler"));
+  const Result resumed = train_gpt({"--resume", "--steps", "2", "--threads", "1"});
+  EXPECT_TRUE(succeeds(resumed));
+  EXPECT_NE(resumed.out.find("gpt_checkpoint.previous.bin after step 1"), std::string::npos) << resumed;
+}
+
+TEST_F(FullDiskCliTest, WeightsThatWereSavedAloneContinueWithANewOptimizer) {
+  if (!mounted_) GTEST_SKIP() << "mounting is not permitted here";
+  ASSERT_TRUE(succeeds(train(large({{"--steps", "1"}, {"--seed", "2"}}))));
+  fs::remove(path("metrics.jsonl"));
+  EXPECT_TRUE(refuses(stopped_with_room_for(600'000), "--ckpt gpt_checkpoint.bin continues"));
+  fs::remove(path("filler"));
+  const Result result = train(large({{"--steps", "1"}, {"--ckpt", "gpt_checkpoint.bin"}}));
+  EXPECT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find("with a new optimizer"), std::string::npos) << result;
+}
+
+TEST_F(FullDiskCliTest, WhatToFreeIsReportedIfNothingFits) {
+  if (!mounted_) GTEST_SKIP() << "mounting is not permitted here";
+  ASSERT_TRUE(succeeds(train(large({{"--steps", "1"}, {"--seed", "2"}}))));
+  const std::string older = read("gpt_checkpoint.bin");
+  fs::remove(path("metrics.jsonl"));
+  const Result result = stopped_with_room_for(100'000);
+  EXPECT_NE(last_line(result.err).find("it needs 1.1 MB, or 36"), std::string::npos) << result;
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(read("gpt_checkpoint.bin") == older);
+}
+
+/// The weights of a named run get their own file, and the complete checkpoint stays.
+TEST_F(LostFilesCliTest, TheWeightsAloneDoNotDisplaceTheCheckpointOfANamedRun) {
+  const Flags flags = {{"--run-name", "a"}, {"--keep-last", "1"}};
+  ASSERT_TRUE(succeeds(train(flags)));
+  largest_file_ = read("checkpoints/a/step_4.bin").size() + 1000;
+  Flags more = flags;
+  more["--steps"] = "6";
+  EXPECT_TRUE(refuses(train(more, {"--resume"}), "only the weights of step 6 are saved"));
+  largest_file_ = RLIM_INFINITY;
+  EXPECT_TRUE(exists("checkpoints/a/step_6.bin"));
+  EXPECT_TRUE(exists("checkpoints/a/step_4.optimizer.bin"));
+  EXPECT_TRUE(succeeds(generate({"--prompt", "the king", "--run-name", "a"})));
+  const Result resumed = train(more, {"--resume"});
+  EXPECT_TRUE(succeeds(resumed));
+  EXPECT_NE(resumed.out.find("after step 4"), std::string::npos) << resumed;
+}
+
+TEST_F(LostFilesCliTest, AUserAtATerminalMakesRoomAndTriesAgain) {
+  const Preloaded full(HIPGPT_FULL_DISK, "HIPGPT_FULL_DISK", path("full").string());
+  fs::remove(path("metrics.jsonl"));
+  for (const bool gives_up : {false, true}) {
+    Terminal terminal(folder_, HIPGPT_TRAIN_GPT, to_arguments(endless({{"--ckpt-every", "0"}})));
+    if (!terminal.there()) GTEST_SKIP() << "there are no terminals here";
+    EXPECT_NE(terminal.wait_for("step "), "");
+    const std::string before = read("gpt_checkpoint.bin");
+    write("full", "");
+    terminal.type("\x03");
+    EXPECT_NE(terminal.wait_for("press Enter to try again"), "");
+    if (gives_up) {
+      terminal.type("\x04");  // the end of the input
+    } else {
+      terminal.type("\n");
+      EXPECT_NE(terminal.wait_for("press Enter to try again"), "");
+      fs::remove(path("full"));
+      terminal.type("\n");
+    }
+    const int state = terminal.wait_for_end();
+    EXPECT_TRUE(WIFEXITED(state));
+    EXPECT_EQ(WEXITSTATUS(state), gives_up ? 1 : 130);
+    EXPECT_EQ(read("gpt_checkpoint.bin") == before, gives_up);
+  }
 }
 
 /// A failed save does not end a run, but the last save must not fail. So a failure is reported when it

@@ -271,6 +271,30 @@ inline ::testing::AssertionResult refuses(const Result& r, const std::string& wo
                                        << r;
 }
 
+/// While it lives, the programs start with `library` preloaded and the environment variable that configures
+/// it.
+class Preloaded {
+ public:
+  Preloaded(const char* library, const char* variable, const std::string& value) : variable_(variable) {
+    const char* options = std::getenv("ASAN_OPTIONS");
+    options_ = options == nullptr ? "" : options;
+    ::setenv("LD_PRELOAD", library, 1);
+    ::setenv(variable, value.c_str(), 1);
+    ::setenv("ASAN_OPTIONS", (options_ + ":verify_asan_link_order=0").c_str(), 1);
+  }
+  ~Preloaded() {
+    ::unsetenv("LD_PRELOAD");
+    ::unsetenv(variable_);
+    ::setenv("ASAN_OPTIONS", options_.c_str(), 1);
+  }
+  Preloaded(const Preloaded&) = delete;
+  Preloaded& operator=(const Preloaded&) = delete;
+
+ private:
+  const char* variable_;
+  std::string options_;
+};
+
 /// Reports the names that differ, because bytes make poor messages.
 inline ::testing::AssertionResult same_files(const std::map<std::string, std::string>& before,
                                              const std::map<std::string, std::string>& after) {

@@ -279,19 +279,10 @@ class WatchedCallsTest : public ResumeCliTest {
  protected:
   static void set(const char* variable, const std::string& value) { ::setenv(variable, value.c_str(), 1); }
 
-  /// Runs train_gpt with `library` preloaded and the environment variable that configures it.
   Result train_with(const char* library, const char* variable, const std::string& value,
                     const Arguments& arguments) const {
-    set("LD_PRELOAD", library);
-    set(variable, value);
-    const char* options = std::getenv("ASAN_OPTIONS");
-    const std::string before = options == nullptr ? "" : options;
-    set("ASAN_OPTIONS", before + ":verify_asan_link_order=0");
-    const Result result = train_gpt(arguments);
-    ::unsetenv("LD_PRELOAD");
-    ::unsetenv(variable);
-    set("ASAN_OPTIONS", before);
-    return result;
+    const Preloaded preloaded(library, variable, value);
+    return train_gpt(arguments);
   }
 };
 
