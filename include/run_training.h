@@ -42,7 +42,8 @@ struct TrainingRun {
   int64_t log_every = 20;
   int64_t eval_every = 200;
   int64_t eval_batches = 100;
-  int64_t checkpoint_every = 0;
+  std::optional<int64_t> checkpoint_every;  ///< in steps, 0: only at the end; none: by time
+  double checkpoint_seconds = 600;          ///< the time between checkpoints without checkpoint_every
   int keep_last = 5;
   int64_t sample_every = 0;
   int64_t sample_tokens = 50;

@@ -13,6 +13,7 @@
 #include "run_folder.h"
 #include "training/prepare_data.h"
 #include "training/saved_training.h"
+#include "training/stop_signal.h"
 #include "training/training_loop.h"
 #include "util/files.h"
 #include "util/number_text.h"
@@ -163,6 +164,7 @@ std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder&
 }  // namespace
 
 int run_training(const TrainingRun& run) {
+  const SaveSignal save_signal;
   ProgressLine progress;
   // Printed before any file that they name is read.
   for (const std::string& note : run.notes) progress.print(note);

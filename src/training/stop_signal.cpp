@@ -11,6 +11,7 @@ namespace hipgpt {
 namespace {
 
 volatile std::sig_atomic_t received_signal = 0;
+volatile std::sig_atomic_t save_requested = 0;
 timespec received_at;  // written by the first signal, read by later ones
 
 double seconds_since(const timespec& then) {
@@ -30,11 +31,15 @@ extern "C" void on_stop_signal(int signal) {
   }
 }
 
-void handle(void (*handler)(int)) {
+extern "C" void on_save_signal(int) {
+  save_requested = 1;
+}
+
+void handle(std::initializer_list<int> signals, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : signals) {
     struct sigaction before {};
     ::sigaction(signal, nullptr, &before);
     if (signal == SIGHUP && before.sa_handler == SIG_IGN) continue;  // nohup
@@ -42,19 +47,38 @@ void handle(void (*handler)(int)) {
   }
 }
 
+void handle_stops(void (*handler)(int)) {
+  handle({SIGINT, SIGTERM, SIGHUP}, handler);
+}
+
 }  // namespace
 
 StopSignal::StopSignal() {
   received_signal = 0;
-  handle(on_stop_signal);
+  handle_stops(on_stop_signal);
 }
 
 StopSignal::~StopSignal() {
-  handle(SIG_DFL);
+  handle_stops(SIG_DFL);
 }
 
 int StopSignal::received() {
   return received_signal;
+}
+
+SaveSignal::SaveSignal() {
+  save_requested = 0;
+  handle({SIGUSR1}, on_save_signal);
+}
+
+SaveSignal::~SaveSignal() {
+  handle({SIGUSR1}, SIG_DFL);
+}
+
+bool SaveSignal::take() {
+  if (save_requested == 0) return false;
+  save_requested = 0;
+  return true;
 }
 
 }  // namespace hipgpt

@@ -1,5 +1,5 @@
-// StopSignal: catches requests to end a run, from the terminal (SIGINT, or SIGHUP when it closes) or the
-// system (SIGTERM).
+// The signals that a run obeys. StopSignal: requests to end it, from the terminal (SIGINT, or SIGHUP when it
+// closes) or the system (SIGTERM). SaveSignal: a request to save and continue (SIGUSR1).
 #pragma once
 
 namespace hipgpt {
@@ -16,6 +16,19 @@ class StopSignal {
 
   /// Returns the number of the signal, or 0 if none has arrived.
   static int received();
+};
+
+/// During its lifetime, SIGUSR1 is recorded. It arrives from another process at any time, so a run catches it
+/// from its start, before there is something to save.
+class SaveSignal {
+ public:
+  SaveSignal();
+  ~SaveSignal();
+  SaveSignal(const SaveSignal&) = delete;
+  SaveSignal& operator=(const SaveSignal&) = delete;
+
+  /// Returns whether the signal has arrived since the last call.
+  static bool take();
 };
 
 }  // namespace hipgpt

@@ -111,7 +111,7 @@ int TrainingLoop::run() {
   check_that_checkpoints_can_be_written();
   first_step_ = reported_step_ = trainer_.step();
   begin_records();
-  start_ = last_report_ = Clock::now();
+  start_ = last_report_ = last_save_ = Clock::now();
   for (bool ended = false; !ended;) {
     unless_not_finite([&] { trainer_.train_step(); });
     const int64_t n = trainer_.step();
@@ -120,7 +120,7 @@ int TrainingLoop::run() {
     const bool logged = ended || n == first_step_ + 1 || n % run_.log_every == 0;
     bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
     const bool sampled = samples_ && (last || n % run_.sample_every == 0);
-    const bool saved = run_.checkpoint_every > 0 && n % run_.checkpoint_every == 0;
+    const bool saved = save_due(n);
     // Reading a result waits for the GPU, so the loop reads it only if it is shown or saved.
     if (!logged && !evaluated && !sampled && !saved && !progress_.due()) continue;
     StepResult result{};
@@ -150,19 +150,31 @@ void TrainingLoop::check_that_checkpoints_can_be_written() const {
 void TrainingLoop::check_space() const {
   const std::string folder = folder_of(folder_.metrics());
   const auto available = free_bytes(folder);
-  const int64_t steps = run_.training.steps - trainer_.step(), every = run_.checkpoint_every;
-  const int64_t saves = every == 0 ? 1 : (steps + every - 1) / every;
+  const int64_t steps = run_.training.steps - trainer_.step(), every = run_.checkpoint_every.value_or(0);
+  const bool by_time = !run_.checkpoint_every;
+  const int64_t saves = by_time ? steps : every == 0 ? 1 : (steps + every - 1) / every;
   const uint64_t needed = writer_.peak_bytes(saves);
   if (!available || *available >= needed) return;
   const bool one_fits = *available >= writer_.bytes();
-  throw Error(fmt::format(
+  const std::string problem = fmt::format(
       "{}: the checkpoints of this run need {} ({} each: weights {}, optimizer state {}; the older ones stay "
       "until a new one is complete), but {} are free: free {} more{}",
       folder == "." ? "the working folder" : folder, bytes_text(needed), bytes_text(writer_.bytes()),
       bytes_text(writer_.weights_bytes()), bytes_text(writer_.bytes() - writer_.weights_bytes()),
       bytes_text(*available), bytes_text(needed - *available),
       one_fits ? fmt::format(", or use {} 0, which saves only at the end", Parameter::kCheckpointEvery)
-               : ", use another folder, or train a smaller model"));
+               : ", use another folder, or train a smaller model");
+  if (!by_time || !one_fits) throw Error(problem);
+  progress_.warn(problem + "; a save that does not fit will be skipped");  // the run may be over before it
+}
+
+bool TrainingLoop::save_due(int64_t n) {
+  if (SaveSignal::take()) {
+    progress_.print(fmt::format("saving     step {}, as SIGUSR1 asks", n));
+    return true;
+  }
+  if (run_.checkpoint_every) return *run_.checkpoint_every > 0 && n % *run_.checkpoint_every == 0;
+  return Clock::now() - last_save_ >= std::chrono::duration<double>(run_.checkpoint_seconds);
 }
 
 template <typename F>
@@ -270,6 +282,7 @@ void TrainingLoop::save() {
   const auto before = Clock::now();
   settle_save();
   writer_.save(model_, trainer_.optimizer());
+  last_save_ = Clock::now();
   paused_ += Clock::now() - before;
 }
 

@@ -49,6 +49,7 @@ class TrainingLoop {
   void log(int64_t n, const StepResult& result);
   bool validate(int64_t n);
   void sample(int64_t n);
+  bool save_due(int64_t n);
   void save();
   void settle_save();
   void finish_saving();
@@ -74,7 +75,7 @@ class TrainingLoop {
   std::optional<TensorBoard> tensorboard_;
   std::optional<Samples> samples_;
 
-  Clock::time_point start_{}, last_report_{};
+  Clock::time_point start_{}, last_report_{}, last_save_{};
   Clock::duration paused_{};    // time for evaluating, sampling and saving since the last report
   double earlier_seconds_ = 0;  // of the run before it was resumed
   bool resumes_here_ = false;   // the resumed run and its records are in this folder

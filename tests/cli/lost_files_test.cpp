@@ -228,6 +228,14 @@ TEST_F(FullDiskCliTest, SpaceIsCheckedBeforeTheStart) {
   EXPECT_TRUE(refuses(three, "the working folder: the checkpoints of this run need 3.3 MB (1.1 MB each"));
   EXPECT_TRUE(refuses(three, "--ckpt-every 0, which saves only at the end"));
   EXPECT_FALSE(exists("metrics.jsonl"));
+  // Checkpoints by time may never become so many, so the run begins.
+  Flags by_time = large({{"--steps", "3"}});
+  by_time.erase("--ckpt-every");
+  const Result warned = train_gpt(to_arguments(by_time));
+  EXPECT_TRUE(succeeds(warned));
+  EXPECT_NE(warned.err.find("a save that does not fit will be skipped"), std::string::npos) << warned;
+  fs::remove(path("gpt_checkpoint.bin"));
+  fs::remove(path("gpt_checkpoint.optimizer.bin"));
   ASSERT_TRUE(succeeds(train(large({{"--steps", "2"}, {"--ckpt-every", "1"}}))));
   // What is there is counted once: two checkpoints stay and there is room for no third.
   EXPECT_TRUE(refuses(train(large({{"--steps", "1"}})), "use another folder"));

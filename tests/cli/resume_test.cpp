@@ -272,6 +272,18 @@ TEST_F(ResumeCliTest, ASecondSignalExitsAtOnce) {
   EXPECT_FALSE(exists("gpt_checkpoint.bin"));
 }
 
+TEST_F(ResumeCliTest, SIGUSR1SavesAndTheRunContinues) {
+  const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(endless({{"--ckpt-every", "0"}})));
+  wait_for("metrics.jsonl");
+  ::kill(child, SIGUSR1);
+  wait_for("gpt_checkpoint.bin");
+  EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), 0);
+  ::kill(child, SIGKILL);
+  const Result result = finish(child);
+  EXPECT_NE(result.out.find(", as SIGUSR1 asks\n"), std::string::npos) << result;
+  EXPECT_TRUE(succeeds(generate({"--prompt", "the king"})));
+}
+
 // ---- Killed
 
 /// Runs train_gpt with a preloaded library that sees every call that changes files.

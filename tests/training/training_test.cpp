@@ -16,6 +16,7 @@
 #include "model/weight_places.h"
 #include "operations/device_fixture.h"
 #include "run_folder.h"
+#include "run_training.h"
 #include "trainer.h"
 #include "training/checkpoint_writer.h"
 #include "util/atomic_file.h"
@@ -482,6 +483,51 @@ TEST_F(RunFolderTest, ANameIsASingleFolder) {
   for (const char* name : {"a/b", "..", ".", "/tmp"}) EXPECT_THROW(RunFolder{name}, Error) << name;
 }
 
+// ---- Whole runs
+
+class RunTest : public InOwnFolder {
+ protected:
+  RunTest() {
+    std::ofstream text("text.txt");
+    for (int i = 0; i < 300; ++i) text << "one two " << i << " three. ";
+  }
+
+  static TrainingRun small_run(const std::string& name) {
+    TrainingRun run;
+    run.data_paths = {"text.txt"};
+    run.vocab_size = 260;
+    run.model.dim = 8;
+    run.model.heads = 2;
+    run.model.seq = 8;
+    run.training.batch = 4;
+    run.training.steps = 4;
+    run.run_name = name;
+    run.device = "cpu";
+    return run;
+  }
+
+  static std::string bytes_of(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+};
+
+TEST_F(RunTest, SavesByTimeUnlessToldOtherwiseAndKeepsTheNumbers) {
+  TrainingRun by_time = small_run("time"), at_the_end = small_run("end"), slow = small_run("slow");
+  by_time.checkpoint_seconds = 0;
+  at_the_end.checkpoint_every = 0;
+  at_the_end.checkpoint_seconds = 0;
+  for (const TrainingRun& run : {by_time, at_the_end, slow}) EXPECT_EQ(run_training(run), 0);
+  EXPECT_TRUE(fs::exists("checkpoints/time/step_2.bin"));
+  EXPECT_FALSE(fs::exists("checkpoints/end/step_2.bin"));
+  EXPECT_FALSE(fs::exists("checkpoints/slow/step_2.bin"));
+  for (const char* file : {"step_4.bin", "step_4.optimizer.bin"}) {
+    EXPECT_FALSE(bytes_of(std::string("checkpoints/time/") + file).empty());
+    EXPECT_TRUE(bytes_of(std::string("checkpoints/time/") + file) ==
+                bytes_of(std::string("checkpoints/end/") + file));
+  }
+}
+
 TEST(TextTest, DurationsAndNumbers) {
   EXPECT_EQ(duration_text(0), "0:00");
   EXPECT_EQ(duration_text(65.4), "1:05");
@@ -496,6 +542,10 @@ TEST(TextTest, DurationsAndNumbers) {
   EXPECT_EQ(counted(1234, "token"), "1,234 tokens");
   EXPECT_EQ(counted(1, "batch", "batches"), "1 batch");
   EXPECT_EQ(counted(2, "batch", "batches"), "2 batches");
+  EXPECT_EQ(bytes_text(999), "999 bytes");
+  EXPECT_EQ(bytes_text(1000), "1.0 kB");
+  EXPECT_EQ(bytes_text(999'960), "1.0 MB");
+  EXPECT_EQ(bytes_text(~uint64_t{0}), "18.4 EB");
 }
 
 }  // namespace
