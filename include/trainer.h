@@ -65,8 +65,10 @@ class Trainer {
   /// The pass that runs the steps. Callers can evaluate the model with it between steps, in the same memory.
   TrainingPass& pass() { return pass_; }
 
-  /// Runs one update. It may return before the device is done.
-  void train_step();
+  /// Runs one update. It may return before the device is done. Every few milliseconds, or after each
+  /// micro-step that takes longer, `proceed` is called with the number of those that are done. If it returns
+  /// false, the step is abandoned: nothing of it remains, and train_step() returns false.
+  bool train_step(const std::function<bool(int)>& proceed = {});
 
   /// Waits for the newest step and returns its result. Throws NotFinite if the loss or the gradient of any
   /// step since the last call was not finite; such a step leaves the weights unchanged.
@@ -76,6 +78,7 @@ class Trainer {
   /// The most steps whose results may stay unread on the device.
   static constexpr int64_t kUnread = 64;
 
+  void wait_for_micro_step();
   Tensor result(int64_t step) const { return results_.rows(step % kUnread, 1); }
   void upload_rates(int64_t step);
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "util/print_error.h"
 #include "util/terminal.h"
@@ -61,6 +62,11 @@ void ProgressLine::print(const std::string& text) {
 void ProgressLine::warn(const std::string& text) {
   erase();
   print_error("train_gpt", text);
+}
+
+void ProgressLine::print_in_signal_handler(const char* line) {
+  const auto write = [](const char* text) { return ::write(STDOUT_FILENO, text, std::strlen(text)) >= 0; };
+  static_cast<void>((::isatty(STDOUT_FILENO) == 0 || write(kErase)) && write(line));
 }
 
 bool ProgressLine::can_ask() const {

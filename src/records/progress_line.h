@@ -28,6 +28,9 @@ class ProgressLine : public Progress {
 
   bool is_terminal() const { return terminal_; }
 
+  /// Prints one line that ends in a newline. The only function here that a signal handler may call.
+  static void print_in_signal_handler(const char* line);
+
   /// Whether the user can answer: standard input and output are a terminal.
   bool can_ask() const;
 

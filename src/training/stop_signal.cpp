@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <ctime>
 #include <initializer_list>
@@ -10,9 +12,10 @@ namespace hipgpt {
 
 namespace {
 
-volatile std::sig_atomic_t received_signal = 0;
+volatile std::sig_atomic_t received_signal = 0, signal_count = 0;
 volatile std::sig_atomic_t save_requested = 0;
-timespec received_at;  // written by the first signal, read by later ones
+std::atomic<StopSignal::Answer> answer_line = nullptr;
+timespec received_at;  // written and read only in the handler
 
 double seconds_since(const timespec& then) {
   timespec now;
@@ -23,12 +26,19 @@ double seconds_since(const timespec& then) {
 
 extern "C" void on_stop_signal(int signal) {
   constexpr double kEcho = 0.1;  // seconds
-  if (received_signal == 0) {
+  const int error = errno;
+  if (signal_count == 0 || seconds_since(received_at) > kEcho) {
     ::clock_gettime(CLOCK_MONOTONIC, &received_at);
-    received_signal = signal;
-  } else if (seconds_since(received_at) > kEcho) {
-    _exit(128 + signal);
+    if (signal_count == 2) _exit(128 + signal);
+    if (signal_count == 0) received_signal = signal;
+    signal_count = signal_count + 1;
+    if (const StopSignal::Answer answer = answer_line) {
+      answer(signal_count == 1 ? "stopping   when the batch at hand is done, and saving\n"
+                               : "stopping   what was trained since the last checkpoint is not saved yet; "
+                                 "once more gives it up\n");
+    }
   }
+  errno = error;
 }
 
 extern "C" void on_save_signal(int) {
@@ -38,6 +48,7 @@ extern "C" void on_save_signal(int) {
 void handle(std::initializer_list<int> signals, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
+  for (const int signal : signals) sigaddset(&action.sa_mask, signal);  // they share their counts
   action.sa_flags = SA_RESTART;
   for (const int signal : signals) {
     struct sigaction before {};
@@ -53,8 +64,10 @@ void handle_stops(void (*handler)(int)) {
 
 }  // namespace
 
-StopSignal::StopSignal() {
+StopSignal::StopSignal(Answer answer) {
   received_signal = 0;
+  signal_count = 0;
+  answer_line = answer;
   handle_stops(on_stop_signal);
 }
 
@@ -64,6 +77,14 @@ StopSignal::~StopSignal() {
 
 int StopSignal::received() {
   return received_signal;
+}
+
+int StopSignal::count() {
+  return signal_count;
+}
+
+void StopSignal::be_quiet() {
+  answer_line = nullptr;
 }
 
 SaveSignal::SaveSignal() {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -73,25 +74,42 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
   });
 }
 
-void Trainer::train_step() {
+bool Trainer::train_step(const std::function<bool(int)>& proceed) {
+  using Clock = std::chrono::steady_clock;
   Device& device = model_.device();
   const int64_t step = optimizer_.step + 1;
   if (unread_ == kUnread) last_step();
 
   const Tensor results = result(step).reshape({options_.grad_accum + 1});
-  for (int i = 0; i < options_.grad_accum; ++i) {
+  auto asked_at = Clock::now();
+  for (int i = 0, ask_after = 1, stride = 1; i < options_.grad_accum; ++i) {
     const uint64_t k = static_cast<uint64_t>(step - 1) * static_cast<uint64_t>(options_.grad_accum) +
                        static_cast<uint64_t>(i);
     data_.random_batch(k, inputs_.data(), targets_.data());
     pass_.set_batch(inputs_, targets_, static_cast<uint32_t>(k));
     micro_step_->replay();
     device.copy(results.rows(i, 1), loss_);
+    if (!proceed || i + 1 != ask_after || i + 1 == options_.grad_accum) continue;
+    // Without the wait, the host would submit the whole step at once. Short micro-steps share one wait.
+    wait_for_micro_step();
+    const auto now = Clock::now();
+    if (now - std::exchange(asked_at, now) < std::chrono::milliseconds(5)) stride *= 2;
+    ask_after += stride;
+    if (proceed(i + 1)) continue;
+    device.set_zero(gradients_.flat());
+    return false;
   }
   upload_rates(step);
   update_->replay();
   device.copy(results.rows(options_.grad_accum, 1), norm_);
   optimizer_.step = step;
   ++unread_;
+  return true;
+}
+
+void Trainer::wait_for_micro_step() {
+  float loss;
+  model_.device().copy_to_host(&loss, loss_);
 }
 
 void Trainer::upload_rates(int64_t step) {

@@ -107,22 +107,27 @@ void TrainingLoop::resume(const OptimizerFile& optimizer) {
 }
 
 int TrainingLoop::run() {
-  const StopSignal stop_signal;
+  const StopSignal stop_signal(ProgressLine::print_in_signal_handler);
   check_that_checkpoints_can_be_written();
   first_step_ = reported_step_ = trainer_.step();
   begin_records();
   start_ = last_report_ = last_save_ = Clock::now();
   for (bool ended = false; !ended;) {
-    unless_not_finite([&] { trainer_.train_step(); });
+    const bool done = train_step();
     const int64_t n = trainer_.step();
+    if (n == first_step_) {
+      progress_.print("stopped    within the first step; there is nothing to save");
+      return 128 + StopSignal::received();
+    }
     const bool last = n == run_.training.steps;
     ended = last || stop_asked();
-    const bool logged = ended || n == first_step_ + 1 || n % run_.log_every == 0;
-    bool evaluated = val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
-    const bool sampled = samples_ && (last || n % run_.sample_every == 0);
+    // After a step that was abandoned, step n is the one before, which may have had its turn.
+    const bool logged = n > reported_step_ && (ended || n == first_step_ + 1 || n % run_.log_every == 0);
+    bool evaluated = done && val_data_ && (last || (run_.eval_every > 0 && n % run_.eval_every == 0));
+    const bool sampled = done && samples_ && (last || n % run_.sample_every == 0);
     const bool saved = save_due(n);
     // Reading a result waits for the GPU, so the loop reads it only if it is shown or saved.
-    if (!logged && !evaluated && !sampled && !saved && !progress_.due()) continue;
+    if (!ended && !logged && !evaluated && !sampled && !saved && !progress_.due()) continue;
     StepResult result{};
     unless_not_finite([&] { result = trainer_.last_step(); });
     if (logged) log(n, result);
@@ -138,6 +143,24 @@ int TrainingLoop::run() {
   summary(signal);
   report();
   return signal == 0 ? 0 : 128 + signal;
+}
+
+/// Runs one step. A request to stop ends it between two micro-batches, and then it returns false.
+bool TrainingLoop::train_step() {
+  const auto before = Clock::now();
+  const int64_t tokens = tokens_per_step(), parts = run_.training.grad_accum;
+  bool done = false;
+  unless_not_finite([&] {
+    done = trainer_.train_step([&](int part) {
+      if (Clock::now() - before > std::chrono::seconds(1)) {
+        progress_.show(fmt::format("step {:>5}/{}  micro-batch {}/{}, {} of {} tokens", trainer_.step() + 1,
+                                   run_.training.steps, part, parts, grouped(tokens / parts * part),
+                                   grouped(tokens)));
+      }
+      return !stop_asked();
+    });
+  });
+  return done;
 }
 
 /// An unwritable folder should stop a long run at its start, not at its end.
@@ -332,8 +355,10 @@ bool TrainingLoop::user_makes_room(const std::string& problem) {
   const int signal = StopSignal::received();
   if (!progress_.can_ask() || (signal != 0 && signal != SIGINT)) return false;  // the system or terminal ends
   progress_.warn(problem);
-  progress_.print("waiting    make room for it, then press Enter to try again; Ctrl-C gives up");
-  while (StopSignal::received() == signal) {
+  progress_.print("waiting    make room, then press Enter to try again (or send SIGUSR1); Ctrl-C gives up");
+  StopSignal::be_quiet();
+  for (const int count = StopSignal::count(); StopSignal::count() == count;) {
+    if (SaveSignal::take()) return true;
     const auto answer = progress_.answer();
     if (answer != ProgressLine::Answer::kNone) return answer == ProgressLine::Answer::kLine;
   }

@@ -49,6 +49,7 @@ class TrainingLoop {
   void log(int64_t n, const StepResult& result);
   bool validate(int64_t n);
   void sample(int64_t n);
+  bool train_step();
   bool save_due(int64_t n);
   void save();
   void settle_save();

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "cli/program.h"
+#include "cli/terminal.h"
 
 namespace hipgpt {
 namespace {
@@ -255,14 +256,24 @@ TEST_F(ResumeCliTest, ASignalFinishesTheStepSavesAndReportsIt) {
   }
 }
 
-TEST_F(ResumeCliTest, ASecondSignalExitsAtOnce) {
+TEST_F(ResumeCliTest, ASecondSignalAsksAndAThirdExitsAtOnce) {
   // One step takes minutes.
   const Flags slow = endless({{"--dim", "256"}, {"--ff", "8192"}, {"--batch", "4096"}, {"--seq", "32"}});
   const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(slow));
   wait_for("metrics.jsonl");
   const auto before = std::chrono::steady_clock::now();
+  const auto printed = [&](const char* words) {
+    for (int i = 0; i < 10000 && read_file(root_ / "stdout").find(words) == std::string::npos; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return read_file(root_ / "stdout").find(words) != std::string::npos;
+  };
   ::kill(child, SIGINT);
   ::kill(child, SIGINT);  // too soon to count as a second request
+  EXPECT_TRUE(printed("\nstopping   when the batch at hand is done, and saving\n"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_FALSE(read_file(root_ / "stdout").find("once more") != std::string::npos);
+  ::kill(child, SIGINT);
+  EXPECT_TRUE(printed("is not saved yet; once more gives it up\n"));
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), 0);
   ::kill(child, SIGINT);
@@ -270,6 +281,35 @@ TEST_F(ResumeCliTest, ASecondSignalExitsAtOnce) {
   EXPECT_EQ(result.status, 130) << result;
   EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(20));
   EXPECT_FALSE(exists("gpt_checkpoint.bin"));
+}
+
+/// The step at hand is abandoned after its micro-batch, and the resumed run does all of it again.
+TEST_F(ResumeCliTest, ASignalDoesNotWaitForTheOtherMicroBatchesOfAStep) {
+  const Flags steps = {{"--dim", "128"},     {"--seq", "32"},  {"--batch", "32"},    {"--grad-accum", "32"},
+                       {"--log-every", "1"}, {"--steps", "3"}, {"--ckpt-every", "0"}};
+  const Trained straight = never_stopped(small(steps));
+  const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(small(steps)));
+  for (int i = 0; i < 30000 && read("metrics.jsonl").find("\"loss\"") == std::string::npos; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ::kill(child, SIGINT);
+  const Result result = finish(child);
+  EXPECT_EQ(result.status, 130) << result;
+  EXPECT_NE(result.out.find(" of step 1; --resume continues"), std::string::npos) << result;
+  EXPECT_EQ(read("metrics.jsonl").find("\"step\":1,"), read("metrics.jsonl").rfind("\"step\":1,"));
+  ASSERT_TRUE(succeeds(train_gpt({"--resume"})));
+  EXPECT_TRUE(trained() == straight);
+}
+
+TEST_F(ResumeCliTest, ALongStepShowsItsMicroBatchesAndCanBeStoppedWithinTheFirst) {
+  Terminal terminal(folder_, HIPGPT_TRAIN_GPT,
+                    to_arguments(endless({{"--dim", "128"}, {"--batch", "32"}, {"--grad-accum", "100000"}})));
+  if (!terminal.there()) GTEST_SKIP() << "there are no terminals here";
+  EXPECT_NE(terminal.wait_for("/100000, "), "");
+  terminal.type("\x03");
+  EXPECT_NE(terminal.wait_for("there is nothing to save"), "");
+  const int state = terminal.wait_for_end();
+  EXPECT_TRUE(WIFEXITED(state));
+  EXPECT_EQ(WEXITSTATUS(state), 130);
 }
 
 TEST_F(ResumeCliTest, SIGUSR1SavesAndTheRunContinues) {
