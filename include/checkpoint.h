@@ -65,6 +65,9 @@ struct OptimizerInfo {
   std::string weights_checksum;  ///< checksum of the checkpoint it belongs to
   uint64_t data_hash = 0;        ///< hash of the text
   RunFlags flags;
+  /// Whether the micro-batches of a step are rows of one batch, as DataLoader::random_batch() describes. Files
+  /// of older versions do not say so: there each micro-batch was a batch of its own.
+  bool one_batch_per_step = true;
 };
 
 /// "dir/gpt_checkpoint.bin" -> "dir/gpt_checkpoint.optimizer.bin".

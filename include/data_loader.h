@@ -31,21 +31,21 @@ class DataLoader {
   int batch_size() const { return static_cast<int>(batch_size_); }
   int seq_len() const { return static_cast<int>(seq_len_); }
 
-  /// Training batch k. Each row starts at a uniformly random position. The batch depends only on k and the
-  /// seed, so a run that resumes at step k sees the same batches as an uninterrupted run.
-  void random_batch(uint64_t k, int32_t* inputs, int32_t* targets) const;
+  /// Rows first_row to first_row + batch_size - 1 of training batch k. Each row starts at a uniformly random
+  /// position, which depends only on k, the row and the seed. So a run that resumes at step k sees the same
+  /// batches as an uninterrupted run, and a step takes the same sequences whether it is cut into micro-batches
+  /// or not.
+  void random_batch(uint64_t k, int32_t* inputs, int32_t* targets, uint32_t first_row = 0) const;
 
-  /// The number of batches for evaluation: consecutive windows of seq_len tokens, in text order. A remainder
+  /// The number of windows for evaluation: consecutive sequences of seq_len tokens, in text order. A remainder
   /// too short for a window is dropped.
-  size_t num_sequential_batches() const;
+  size_t num_windows() const;
 
-  /// Sequential batch i. Returns its number of rows, which may be less than batch_size in the last batch; the
-  /// rows after them are not written.
-  int sequential_batch(size_t i, int32_t* inputs, int32_t* targets) const;
+  /// Writes window w to one row of a batch.
+  void window(size_t w, int row, int32_t* inputs, int32_t* targets) const;
 
  private:
   void fill_row(size_t start, int row, int32_t* inputs, int32_t* targets) const;
-  size_t num_windows() const;
 
   TokenShards tokens_;  // shares the mappings
   size_t begin_;

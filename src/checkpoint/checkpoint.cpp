@@ -23,6 +23,8 @@ constexpr const char* kFormat = "hipgpt_format";
 constexpr const char* kTokenRoles = "token_roles";
 constexpr const char* kCheckpointFormat = "checkpoint-1";
 constexpr const char* kOptimizerFormat = "optimizer-2";
+constexpr const char* kBatches = "batches";
+constexpr const char* kOneBatchPerStep = "one per step";
 constexpr const char* kFirstMoment = "exp_avg.";
 constexpr const char* kSecondMoment = "exp_avg_sq.";
 
@@ -194,7 +196,8 @@ void write_optimizer(AtomicFile& file, const HostWeights& first_moment, const Ho
                      {"step", std::to_string(info.step)},
                      {"weights_checksum", info.weights_checksum},
                      {"data_hash", fmt::format("{:016x}", info.data_hash)},
-                     {"flags", to_json(info.flags).dump()}});
+                     {"flags", to_json(info.flags).dump()},
+                     {kBatches, kOneBatchPerStep}});
 }
 
 OptimizerFile OptimizerFile::open(const std::string& path) {
@@ -207,6 +210,8 @@ OptimizerFile::OptimizerFile(SafetensorsFile file) : file_(std::move(file)) {
   info_.weights_checksum = string_field(file_, "weights_checksum");
   info_.data_hash = number_field<uint64_t>(file_, "data_hash", 16);
   info_.flags = flags_in(path(), file_.metadata());
+  const auto batches = file_.metadata().find(kBatches);
+  info_.one_batch_per_step = batches != file_.metadata().end() && batches->second == kOneBatchPerStep;
 }
 
 bool OptimizerFile::belongs_to(const Checkpoint& checkpoint) const {

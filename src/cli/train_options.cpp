@@ -88,7 +88,8 @@ void declare_records(CommandLine& line, TrainingRun& run) {
   line.number("--log-every", run.log_every, 1, kMany, "Steps between lines of metrics.jsonl").show_default();
   line.number("--eval-every", run.eval_every, 0, kMany, "Steps between validations; 0: only at the end")
       .show_default();
-  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches per validation; 0: all").show_default();
+  line.number("--eval-batches", run.eval_batches, 0, kMany, "Batches of 32 sequences per validation; 0: all")
+      .show_default();
   line.number("--ckpt-every", run.checkpoint_every, 0, kMany,
               "Steps between checkpoints; 0: only at the end (every 10 minutes)");
   line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps").show_default();

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "error.h"
 #include "philox.h"
 #include "util/number_text.h"
@@ -58,13 +56,14 @@ DataLoader::DataLoader(const TokenShards& tokens, size_t begin, size_t end, int 
   }
 }
 
-void DataLoader::random_batch(uint64_t k, int32_t* inputs, int32_t* targets) const {
+void DataLoader::random_batch(uint64_t k, int32_t* inputs, int32_t* targets, uint32_t first_row) const {
   const uint64_t num_starts =
       end_ - begin_ - seq_len_;  // the last start still has a target for its last input
   for (size_t row = 0; row < batch_size_; ++row) {
-    const auto bits = philox4x32({static_cast<uint32_t>(k), static_cast<uint32_t>(k >> 32),
-                                  static_cast<uint32_t>(row), static_cast<uint32_t>(RandomUse::kBatches)},
-                                 philox_key(seed_));
+    const auto bits =
+        philox4x32({static_cast<uint32_t>(k), static_cast<uint32_t>(k >> 32),
+                    first_row + static_cast<uint32_t>(row), static_cast<uint32_t>(RandomUse::kBatches)},
+                   philox_key(seed_));
     const size_t start = begin_ + uniform_integer(join_bits(bits[0], bits[1]), num_starts);
     fill_row(start, static_cast<int>(row), inputs, targets);
   }
@@ -74,21 +73,12 @@ size_t DataLoader::num_windows() const {
   return (end_ - begin_ - 1) / seq_len_;
 }
 
-size_t DataLoader::num_sequential_batches() const {
-  return (num_windows() + batch_size_ - 1) / batch_size_;
-}
-
-int DataLoader::sequential_batch(size_t i, int32_t* inputs, int32_t* targets) const {
-  if (i >= num_sequential_batches()) {
-    throw Error(fmt::format("{}: batch {} is out of range: it has {}", tokens_.name(), i,
-                            counted(num_sequential_batches(), "batch", "batches")));
+void DataLoader::window(size_t w, int row, int32_t* inputs, int32_t* targets) const {
+  if (w >= num_windows() || row < 0 || row >= batch_size()) {
+    throw Error(fmt::format("{}: window {} of {} or row {} of {} is out of range", tokens_.name(), w,
+                            num_windows(), row, batch_size()));
   }
-  const size_t first_window = i * batch_size_;
-  const int rows = static_cast<int>(std::min(batch_size_, num_windows() - first_window));
-  for (int row = 0; row < rows; ++row) {
-    fill_row(begin_ + (first_window + static_cast<size_t>(row)) * seq_len_, row, inputs, targets);
-  }
-  return rows;
+  fill_row(begin_ + w * seq_len_, row, inputs, targets);
 }
 
 void DataLoader::fill_row(size_t start, int row, int32_t* inputs, int32_t* targets) const {

@@ -111,6 +111,26 @@ std::string describe(const GPTModel& model) {
       to_string(c.activation));
 }
 
+/// An older version drew other sequences for the micro-batches of a step, and other tokens for a validation
+/// with a batch of another size than the default.
+void check_batches(const TrainingRun& run, const SavedTraining& saved, Progress& progress) {
+  if (saved.optimizer->info().one_batch_per_step) return;
+  const std::string& path = saved.checkpoint.path();
+  if (run.training.grad_accum > 1 && run.resume) {
+    throw Error(
+        fmt::format("{0}: {1} is from an older version, which drew other sequences for several batches per "
+                    "step: {2} {1} continues with those of this version",
+                    Parameter::kResume, path, Parameter::kCheckpoint));
+  }
+  if (run.training.grad_accum > 1) {
+    progress.warn(path +
+                  ": is from an older version, which drew other sequences for several batches per step");
+  }
+  if (run.training.batch != static_cast<int>(kEvalBatch) && run.eval_batches > 0) {
+    progress.warn(path + ": is from an older version, whose validation losses are of other tokens");
+  }
+}
+
 /// Checks that the saved run and this run can be one run on the same text.
 void check_continuation(const TrainingRun& run, const SavedTraining& saved, PreparedData& data,
                         Progress& progress) {
@@ -129,6 +149,7 @@ void check_continuation(const TrainingRun& run, const SavedTraining& saved, Prep
     throw Error(fmt::format("{} has already trained {}: {} must be larger", saved.checkpoint.path(),
                             counted(info.step, "step"), Parameter::kSteps));
   }
+  check_batches(run, saved, progress);
   const bool same_text = info.data_hash == data.data_hash();
   if (run.resume && !same_text) {
     throw Error(

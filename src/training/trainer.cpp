@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "model/memory_plan.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -43,6 +44,10 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
       inputs_(static_cast<size_t>(options.batch) * static_cast<size_t>(model.config().max_seq_len)),
       targets_(inputs_.size()) {
   if (options.grad_accum < 1) throw Error("grad_accum must be at least 1");
+  if (int64_t{options.batch} * options.grad_accum > int64_t{1} << 32) {
+    throw Error(fmt::format("{} {} times grad_accum {}: a step takes at most 2^32 sequences",
+                            Parameter::kBatch, options.batch, options.grad_accum));
+  }
   if (data.batch_size() != options.batch || data.seq_len() != model.config().max_seq_len) {
     throw Error(fmt::format("the loader's batches are {} x {}, but the trainer's are {} x {}",
                             data.batch_size(), data.seq_len(), options.batch, model.config().max_seq_len));
@@ -83,10 +88,11 @@ bool Trainer::train_step(const std::function<bool(int)>& proceed) {
   const Tensor results = result(step).reshape({options_.grad_accum + 1});
   auto asked_at = Clock::now();
   for (int i = 0, ask_after = 1, stride = 1; i < options_.grad_accum; ++i) {
-    const uint64_t k = static_cast<uint64_t>(step - 1) * static_cast<uint64_t>(options_.grad_accum) +
-                       static_cast<uint64_t>(i);
-    data_.random_batch(k, inputs_.data(), targets_.data());
-    pass_.set_batch(inputs_, targets_, static_cast<uint32_t>(k));
+    const uint64_t micro_step = static_cast<uint64_t>(step - 1) * static_cast<uint64_t>(options_.grad_accum) +
+                                static_cast<uint64_t>(i);
+    data_.random_batch(static_cast<uint64_t>(step - 1), inputs_.data(), targets_.data(),
+                       static_cast<uint32_t>(i) * static_cast<uint32_t>(options_.batch));
+    pass_.set_batch(inputs_, targets_, static_cast<uint32_t>(micro_step));
     micro_step_->replay();
     device.copy(results.rows(i, 1), loss_);
     if (!proceed || i + 1 != ask_after || i + 1 == options_.grad_accum) continue;
@@ -139,19 +145,29 @@ StepResult Trainer::last_step() {
 
 double evaluate(TrainingPass& pass, const DataLoader& data, size_t max_batches,
                 const std::function<bool()>& stop) {
-  const size_t available = data.num_sequential_batches();
+  const size_t windows = data.num_windows(), available = (windows + kEvalBatch - 1) / kEvalBatch;
   const size_t count = max_batches == 0 ? available : std::min(available, max_batches);
   const auto seq_len = static_cast<size_t>(data.seq_len());
   std::vector<int32_t> inputs(static_cast<size_t>(data.batch_size()) * seq_len), targets(inputs.size());
   double total = 0.0;
   int64_t sequences = 0;
-  for (size_t i = 0; i < count && (i == 0 || !stop()); ++i) {
-    const int rows = data.sequential_batch(i * available / count, inputs.data(), targets.data());
+  int rows = 0;
+  const auto add_rows = [&] {
     const size_t size = static_cast<size_t>(rows) * seq_len;
     total += pass.loss(std::span(inputs).first(size), std::span(targets).first(size)) * rows;
-    sequences += rows;
+    sequences += std::exchange(rows, 0);
+  };
+  const auto mean = [&] { return total / static_cast<double>(sequences); };
+  for (size_t i = 0; i < count; ++i) {
+    const size_t first = i * available / count * kEvalBatch;
+    for (size_t w = first; w < std::min(windows, first + kEvalBatch); ++w) {
+      if (rows == 0 && sequences > 0 && stop()) return mean();
+      data.window(w, rows++, inputs.data(), targets.data());
+      if (rows == data.batch_size()) add_rows();
+    }
   }
-  return total / static_cast<double>(sequences);
+  if (rows > 0) add_rows();
+  return mean();
 }
 
 }  // namespace hipgpt

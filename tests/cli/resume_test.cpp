@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "cli/checkpoint_editor.h"
 #include "cli/program.h"
 #include "cli/terminal.h"
 
@@ -180,6 +181,32 @@ TEST_F(ResumeCliTest, ResumeExcludesAnotherCheckpointAndANewTokenizer) {
   ASSERT_TRUE(succeeds(train_gpt(to_arguments(ten_steps()))));
   EXPECT_REFUSED(train_gpt({"--resume", "--reset"}), "--reset");
   EXPECT_EQ(train_gpt({"--resume", "--ckpt", "gpt_checkpoint.bin"}).status, 2);
+}
+
+/// Older versions drew other sequences for the micro-batches of a step, so that run cannot be continued
+/// exactly.
+TEST_F(ResumeCliTest, ARunOfAnOlderVersionWithSeveralBatchesPerStepIsNotResumedSilently) {
+  for (const char* parts : {"2", "1"}) {
+    clear();
+    ASSERT_TRUE(succeeds(train({{"--grad-accum", parts}})));
+    EditableCheckpoint old(path("gpt_checkpoint.optimizer.bin"));
+    ASSERT_EQ(old.metadata.erase("batches"), 1u);
+    old.save(path("gpt_checkpoint.optimizer.bin"));
+    const Flags more = {{"--grad-accum", parts}, {"--steps", "6"}};
+    if (parts[0] == '2') {
+      EXPECT_REFUSED(train(more, {"--resume"}), "is from an older version");
+      Flags continued = more;
+      continued["--ckpt"] = "gpt_checkpoint.bin";
+      const Result result = train(continued);
+      EXPECT_TRUE(succeeds(result));
+      EXPECT_NE(result.err.find("drew other sequences"), std::string::npos) << result;
+      EXPECT_EQ(train({{"--grad-accum", "2"}, {"--steps", "8"}}, {"--resume"}).err, "");
+    } else {
+      const Result result = train(more, {"--resume"});  // the same batches, of four sequences
+      EXPECT_TRUE(succeeds(result));
+      EXPECT_NE(result.err.find("validation losses are of other tokens"), std::string::npos) << result;
+    }
+  }
 }
 
 // ---- Damage

@@ -144,22 +144,21 @@ TEST_F(DataLoaderTest, TheShortestPartHasOneRow) {
   const DataLoader loader(tokens(), 991, 1000, 2, 8, 0);
   const Batch batch = random_batch(loader, 0, 2, 8);
   for (size_t i = 0; i < 16; ++i) EXPECT_EQ(batch.targets[i], 992 + static_cast<int32_t>(i % 8));
-  EXPECT_EQ(loader.num_sequential_batches(), 1u);
+  EXPECT_EQ(loader.num_windows(), 1u);
 }
 
-TEST_F(DataLoaderTest, SequentialBatchesCoverThePartInOrder) {
+TEST_F(DataLoaderTest, WindowsCoverThePartInOrder) {
   // Tries parts of every length around multiples of a window. Each window whose last target exists appears
   // once.
   for (size_t length = 9; length <= 60; ++length) {
     const DataLoader loader(tokens(), 500, 500 + length, 3, 8, 0);
     int32_t next = 500;
-    for (size_t i = 0; i < loader.num_sequential_batches(); ++i) {
+    for (size_t w = 0; w < loader.num_windows(); ++w) {
       Batch batch{std::vector<int32_t>(24, -1), std::vector<int32_t>(24, -1)};
-      const int rows = loader.sequential_batch(i, batch.inputs.data(), batch.targets.data());
-      ASSERT_TRUE(rows >= 1 && rows <= 3);
-      EXPECT_TRUE(rows == 3 || i + 1 == loader.num_sequential_batches());
+      const size_t row = w % 3;
+      loader.window(w, static_cast<int>(row), batch.inputs.data(), batch.targets.data());
       for (size_t at = 0; at < 24; ++at) {
-        const bool filled = at < static_cast<size_t>(rows) * 8;
+        const bool filled = at / 8 == row;
         EXPECT_EQ(batch.inputs[at], filled ? next : -1);
         EXPECT_EQ(batch.targets[at], filled ? next + 1 : -1);
         next += filled;
@@ -167,8 +166,18 @@ TEST_F(DataLoaderTest, SequentialBatchesCoverThePartInOrder) {
     }
     EXPECT_EQ(static_cast<size_t>(next - 500), (length - 1) / 8 * 8) << "length " << length;
     EXPECT_TRUE(
-        says(error_of([&] { loader.sequential_batch(loader.num_sequential_batches(), nullptr, nullptr); }),
-             "is out of range: it has"));
+        says(error_of([&] { loader.window(loader.num_windows(), 0, nullptr, nullptr); }), "is out of range"));
+    EXPECT_TRUE(says(error_of([&] { loader.window(0, 3, nullptr, nullptr); }), "is out of range"));
+  }
+}
+
+TEST_F(DataLoaderTest, PartsOfABatchAreItsRows) {
+  const DataLoader whole(tokens(), 0, 1000, 6, 8, 7), part(tokens(), 0, 1000, 2, 8, 7);
+  const Batch all = random_batch(whole, 5, 6, 8);
+  for (uint32_t row = 0; row < 6; row += 2) {
+    std::vector<int32_t> inputs(16), targets(16);
+    part.random_batch(5, inputs.data(), targets.data(), row);
+    EXPECT_TRUE(std::equal(inputs.begin(), inputs.end(), all.inputs.begin() + row * 8));
   }
 }
 

@@ -53,9 +53,9 @@ void check_batches(const TokenFile& tokens) {
   for (int i = 0; i + 1 < kSeqLen; ++i) require(inputs[i + 1] == targets[i], "targets follow their inputs");
   check_model(inputs, targets);
   const DataLoader validation(tokens, split.val_begin, split.val_end, kRows, kSeqLen, 1);
-  for (size_t i = 0; i < validation.num_sequential_batches(); ++i) {
-    const int rows = validation.sequential_batch(i, inputs.data(), targets.data());
-    require(rows >= 1 && rows <= kRows, "a batch has rows");
+  require(validation.num_windows() > 0, "a part has a window");
+  for (size_t w = 0; w < validation.num_windows(); ++w) {
+    validation.window(w, static_cast<int>(w % kRows), inputs.data(), targets.data());
   }
 }
 

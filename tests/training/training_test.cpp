@@ -128,8 +128,8 @@ TEST_P(TrainerTest, LearnsARepetitiveText) {
   EXPECT_LT(evaluate(run.trainer.pass(), data_, 0), 0.05);
 }
 
-/// Step n uses batches (n-1) N ... n N - 1, and its gradient is their mean. The test compares three steps,
-/// because many wrong batch numbers are right in the first step.
+/// The micro-batches of step n are rows of batch n - 1, and its gradient is their mean. The test compares three
+/// steps, because many wrong numbers are right in the first step.
 TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
   TrainerOptions accumulated = options();
   accumulated.grad_accum = 2;
@@ -139,8 +139,8 @@ TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
     reference.device->copy_to_device(reference.model.weights().flat(), run.weights().data());
     GPTWeights grads(*reference.device, kSmall);
     double loss = 0;
-    for (const uint64_t k : {2 * step, 2 * step + 1}) {
-      data_.random_batch(k, inputs.data(), targets.data());
+    for (const uint32_t first_row : {0, 4}) {
+      data_.random_batch(step, inputs.data(), targets.data(), first_row);
       loss += 0.5 * reference.trainer.pass().loss_and_gradients(inputs, targets, grads, 0.5f, {}, 0);
     }
     std::vector<float> gradient(static_cast<size_t>(grads.flat().size()));
@@ -151,6 +151,26 @@ TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
     const StepResult result = run.trainer.last_step();
     EXPECT_NEAR(result.loss, loss, 1e-6) << "step " << step + 1;
     EXPECT_NEAR(result.grad_norm, std::sqrt(squares), 1e-5) << "step " << step + 1;
+  }
+}
+
+TEST_P(TrainerTest, MicroBatchesOfAnySizeMakeTheSameStep) {
+  const auto losses = [&](int batch, int grad_accum) {
+    TrainerOptions o = options();
+    o.batch = batch;
+    o.grad_accum = grad_accum;
+    const DataLoader data(tokens_, 0, 500, batch, kSmall.max_seq_len, 1);
+    Run run(data, o);
+    std::vector<double> all;
+    for (int i = 0; i < 5; ++i) {
+      run.trainer.train_step();
+      all.push_back(run.trainer.last_step().loss);
+    }
+    return all;
+  };
+  const auto whole = losses(8, 1);
+  for (const auto& parts : {losses(4, 2), losses(2, 4), losses(1, 8)}) {
+    for (size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(parts[i], whole[i], 1e-5) << "step " << i + 1;
   }
 }
 
@@ -320,15 +340,27 @@ TEST_P(TrainerTest, EvaluationCoversTheTextOnceOrAnEvenSampleOfIt) {
     by_hand += run.trainer.pass().loss(inputs, targets) / windows;
   }
   EXPECT_NEAR(all, by_hand, 1e-6);
+}
 
-  // The evaluation uses two of the 21 batches: the first and the middle one.
-  std::vector<int32_t> batch_inputs(24), batch_targets(24);
-  double spread = 0;
-  for (const size_t i : {0, 10}) {
-    data_.sequential_batch(i, batch_inputs.data(), batch_targets.data());
-    spread += 0.5 * run.trainer.pass().loss(batch_inputs, batch_targets);
+/// Two of six groups of 32 windows: the first and the fourth, in computations of any size.
+TEST_P(TrainerTest, AnEvaluationOfAPartIsSpreadAndDoesNotDependOnTheBatchSize) {
+  const TokenFile tokens = repetitive_tokens(1000);
+  TrainerOptions o = options();
+  for (const int batch : {1, 5, 32, 40}) {
+    o.batch = batch;
+    const DataLoader data(tokens, 0, 1000, batch, kSmall.max_seq_len, 1);
+    Run run(data, o);
+    std::vector<int32_t> inputs(6), targets(6);
+    double by_hand = 0;
+    for (const size_t first : {0, 96}) {
+      for (size_t w = first; w < first + 32; ++w) {
+        tokens.copy(w * 6, 6, inputs.data());
+        tokens.copy(w * 6 + 1, 6, targets.data());
+        by_hand += run.trainer.pass().loss(inputs, targets) / 64;
+      }
+    }
+    EXPECT_NEAR(evaluate(run.trainer.pass(), data, 2), by_hand, 1e-6) << "batch " << batch;
   }
-  EXPECT_NEAR(evaluate(run.trainer.pass(), data_, 2), spread, 1e-6);
 }
 
 class CheckpointTest : public InOwnFolder {
