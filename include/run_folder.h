@@ -59,6 +59,13 @@ class RunFolder {
   /// kept as tokenizer.previous.json, also in a named run.
   void keep_previous(bool tokenizer_changes) const;
 
+  /// The checkpoint of the lowest validation loss, if the run keeps it.
+  std::string best() const;
+
+  /// Call this after the checkpoint of this step is written, if its validation loss is the lowest. If it is
+  /// interrupted, the best checkpoint may lack its optimizer file.
+  void keep_best(int64_t step) const;
+
   /// Removes the optimizer file of the checkpoint of this step, if it exists.
   void remove_optimizer(int64_t step) const;
 

@@ -45,6 +45,8 @@ struct TrainingRun {
   std::optional<int64_t> checkpoint_every;  ///< in steps, 0: only at the end; none: by time
   double checkpoint_seconds = 600;          ///< the time between checkpoints without checkpoint_every
   int keep_last = 5;
+  bool keep_best = false;  ///< keep the checkpoint of the lowest validation loss under a name of its own
+  int64_t patience = 0;    ///< validations without a new lowest loss before the run stops; 0: never stops
   int64_t sample_every = 0;
   int64_t sample_tokens = 50;
   std::string sample_prompt;  ///< empty: the beginning of the text

@@ -26,6 +26,8 @@ namespace {
 constexpr const char* kRuns = "checkpoints";
 constexpr const char* kLatest = "latest.bin";
 constexpr const char* kCheckpoint = "gpt_checkpoint.bin";
+constexpr const char* kBest = "best.bin";
+constexpr const char* kBestCheckpoint = "gpt_checkpoint.best.bin";
 constexpr const char* kPreviousCheckpoint = "gpt_checkpoint.previous.bin";
 constexpr const char* kPreviousTokenizer = "tokenizer.previous.json";
 
@@ -54,14 +56,21 @@ void replace_link(const std::string& link, const std::string& target) {
   if (error) throw Error(fmt::format("{}: cannot create the link: {}", link, error.message()));
 }
 
-/// Gives a file a second name and replaces any file of that name. On file systems without hard links it
-/// renames the file instead.
-void keep_as(const std::string& file, const std::string& kept) {
+/// What to do on a file system where a file has only one name.
+enum class WithoutLinks { kRename, kCopy };
+
+/// Gives a file a second name and replaces any file of that name.
+void keep_as(const std::string& file, const std::string& kept,
+             WithoutLinks otherwise = WithoutLinks::kRename) {
   if (!file_exists(file)) return;
   const std::string temporary = temporary_name(kept);
   std::error_code error;
   fs::remove(temporary, error);
   fs::create_hard_link(file, temporary, error);
+  if (error && otherwise == WithoutLinks::kCopy) fs::copy_file(file, temporary, error);
+  if (error && otherwise == WithoutLinks::kCopy) {
+    throw Error(fmt::format("{}: cannot be copied to {}: {}", file, kept, error.message()));
+  }
   fs::rename(error ? file : temporary, kept, error);
   if (error) throw Error(fmt::format("{}: cannot be kept as {}: {}", file, kept, error.message()));
   fs::remove(temporary, error);  // rename() leaves it behind if both names were one file already
@@ -70,8 +79,9 @@ void keep_as(const std::string& file, const std::string& kept) {
 /// Returns whether any training run writes files of this name.
 bool is_name_of_artifact(const std::string& name) {
   static const std::set<std::string> kNames = {
-      "tokenizer.json", "tokens.bin", "val_tokens.bin",   "known_files.json",  "metrics.jsonl", "report.md",
-      "loss.svg",       kLatest,      kPreviousTokenizer, kPreviousCheckpoint, kCheckpoint};
+      "tokenizer.json", "tokens.bin", "val_tokens.bin", "known_files.json", "metrics.jsonl",
+      "report.md",      "loss.svg",   kLatest,          kPreviousTokenizer, kPreviousCheckpoint,
+      kCheckpoint,      kBest,        kBestCheckpoint};
   const size_t optimizer = name.rfind(".optimizer.bin");
   const std::string plain = optimizer == std::string::npos ? name : name.substr(0, optimizer) + ".bin";
   return kNames.contains(plain) || step_of(plain) >= 0;
@@ -188,6 +198,17 @@ void RunFolder::keep_previous(bool tokenizer_changes) const {
     std::error_code ignored;  // a leftover file only takes up space
     fs::remove(previous, ignored);
   }
+}
+
+std::string RunFolder::best() const {
+  return named_ ? folder_ + kBest : kBestCheckpoint;
+}
+
+void RunFolder::keep_best(int64_t step) const {
+  std::error_code ignored;
+  fs::remove(optimizer_path(best()), ignored);  // the optimizer file of older weights would be refused
+  keep_as(checkpoint(step), best(), WithoutLinks::kCopy);
+  keep_as(optimizer_path(checkpoint(step)), optimizer_path(best()), WithoutLinks::kCopy);
 }
 
 void RunFolder::remove_optimizer(int64_t step) const {

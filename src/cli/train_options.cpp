@@ -93,6 +93,10 @@ void declare_records(CommandLine& line, TrainingRun& run) {
   line.number("--ckpt-every", run.checkpoint_every, 0, kMany,
               "Steps between checkpoints; 0: only at the end (every 10 minutes)");
   line.number("--keep-last", run.keep_last, 1, kMany, "Checkpoints that a named run keeps").show_default();
+  line.flag("--keep-best", run.keep_best, "Keep the checkpoint of the lowest validation loss too");
+  line.number("--patience", run.patience, 0, kMany,
+              "Validations without improvement until it stops; 0: never")
+      .show_default();
   line.number("--sample-every", run.sample_every, 0, kMany, "Steps between text samples; 0: none")
       .show_default();
   line.name("--sample-prompt", run.sample_prompt, "Prompt of the samples (the beginning of the text)");

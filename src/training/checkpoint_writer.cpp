@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "util/atomic_file.h"
+#include "util/files.h"
 
 namespace hipgpt {
 
@@ -38,12 +39,13 @@ CheckpointWriter::~CheckpointWriter() {
   if (writing_.valid()) writing_.wait();
 }
 
-void CheckpointWriter::save(const GPTModel& model, const OptimizerState& optimizer) {
+void CheckpointWriter::save(const GPTModel& model, const OptimizerState& optimizer, bool is_best) {
   wait();
   snapshot_.weights.copy_from(model.weights());
   snapshot_.first_moment.copy_from(optimizer.first_moment);
   snapshot_.second_moment.copy_from(optimizer.second_moment);
   snapshot_.info = {model.config(), run_.tokenizer_hash, optimizer.step, run_.roles};
+  snapshot_.is_best = is_best;
   retry();
 }
 
@@ -67,8 +69,9 @@ bool CheckpointWriter::save_weights_alone() {
 }
 
 uint64_t CheckpointWriter::peak_bytes(int64_t saves) const {
-  const int64_t kept = folder_.checkpoints_kept(run_.keep_last);
-  const int64_t there = std::min(kept, static_cast<int64_t>(folder_.checkpoints().size()));
+  const int64_t kept = folder_.checkpoints_kept(run_.keep_last) + (run_.keep_best ? 1 : 0);
+  const int64_t best = run_.keep_best && file_exists(folder_.best()) ? 1 : 0;
+  const int64_t there = std::min(kept, static_cast<int64_t>(folder_.checkpoints().size()) + best);
   return static_cast<uint64_t>(std::min(saves, kept + 1 - there)) * bytes();
 }
 
@@ -98,6 +101,7 @@ void CheckpointWriter::write(bool with_optimizer) {
   folder_.on_checkpoint_written(step, run_.keep_last + (with_optimizer ? 0 : 1));
   run_.tokenizer_json.clear();
   run_.keep_previous = with_optimizer;
+  if (snapshot_.is_best && with_optimizer) folder_.keep_best(step);
 }
 
 }  // namespace hipgpt

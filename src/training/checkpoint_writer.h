@@ -28,6 +28,7 @@ class CheckpointWriter {
   /// Values that stay the same from save to save.
   struct Run {
     int keep_last;
+    bool keep_best;              ///< whether saves may be of the best state
     bool keep_previous;          ///< false if the existing checkpoint is known to be incomplete
     std::string tokenizer_json;  ///< written with the first checkpoint; empty if it exists already
     uint64_t tokenizer_hash;
@@ -40,7 +41,8 @@ class CheckpointWriter {
   ~CheckpointWriter();
 
   /// Starts a save. First waits for the previous save; if that failed, throws its error and saves nothing.
-  void save(const GPTModel& model, const OptimizerState& optimizer);
+  /// `is_best`: the checkpoint is also kept as the best one.
+  void save(const GPTModel& model, const OptimizerState& optimizer, bool is_best = false);
 
   /// Waits for the last save. If it failed, throws its error once.
   void wait();
@@ -69,6 +71,7 @@ class CheckpointWriter {
   struct Snapshot {
     HostWeights weights, first_moment, second_moment;
     CheckpointInfo info;
+    bool is_best = false;
   };
 
   void write(bool with_optimizer);

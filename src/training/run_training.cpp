@@ -208,6 +208,7 @@ int run_training(const TrainingRun& run) {
 
   TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,
+                     .keep_best = run.keep_best,
                      .keep_previous = !run.resume || !saved || is_newest(*saved, folder),
                      .tokenizer_json = data.unsaved_tokenizer(),
                      .tokenizer_hash = data.tokenizer().hash(),

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -134,9 +135,10 @@ int TrainingLoop::run() {
     evaluated = evaluated && validate(n);
     if (evaluated || (logged && !progress_.is_terminal())) progress_.print(line(n, result, evaluated));
     progress_.show(line(n, result, val_loss_.has_value()));
-    ended = ended || stop_asked();
+    ended = ended || stop_asked() || (evaluated && out_of_patience());
     if (sampled && !stop_asked()) sample(n);
-    if (saved || ended) save();
+    const bool is_best = run_.keep_best && evaluated && validations_since_best_ == 0;
+    if (saved || ended || is_best) save(is_best);
   }
   finish_saving();
   const int signal = trainer_.step() < run_.training.steps ? StopSignal::received() : 0;
@@ -232,7 +234,11 @@ void TrainingLoop::begin_records() {
                                folder_.metrics(), before.absurd_records));
   }
   earlier_seconds_ = before.elapsed_seconds;
-  if (const auto best = before.best_validation()) best_val_loss_ = best->value;
+  if (const auto best = before.best_validation()) {
+    best_val_loss_ = best->value;
+    validations_since_best_ = std::ranges::count_if(
+        before.val_loss, [&](const RunHistory::Point& point) { return point.step > best->step; });
+  }
   const auto description = run_record(run_, model_, tokens_);
   metrics_->write(description);  // if even this write fails, the run must not begin
   write_or_drop(tensorboard_, description);
@@ -284,8 +290,19 @@ bool TrainingLoop::validate(int64_t n) {
   if (stop_asked()) return false;
   if (!std::isfinite(loss)) stop(n, "the validation loss is " + number(loss));
   val_loss_ = loss;
-  if (!best_val_loss_ || loss < *best_val_loss_) best_val_loss_ = loss;
+  const bool is_best = !best_val_loss_ || loss < *best_val_loss_;
+  validations_since_best_ = is_best ? 0 : validations_since_best_ + 1;
+  if (is_best) best_val_loss_ = loss;
   record({{"step", n}, {"val_loss", loss}, {"elapsed_s", earlier_seconds_ + elapsed()}});
+  return true;
+}
+
+bool TrainingLoop::out_of_patience() {
+  if (run_.patience == 0 || validations_since_best_ < run_.patience) return false;
+  if (trainer_.step() < run_.training.steps) {
+    progress_.print(
+        fmt::format("stopping   {} validations without a new lowest loss", grouped(validations_since_best_)));
+  }
   return true;
 }
 
@@ -301,10 +318,10 @@ void TrainingLoop::sample(int64_t n) {
 }
 
 /// Training continues while the files are written.
-void TrainingLoop::save() {
+void TrainingLoop::save(bool is_best) {
   const auto before = Clock::now();
   settle_save();
-  writer_.save(model_, trainer_.optimizer());
+  writer_.save(model_, trainer_.optimizer(), is_best);
   last_save_ = Clock::now();
   paused_ += Clock::now() - before;
 }
@@ -369,9 +386,11 @@ bool TrainingLoop::user_makes_room(const std::string& problem) {
 std::string TrainingLoop::line(int64_t n, const StepResult& result, bool with_validation) const {
   const double done = static_cast<double>(n - first_step_);
   const double left = elapsed() / done * static_cast<double>(run_.training.steps - n);
-  return fmt::format("step {:>5}/{}  loss {:.4f}{}  lr {:.2e}  {} tokens/s  {} left", n, run_.training.steps,
-                     result.loss, with_validation ? fmt::format("  val {:.4f}", *val_loss_) : "",
-                     result.learning_rate, grouped(static_cast<long long>(speed_)), duration_text(left));
+  return fmt::format(
+      "step {:>5}/{}  loss {:.4f}{}  lr {:.2e}  {} tokens/s  {} left", n, run_.training.steps, result.loss,
+      with_validation ? fmt::format("  val {:.4f} (perplexity {:.1f})", *val_loss_, std::exp(*val_loss_))
+                      : "",
+      result.learning_rate, grouped(static_cast<long long>(speed_)), duration_text(left));
 }
 
 void TrainingLoop::summary(int signal) const {

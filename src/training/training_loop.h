@@ -51,7 +51,8 @@ class TrainingLoop {
   void sample(int64_t n);
   bool train_step();
   bool save_due(int64_t n);
-  void save();
+  void save(bool is_best);
+  bool out_of_patience();
   void settle_save();
   void finish_saving();
   bool user_makes_room(const std::string& problem);
@@ -83,6 +84,7 @@ class TrainingLoop {
   int64_t first_step_ = 0, reported_step_ = 0;
   double speed_ = 0.0;
   std::optional<double> val_loss_, best_val_loss_;
+  int64_t validations_since_best_ = 0;
 };
 
 }  // namespace hipgpt

@@ -218,6 +218,54 @@ TEST_F(TrainingCliTest, AMissingOptimizerFileDoesNotLoseTheCheckpointsOfARun) {
   EXPECT_TRUE(read("checkpoints/a/step_6.bin") == trained);
 }
 
+// ---- The best checkpoint
+
+/// A run whose validation loss soon rises, because its learning rate is far too high.
+Flags too_fast(Flags more = {}) {
+  more.merge(Flags{{"--steps", "40"}, {"--lr", "0.5"}, {"--warmup-steps", "30"}, {"--eval-every", "2"}});
+  return more;
+}
+
+TEST_F(TrainingCliTest, KeepsTheCheckpointOfTheLowestValidationLoss) {
+  for (const bool named : {false, true}) {
+    Flags flags = too_fast();
+    if (named) flags["--run-name"] = "a";
+    const std::string folder = named ? "checkpoints/a/" : "";
+    ASSERT_TRUE(succeeds(train(flags, {"--keep-best"})));
+    Json best = {{"val_loss", 1e9}};
+    for (const Json& record : metrics(folder + "metrics.jsonl")) {
+      if (record.contains("val_loss") && record.at("val_loss") < best.at("val_loss")) best = record;
+    }
+    ASSERT_LT(best.at("step"), 40);
+    const std::string file = folder + (named ? "best.bin" : "gpt_checkpoint.best.bin");
+    EXPECT_EQ(EditableCheckpoint(path(file)).metadata.at("step"), best.at("step").dump());
+    EXPECT_TRUE(succeeds(generate({"--prompt", "the", "--ckpt", file})));
+    Flags continued = small({{"--ckpt", file}, {"--steps", "41"}});
+    const Result result = train_gpt(to_arguments(continued));
+    EXPECT_TRUE(succeeds(result));
+    EXPECT_NE(result.out.find("after step " + best.at("step").dump()), std::string::npos) << result;
+  }
+}
+
+TEST_F(TrainingCliTest, StopsWhenItsPatienceIsOver) {
+  const Result result = train(too_fast({{"--patience", "3"}}));
+  EXPECT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find("stopping   3 validations without a new lowest loss\n"), std::string::npos)
+      << result;
+  std::vector<double> losses;
+  for (const Json& record : metrics("metrics.jsonl")) {
+    if (record.contains("val_loss")) losses.push_back(record.at("val_loss"));
+  }
+  EXPECT_LT(losses.size(), 20u);
+  EXPECT_EQ(std::min_element(losses.begin(), losses.end()) - losses.begin(),
+            static_cast<long>(losses.size()) - 4);
+  EXPECT_NE(read("report.md").find("of 40: stopped early"), std::string::npos);
+  // The saved flags and the count of validations apply to the resumed run too.
+  const Result resumed = train_gpt({"--resume"});
+  EXPECT_TRUE(succeeds(resumed));
+  EXPECT_NE(resumed.out.find("stopping   4 validations"), std::string::npos) << resumed;
+}
+
 // ---- What is kept and what is rebuilt
 
 TEST_F(TrainingCliTest, KeepsTokenizerAndTokensOfTheSameText) {
