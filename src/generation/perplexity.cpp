@@ -29,7 +29,8 @@ int64_t default_stride(const GPTModel& model) {
 }
 
 Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
-                              const std::string& name, int64_t stride, int threads) {
+                              const std::string& name, int64_t stride, int threads,
+                              const std::function<void(const Perplexity&)>& on_scored) {
   const int64_t window = SlidingWindows::window(model);
   if (stride > window) {
     throw Error(fmt::format("{} {}: the model's window has {}; give 1 to {}", Parameter::kStride, stride,
@@ -40,6 +41,7 @@ Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer,
     ++result.scored;
     result.scored_bytes += static_cast<int64_t>(tokenizer.token_bytes(token).size());
     result.nats += loss;
+    on_scored(result);
   });
   tokenizer.encode(text, threads, [&](std::span<const int32_t> ids) {
     result.tokens += static_cast<int64_t>(ids.size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -28,9 +29,11 @@ struct Perplexity {
 
 /// Scores a text of any bytes and, if it is mapped, of any size. A `stride` of 0 means half a window. Throws
 /// Error if the text has fewer than two tokens, if the stride exceeds the window, or if a loss is not finite.
-/// `name` names the text in messages.
-Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
-                              const std::string& name, int64_t stride, int threads);
+/// `name` names the text in messages. After each scored token, `on_scored` gets the values so far.
+Perplexity measure_perplexity(
+    const GPTModel& model, const Tokenizer& tokenizer, std::string_view text, const std::string& name,
+    int64_t stride, int threads,
+    const std::function<void(const Perplexity&)>& on_scored = [](const Perplexity&) {});
 
 /// Returns half a window. Except at the text's beginning, every token is then predicted from at least half a
 /// window of context.

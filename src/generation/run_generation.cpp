@@ -95,8 +95,19 @@ void report_speed(int64_t tokens, std::chrono::steady_clock::time_point start) {
 void print_perplexity(const GenerationRun& run, const MappedFile& text, const Tokenizer& tokenizer,
                       GPTModel& model, const std::string& facts) {
   const auto start = std::chrono::steady_clock::now();
+  auto shown = start;
+  const auto show = [&](const Perplexity& so_far) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - shown < std::chrono::milliseconds(500)) return;
+    shown = now;
+    show_progress(fmt::format(
+        "{} tokens scored, {:.0f}% of the text, perplexity {:.6g} so far", so_far.scored,
+        100.0 * static_cast<double>(so_far.scored_bytes) / static_cast<double>(text.text().size()),
+        so_far.perplexity()));
+  };
   const Perplexity p =
-      measure_perplexity(model, tokenizer, text.text(), run.perplexity_file, run.stride, run.threads);
+      measure_perplexity(model, tokenizer, text.text(), run.perplexity_file, run.stride, run.threads, show);
+  show_progress("");
   print_status(facts + "\n");
   if (run.json) {
     const JsonValue json = {

@@ -33,6 +33,12 @@ void print_status(const std::string& text) {
   print_to(stderr, text);
 }
 
+void show_progress(const std::string& line) {
+  if (!is_terminal(stderr)) return;
+  std::fputs(("\r\033[K" + line).c_str(), stderr);
+  std::fflush(stderr);
+}
+
 std::string read_standard_input() {
   std::string text = read_all(std::cin, kName);
   check_standard_input();

@@ -12,6 +12,10 @@ void write_out(std::string_view text);
 /// Writes to standard error. Failures are ignored.
 void print_status(const std::string& text);
 
+/// Replaces the line that shows the progress on standard error; "" removes it. Shows nothing unless standard
+/// error is a terminal. `line` has no characters that a terminal would act on.
+void show_progress(const std::string& line);
+
 /// Reads all of standard input. Throws Error if it cannot be read or is longer than kLongestInput.
 std::string read_standard_input();
 

@@ -1,6 +1,7 @@
 // Runs generate --perplexity, --logprobs, --json and --num-samples as a user does.
 #include <cmath>
 
+#include "cli/terminal.h"
 #include "cli/trained.h"
 
 namespace hipgpt {
@@ -30,6 +31,16 @@ class EvaluationCliTest : public TrainedCliTest {
 };
 
 // ---- Perplexity
+
+TEST_F(EvaluationCliTest, ALongTextShowsProgressOnATerminal) {
+  std::string text = sample_text(10'000);
+  while (text.size() < (size_t{16} << 20)) text += text;
+  write("long.txt", text);
+  Terminal terminal(folder_, HIPGPT_GENERATE, {"--perplexity", "long.txt", "--threads", "1"});
+  if (!terminal.there()) GTEST_SKIP() << "there are no terminals here";
+  const std::string first = terminal.wait_for(" so far");
+  EXPECT_NE(first.find("% of the text, perplexity "), std::string::npos) << first;
+}
 
 TEST_F(EvaluationCliTest, PerplexityFollowsFromTheLoss) {
   const Json p = perplexity("text.txt");

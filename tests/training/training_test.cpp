@@ -404,6 +404,7 @@ TEST_F(CheckpointTest, AWriterSavesTheStateAtTheCall) {
   folder.create();
   CheckpointWriter writer(folder, *device_, kSmall,
                           {.keep_last = 9,
+                           .keep_best = false,
                            .keep_previous = true,
                            .tokenizer_json = {},
                            .tokenizer_hash = 7,
