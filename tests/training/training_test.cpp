@@ -174,6 +174,17 @@ TEST_P(TrainerTest, MicroBatchesOfAnySizeMakeTheSameStep) {
   }
 }
 
+TEST_P(TrainerTest, NothingRemainsOfAnAbandonedStep) {
+  TrainerOptions o = options();
+  o.grad_accum = 3;
+  Run abandoned(data_, o), straight(data_, o);
+  EXPECT_FALSE(abandoned.trainer.train_step([](int done) { return done < 1; }));
+  EXPECT_EQ(abandoned.trainer.step(), 0);
+  for (Run* run : {&abandoned, &straight}) EXPECT_TRUE(run->trainer.train_step([](int) { return true; }));
+  EXPECT_EQ(abandoned.trainer.last_step().loss, straight.trainer.last_step().loss);
+  EXPECT_EQ(abandoned.weights(), straight.weights());
+}
+
 /// AdamW's first update moves a weight by the learning rate, whatever its gradient; matrices also decay.
 TEST_P(TrainerTest, TheFirstStepMovesEveryWeightByTheLearningRate) {
   TrainerOptions o = options();
