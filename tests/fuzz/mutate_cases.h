@@ -86,7 +86,7 @@ inline void put_model(Case& c, ModelConfig config) {
   c[kOptimizer] = moments.file();
   weights.metadata = {{"format", "pt"}};
   c[kWeights] = weights.file();
-  c["exported/config.json"] = config_json(config, std::nullopt);
+  c["exported/config.json"] = config_json(config, {});
 }
 
 inline std::string change_json(const std::string& text, Random& random) {
