@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "util/bf16.h"
 
 namespace hipgpt {
 
@@ -23,11 +24,6 @@ float from_f16(uint16_t bits) {
   // Infinities and NaN have the highest exponent in both formats.
   const uint32_t wide = exponent == 31 ? 255u : static_cast<uint32_t>(exponent + 127 - 15);
   return std::bit_cast<float>(sign | wide << 23 | static_cast<uint32_t>(fraction) << 13);
-}
-
-/// A bf16 is the upper half of an fp32.
-float from_bf16(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
 template <typename Convert>

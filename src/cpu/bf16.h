@@ -1,28 +1,15 @@
-// bf16 on the CPU: operations convert their operands to fp32, compute, and round the results. This is slow, and
-// serves to run and test on a CPU what a GPU computes in bf16.
+// bf16 on the CPU: operations convert their operands to fp32, compute, and round the results. This is slow.
+// It lets a CPU run and test what a GPU computes in bf16.
 #pragma once
 
-#include <bit>
-#include <cstdint>
 #include <vector>
 
 #include "tensor.h"
+#include "util/bf16.h"
 
 namespace hipgpt::cpu {
 
-/// A bf16 is the upper half of a float.
-inline float from_bf16(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-/// The nearest bf16; ties go to the even one. NaN stays NaN.
-inline uint16_t to_bf16(float x) {
-  const auto bits = std::bit_cast<uint32_t>(x);
-  if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
-/// An fp32 copy of a bf16 tensor; none of none.
+/// An fp32 copy of a bf16 tensor, or none if the tensor is none.
 class Fp32Copy {
  public:
   explicit Fp32Copy(const Tensor& tensor) : original_(tensor) {
