@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace hipgpt {
 
@@ -23,8 +24,8 @@ class TokenFile {
   /// Opens a tokens.bin.
   static TokenFile open(const std::string& path, Check check = Check::kAll);
 
-  /// Whether this is a token file in the format of llm.c's scripts. Throws Error if it cannot be read.
-  static bool is_llmc(const std::string& path);
+  /// Whether these are the bytes of a token file in the format of llm.c's scripts.
+  static bool is_llmc(std::string_view bytes);
 
   /// Opens an llm.c file. It records neither a checksum nor its vocabulary, so only header and size are
   /// checked.

@@ -1,5 +1,6 @@
-// Reads token files of other programs: those that llm.c's scripts in dev/data write, with a header of 256 int32
-// (magic, version, number of tokens, zeros) before the tokens, and ids without a header, as nanoGPT has them.
+// Reads token files of other programs: those that llm.c's scripts in dev/data write, with a header of 256
+// int32 (magic, version, number of tokens, zeros) before the tokens, and ids without a header, as nanoGPT has
+// them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ struct Kind {
 constexpr Kind kKinds[] = {{20240520, 1, 2},   // GPT-2
                            {20240801, 7, 4}};  // Llama 3
 
-const Kind* kind_of(std::span<const std::byte> bytes) {
+const Kind* kind_of(std::string_view bytes) {
   int32_t magic = 0;
   if (bytes.size() >= sizeof magic) std::memcpy(&magic, bytes.data(), sizeof magic);
   const auto* kind = std::ranges::find(kKinds, magic, &Kind::magic);
@@ -55,13 +56,13 @@ size_t read_count(const std::string& path, std::span<const std::byte> bytes, con
 
 }  // namespace
 
-bool TokenFile::is_llmc(const std::string& path) {
-  return kind_of(MappedFile(path, MappedFile::Access::kRandom).bytes()) != nullptr;
+bool TokenFile::is_llmc(std::string_view bytes) {
+  return kind_of(bytes) != nullptr;
 }
 
 TokenFile TokenFile::open_llmc(const std::string& path, uint64_t vocab_size) {
   const auto file = std::make_shared<MappedFile>(path, MappedFile::Access::kRandom);
-  const Kind* kind = kind_of(file->bytes());
+  const Kind* kind = kind_of(file->text());
   if (kind == nullptr) throw Error(fmt::format("{}: is not a token file of llm.c", path));
   const size_t count = read_count(path, file->bytes(), *kind);
   return {path, file, file->bytes().data() + sizeof(Header), count, kind->token_bytes, vocab_size};

@@ -65,7 +65,7 @@ void DataSource::survey(const std::vector<std::string>& found, Progress& progres
       continue;
     }
     files_.push_back(path);
-    const bool is_llmc = TokenFile::is_llmc(path);
+    const bool is_llmc = TokenFile::is_llmc(bytes);
     std::string& first = is_llmc ? llmc : text;
     if (first.empty()) first = path;
     if (is_llmc) continue;

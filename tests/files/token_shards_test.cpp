@@ -59,10 +59,7 @@ TEST_F(TokenShardsTest, ReadsTheTokenFilesOfLlmC) {
 }
 
 TEST_F(TokenShardsTest, DistinguishesTokenFilesOfLlmCFromTexts) {
-  const auto is_llmc = [&](const std::string& bytes) {
-    write_all(path("file"), bytes);
-    return TokenFile::is_llmc(path("file"));
-  };
+  const auto is_llmc = TokenFile::is_llmc;
   EXPECT_TRUE(is_llmc(gpt2_file({1})));
   EXPECT_TRUE(is_llmc(llmc_file<uint32_t>({1}, 20240801, 7)));
   EXPECT_TRUE(is_llmc(gpt2_file({1}).substr(0, 10)));  // must not count as a text

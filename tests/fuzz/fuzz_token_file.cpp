@@ -1,6 +1,7 @@
-// Fuzzes tokens.bin, token files of other programs, and the guess what a file contains. The result is an Error, or tokens within the vocabulary,
-// also in batches. A model of another vocabulary takes the batches or refuses them. Each input is read
-// unchanged and with corrected checksums, because wrong ones would hide the code behind them.
+// Fuzzes tokens.bin, token files of other programs, and the guess at what a file contains. The result is an
+// Error, or tokens within the vocabulary, also in batches. A model of another vocabulary takes the batches or
+// refuses them. Each input is read unchanged and with corrected checksums, because wrong ones would hide the
+// code behind them.
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -79,7 +80,8 @@ void check(const std::function<TokenFile()>& open) {
 void check(const std::string& bytes) {
   const MemoryFile file(bytes);
   const std::string path = file.path();
-  check([&] { return TokenFile::is_llmc(path) ? TokenFile::open_llmc(path, 50257) : TokenFile::open(path); });
+  check(
+      [&] { return TokenFile::is_llmc(bytes) ? TokenFile::open_llmc(path, 50257) : TokenFile::open(path); });
   for (const uint32_t token_bytes : {2, 4}) {
     check([&] { return TokenFile::open_headerless(path, token_bytes, 50257); });
   }
