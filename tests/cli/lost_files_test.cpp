@@ -209,6 +209,14 @@ class FullDiskCliTest : public LostFilesCliTest {
     return endless(more);
   }
 
+  /// Saves a checkpoint that differs from those of stopped_with_room_for(). Returns its weights.
+  std::string save_older_checkpoint() {
+    if (!succeeds(train(large({{"--steps", "1"}, {"--seed", "2"}}))))
+      throw std::runtime_error("cannot train");
+    fs::remove(path("metrics.jsonl"));  // stopped_with_room_for() waits for it
+    return read("gpt_checkpoint.bin");
+  }
+
   /// Starts an endless run, fills the disk up to `left` bytes, and asks the run to stop.
   Result stopped_with_room_for(uint64_t left, const Flags& more = {}) {
     const pid_t child = start(HIPGPT_TRAIN_GPT, to_arguments(large(more)));
@@ -243,9 +251,7 @@ TEST_F(FullDiskCliTest, SpaceIsCheckedBeforeTheStart) {
 
 TEST_F(FullDiskCliTest, TheWeightsAloneAreSavedIfOnlyTheyFit) {
   if (!mounted_) GTEST_SKIP() << "mounting is not permitted here";
-  ASSERT_TRUE(succeeds(train(large({{"--steps", "1"}, {"--seed", "2"}}))));
-  const std::string older = read("gpt_checkpoint.bin");
-  fs::remove(path("metrics.jsonl"));
+  const std::string older = save_older_checkpoint();
   const Result result = stopped_with_room_for(600'000);
   EXPECT_TRUE(refuses(result, "only the weights of step ")) << result;
   EXPECT_TRUE(read("gpt_checkpoint.previous.bin") == older);
@@ -260,8 +266,7 @@ TEST_F(FullDiskCliTest, TheWeightsAloneAreSavedIfOnlyTheyFit) {
 
 TEST_F(FullDiskCliTest, WeightsThatWereSavedAloneContinueWithANewOptimizer) {
   if (!mounted_) GTEST_SKIP() << "mounting is not permitted here";
-  ASSERT_TRUE(succeeds(train(large({{"--steps", "1"}, {"--seed", "2"}}))));
-  fs::remove(path("metrics.jsonl"));
+  save_older_checkpoint();
   EXPECT_TRUE(refuses(stopped_with_room_for(600'000), "--ckpt gpt_checkpoint.bin continues"));
   fs::remove(path("filler"));
   const Result result = train(large({{"--steps", "1"}, {"--ckpt", "gpt_checkpoint.bin"}}));
@@ -271,9 +276,7 @@ TEST_F(FullDiskCliTest, WeightsThatWereSavedAloneContinueWithANewOptimizer) {
 
 TEST_F(FullDiskCliTest, WhatToFreeIsReportedIfNothingFits) {
   if (!mounted_) GTEST_SKIP() << "mounting is not permitted here";
-  ASSERT_TRUE(succeeds(train(large({{"--steps", "1"}, {"--seed", "2"}}))));
-  const std::string older = read("gpt_checkpoint.bin");
-  fs::remove(path("metrics.jsonl"));
+  const std::string older = save_older_checkpoint();
   const Result result = stopped_with_room_for(100'000);
   EXPECT_NE(last_line(result.err).find("it needs 1.1 MB, or 36"), std::string::npos) << result;
   EXPECT_EQ(result.status, 1);
@@ -298,7 +301,7 @@ TEST_F(LostFilesCliTest, TheWeightsAloneDoNotDisplaceTheCheckpointOfANamedRun) {
 }
 
 TEST_F(LostFilesCliTest, AUserAtATerminalMakesRoomAndTriesAgain) {
-  const Preloaded full(HIPGPT_FULL_DISK, "HIPGPT_FULL_DISK", path("full").string());
+  const Preloaded full(HIPGPT_DISK_FAULTS, "HIPGPT_FULL_DISK", path("full").string());
   fs::remove(path("metrics.jsonl"));
   for (const bool gives_up : {false, true}) {
     const char* seed = gives_up ? "3" : "2";  // otherwise the run could end with the same weights

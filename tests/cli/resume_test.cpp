@@ -296,7 +296,7 @@ TEST_F(ResumeCliTest, ASecondSignalAsksAndAThirdExitsAtOnce) {
   };
   ::kill(child, SIGINT);
   ::kill(child, SIGINT);  // too soon to count as a second request
-  EXPECT_TRUE(printed("\nstopping   when the batch at hand is done, and saving\n"));
+  EXPECT_TRUE(printed("\nstopping   after the current batch, then saving\n"));
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_FALSE(read_file(root_ / "stdout").find("once more") != std::string::npos);
   ::kill(child, SIGINT);
@@ -310,7 +310,7 @@ TEST_F(ResumeCliTest, ASecondSignalAsksAndAThirdExitsAtOnce) {
   EXPECT_FALSE(exists("gpt_checkpoint.bin"));
 }
 
-/// The step at hand is abandoned after its micro-batch, and the resumed run does all of it again.
+/// The current step is abandoned after its micro-batch, and the resumed run does all of it again.
 TEST_F(ResumeCliTest, ASignalDoesNotWaitForTheOtherMicroBatchesOfAStep) {
   const Flags steps = {{"--dim", "128"},     {"--seq", "32"},  {"--batch", "32"},    {"--grad-accum", "32"},
                        {"--log-every", "1"}, {"--steps", "3"}, {"--ckpt-every", "0"}};
@@ -369,7 +369,7 @@ class WatchedCallsTest : public ResumeCliTest {
 class KilledAtACallTest : public WatchedCallsTest {
  protected:
   Result killed_at(int call, const Arguments& arguments) const {
-    return train_with(HIPGPT_KILL_AT_CALL, "HIPGPT_KILL_AT", std::to_string(call), arguments);
+    return train_with(HIPGPT_DISK_FAULTS, "HIPGPT_KILL_AT", std::to_string(call), arguments);
   }
 
   /// Makes every call, or every `stride`-th one, the last call of some run. Returns the number of calls.

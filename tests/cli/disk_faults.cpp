@@ -1,7 +1,8 @@
 // A library to preload into a program. It counts the calls that change files, from 1, and ends the program by
 // SIGKILL at call number HIPGPT_KILL_AT. A write is cut off halfway. So a test can end a program at every
 // moment between two changes on the disk.
-// With HIPGPT_NO_LINKS a file can have only one name, as on FAT.
+// With HIPGPT_NO_LINKS a file can have only one name, as on FAT. While the file that HIPGPT_FULL_DISK names
+// exists, no file can grow, as on a full disk.
 #include <dlfcn.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -35,6 +36,11 @@ using OnPath = int (*)(const char*);
 using OnPaths = int (*)(const char*, const char*);
 
 ssize_t write_at(const char* name, int file, const void* bytes, size_t count, off_t offset) {
+  const char* full = std::getenv("HIPGPT_FULL_DISK");
+  if (full != nullptr && ::access(full, F_OK) == 0) {
+    errno = ENOSPC;
+    return -1;
+  }
   const bool last = is_the_call();
   const ssize_t written = next<Pwrite>(name)(file, bytes, last ? count / 2 : count, offset);
   if (last) die();
