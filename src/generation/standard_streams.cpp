@@ -35,7 +35,7 @@ void print_status(const std::string& text) {
 
 void show_progress(const std::string& line) {
   if (!is_terminal(stderr)) return;
-  std::fputs(("\r\033[K" + line).c_str(), stderr);
+  std::fputs((kEraseLine + line).c_str(), stderr);
   std::fflush(stderr);
 }
 

@@ -16,8 +16,6 @@ namespace hipgpt {
 
 namespace {
 
-constexpr const char* kErase = "\r\033[K";
-
 size_t terminal_width() {
   winsize size{};
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -50,7 +48,7 @@ void ProgressLine::show(const std::string& text) {
   if (!due()) return;
   last_ = std::chrono::steady_clock::now();
   shown_ = true;
-  control(kErase);
+  control(kEraseLine);
   print_to(stdout, text.substr(0, terminal_width() - 1));  // a wrapped line could not be erased
 }
 
@@ -66,7 +64,7 @@ void ProgressLine::warn(const std::string& text) {
 
 void ProgressLine::print_in_signal_handler(const char* line) {
   const auto write = [](const char* text) { return ::write(STDOUT_FILENO, text, std::strlen(text)) >= 0; };
-  static_cast<void>((::isatty(STDOUT_FILENO) == 0 || write(kErase)) && write(line));
+  static_cast<void>((::isatty(STDOUT_FILENO) == 0 || write(kEraseLine)) && write(line));
 }
 
 bool ProgressLine::can_ask() const {
@@ -81,7 +79,7 @@ ProgressLine::Answer ProgressLine::answer() const {
 }
 
 void ProgressLine::erase() {
-  if (shown_) control(kErase);
+  if (shown_) control(kEraseLine);
   shown_ = false;
 }
 

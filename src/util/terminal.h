@@ -13,6 +13,9 @@ std::string terminal_text(std::string_view text);
 
 bool is_terminal(std::FILE* stream);
 
+/// Moves a terminal to the beginning of its line and erases the line.
+inline constexpr const char* kEraseLine = "\r\033[K";
+
 /// Writes and flushes terminal_text(text) to a terminal, and the exact bytes to anything else. `text` must
 /// begin and end with whole characters. Returns false if it cannot be written.
 bool print_to(std::FILE* stream, std::string_view text);
