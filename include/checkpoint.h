@@ -65,8 +65,8 @@ struct OptimizerInfo {
   std::string weights_checksum;  ///< checksum of the checkpoint it belongs to
   uint64_t data_hash = 0;        ///< hash of the text
   RunFlags flags;
-  /// Whether the micro-batches of a step are rows of one batch, as DataLoader::random_batch() describes. Files
-  /// of older versions do not say so: there each micro-batch was a batch of its own.
+  /// Whether the micro-batches of a step are rows of one batch, as DataLoader::random_batch() describes. In
+  /// files of older versions, which lack this field, each micro-batch was a separate batch.
   bool one_batch_per_step = true;
 };
 

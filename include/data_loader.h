@@ -33,12 +33,12 @@ class DataLoader {
 
   /// Rows first_row to first_row + batch_size - 1 of training batch k. Each row starts at a uniformly random
   /// position, which depends only on k, the row and the seed. So a run that resumes at step k sees the same
-  /// batches as an uninterrupted run, and a step takes the same sequences whether it is cut into micro-batches
-  /// or not.
+  /// batches as an uninterrupted run, and a step takes the same sequences whether it is cut into
+  /// micro-batches or not.
   void random_batch(uint64_t k, int32_t* inputs, int32_t* targets, uint32_t first_row = 0) const;
 
-  /// The number of windows for evaluation: consecutive sequences of seq_len tokens, in text order. A remainder
-  /// too short for a window is dropped.
+  /// The number of windows for evaluation: consecutive sequences of seq_len tokens, in text order. A
+  /// remainder too short for a window is dropped.
   size_t num_windows() const;
 
   /// Writes window w to one row of a batch.

@@ -21,8 +21,8 @@
 
 // ---- Linear layers --------------------------------------------------------------------------------------
 
-// The matrices of a linear layer are all fp32 or all bf16, but the gradients of its weights are fp32. Products
-// of bf16 are summed in fp32, and each result is rounded once.
+// The matrices of a linear layer are all fp32 or all bf16, but the gradients of its weights are fp32.
+// Products of bf16 are summed in fp32, and each result is rounded once.
 
 /// y = act(x W + b).   x [R,in], y [R,out]. `pre` [R,out], if given, receives x W + b for linear_backward;
 /// y and pre may be the same tensor.

@@ -15,8 +15,7 @@ namespace hipgpt {
 struct TrainingRun {
   std::vector<std::string> data_paths = {"data/data.txt"};  ///< files, folders, patterns: find_files()
   std::vector<std::string> val_data_paths;                  ///< the same; empty: the last part of the data
-  std::string
-      tokens;  ///< "u16" or "u32": both kinds of paths name ids of this type without a header; or empty
+  std::string tokens;             ///< "u16" or "u32": both kinds of paths name such ids, without a header
   std::string tokenizer;          ///< a file or folder to use; empty: learn one, or keep the run's
   std::optional<int> vocab_size;  ///< requested size; if none, that of an existing tokenizer.json, or 5000
   bool reset = false;             ///< retrain the tokenizer and encode the text again

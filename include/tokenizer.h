@@ -42,8 +42,8 @@ class Tokenizer {
   static Tokenizer from_json(std::string_view json, const std::string& name_for_errors);
 
   /// Reads the two files that OpenAI published with GPT-2 (encoder.json and vocab.bpe; vocab.json and
-  /// merges.txt are the same). Their special token is <|endoftext|>. Tokens that were added since are read from
-  /// added_tokens.json or tokenizer_config.json in `folder`, unless it is empty.
+  /// merges.txt are the same). Their special token is <|endoftext|>. Tokens that were added since are read
+  /// from added_tokens.json or tokenizer_config.json in `folder`, unless it is empty.
   static Tokenizer from_gpt2_files(const std::string& vocab_path, const std::string& merges_path,
                                    const std::string& folder = "");
 
@@ -71,9 +71,9 @@ class Tokenizer {
     encode(Text(text), threads, sink, progress);
   }
 
-  /// Returns exactly the bytes that were encoded. A special token gives its text. The one exception is a file of
-  /// Hugging Face's that adds a text, such as "é", whose letters spell another token's bytes: both have the same
-  /// id, which gives those bytes. Throws Error for an id out of range.
+  /// Returns exactly the bytes that were encoded. A special token gives its text. The one exception is a file
+  /// of Hugging Face's that adds a text, such as "é", whose letters spell another token's bytes: both have
+  /// the same id, which gives those bytes. Throws Error for an id out of range.
   std::string decode(std::span<const int32_t> ids) const;
 
   /// The bytes of one token, valid while any copy of this tokenizer lives. Throws Error for an id out of
@@ -82,8 +82,8 @@ class Tokenizer {
 
   std::optional<int32_t> special_token(std::string_view text) const;
 
-  /// Whether the vocabulary marks this token as special. Hugging Face's tokenizers may also find tokens that are
-  /// not: words that were added, which are part of a text.
+  /// Whether the vocabulary marks this token as special. Hugging Face's tokenizers may also find tokens that
+  /// are not: words that were added, which are part of a text.
   bool is_marked_special(int32_t id) const;
 
   /// A 64-bit hash of the vocabulary, the merges and the special tokens. Tokenizers that behave the same have

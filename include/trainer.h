@@ -101,10 +101,10 @@ class Trainer {
 /// The sequences in a batch that evaluate() counts, whatever the batch size of the pass.
 inline constexpr size_t kEvalBatch = 32;
 
-/// Mean cross-entropy in nats over up to `max_batches` batches of kEvalBatch sequences (0: all), evenly spread
-/// over the loader's part of the text. The sequences do not depend on the loader's batch size, which must fit
-/// the pass. `stop` is called before every computation except the first and ends the evaluation when it
-/// returns true.
+/// Mean cross-entropy in nats over up to `max_batches` batches of kEvalBatch sequences (0: all), evenly
+/// spread over the loader's part of the text. The sequences do not depend on the loader's batch size, which
+/// must fit the pass. `stop` is called before every computation except the first and ends the evaluation when
+/// it returns true.
 double evaluate(
     TrainingPass& pass, const DataLoader& data, size_t max_batches,
     const std::function<bool()>& stop = [] { return false; });

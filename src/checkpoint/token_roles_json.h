@@ -1,5 +1,5 @@
-// Converts between TokenRoles and the members bos_token_id, eos_token_id and pad_token_id of a JSON object, which
-// have these names in Hugging Face's config.json.
+// Converts between TokenRoles and the members bos_token_id, eos_token_id and pad_token_id of a JSON object,
+// which have these names in Hugging Face's config.json.
 #pragma once
 
 #include "token_roles.h"

@@ -45,8 +45,8 @@ class Help : public CLI::Formatter {
 };
 
 /// The file of --config, in CLI11's format. It is read up to a limit, because a file such as /dev/zero has no
-/// end. A pipe also works. All lines of a flag count, as on the command line, and a flag with one value may have
-/// only one: CLI11 would ignore all lines but the first.
+/// end. A pipe also works. All lines of a flag count, as on the command line, and a flag with one value may
+/// have only one: CLI11 would ignore all lines but the first.
 class FlagFile : public CLI::ConfigBase {
  public:
   explicit FlagFile(const CLI::App& app) : app_(app) {}

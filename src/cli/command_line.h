@@ -42,10 +42,10 @@ class Flag {
   CLI::Option* option_;
 };
 
-/// Wraps the library CLI11 with five conventions. `_` and `-` are the same in a flag. If a flag is given twice,
-/// its last value counts, or all values if it takes several. Numbers have a range, which excludes NaN. A mistake is one line on standard error and exit status 2. Flags may also come from a
-/// file (--config). CLI11's headers take long to compile, so only command_line.cpp includes them and lists
-/// the value types.
+/// Wraps the library CLI11 with five conventions. `_` and `-` are the same in a flag. If a flag is given
+/// twice, its last value counts, or all values if it takes several. Numbers have a range, which excludes NaN.
+/// A mistake is one line on standard error and exit status 2. Flags may also come from a file (--config).
+/// CLI11's headers take long to compile, so only command_line.cpp includes them and lists the value types.
 class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);

@@ -177,7 +177,8 @@ void check_that_the_start_is_known(const RunFlags& left, const TrainingRun& run)
                   to_text({*from})));
 }
 
-/// A short run with the default warm-up is a try-out, but a warm-up that the user chose should end within the run.
+/// Short runs with the default warm-up are common, but a warm-up that the user chose should end within the
+/// run.
 void warn_about_warmup(const TrainingRun& run, bool is_given) {
   const TrainerOptions& t = run.training;
   if (!is_given || t.warmup_steps <= t.steps) return;

@@ -24,9 +24,8 @@ class NoAccessToGpu : public Error {
 };
 
 /// The GPU with this index in the runtime or, without an index, the first of list_hip_devices(). Throws
-/// Error, with advice for the user, if there is no such GPU, NoAccessToGpu if that may be for lack of permission, and
-/// NoKernelsForGpu if this build has no kernels
-/// for its architecture.
+/// Error, with advice for the user, if there is no such GPU, NoAccessToGpu if that may be for lack of
+/// permission, and NoKernelsForGpu if this build has no kernels for its architecture.
 std::unique_ptr<Device> make_hip_device(std::optional<int> index);
 
 /// The GPUs that the runtime sees, all of them `usable`: only make_hip_device() finds out whether there are

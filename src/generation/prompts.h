@@ -15,8 +15,8 @@ namespace hipgpt {
 /// prompts. Throws Error if there is nothing to continue.
 std::vector<std::string> read_prompts(const GenerationRun& run);
 
-/// Prints a warning on standard error for a file that does not look like text. Throws Error for one of a format
-/// that is never text.
+/// Prints a warning on standard error for a file that does not look like text. Throws Error for one of a
+/// format that is never text.
 void warn_unless_text(const std::string& file, std::string_view bytes);
 
 }  // namespace hipgpt

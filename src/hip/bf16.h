@@ -19,8 +19,8 @@ __device__ inline float to_float(bf16 x) {
   return __uint_as_float(static_cast<uint32_t>(x.bits) << 16);
 }
 
-/// NaN stays NaN: rounding could carry its fraction into the sign, so it keeps its upper bits instead, with one
-/// of them set.
+/// NaN stays NaN: rounding could carry its fraction into the sign, so NaN keeps its upper bits, one of them
+/// set.
 __device__ inline bf16 to_bf16(float x) {
   const uint32_t bits = __float_as_uint(x);
   const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;

@@ -1,7 +1,7 @@
 // One tile of C = op(A) op(B) with bf16 operands: how a block of threads computes kM x kN elements.
 //
 // The block walks along k in steps of 64, which are lines of 128 bytes in every operand tile, whatever its
-// order in memory. Where the GPU can copy from memory to shared memory without registers (cp.async), three
+// order in memory. Where the GPU can copy from memory to shared memory without registers (cp.async), two
 // steps are on their way while one is computed. Elsewhere, the next step is loaded into registers.
 //
 // At 128 x 128, shared memory delivers 16 KB to each of four waves per step while 32 KB arrive, and a wave
@@ -21,7 +21,6 @@ struct OperandTile {
   static constexpr bool kAlongK = kAlongK_;
   static constexpr int kWidth = kWidth_, kRows = 64;  ///< kRows: along k
   static constexpr int kUnits = kWidth * kRows / 8;   ///< also the size in vec4
-  static constexpr int kBlock = kRows * kRows / 8;    ///< units of a block of 64 lines
   static_assert(kWidth % 64 == 0);
 
   vec4* memory;
@@ -105,8 +104,8 @@ __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
 }
 
-/// Starts copies of one step after another. A thread's addresses advance by additions, because computing them
-/// anew would take as many instructions as the products.
+/// Starts copies of one step after another. A thread's addresses advance by additions, which take
+/// fewer instructions than computing them for each copy.
 template <typename T, int kThreads>
 struct AsyncLoader {
   static constexpr int kCount = T::kUnits / kThreads, kLines = kThreads / 8;  // lines per round of copies

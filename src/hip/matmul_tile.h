@@ -31,9 +31,9 @@ struct TileShape {
   using TileB = Tile<kOwnStep, kN, Padded<0, Atom::kPad>>;
 };
 
-/// A whole product of In matrices, as passed to a kernel; C and what the epilogue accesses are Out. Block (x, y) computes tile x over part y of k. Tiles are numbered
-/// with columns fastest, so that tiles that run together share rows of A. If k has several parts, the block
-/// stores to parts [y,m,n] instead of c.
+/// A whole product of In matrices, as passed to a kernel; C and what the epilogue accesses are Out. Block
+/// (x, y) computes tile x over part y of k. If k has several parts, the block stores to parts [y,m,n] instead
+/// of c.
 template <typename In, typename Out>
 struct Product {
   Out* c;
@@ -113,6 +113,7 @@ struct ProductTile {
       kTiles > Store::Stage::kSize ? kTiles : Store::Stage::kSize;  ///< vec4 of shared memory
 
   static __device__ __forceinline__ void run(const Product<float, float>& p, vec4* memory) {
+    // Tiles are numbered with columns fastest, so that tiles that run together share rows of A.
     const int across = (p.n + Shape::kN - 1) / Shape::kN;
     const int m0 = static_cast<int>(blockIdx.x) / across * Shape::kM;
     const int n0 = static_cast<int>(blockIdx.x) % across * Shape::kN;

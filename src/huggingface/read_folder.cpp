@@ -55,8 +55,8 @@ TokenRoles named_roles(const JsonValue& settings, const Tokenizer& tokenizer) {
   return roles;
 }
 
-/// transformers takes ids from generation_config.json; without that file, from config.json. The tokenizer's own
-/// settings are read last, for a role that neither of them has.
+/// transformers takes ids from generation_config.json; without that file, from config.json. The tokenizer's
+/// own settings are read last, for a role that neither of them has.
 TokenRoles read_roles(const std::string& folder, const Tokenizer& tokenizer) {
   TokenRoles roles;
   for (const char* name : {"generation_config.json", "config.json"}) {

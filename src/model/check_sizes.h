@@ -8,7 +8,8 @@
 
 namespace hipgpt {
 
-/// Throws Error unless a model of these sizes can exist. name(parameter) is how the message calls a size.
+/// Throws Error unless a model of these sizes can exist. name(parameter) is the name of a size in the
+/// message.
 void check_sizes(const ModelConfig& config, std::string (*name)(Parameter));
 
 }  // namespace hipgpt

@@ -1,5 +1,5 @@
-// Special tokens, such as <|endoftext|>, are found before anything else and never merged. tokenizer.json calls
-// them added tokens.
+// Special tokens, such as <|endoftext|>, are found before anything else and never merged. tokenizer.json
+// calls them added tokens.
 #pragma once
 
 #include <cstddef>

@@ -135,7 +135,7 @@ void check_pre_tokenizer(const Json& document) {
 /// Checks everything in the file that would change ids, except the vocabulary itself.
 void check_pipeline(const Json& document) {
   if (member(document, "version") != "1.0") throw Error("\"version\" should be \"1.0\"");
-  // Truncation and padding concern a batch, and transformers sets both anew in each call.
+  // Truncation and padding concern a batch, and transformers sets both in each call.
   const auto normalizers = steps_of(document, "normalizer", "normalizers");
   if (!normalizers.empty()) refuse_part("normalizer", normalizers, "texts as they are, so it should be null");
   check_pre_tokenizer(document);

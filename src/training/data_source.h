@@ -18,10 +18,10 @@ namespace hipgpt {
 /// The data that the values of data_paths or val_data_paths name.
 class DataSource {
  public:
-  /// In folders it skips files that `run_folder` recognises as output of training runs. Empty files are skipped
-  /// and reported, and so are files that look like something else than they are read as. `id_type` is
-  /// TrainingRun::tokens. Throws Error, starting with `parameter`, if files are missing, all empty, unreadable, of
-  /// a format that is neither text nor ids, or of both kinds.
+  /// In folders it skips files that `run_folder` recognises as output of training runs. Empty files are
+  /// skipped and reported, and so are files that look like something else than they are read as. `id_type` is
+  /// TrainingRun::tokens. Throws Error, starting with `parameter`, if files are missing, all empty,
+  /// unreadable, of a format that is neither text nor ids, or of both kinds.
   DataSource(Parameter parameter, const std::vector<std::string>& values, const std::string& id_type,
              const RunFolder& run_folder, Progress& progress);
 

@@ -33,7 +33,7 @@ extern "C" void on_stop_signal(int signal) {
     if (signal_count == 0) received_signal = signal;
     signal_count = signal_count + 1;
     if (const StopSignal::Answer answer = answer_line) {
-      answer(signal_count == 1 ? "stopping   when the batch at hand is done, and saving\n"
+      answer(signal_count == 1 ? "stopping   after the current batch, then saving\n"
                                : "stopping   what was trained since the last checkpoint is not saved yet; "
                                  "once more gives it up\n");
     }

@@ -33,8 +33,8 @@ std::optional<int> cores_by_quota(const std::string& root) {
                                               std::getline(groups, path);) {
     const bool version_2 = number == "0" && controllers.empty();
     if (!version_2 && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
-    // A quota also holds for the groups below. In a container, the root may be the group of the container, and the
-    // path one that only the host has.
+    // A quota also holds for the groups below. In a container, the root may be the group of the container,
+    // and the path one that only the host has.
     const std::string mount = root + "/sys/fs/cgroup" + (version_2 ? "" : "/" + controllers);
     for (path = path == "/" ? "" : path;; path.erase(path.rfind('/'))) {
       const std::optional<double> here = quota(mount + path, version_2);

@@ -5,8 +5,8 @@
 
 namespace hipgpt {
 
-/// Returns why the user may not open a device's file, and what to do, or "" if the user may, or there is no such
-/// file.
+/// Returns why the user may not open a device's file, and what to do, or "" if the user may, or there is no
+/// such file.
 std::string why_not_permitted(const std::string& path);
 
 }  // namespace hipgpt

@@ -22,7 +22,8 @@ double nearest_bf16(double x) {
   return std::nearbyint(x / unit) * unit;
 }
 
-/// Operands of a linear layer in bf16. Their products and sums are exact in fp32 if `whole`: integers up to 3.
+/// Operands of a linear layer in bf16. Their products and sums are exact in fp32 if `whole`: integers up to
+/// 3.
 class Bf16Linear : public DeviceTest {
  protected:
   Tensor random_bf16(std::initializer_list<int64_t> shape, bool whole) {

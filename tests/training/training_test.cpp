@@ -128,8 +128,8 @@ TEST_P(TrainerTest, LearnsARepetitiveText) {
   EXPECT_LT(evaluate(run.trainer.pass(), data_, 0), 0.05);
 }
 
-/// The micro-batches of step n are rows of batch n - 1, and its gradient is their mean. The test compares three
-/// steps, because many wrong numbers are right in the first step.
+/// The micro-batches of step n are rows of batch n - 1, and its gradient is their mean. The test compares
+/// three steps, because many wrong numbers are right in the first step.
 TEST_P(TrainerTest, GradientAccumulationIsTheMeanOverTheBatchesOfItsStep) {
   TrainerOptions accumulated = options();
   accumulated.grad_accum = 2;
