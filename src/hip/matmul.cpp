@@ -13,8 +13,8 @@
 //
 // |      | TFLOP/s    | times cuBLAS        | limit                                               |
 // |------|------------|---------------------|-----------------------------------------------------|
-// | fp32 | 43 to 56   | 1.16 (1.05 to 1.22) | 165, a third of the matrix cores' tf32 rate of 495  |
-// | bf16 | 247 to 408 | 0.56 (0.51 to 0.91) | 989, the peak; 630 by shared memory                 |
+// | fp32 | 47 to 55   | 1.16 (1.04 to 1.22) | 165, a third of the matrix cores' tf32 rate of 495  |
+// | bf16 | 247 to 409 | 0.56 (0.50 to 0.83) | 989, the peak; 630 by shared memory                 |
 //
 // In bf16, a block reads 64 KB of shared memory and fills 32 KB for each step of 128 x 128 x 64, which takes
 // at least 768 clocks. Hopper's wgmma reads its operands without registers, and is not used yet. Without
