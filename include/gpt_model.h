@@ -5,6 +5,8 @@
 // the keys and values of sequences during generation.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "device.h"
@@ -14,22 +16,45 @@
 
 namespace hipgpt {
 
+/// The weights are always fp32. A model computes in fp32 or in bf16: in bf16, activations are bf16, and
+/// operations read a rounded copy of the matrices.
 class GPTModel {
  public:
-  /// Weights are zero until initialize() or a checkpoint fills them. The device must outlive the model.
-  GPTModel(Device& device, const ModelConfig& config);
+  /// Weights are zero until initialize() or a checkpoint fills them. The device must outlive the model. Throws
+  /// Error for a dtype other than fp32 and bf16.
+  GPTModel(Device& device, const ModelConfig& config, DType dtype = DType::kF32);
 
   Device& device() const { return device_; }
   const ModelConfig& config() const { return config_; }
-  GPTWeights& weights() { return weights_; }
+
+  /// The type in which the model computes.
+  DType dtype() const { return dtype_; }
+
   const GPTWeights& weights() const { return weights_; }
+
+  /// Calls f, which may write the weights, and then rounds the matrices if the model computes in bf16.
+  void write_weights(const std::function<void(const GPTWeights& weights)>& f);
+
+  /// The weights that operations read: the weights themselves, or the rounded matrices and the fp32 vectors.
+  const GPTWeights& operands() const { return rounded_ ? *rounded_ : weights_; }
+
+  /// The rounded matrices as one tensor, bf16 [weights().decayed()], or none if the model computes in fp32.
+  Tensor rounded_matrices() const { return rounded_ ? rounded_->flat() : Tensor(); }
+
   const std::vector<TransformerLayer>& layers() const { return layers_; }
 
  private:
   Device& device_;
   ModelConfig config_;
+  DType dtype_;
   GPTWeights weights_;
+  std::optional<GPTWeights> rounded_;
   std::vector<TransformerLayer> layers_;
 };
+
+/// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), except N(0, 0.02/sqrt(2L)) for
+/// the last matrix of a residual branch; biases 0, LayerNorm weights 1. The result is a pure function of the
+/// seed.
+void initialize(GPTModel& model, uint64_t seed);
 
 }  // namespace hipgpt

@@ -34,6 +34,10 @@ class GPTWeights {
   /// Zeroed weights on a device, which must outlive them.
   GPTWeights(Device& device, const ModelConfig& config);
 
+  /// The vectors of `weights` and bf16 matrices in memory of their own, with undefined values. flat() has the
+  /// matrices alone. `weights` and the device must outlive the result.
+  static GPTWeights rounded(Device& device, const GPTWeights& weights);
+
   Tensor wte;                        ///< [V,E]
   Tensor wpe;                        ///< [S,E]
   std::vector<LayerWeights> layers;  ///< [L]
@@ -60,16 +64,12 @@ class GPTWeights {
   template <typename Self, typename F>
   static void visit(Self& weights, const F& f);
   void place(std::byte* memory);
+  int64_t place(size_t rank, std::byte* memory, DType dtype);
 
   ModelConfig config_;
   Buffer buffer_;
   Tensor flat_;
   int64_t decayed_ = 0;
 };
-
-/// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), except N(0, 0.02/sqrt(2L)) for
-/// the last matrix of a residual branch; biases 0, LayerNorm weights 1. The result is a pure function of the
-/// seed.
-void initialize(GPTWeights& weights, Device& device, uint64_t seed);
 
 }  // namespace hipgpt

@@ -6,9 +6,14 @@
 // src/device/check.h the contract. Each of these is defined once, in the file named after the operation.
 //
 // The letters are the same everywhere in HipGPT: B sequences in a batch, T tokens in each, R = B*T rows, E
-// embedding, H heads, D = E/H head size, F feed-forward, V vocabulary. Tensors are contiguous fp32 and tokens
-// int32 unless an operation says otherwise. The same input gives the same bits: the order of every reduction
-// depends on shapes alone, never on the number of threads.
+// embedding, H heads, D = E/H head size, F feed-forward, V vocabulary. The same input gives the same bits: the
+// order of every reduction depends on shapes alone, never on the number of threads.
+//
+// Precision: the matrices of an operation (activations, their gradients, and the weights it reads as [.,.])
+// are all fp32 or all bf16. Everything else is fp32: biases, the parameters and statistics of LayerNorm, lse,
+// losses, the gradients of all weights, and the optimizer's state. Sums, softmax and activations are computed
+// in fp32, and a result is rounded to bf16 once. Tensors are contiguous and tokens int32 unless an operation
+// says otherwise.
 //
 // An operation checks its arguments before it does anything. It throws Error with its name, the argument, its
 // value and the valid values. Ids and positions are in device memory: a CPU checks them at once; a GPU skips
@@ -21,15 +26,13 @@
 
 // ---- Linear layers --------------------------------------------------------------------------------------
 
-// The matrices of a linear layer are all fp32 or all bf16, but the gradients of its weights are fp32.
-// Products of bf16 are summed in fp32, and each result is rounded once.
-
 /// y = act(x W + b).   x [R,in], y [R,out]. `pre` [R,out], if given, receives x W + b for linear_backward;
-/// y and pre may be the same tensor.
+/// y and pre may be the same tensor, and their rows may have a pitch, the same for both. If x is bf16, y and
+/// pre may be fp32.
 HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre),
                  (y, x, layer, act, pre))
 
-/// The gradient of y = x W + b, for a given dy [R,out]:
+/// The gradient of y = x W + b, for a given dy [R,out], whose rows may have a pitch:
 ///   dW += x^T dy (its transpose if W is stored [out,in]);  db += sum_rows dy, if there is a bias;
 ///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre), the gradient of pre [R,in].
 /// GELU is GPT-2's tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))  (Hendrycks & Gimpel, 2016).
@@ -99,7 +102,8 @@ HIPGPT_OPERATION(add_dropout, (Tensor y, Tensor x, Tensor branch, const Dropout&
 
 // ---- Loss -----------------------------------------------------------------------------------------------
 
-/// losses[i] = log sum_j exp(z[i,j]) - z[i, target[i]].   logits z [R,V], targets int32 [R], losses [R].
+/// losses[i] = log sum_j exp(z[i,j]) - z[i, target[i]].   logits z [R,V], whose rows may have a pitch,
+/// targets int32 [R], losses [R].
 HIPGPT_OPERATION(cross_entropy, (Tensor losses, Tensor logits, Tensor targets), (losses, logits, targets))
 
 /// The same, and the gradient replaces z: z[i,j] = scale (softmax(z[i])_j - [j = target[i]]).
@@ -107,6 +111,9 @@ HIPGPT_OPERATION(cross_entropy_with_gradient, (Tensor losses, Tensor logits, Ten
                  (losses, logits, targets, scale))
 
 // ---- Optimizer ------------------------------------------------------------------------------------------
+
+/// out[i] = the bf16 nearest to x[i]; ties go to the even one.   x fp32 [n], out bf16 [n].
+HIPGPT_OPERATION(round_to_bf16, (Tensor out, Tensor x), (out, x))
 
 /// out[0] = sum_i x[i], summed in double.   x of any shape.
 HIPGPT_OPERATION(sum, (Tensor out, Tensor x), (out, x))
@@ -118,11 +125,12 @@ HIPGPT_OPERATION(l2_norm, (Tensor out, Tensor x), (out, x))
 /// [3] holding the learning rate lr, 1/(1-b1^t) and 1/(1-b2^t) of step t, counted from 1:
 ///   g = c grad;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
 ///   p -= lr ( (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps) + weight_decay p ).
-/// If grad_norm[0] is not finite, nothing changes.
+/// If grad_norm[0] is not finite, nothing changes. `rounded`, if given, is bf16 [k], k <= n, and receives the
+/// first k parameters, as round_to_bf16 would write them.
 HIPGPT_OPERATION(adamw,
-                 (Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
-                  const AdamW& options),
-                 (params, grads, m, v, grad_norm, rates, options))
+                 (Tensor params, Tensor rounded, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
+                  Tensor rates, const AdamW& options),
+                 (params, rounded, grads, m, v, grad_norm, rates, options))
 
 // ---- Sampling -------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ set(HIPGPT_WAVE_SIZE 32 CACHE STRING "Lanes of a wave on the emulated platform: 
 mark_as_advanced(HIPGPT_WAVE_SIZE)
 
 set(hipgpt_hip_sources # the slowest first
-  matmul.cpp attention_backward.cpp attention.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp
+  matmul.cpp attention_backward_bf16.cpp attention_bf16.cpp attention_backward.cpp attention.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp
   dropout.cpp adamw.cpp hip_device.cpp)
 list(TRANSFORM hipgpt_hip_sources PREPEND ${PROJECT_SOURCE_DIR}/src/hip/)
 

@@ -7,6 +7,7 @@
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
 #include "device/check.h"
+#include "util/bf16.h"
 
 namespace hipgpt::cpu {
 
@@ -33,7 +34,21 @@ double sum_in_chunks(ThreadPool& threads, Tensor x, F f) {
   return total;
 }
 
+/// to[i] = the bf16 nearest to x[i].
+void round_range(uint16_t* to, const float* x, int64_t begin, int64_t end) {
+#pragma omp simd
+  for (int64_t i = begin; i < end; ++i) to[i] = to_bf16(x[i]);
+}
+
 }  // namespace
+
+void round_to_bf16(ThreadPool& threads, Tensor out, Tensor x) {
+  check::round_to_bf16(out, x);
+  uint16_t* to = out.bf16();
+  const float* from = x.f32();
+  parallel_ranges(threads, x.size(), kChunk,
+                  [=](int64_t begin, int64_t end) { round_range(to, from, begin, end); });
+}
 
 void sum(ThreadPool& threads, Tensor out, Tensor x) {
   check::sum(out, x);
@@ -45,9 +60,9 @@ void l2_norm(ThreadPool& threads, Tensor out, Tensor x) {
   *out.f32() = static_cast<float>(std::sqrt(sum_in_chunks(threads, x, [](double v) { return v * v; })));
 }
 
-void adamw(ThreadPool& threads, Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
-           Tensor rates, const AdamW& options) {
-  check::adamw(params, grads, m, v, grad_norm, rates, options);
+void adamw(ThreadPool& threads, Tensor params, Tensor rounded, Tensor grads, Tensor m, Tensor v,
+           Tensor grad_norm, Tensor rates, const AdamW& options) {
+  check::adamw(params, rounded, grads, m, v, grad_norm, rates, options);
   const float norm = *grad_norm.f32();
   if (!std::isfinite(norm)) return;
   const float clip =
@@ -67,11 +82,14 @@ void adamw(ThreadPool& threads, Tensor params, Tensor grads, Tensor m, Tensor v,
       p[i] = decay * p[i] - rate1 * m1[i] / (std::sqrt(m2[i] * scale2) + eps);
     }
   };
+  uint16_t* to = rounded ? rounded.bf16() : nullptr;
+  const int64_t count = rounded ? rounded.size() : 0;
   const float decay = 1.0f - learning_rate * options.weight_decay;
   parallel_ranges(threads, params.size(), kChunk, [=](int64_t begin, int64_t end) {
     const int64_t border = std::clamp(options.decayed, begin, end);
     update(begin, border, decay);
     update(border, end, 1.0f);
+    if (begin < count) round_range(to, p, begin, std::min(end, count));
   });
 }
 

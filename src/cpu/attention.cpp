@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
 #include "cpu/dropout_mask.h"
 #include "cpu/parallel.h"
@@ -138,6 +139,10 @@ void attend_backward(const Head& grad, const Head& head, View out, View dout, co
 
 void attention(ThreadPool& threads, Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
   check::attention(out, lse, qkv, heads, dropout);
+  if (qkv.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return attention(threads, fp32.write(out), lse, fp32.read(qkv), heads, dropout);
+  }
   const int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
   const int64_t blocks = (seq_len + kBlock - 1) / kBlock;
   threads.run(batch * heads * blocks, [&](int64_t task) {
@@ -154,6 +159,11 @@ void attention(ThreadPool& threads, Tensor out, Tensor lse, Tensor qkv, int head
 void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse,
                         int heads, const Dropout& dropout) {
   check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout);
+  if (qkv.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return attention_backward(threads, fp32.write(dqkv), fp32.read(dout), fp32.read(qkv), fp32.read(out), lse,
+                              heads, dropout);
+  }
   const int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
   const int64_t blocks = (seq_len + kBlock - 1) / kBlock;
   threads.run(batch * heads, [&](int64_t bh) {
@@ -172,6 +182,11 @@ void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qk
 void attention_cached(ThreadPool& threads, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
                       Tensor past_length) {
   check::attention_cached(out, keys, values, qkv, heads, past_length);
+  if (qkv.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return attention_cached(threads, fp32.write(out), fp32.write(keys), fp32.write(values), fp32.read(qkv),
+                            heads, past_length);
+  }
   const int64_t batch = qkv.dim(0), count = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
   const int64_t capacity = keys.dim(1);
   check::ids("attention_cached", "past", past_length.i32(), 1, capacity - count + 1, "the cache");

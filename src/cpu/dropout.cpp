@@ -1,6 +1,7 @@
 // Residual addition and dropout: 12 bytes per element. Memory is the bound without dropout, and the generator
 // (about 10 multiplications per element) with dropout.
 
+#include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
 #include "cpu/dropout_mask.h"
 #include "cpu/parallel.h"
@@ -10,6 +11,10 @@ namespace hipgpt::cpu {
 
 void add_dropout(ThreadPool& threads, Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
   check::add_dropout(y, x, branch, dropout);
+  if (y.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return add_dropout(threads, fp32.write(y), fp32.read(x), fp32.read(branch), dropout);
+  }
   const int64_t rows = branch.dim(0), width = branch.dim(1);
   float* out = y.f32();
   const float *residual = x ? x.f32() : nullptr, *in = branch.f32();

@@ -1,6 +1,7 @@
 // Token and position embeddings. The forward pass reads two rows and writes one: 12 E bytes per token,
 // memory-bound.
 
+#include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
 #include "device/check.h"
@@ -9,6 +10,10 @@ namespace hipgpt::cpu {
 
 void embedding(ThreadPool& threads, Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
   check::embedding(y, tokens, wte, wpe, first_position);
+  if (y.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return embedding(threads, fp32.write(y), tokens, fp32.read(wte), fp32.read(wpe), first_position);
+  }
   const int64_t seq_len = tokens.dim(1), width = wte.dim(1);
   check::ids("embedding", "tokens", tokens.i32(), tokens.size(), wte.dim(0), "wte");
   if (first_position) {
@@ -28,6 +33,10 @@ void embedding(ThreadPool& threads, Tensor y, Tensor tokens, Tensor wte, Tensor 
 
 void embedding_backward(ThreadPool& threads, Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
   check::embedding_backward(dwte, dwpe, dy, tokens);
+  if (dy.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return embedding_backward(threads, dwte, dwpe, fp32.read(dy), tokens);
+  }
   // A token may occur several times, so threads divide the columns, not the tokens. Each thread adds its
   // columns of all rows in text order. A range of 32 columns fills two cache lines that no other thread
   // touches.

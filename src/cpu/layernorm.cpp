@@ -2,6 +2,7 @@
 // row repeatedly, but from memory only once; later reads hit the cache.
 #include <cmath>
 
+#include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
 #include "device/check.h"
@@ -16,6 +17,10 @@ constexpr float kEpsilon = 1e-5f;
 
 void layernorm(ThreadPool& threads, Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
   check::layernorm(y, stats, x, norm);
+  if (x.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return layernorm(threads, fp32.write(y), stats, fp32.read(x), norm);
+  }
   const int64_t rows = x.dim(0), width = x.dim(1);
   const float *in = x.f32(), *weight = norm.weight.f32(), *bias = norm.bias.f32();
   float *out = y.f32(), *means = stats.mean.f32(), *rstds = stats.rstd.f32();
@@ -48,6 +53,10 @@ void residual_layernorm(ThreadPool& threads, Tensor sum, Tensor y, const NormSta
 void layernorm_backward(ThreadPool& threads, Tensor dx, const Norm& gradients, Tensor dy, Tensor x,
                         const Norm& norm, const NormStats& stats) {
   check::layernorm_backward(dx, gradients, dy, x, norm, stats);
+  if (x.dtype() == DType::kBF16) {
+    InFp32 fp32(threads);
+    return layernorm_backward(threads, fp32.write(dx), gradients, fp32.read(dy), fp32.read(x), norm, stats);
+  }
   const int64_t rows = x.dim(0), width = x.dim(1);
   const float *grad = dy.f32(), *in = x.f32(), *weight = norm.weight.f32();
   const float *means = stats.mean.f32(), *rstds = stats.rstd.f32();

@@ -22,25 +22,25 @@ struct Product {
   float* c;
   const float *a, *b;
   int64_t m, n, k;
+  int64_t lda, ldb, ldc;  // elements between rows in memory
   bool transpose_a = false, transpose_b = false, accumulate = false;
 
   /// C[i0:i0+rows, j0:j0+cols].
   void tile(int64_t i0, int64_t rows, int64_t j0, int64_t cols) const {
-    const float* a0 = transpose_a ? a + i0 : a + i0 * k;
-    const float* b0 = transpose_b ? b + j0 * k : b + j0;
-    const auto lda = static_cast<blasint>(transpose_a ? m : k);
-    const auto ldb = static_cast<blasint>(transpose_b ? k : n);
+    const float* a0 = transpose_a ? a + i0 : a + i0 * lda;
+    const float* b0 = transpose_b ? b + j0 * ldb : b + j0;
     const float beta = accumulate ? 1.0f : 0.0f;
     if (m == 1) {  // one row: a matrix-vector product, as in generation
       cblas_sgemv(CblasRowMajor, transpose_b ? CblasNoTrans : CblasTrans,
                   static_cast<blasint>(transpose_b ? cols : k), static_cast<blasint>(transpose_b ? k : cols),
-                  1.0f, b0, ldb, a, 1, beta, c + j0, 1);
+                  1.0f, b0, static_cast<blasint>(ldb), a, transpose_a ? static_cast<blasint>(lda) : 1, beta,
+                  c + j0, 1);
       return;
     }
     cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
                 transpose_b ? CblasTrans : CblasNoTrans, static_cast<blasint>(rows),
-                static_cast<blasint>(cols), static_cast<blasint>(k), 1.0f, a0, lda, b0, ldb, beta,
-                c + i0 * n + j0, static_cast<blasint>(n));
+                static_cast<blasint>(cols), static_cast<blasint>(k), 1.0f, a0, static_cast<blasint>(lda), b0,
+                static_cast<blasint>(ldb), beta, c + i0 * ldc + j0, static_cast<blasint>(ldc));
   }
 };
 
@@ -82,13 +82,15 @@ void multiply(ThreadPool& threads, const Product& p) {
   for_each_tile(threads, p, [](auto...) {});
 }
 
-/// sums[j] += sum_i in[i,j]. A piece sums 64 columns, so no two threads share a sum.
-void add_column_sums(ThreadPool& threads, float* sums, const float* in, int64_t rows, int64_t n) {
+/// sums[j] += sum_i x[i,j]. A piece sums 64 columns, so no two threads share a sum.
+void add_column_sums(ThreadPool& threads, float* sums, Tensor x) {
   constexpr int64_t kColumns = 64;
+  const int64_t rows = x.dim(0), n = x.dim(1), pitch = x.pitch();
+  const float* in = x.f32();
   parallel_ranges(threads, n, kColumns, [=](int64_t begin, int64_t end) {
     float total[kColumns] = {};
     for (int64_t i = 0; i < rows; ++i) {
-      const float* row = in + i * n + begin;
+      const float* row = in + i * pitch + begin;
       for (int64_t j = 0; j < end - begin; ++j) total[j] += row[j];
     }
     for (int64_t j = begin; j < end; ++j) sums[j] += total[j - begin];
@@ -100,11 +102,10 @@ void add_column_sums(ThreadPool& threads, float* sums, const float* in, int64_t 
 void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
   check::linear(y, x, layer, act, pre);
   if (x.dtype() == DType::kBF16) {
-    const Fp32Copy y32(y), x32(x), weight(layer.weight), bias(layer.bias), pre32(pre);
-    linear(threads, y32.tensor(), x32.tensor(), {weight.tensor(), bias.tensor(), layer.layout}, act,
-           pre32.tensor());
-    pre32.write_back();
-    return y32.write_back();
+    InFp32 fp32(threads);
+    const Tensor y32 = fp32.write(y), pre32 = fp32.write(pre);  // y is rounded last, for y may be pre
+    return linear(threads, y32, fp32.read(x), {fp32.read(layer.weight), layer.bias, layer.layout}, act,
+                  pre32);
   }
   const Product product{.c = pre ? pre.f32() : y.f32(),
                         .a = x.f32(),
@@ -112,16 +113,19 @@ void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activa
                         .m = y.dim(0),
                         .n = y.dim(1),
                         .k = x.dim(1),
+                        .lda = x.dim(1),
+                        .ldb = layer.weight.dim(1),
+                        .ldc = y.pitch(),
                         .transpose_b = layer.layout == Layout::kOutIn};
   const float* bias = layer.bias ? layer.bias.f32() : nullptr;
   float *before = product.c, *after = y.f32();
-  const int64_t n = product.n;
+  const int64_t pitch = product.ldc;
   with_activation(act, [&](auto activation) {
     // Bias and activation are applied to a tile while it is still in the cache.
     for_each_tile(threads, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
       if (bias == nullptr && before == after && act == Activation::kNone) return;
       for (int64_t i = i0; i < i0 + rows; ++i) {
-        float *z = before + i * n, *out = after + i * n;
+        float *z = before + i * pitch, *out = after + i * pitch;
         if (bias != nullptr) {
 #pragma omp simd
           for (int64_t j = j0; j < j0 + cols; ++j) z[j] += bias[j];
@@ -137,10 +141,9 @@ void linear_backward(ThreadPool& threads, Tensor dx, const Linear& gradients, Te
                      const Linear& layer, Activation act, Tensor pre) {
   check::linear_backward(dx, gradients, dy, x, layer, act, pre);
   if (x.dtype() == DType::kBF16) {
-    const Fp32Copy dx32(dx), dy32(dy), x32(x), weight(layer.weight), bias(layer.bias), pre32(pre);
-    linear_backward(threads, dx32.tensor(), gradients, dy32.tensor(), x32.tensor(),
-                    {weight.tensor(), bias.tensor(), layer.layout}, act, pre32.tensor());
-    return dx32.write_back();
+    InFp32 fp32(threads);
+    return linear_backward(threads, fp32.write(dx), gradients, fp32.read(dy), fp32.read(x),
+                           {fp32.read(layer.weight), layer.bias, layer.layout}, act, fp32.read(pre));
   }
   const int64_t rows = dy.dim(0), out = dy.dim(1), in = x.dim(1);
   const bool out_in = layer.layout == Layout::kOutIn;
@@ -150,10 +153,13 @@ void linear_backward(ThreadPool& threads, Tensor dx, const Linear& gradients, Te
                    .m = out_in ? out : in,
                    .n = out_in ? in : out,
                    .k = rows,
+                   .lda = out_in ? dy.pitch() : in,
+                   .ldb = out_in ? in : dy.pitch(),
+                   .ldc = out_in ? in : out,
                    .transpose_a = true,
                    .accumulate = true};
   multiply(threads, dw);
-  if (gradients.bias) add_column_sums(threads, gradients.bias.f32(), dy.f32(), rows, out);
+  if (gradients.bias) add_column_sums(threads, gradients.bias.f32(), dy);
 
   const Product product{.c = dx.f32(),
                         .a = dy.f32(),
@@ -161,6 +167,9 @@ void linear_backward(ThreadPool& threads, Tensor dx, const Linear& gradients, Te
                         .m = rows,
                         .n = in,
                         .k = out,
+                        .lda = dy.pitch(),
+                        .ldb = layer.weight.dim(1),
+                        .ldc = in,
                         .transpose_b = !out_in};
   if (act == Activation::kNone) return multiply(threads, product);
   const float* before = pre.f32();

@@ -22,6 +22,11 @@ DType float_type(const Tensor& t) {
   return t.dtype() == DType::kBF16 ? DType::kBF16 : DType::kF32;
 }
 
+/// The same rows without the gaps between them, to compare shapes.
+Tensor without_pitch(const Tensor& t) {
+  return Tensor(t.data(), {t.dim(0), t.dim(1)}, t.dtype());
+}
+
 /// The arguments of one call of an operation. Each check throws Error unless the condition in its name holds.
 class Arguments {
  public:
@@ -45,6 +50,17 @@ class Arguments {
   void is_or_none(const char* name, const Tensor& t, std::initializer_list<int64_t> shape,
                   DType dtype = DType::kF32) const {
     if (t || t.rank() > 0) is(name, t, shape, dtype);
+  }
+
+  /// The tensor is a matrix of this dtype with sizes of at least 1, named by `letters`. Its rows may have a
+  /// pitch.
+  void is_matrix(const char* name, const Tensor& t, const char* letters, DType dtype) const {
+    has_rank(name, t && t.rank() == 2 ? without_pitch(t) : t, 2, letters, dtype);
+  }
+
+  /// The tensor is a matrix of this dtype and shape. Its rows may have a pitch.
+  void has_rows(const char* name, const Tensor& t, int64_t rows, int64_t width, DType dtype) const {
+    is(name, t && t.rank() == 2 && t.pitch() <= kLargest ? without_pitch(t) : t, {rows, width}, dtype);
   }
 
   /// The tensor is present, contiguous, and has this dtype and `rank` dimensions of at least 1, named by
@@ -85,7 +101,7 @@ class Arguments {
     } else {
       is(weight, layer.weight, {out, in}, dtype);
     }
-    is_or_none(bias, layer.bias, {out}, dtype);
+    is_or_none(bias, layer.bias, {out});
   }
 
   /// The same for the scale and shift of rows of `width` columns.
@@ -106,12 +122,12 @@ class Arguments {
 /// A table of tokens and one of positions, with one row of `rows` per token. The names are those of the
 /// tables and of `rows`.
 void embedded(const Arguments& a, const Tensor& tokens, std::array<const char*, 3> names, const Tensor& wte,
-              const Tensor& wpe, const Tensor& rows) {
+              const Tensor& wpe, const Tensor& rows, DType table, DType row) {
   a.has_rank("tokens", tokens, 2, "[B,T]", DType::kI32);
-  a.has_rank(names[0], wte, 2, "[V,E]");
-  a.has_rank(names[1], wpe, 2, "[S,E]");
-  a.is(names[1], wpe, {wpe.dim(0), wte.dim(1)});
-  a.is(names[2], rows, {tokens.size(), wte.dim(1)});
+  a.has_rank(names[0], wte, 2, "[V,E]", table);
+  a.has_rank(names[1], wpe, 2, "[S,E]", table);
+  a.is(names[1], wpe, {wpe.dim(0), wte.dim(1)}, table);
+  a.is(names[2], rows, {tokens.size(), wte.dim(1)}, row);
   if (tokens.dim(1) > wpe.dim(0)) {
     a.fail(fmt::format("tokens is {}, but {} has only {}", to_string(tokens), names[1],
                        counted(wpe.dim(0), "position")));
@@ -119,7 +135,9 @@ void embedded(const Arguments& a, const Tensor& tokens, std::array<const char*, 
 }
 
 void losses_of_logits(const Arguments& a, const Tensor& losses, const Tensor& logits, const Tensor& targets) {
-  a.has_rank("logits", logits, 2, "[R,V]");
+  const DType dtype = float_type(logits);
+  a.is_matrix("logits", logits, "[R,V]", dtype);
+  a.has_rows("logits", logits, logits.dim(0), logits.dim(1), dtype);
   a.is("losses", losses, {logits.dim(0)});
   a.is("targets", targets, {logits.dim(0)}, DType::kI32);
 }
@@ -134,12 +152,17 @@ void total_of(const Arguments& a, const Tensor& out, const Tensor& x) {
 void linear(Tensor y, Tensor x, const Linear& layer, Activation, Tensor pre) {
   const Arguments a("linear");
   const DType dtype = float_type(x);
+  const DType result = y.dtype() == DType::kF32 ? DType::kF32 : dtype;
   a.has_rank("x", x, 2, "[R,in]", dtype);
-  a.has_rank("y", y, 2, "[R,out]", dtype);
+  a.is_matrix("y", y, "[R,out]", result);
   const int64_t R = x.dim(0), in = x.dim(1), out = y.dim(1);
-  a.is("y", y, {R, out}, dtype);
+  a.has_rows("y", y, R, out, result);
   a.is_linear("layer.weight", "layer.bias", layer, in, out, dtype);
-  a.is_or_none("pre", pre, {R, out}, dtype);
+  if (pre || pre.rank() > 0) {
+    a.has_rows("pre", pre, R, out, result);
+    if (pre.pitch() != y.pitch())
+      a.fail(fmt::format("pre has a pitch of {}, but y of {}", pre.pitch(), y.pitch()));
+  }
 }
 
 void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
@@ -147,9 +170,9 @@ void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, co
   const Arguments a("linear_backward");
   const DType dtype = float_type(x);
   a.has_rank("x", x, 2, "[R,in]", dtype);
-  a.has_rank("dy", dy, 2, "[R,out]", dtype);
+  a.is_matrix("dy", dy, "[R,out]", dtype);
   const int64_t R = x.dim(0), in = x.dim(1), out = dy.dim(1);
-  a.is("dy", dy, {R, out}, dtype);
+  a.has_rows("dy", dy, R, out, dtype);
   a.is("dx", dx, {R, in}, dtype);
   a.is_linear("layer.weight", "layer.bias", layer, in, out, dtype);
   a.is_linear("gradients.weight", "gradients.bias", gradients, in, out, DType::kF32);
@@ -159,19 +182,22 @@ void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, co
 
 void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
   const Arguments a("embedding");
-  embedded(a, tokens, {"wte", "wpe", "y"}, wte, wpe, y);
+  const DType dtype = float_type(wte);
+  embedded(a, tokens, {"wte", "wpe", "y"}, wte, wpe, y, dtype, dtype);
   a.is_or_none("first_position", first_position, {1}, DType::kI32);
 }
 
 void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
-  embedded(Arguments("embedding_backward"), tokens, {"dwte", "dwpe", "dy"}, dwte, dwpe, dy);
+  embedded(Arguments("embedding_backward"), tokens, {"dwte", "dwpe", "dy"}, dwte, dwpe, dy, DType::kF32,
+           float_type(dy));
 }
 
 void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
   const Arguments a("layernorm");
-  a.has_rank("x", x, 2, "[R,E]");
+  const DType dtype = float_type(x);
+  a.has_rank("x", x, 2, "[R,E]", dtype);
   const int64_t R = x.dim(0), E = x.dim(1);
-  a.is("y", y, {R, E});
+  a.is("y", y, {R, E}, dtype);
   a.has_stats(stats, R);
   a.is_norm("norm.weight", "norm.bias", norm, E);
 }
@@ -179,11 +205,12 @@ void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
 void residual_layernorm(Tensor sum, Tensor y, const NormStats& stats, Tensor x, Tensor branch,
                         const Dropout& dropout, const Norm& norm) {
   const Arguments a("residual_layernorm");
-  a.has_rank("x", x, 2, "[R,E]");
+  const DType dtype = float_type(x);
+  a.has_rank("x", x, 2, "[R,E]", dtype);
   const int64_t R = x.dim(0), E = x.dim(1);
-  a.is("sum", sum, {R, E});
-  a.is("y", y, {R, E});
-  a.is("branch", branch, {R, E});
+  a.is("sum", sum, {R, E}, dtype);
+  a.is("y", y, {R, E}, dtype);
+  a.is("branch", branch, {R, E}, dtype);
   a.has_stats(stats, R);
   a.is_norm("norm.weight", "norm.bias", norm, E);
   a.drops(dropout);
@@ -192,10 +219,11 @@ void residual_layernorm(Tensor sum, Tensor y, const NormStats& stats, Tensor x, 
 void layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
                         const NormStats& stats) {
   const Arguments a("layernorm_backward");
-  a.has_rank("x", x, 2, "[R,E]");
+  const DType dtype = float_type(x);
+  a.has_rank("x", x, 2, "[R,E]", dtype);
   const int64_t R = x.dim(0), E = x.dim(1);
-  a.is("dx", dx, {R, E});
-  a.is("dy", dy, {R, E});
+  a.is("dx", dx, {R, E}, dtype);
+  a.is("dy", dy, {R, E}, dtype);
   a.is_norm("gradients.weight", "gradients.bias", gradients, E);
   a.is("norm.weight", norm.weight, {E});
   a.has_stats(stats, R);
@@ -203,10 +231,11 @@ void layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, c
 
 void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
   const Arguments a("attention");
-  a.has_rank("out", out, 3, "[B,T,E]");
+  const DType dtype = float_type(out);
+  a.has_rank("out", out, 3, "[B,T,E]", dtype);
   const int64_t B = out.dim(0), T = out.dim(1), E = out.dim(2);
   a.has_heads(heads, E);
-  a.is("qkv", qkv, {B, T, 3 * E});
+  a.is("qkv", qkv, {B, T, 3 * E}, dtype);
   a.is("lse", lse, {B, heads, T});
   a.drops(dropout);
 }
@@ -214,34 +243,37 @@ void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dro
 void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
                         const Dropout& dropout) {
   const Arguments a("attention_backward");
-  a.has_rank("out", out, 3, "[B,T,E]");
+  const DType dtype = float_type(out);
+  a.has_rank("out", out, 3, "[B,T,E]", dtype);
   const int64_t B = out.dim(0), T = out.dim(1), E = out.dim(2);
   a.has_heads(heads, E);
-  a.is("dout", dout, {B, T, E});
-  a.is("qkv", qkv, {B, T, 3 * E});
-  a.is("dqkv", dqkv, {B, T, 3 * E});
+  a.is("dout", dout, {B, T, E}, dtype);
+  a.is("qkv", qkv, {B, T, 3 * E}, dtype);
+  a.is("dqkv", dqkv, {B, T, 3 * E}, dtype);
   a.is("lse", lse, {B, heads, T});
   a.drops(dropout);
 }
 
 void attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past) {
   const Arguments a("attention_cached");
-  a.has_rank("out", out, 3, "[B,T,E]");
-  a.has_rank("keys", keys, 3, "[B,S,E]");
+  const DType dtype = float_type(out);
+  a.has_rank("out", out, 3, "[B,T,E]", dtype);
+  a.has_rank("keys", keys, 3, "[B,S,E]", dtype);
   const int64_t B = out.dim(0), T = out.dim(1), E = out.dim(2), S = keys.dim(1);
   a.has_heads(heads, E);
-  a.is("keys", keys, {B, S, E});
-  a.is("values", values, {B, S, E});
-  a.is("qkv", qkv, {B, T, 3 * E});
+  a.is("keys", keys, {B, S, E}, dtype);
+  a.is("values", values, {B, S, E}, dtype);
+  a.is("qkv", qkv, {B, T, 3 * E}, dtype);
   a.is("past", past, {1}, DType::kI32);
   if (T > S) a.fail(fmt::format("qkv is {}, but the caches have only {}", to_string(qkv), counted(S, "row")));
 }
 
 void add_dropout(Tensor y, Tensor x, Tensor branch, const Dropout& dropout) {
   const Arguments a("add_dropout");
-  a.has_rank("branch", branch, 2, "[R,E]");
-  a.is("y", y, {branch.dim(0), branch.dim(1)});
-  a.is_or_none("x", x, {branch.dim(0), branch.dim(1)});
+  const DType dtype = float_type(branch);
+  a.has_rank("branch", branch, 2, "[R,E]", dtype);
+  a.is("y", y, {branch.dim(0), branch.dim(1)}, dtype);
+  a.is_or_none("x", x, {branch.dim(0), branch.dim(1)}, dtype);
   a.drops(dropout);
 }
 
@@ -253,6 +285,13 @@ void cross_entropy_with_gradient(Tensor losses, Tensor logits, Tensor targets, f
   losses_of_logits(Arguments("cross_entropy_with_gradient"), losses, logits, targets);
 }
 
+void round_to_bf16(Tensor out, Tensor x) {
+  const Arguments a("round_to_bf16");
+  a.has_elements("x", x);
+  a.has_rank("x", x, 1, "[n]");
+  a.is("out", out, {x.size()}, DType::kBF16);
+}
+
 void sum(Tensor out, Tensor x) {
   total_of(Arguments("sum"), out, x);
 }
@@ -261,12 +300,18 @@ void l2_norm(Tensor out, Tensor x) {
   total_of(Arguments("l2_norm"), out, x);
 }
 
-void adamw(Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
+void adamw(Tensor params, Tensor rounded, Tensor grads, Tensor m, Tensor v, Tensor grad_norm, Tensor rates,
            const AdamW& options) {
   const Arguments a("adamw");
   a.has_elements("params", params);
   const int64_t n = params.size();
   a.is("params", params, {n});
+  if (rounded || rounded.rank() > 0) {
+    a.has_rank("rounded", rounded, 1, "[at most n]", DType::kBF16);
+    if (rounded.size() > n) {
+      a.fail(fmt::format("rounded is {}, but there are only {} parameters", to_string(rounded), n));
+    }
+  }
   a.is("grads", grads, {n});
   a.is("m", m, {n});
   a.is("v", v, {n});

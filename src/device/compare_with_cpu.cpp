@@ -9,6 +9,7 @@
 #include <random>
 
 #include "cpu/cpu_device.h"
+#include "util/bf16.h"
 #include "util/largest_error.h"
 
 namespace hipgpt {
@@ -23,6 +24,7 @@ struct Operand {
   Content content = kRandom;
   bool compared = false;
   int64_t number = 0;  // kIds: ids are from 0 to number - 1; kNumber: the value
+  DType dtype = DType::kF32;
 
   bool is_int() const { return content == kIds || content == kNumber; }
   int64_t size() const {
@@ -32,20 +34,28 @@ struct Operand {
   }
 };
 
+/// The bytes that an operation moves.
+struct Bytes {
+  double f32, bf16 = 0.0;
+};
+
 /// An operation with its input. `prepare` runs once before it, to compute operands that an earlier operation
-/// provides.
+/// provides. `matrices` are the operands that are bf16 in the operation's other version, if there is one.
 struct Case {
   using Run = std::function<void(Device&, const std::vector<Tensor>&)>;
 
-  const char* name;
-  double tolerance, bytes, flops;
+  std::string name;
+  double tolerance;
+  Bytes bytes;
+  double flops;
   std::vector<Operand> operands;
+  std::vector<size_t> matrices;
   Run run, prepare = {};
 };
 
 Tensor shaped(void* memory, const Operand& o) {
   const auto& s = o.shape;
-  const DType dtype = o.is_int() ? DType::kI32 : DType::kF32;
+  const DType dtype = o.is_int() ? DType::kI32 : o.dtype;
   if (s.size() == 1) return {memory, {s[0]}, dtype};
   if (s.size() == 2) return {memory, {s[0], s[1]}, dtype};
   return {memory, {s[0], s[1], s[2]}, dtype};
@@ -74,7 +84,7 @@ class Operands {
       if (o.content == Operand::kPositive) {
         for (float& v : values) v = std::abs(v);
       }
-      device.copy_to_device(tensors_.back(), values.data());
+      upload(values);
     }
     if (c.prepare) c.prepare(device, tensors_);
   }
@@ -89,12 +99,27 @@ class Operands {
       device_.copy_to_host(host.data(), tensors_[i]);
       return {host.begin(), host.end()};
     }
+    if (case_.operands[i].dtype == DType::kBF16) {
+      std::vector<uint16_t> host(size);
+      device_.copy_to_host(host.data(), tensors_[i]);
+      std::vector<double> result(size);
+      std::transform(host.begin(), host.end(), result.begin(), from_bf16);
+      return result;
+    }
     std::vector<float> host(size);
     device_.copy_to_host(host.data(), tensors_[i]);
     return {host.begin(), host.end()};
   }
 
  private:
+  /// Copies values to the newest tensor.
+  void upload(const std::vector<float>& values) {
+    if (tensors_.back().dtype() == DType::kF32) return device_.copy_to_device(tensors_.back(), values.data());
+    std::vector<uint16_t> rounded(values.size());
+    std::transform(values.begin(), values.end(), rounded.begin(), to_bf16);
+    device_.copy_to_device(tensors_.back(), rounded.data());
+  }
+
   Device& device_;
   const Case& case_;
   std::deque<Buffer> memory_;
@@ -136,8 +161,8 @@ double number(int64_t n) {
   return static_cast<double>(n);
 }
 
-/// One case per operation. `bytes` counts each fp32 value that must be read or written once.
-std::vector<Case> all_cases(const ComparisonSizes& s) {
+/// One case per operation, in fp32. `bytes` counts each value that must be read or written once.
+std::vector<Case> fp32_cases(const ComparisonSizes& s) {
   const int64_t B = s.B, T = s.T, E = s.E, F = s.F, V = s.V, S = s.S, R = B * T, H = s.H;
   const auto heads = static_cast<int>(H);
   const int64_t N = s.N;  // rows of operations that memory bounds: more than the caches hold
@@ -157,15 +182,16 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
   return {
       {"linear",
        of_sums,
-       4 * (RE + EF + 2 * RF),
+       {4 * (RE + EF + 2 * RF), 2 * (RE + EF + 2 * RF)},
        2 * number(R) * EF,
        {{{R, F}, zero, true}, {{R, E}}, {{E, F}}, {{F}}, {{R, F}, zero, true}},
+       {0, 1, 2, 4},
        [](Device& d, const auto& t) {
          d.linear(t[0], t[1], {t[2], t[3]}, Activation::kGelu, t[4]);
        }},
       {"linear_backward",
        of_sums,
-       4 * (4 * RE + 2 * EF + RF),
+       {4 * (4 * RE + 2 * EF + RF), 2 * (4 * RE + 3 * EF + RF)},
        4 * number(R) * EF,
        {{{R, E}, zero, true},
         {{E, F}, zero, true},
@@ -174,32 +200,36 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
         {{R, E}},
         {{E, F}},
         {{R, E}}},
+       {0, 3, 4, 5, 6},
        [](Device& d, const auto& t) {
          d.linear_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, Activation::kGelu, t[6]);
        }},
       {"embedding",
        1e-6,
-       12 * NE,
+       {12 * NE, 6 * NE},
        0,
        {{{N, E}, zero, true}, {{N / T, T}, id, false, V}, {{V, E}}, {{S, E}}},
+       {0, 2, 3},
        [](Device& d, const auto& t) { d.embedding(t[0], t[1], t[2], t[3], {}); }},
       {"embedding_backward",
        2e-6,
-       16 * NE,
+       {16 * NE, 12 * NE},
        0,
        {{{V, E}, zero, true}, {{S, E}, zero, true}, {{N, E}}, {{N / T, T}, id, false, V}},
+       {2},
        [](Device& d, const auto& t) { d.embedding_backward(t[0], t[1], t[2], t[3]); }},
       {"layernorm",
        2e-5,
-       8 * NE,
+       {8 * NE, 4 * NE},
        0,
        {{{N, E}, zero, true}, {{N}, zero}, {{N}, zero, true}, {{N, E}}, {{E}}, {{E}}},
+       {0, 3},
        [](Device& d, const auto& t) {
          d.layernorm(t[0], {t[1], t[2]}, t[3], {t[4], t[5]});
        }},
       {"residual_layernorm",
        2e-5,
-       16 * NE,
+       {16 * NE, 8 * NE},
        0,
        {{{N, E}, zero, true},
         {{N, E}, zero, true},
@@ -210,12 +240,13 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
         {{E}},
         {{E}},
         {{1}, step, false, 3}},
+       {0, 1, 4, 5},
        [=](Device& d, const auto& t) {
          d.residual_layernorm(t[0], t[1], {t[2], t[3]}, t[4], t[5], dropout(t[8]), {t[6], t[7]});
        }},
       {"layernorm_backward",
        2e-5,
-       16 * NE,
+       {16 * NE, 8 * NE},
        0,
        {{{N, E}, zero, true},
         {{E}, zero, true},
@@ -225,19 +256,21 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
         {{E}},
         {{N}, zero},
         {{N}, zero}},
+       {0, 3, 4},
        [](Device& d, const auto& t) {
          d.layernorm_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, {t[6], t[7]});
        },
        stats},
       {"attention",
        5e-6,
-       16 * RE,
+       {16 * RE, 8 * RE},
        2 * scores,
        {{{B, T, E}, zero, true}, {{B, H, T}, zero, true}, {{B, T, 3 * E}}, {{1}, step, false, 3}},
+       {0, 2},
        [=](Device& d, const auto& t) { d.attention(t[0], t[1], t[2], heads, dropout(t[3])); }},
       {"attention_backward",
        2e-5,
-       32 * RE,
+       {32 * RE, 16 * RE},
        5 * scores,
        {{{B, T, 3 * E}, zero, true},
         {{B, T, E}},
@@ -245,49 +278,63 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
         {{B, T, E}, zero},
         {{B, H, T}, zero},
         {{1}, step, false, 3}},
+       {0, 1, 2, 3},
        [=](Device& d, const auto& t) {
          d.attention_backward(t[0], t[1], t[2], t[3], t[4], heads, dropout(t[5]));
        },
        [=](Device& d, const auto& t) { d.attention(t[3], t[4], t[2], heads, dropout(t[5])); }},
       {"attention_cached",
        5e-6,
-       8 * number(B * S * E),
+       {8 * number(B * S * E), 4 * number(B * S * E)},
        0,
        {{{B, 1, E}, zero, true}, {{B, S, E}}, {{B, S, E}}, {{B, 1, 3 * E}}, {{1}, step, false, S - 1}},
+       {0, 1, 2, 3},
        [=](Device& d, const auto& t) { d.attention_cached(t[0], t[1], t[2], t[3], heads, t[4]); }},
       {"add_dropout",
        1e-6,
-       12 * NE,
+       {12 * NE, 6 * NE},
        0,
        {{{N, E}, zero, true}, {{N, E}}, {{N, E}}, {{1}, step, false, 3}},
+       {0, 1, 2},
        [=](Device& d, const auto& t) { d.add_dropout(t[0], t[1], t[2], dropout(t[3])); }},
       {"cross_entropy",
        2e-6,
-       4 * number(T * V),
+       {4 * number(T * V), 2 * number(T * V)},
        0,
        {{{T}, zero, true}, {{T, V}}, {{T}, id, false, V}},
+       {1},
        [](Device& d, const auto& t) { d.cross_entropy(t[0], t[1], t[2]); }},
       {"cross_entropy_with_gradient",
        1e-5,
-       8 * number(T * V),
+       {8 * number(T * V), 4 * number(T * V)},
        0,
        {{{T}, zero, true}, {{T, V}, Operand::kRandom, true}, {{T}, id, false, V}},
+       {1},
        [](Device& d, const auto& t) { d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f); }},
+      {"round_to_bf16",
+       0,
+       {6 * NE},
+       0,
+       {{.shape = {N * E}, .content = zero, .compared = true, .dtype = DType::kBF16}, {{N * E}}},
+       {},
+       [](Device& d, const auto& t) { d.round_to_bf16(t[0], t[1]); }},
       {"sum",
        2e-6,
-       4 * NE,
+       {4 * NE},
        0,
        {{{1}, zero, true}, {{N, E}, Operand::kPositive}},
+       {},
        [](Device& d, const auto& t) { d.sum(t[0], t[1]); }},
       {"l2_norm",
        2e-6,
-       4 * NE,
+       {4 * NE},
        0,
        {{{1}, zero, true}, {{N, E}}},
+       {},
        [](Device& d, const auto& t) { d.l2_norm(t[0], t[1]); }},
       {"adamw",
        1e-5,
-       28 * NE,
+       {28 * NE},
        0,
        {{{N * E}, Operand::kRandom, true},
         {{N * E}},
@@ -295,25 +342,44 @@ std::vector<Case> all_cases(const ComparisonSizes& s) {
         {{N * E}, zero, true},
         {{1}, Operand::kPositive},
         {{3}, Operand::kPositive}},
+       {},
        [](Device& d, const auto& t) {
-         d.adamw(t[0], t[1], t[2], t[3], t[4], t[5],
+         d.adamw(t[0], {}, t[1], t[2], t[3], t[4], t[5],
                  {.weight_decay = 0.1f, .max_grad_norm = 0.5f, .decayed = t[0].size() / 3});
        }},
       {"sample",
        0,
-       4 * number(B * V),
+       {4 * number(B * V)},
        0,
        {{{B}, step, true, 0}, {{B, V}}, {{B, V}, step, true, 0}, {{B, 2}, step, true, 1}},
+       {},
        [](Device& d, const auto& t) {
          d.sample(t[0], t[1], t[2], t[3], {.top_k = 50, .top_p = 0.9, .seed = 7});
        }},
       {"increment",
        0,
-       8 * number(R),
+       {8 * number(R)},
        0,
        {{{R}, step, true, 41}},
+       {},
        [](Device& d, const auto& t) { d.increment(t[0]); }},
   };
+}
+
+/// The cases in fp32 and, where there are matrices, in bf16. A result in bf16 differs by half a unit, 2^-9 of
+/// itself, if the values before rounding differ a little; attention also rounds probabilities.
+std::vector<Case> all_cases(const ComparisonSizes& sizes) {
+  std::vector<Case> cases;
+  for (Case& c : fp32_cases(sizes)) {
+    cases.push_back(c);
+    if (c.matrices.empty()) continue;
+    c.name += " bf16";
+    c.tolerance = std::max(c.tolerance, 0x1p-7);
+    for (const size_t i : c.matrices) c.operands[i].dtype = DType::kBF16;
+    c.bytes.f32 = c.bytes.bf16;
+    cases.push_back(std::move(c));
+  }
+  return cases;
 }
 
 /// The largest error of all compared tensors, each relative to its largest value, or NaN if an element is
@@ -351,7 +417,7 @@ DeviceReport compare_with_cpu(Device& device, const ComparisonSizes& sizes, int 
     cpus.run();
     const double error = largest_error(c, ours, cpus);
     report.operations.push_back(
-        {c.name, error, c.tolerance, seconds_of(device, [&] { ours.run(); }), c.bytes, c.flops});
+        {c.name, error, c.tolerance, seconds_of(device, [&] { ours.run(); }), c.bytes.f32, c.flops});
     if (done) done(report.operations.back());
   }
   return report;
@@ -362,7 +428,7 @@ std::string line_of(const OperationReport& o, double copy_bytes_per_second) {
   const std::string rate = o.flops > 0 ? fmt::format("{:.2f} TFLOP/s", o.flops / o.seconds / 1e12)
                                        : fmt::format("{:.1f} GB/s, {:.0f} % of a copy", speed / 1e9,
                                                      100 * speed / copy_bytes_per_second);
-  return fmt::format("{:<28}{} {:.1e} (at most {:.0e})  {:>9}  {}", o.name, o.agrees() ? "ok   " : "WRONG",
+  return fmt::format("{:<33}{} {:.1e} (at most {:.0e})  {:>9}  {}", o.name, o.agrees() ? "ok   " : "WRONG",
                      o.error, o.tolerance, duration(o.seconds), rate);
 }
 

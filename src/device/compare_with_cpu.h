@@ -11,7 +11,7 @@ namespace hipgpt {
 
 /// The result for one operation.
 struct OperationReport {
-  std::string name;
+  std::string name;     ///< of the operation, and " bf16" after it for its version with matrices in bf16
   double error;         ///< largest difference from the CPU's result, relative to its largest value
   double tolerance;     ///< the largest error that rounding explains
   double seconds;       ///< median of one call

@@ -45,6 +45,13 @@ struct AtomOf<OfTarget> {
 #endif
 };
 
+/// Attention needs an atom everywhere. Where the target has none, it emulates one, which is slow.
+struct AttentionAtomOfTarget;
+template <>
+struct AtomOf<AttentionAtomOfTarget> {
+  using Type = Sm80Bf16Atom;
+};
+
 template <>
 struct AtomOf<Bf16OfTarget> {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800

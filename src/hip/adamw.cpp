@@ -1,5 +1,5 @@
-// AdamW, sum and l2_norm. An AdamW step reads p, g, m, v and writes p, m, v: 28 bytes and about 15 operations
-// per parameter. Sums and norms read 4 bytes per element. All of them are memory-bound: their minimum time is
+// AdamW, round_to_bf16, sum and l2_norm. An AdamW step reads p, g, m, v and writes p, m, v: 28 bytes and about
+// 15 operations per parameter, and 2 bytes for the bf16 copy. Rounding reads 4 bytes and writes 2. Sums and norms read 4 bytes per element. All of them are memory-bound: their minimum time is
 // these bytes divided by the bandwidth.
 //
 // A sum takes two steps. In the first, each block of 256 threads, each reading 16 floats at a time, writes
@@ -12,9 +12,9 @@
 #include <algorithm>
 
 #include "device/check.h"
+#include "hip/bf16.h"
 #include "hip/check.h"
 #include "hip/reduce.h"
-#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -112,13 +112,13 @@ constexpr int kThreads = 256;
 struct Step {
   const float *grad_norm, *rates;
   float beta1, beta2, epsilon, weight_decay, max_grad_norm;
-  int64_t decayed, n;
+  int64_t decayed, rounded, n;  // rounded: the length of the copy
 };
 
 template <bool kAligned>
-__device__ void update(float* __restrict__ params, const float* __restrict__ grads,
-                       float* __restrict__ moments1, float* __restrict__ moments2, const Step& step,
-                       int64_t i) {
+__device__ void update(float* __restrict__ params, bf16* __restrict__ rounded,
+                       const float* __restrict__ grads, float* __restrict__ moments1,
+                       float* __restrict__ moments2, const Step& step, int64_t i) {
   vec4 p = load<kAligned>(params, i, step.n), m = load<kAligned>(moments1, i, step.n),
        v = load<kAligned>(moments2, i, step.n);
   const vec4 g = load<kAligned>(grads, i, step.n);
@@ -137,23 +137,52 @@ __device__ void update(float* __restrict__ params, const float* __restrict__ gra
     p[e] = (i + e < step.decayed ? decay : 1.0f) * p[e] - rate * m[e] / (sqrtf(v[e] * scale2) + step.epsilon);
   }
   store<kAligned>(params, i, step.n, p);
+  if (i + 4 <= step.rounded) {
+    store_floats<kAligned>(rounded, i, step.rounded, p);
+  } else if (i < step.rounded) {
+    store_floats<false>(rounded, i, step.rounded, p);
+  }
   store<kAligned>(moments1, i, step.n, m);
   store<kAligned>(moments2, i, step.n, v);
 }
 
 /// kAligned means that the arrays are aligned; n may be any number.
 template <bool kAligned>
-__global__ void __launch_bounds__(kThreads)
-    adamw_kernel(float* params, const float* grads, float* moments1, float* moments2, Step step) {
+__global__ void __launch_bounds__(kThreads) adamw_kernel(float* params, bf16* rounded, const float* grads,
+                                                         float* moments1, float* moments2, Step step) {
   const int64_t i = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x);
   if (kAligned && i + 4 <= step.n) {
-    update<true>(params, grads, moments1, moments2, step, i);
+    update<true>(params, rounded, grads, moments1, moments2, step, i);
   } else if (i < step.n) {
-    update<false>(params, grads, moments1, moments2, step, i);
+    update<false>(params, rounded, grads, moments1, moments2, step, i);
   }
 }
 
+template <bool kAligned>
+__global__ void __launch_bounds__(kThreads) round_kernel(bf16* out, const float* x, int64_t n) {
+  const int64_t i = 4 * (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x);
+  if (kAligned && i + 4 <= n) {
+    store_floats<true>(out, i, n, load_whole(x + i));
+  } else if (i < n) {
+    store_floats<false>(out, i, n, load<false>(x, i, n));
+  }
+}
+
+/// Blocks whose threads take four elements each.
+unsigned blocks_of(int64_t n) {
+  return static_cast<unsigned>((n + 4 * kThreads - 1) / (4 * kThreads));
+}
+
 }  // namespace
+
+void round_to_bf16(const Stream& stream, Tensor out, Tensor x) {
+  check::round_to_bf16(out, x);
+  bf16* to = elements<bf16>(out);
+  const auto kernel = all_aligned(to, x.f32()) ? round_kernel<true> : round_kernel<false>;
+  hipLaunchKernelGGL(kernel, dim3(blocks_of(x.size())), dim3(kThreads), 0, stream.handle, to, x.f32(),
+                     x.size());
+  HIP_CHECK_LAUNCH("round_to_bf16");
+}
 
 void sum(const Stream& stream, Tensor out, Tensor x) {
   check::sum(out, x);
@@ -165,9 +194,9 @@ void l2_norm(const Stream& stream, Tensor out, Tensor x) {
   launch_sum<true>(stream, out.f32(), x.f32(), x.size());
 }
 
-void adamw(const Stream& stream, Tensor params, Tensor grads, Tensor m, Tensor v, Tensor grad_norm,
-           Tensor rates, const AdamW& options) {
-  check::adamw(params, grads, m, v, grad_norm, rates, options);
+void adamw(const Stream& stream, Tensor params, Tensor rounded, Tensor grads, Tensor m, Tensor v,
+           Tensor grad_norm, Tensor rates, const AdamW& options) {
+  check::adamw(params, rounded, grads, m, v, grad_norm, rates, options);
   const Step step = {.grad_norm = grad_norm.f32(),
                      .rates = rates.f32(),
                      .beta1 = options.beta1,
@@ -176,12 +205,13 @@ void adamw(const Stream& stream, Tensor params, Tensor grads, Tensor m, Tensor v
                      .weight_decay = options.weight_decay,
                      .max_grad_norm = options.max_grad_norm,
                      .decayed = options.decayed,
+                     .rounded = rounded ? rounded.size() : 0,
                      .n = params.size()};
-  const dim3 grid(static_cast<unsigned>((step.n + 4 * kThreads - 1) / (4 * kThreads)));
-  const auto kernel =
-      all_aligned(params.f32(), grads.f32(), m.f32(), v.f32()) ? adamw_kernel<true> : adamw_kernel<false>;
-  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, params.f32(), grads.f32(), m.f32(),
-                     v.f32(), step);
+  bf16* copy = elements<bf16>(rounded);
+  const auto kernel = all_aligned(params.f32(), copy, grads.f32(), m.f32(), v.f32()) ? adamw_kernel<true>
+                                                                                     : adamw_kernel<false>;
+  hipLaunchKernelGGL(kernel, dim3(blocks_of(step.n)), dim3(kThreads), 0, stream.handle, params.f32(), copy,
+                     grads.f32(), m.f32(), v.f32(), step);
   HIP_CHECK_LAUNCH("adamw");
 }
 

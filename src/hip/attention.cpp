@@ -25,7 +25,7 @@
 #include <cmath>
 
 #include "device/check.h"
-#include "hip/attention_tile.h"
+#include "hip/attention_bf16.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
 #include "hip/fault.h"
@@ -36,36 +36,6 @@ namespace hipgpt::hip {
 namespace {
 
 constexpr int kKeys = 32;  ///< keys of a tile: four for each of the lanes that share a row
-
-/// The operands of attention_kernel. Queries, keys and values are parts of wider rows.
-struct AttentionWork {
-  float *out, *lse;  ///< lse may be null
-  const float *queries, *keys, *values;
-  int query_stride, key_stride;  ///< elements between rows
-  const int32_t* past;           ///< keys before the first query; 0 if null
-  int sequence_heads, seq_len, heads, head_size;
-  int key_rows;  ///< rows between the keys of one sequence and the next
-  float scale;
-  bool aligned;
-};
-
-/// The rows of one head, and the number of keys before its first query.
-struct Head {
-  Rows<const float> q, k, v;
-  Rows<float> out;
-  int past;
-
-  __device__ Head(const AttentionWork& w, int bh) : past(w.past == nullptr ? 0 : *w.past) {
-    if (past < 0 || past > w.key_rows - w.seq_len) past = 0;  // append_kernel has reported it
-    const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size, d = w.head_size;
-    const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
-    const int64_t key_offset = static_cast<int64_t>(bh / w.heads) * w.key_rows * w.key_stride + column;
-    q = {w.queries + row * w.query_stride + column, w.query_stride, w.seq_len, d, w.aligned};
-    k = {w.keys + key_offset, w.key_stride, past + w.seq_len, d, w.aligned};
-    v = {w.values + key_offset, w.key_stride, past + w.seq_len, d, w.aligned};
-    out = {w.out + row * width + column, width, w.seq_len, d, w.aligned};
-  }
-};
 
 /// The softmax of rows whose scores arrive one tile at a time. Until finish(), `total` is a thread's own
 /// part.
@@ -132,7 +102,7 @@ struct ForwardTile {
 
   /// Turns scores into probabilities with dropout, up to the factor that write() applies, and stores them in
   /// p.
-  __device__ void probabilities(const ScoreTile& p, const AttentionWork& work, const DropoutMask& mask,
+  __device__ void probabilities(const ScoreTile& p, const AttentionWork<float>& work, const DropoutMask& mask,
                                 int past, int key) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
@@ -150,7 +120,7 @@ struct ForwardTile {
     }
   }
 
-  __device__ void write(const AttentionWork& work, const Rows<float>& rows) {
+  __device__ void write(const AttentionWork<float>& work, const Rows<float>& rows) {
     softmax.finish();
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
@@ -172,7 +142,7 @@ struct ForwardTile {
 /// While one chunk is multiplied, the next is loaded into registers.
 template <int kHead, int kQueries, int kRows>
 __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 && kRows == 4 ? 4 : 1)
-    attention_kernel(AttentionWork work, DropoutMask mask) {
+    attention_kernel(AttentionWork<float> work, DropoutMask mask) {
   using S = ForwardTile<kHead, kQueries, kRows>;
   using QueryTile = typename S::QueryTile;
   using KeyTile = typename S::KeyTile;
@@ -186,7 +156,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 &
   // The last queries see the most keys, so they start first.
   const int tiles = (work.seq_len + kQueries - 1) / kQueries, bh = blockIdx.x % work.sequence_heads;
   const int first = (tiles - 1 - static_cast<int>(blockIdx.x) / work.sequence_heads) * kQueries;
-  const Head head(work, bh);
+  const AttentionHead<float> head(work, bh);
   const int last_key = head.past + min(first + kQueries, work.seq_len) - 1;
   // 64 neighbouring threads, which are whole waves of either size, skip tiles that none of their queries
   // sees.
@@ -230,14 +200,14 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 &
 }
 
 template <int kHead, int kQueries, int kRows>
-void launch_attention(const Stream& stream, const AttentionWork& work, const DropoutMask& mask) {
+void launch_attention(const Stream& stream, const AttentionWork<float>& work, const DropoutMask& mask) {
   const unsigned blocks = ((work.seq_len + kQueries - 1) / kQueries) * work.sequence_heads;
   hipLaunchKernelGGL((attention_kernel<kHead, kQueries, kRows>), dim3(blocks),
                      dim3(kQueries / kRows * kRowLanes), 0, stream.handle, work, mask);
   HIP_CHECK_LAUNCH("attention");
 }
 
-void attend(const Stream& stream, const AttentionWork& work, const DropoutMask& mask) {
+void attend(const Stream& stream, const AttentionWork<float>& work, const DropoutMask& mask) {
   const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads <
                       kTuning.attention.little_queries * stream.compute_units;
   if (work.head_size <= 32) {
@@ -256,9 +226,10 @@ void attend(const Stream& stream, const AttentionWork& work, const DropoutMask& 
 // ---- One new token per sequence -------------------------------------------------------------------------
 
 /// New tokens and their caches. A cache holds `past` keys and values, but not yet the new ones.
+template <typename T>
 struct DecodeWork {
-  float *out, *keys, *values;
-  const float* qkv;
+  T *out, *keys, *values;
+  const T* qkv;
   const int32_t* past;
   int batch, heads, head_size, capacity;
   float scale;
@@ -287,8 +258,8 @@ struct DecodeState {
 };
 
 /// A group of kLanes lanes takes a key, and each lane 4 kVecs of its columns, with kLanes 4 kVecs >= D.
-template <int kLanes, int kVecs, int kThreads>
-__global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
+template <int kLanes, int kVecs, int kThreads, typename T>
+__global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork<T> work) {
   constexpr int kGroups = kThreads / kLanes;
   constexpr int kAtOnce = 4 / kVecs > 0 ? 4 / kVecs : 1;  // keys of a group that are loaded together
   constexpr int kHead = kLanes * 4 * kVecs;
@@ -300,18 +271,18 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
   const int width = work.heads * d, column = blockIdx.x % work.heads * d;
   const int64_t cached = static_cast<int64_t>(sequence) * work.capacity * width + column;
   const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
-  const Rows<const float> new_rows{work.qkv + sequence * 3 * width + column, width, 3, d, work.aligned};
-  const Rows<float> keys{work.keys + cached, width, past + 1, d, work.aligned};
-  const Rows<float> values{work.values + cached, width, past + 1, d, work.aligned};
+  const Rows<const T> new_rows{work.qkv + sequence * 3 * width + column, width, 3, d, work.aligned};
+  const Rows<T> keys{work.keys + cached, width, past + 1, d, work.aligned};
+  const Rows<T> values{work.values + cached, width, past + 1, d, work.aligned};
 
   vec4 q[kVecs];
 #pragma unroll
   for (int i = 0; i < kVecs; ++i) {
     const int at = 4 * (lane + kLanes * i);
-    q[i] = new_rows.load(0, at) * work.scale;
+    q[i] = new_rows.load_four(0, at) * work.scale;
     if (group == 0) {
-      keys.store(past, at, new_rows.load(1, at));
-      values.store(past, at, new_rows.load(2, at));
+      keys.store_four(past, at, new_rows.load_four(1, at));
+      values.store_four(past, at, new_rows.load_four(2, at));
     }
   }
   __syncthreads();  // the new row is in the cache
@@ -323,8 +294,8 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
     for (int n = 0; n < kAtOnce; ++n) {
 #pragma unroll
       for (int i = 0; i < kVecs; ++i) {
-        k[n][i] = keys.load(first + n * kGroups + group, 4 * (lane + kLanes * i));
-        v[n][i] = values.load(first + n * kGroups + group, 4 * (lane + kLanes * i));
+        k[n][i] = keys.load_four(first + n * kGroups + group, 4 * (lane + kLanes * i));
+        v[n][i] = values.load_four(first + n * kGroups + group, 4 * (lane + kLanes * i));
       }
     }
 #pragma unroll
@@ -353,22 +324,23 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork work) {
     total = fmaf(weight, group_total[g], total);
     out = fmaf(weight, reinterpret_cast<const float*>(group_out)[g * kHead + threadIdx.x], out);
   }
-  work.out[sequence * width + column + threadIdx.x] = out / total;
+  work.out[sequence * width + column + threadIdx.x] = from_float<T>(out / total);
 }
 
-template <int kLanes, int kVecs>
-void launch_decode(const Stream& stream, const DecodeWork& work) {
+template <int kLanes, int kVecs, typename T>
+void launch_decode(const Stream& stream, const DecodeWork<T>& work) {
   const dim3 grid(work.batch * work.heads);
   // A small cache has too few keys for many threads.
   if (work.capacity <= 128) {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 256>), grid, dim3(256), 0, stream.handle, work);
+    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 256, T>), grid, dim3(256), 0, stream.handle, work);
   } else {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 512>), grid, dim3(512), 0, stream.handle, work);
+    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 512, T>), grid, dim3(512), 0, stream.handle, work);
   }
   HIP_CHECK_LAUNCH("decode");
 }
 
-void decode(const Stream& stream, const DecodeWork& work) {
+template <typename T>
+void decode(const Stream& stream, const DecodeWork<T>& work) {
   if (work.head_size <= 32) {
     launch_decode<8, 1>(stream, work);
   } else if (work.head_size <= 64) {
@@ -382,13 +354,13 @@ void decode(const Stream& stream, const DecodeWork& work) {
 
 /// For each sequence (blockIdx.y), copies the keys and values of `count` rows of qkv to its caches, starting
 /// at row *past.
-__global__ void __launch_bounds__(256)
-    append_kernel(float* keys, float* values, const float* qkv, int count, int width, int capacity,
-                  const int32_t* past, FaultReport report) {
+template <typename T>
+__global__ void __launch_bounds__(256) append_kernel(T* keys, T* values, const T* qkv, int count, int width,
+                                                     int capacity, const int32_t* past, FaultReport report) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, sequence = blockIdx.y;
   if (i >= static_cast<int64_t>(count) * width) return;
   if (*past < 0 || *past > capacity - count) return report();
-  const float* row = qkv + (sequence * count + i / width) * 3 * width + i % width;
+  const T* row = qkv + (sequence * count + i / width) * 3 * width + i % width;
   const int64_t at = (sequence * capacity + *past) * width + i;
   keys[at] = row[width];
   values[at] = row[2 * width];
@@ -398,49 +370,50 @@ __global__ void __launch_bounds__(256)
 
 void attention(const Stream& stream, Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
   check::attention(out, lse, qkv, heads, dropout);
-  const int batch = static_cast<int>(out.dim(0)), seq_len = static_cast<int>(out.dim(1));
-  const int width = static_cast<int>(out.dim(2)), head_size = width / heads;
-  check_head_size(head_size);
-  const AttentionWork work{out.f32(),
-                           lse.f32(),
-                           qkv.f32(),
-                           qkv.f32() + width,
-                           qkv.f32() + 2 * width,
-                           3 * width,
-                           3 * width,
-                           nullptr,
-                           batch * heads,
-                           seq_len,
-                           heads,
-                           head_size,
-                           seq_len,
-                           1.0f / std::sqrt(static_cast<float>(head_size)),
-                           rows_aligned(head_size, out.f32(), qkv.f32())};
-  attend(stream, work, DropoutMask(dropout));
+  const int width = static_cast<int>(out.dim(2)), seq_len = static_cast<int>(out.dim(1));
+  with_type_of(out, [&](auto type) {
+    using T = decltype(type);
+    T* const q = elements<T>(qkv);
+    AttentionWork<T> work(out, heads);
+    work.lse = lse.f32();
+    work.queries = q;
+    work.keys = q + width;
+    work.values = q + 2 * width;
+    work.key_stride = 3 * width;
+    work.key_rows = seq_len;
+    work.aligned = packs_aligned(kVecSize<T>, work.head_size, work.out, q);
+    attend(stream, work, DropoutMask(dropout));
+  });
 }
 
 void attention_cached(const Stream& stream, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
                       Tensor past) {
   check::attention_cached(out, keys, values, qkv, heads, past);
   const int batch = static_cast<int>(out.dim(0)), count = static_cast<int>(out.dim(1));
-  const int width = static_cast<int>(out.dim(2)), head_size = width / heads;
-  const int capacity = static_cast<int>(keys.dim(1));
-  check_head_size(head_size);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_size));
+  const int width = static_cast<int>(out.dim(2)), capacity = static_cast<int>(keys.dim(1));
   const FaultReport report{stream.fault, Fault::kAttentionCached};
-  const bool aligned = rows_aligned(head_size, out.f32(), keys.f32(), values.f32(), qkv.f32());
-  if (count == 1) {
-    return decode(stream, {out.f32(), keys.f32(), values.f32(), qkv.f32(), past.i32(), batch, heads,
-                           head_size, capacity, scale, aligned, report});
-  }
-  const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
-  hipLaunchKernelGGL(append_kernel, dim3(blocks, batch), dim3(256), 0, stream.handle, keys.f32(),
-                     values.f32(), qkv.f32(), count, width, capacity, past.i32(), report);
-  HIP_CHECK_LAUNCH("append");
-  const AttentionWork work{out.f32(), nullptr,   qkv.f32(),  keys.f32(),    values.f32(),
-                           3 * width, width,     past.i32(), batch * heads, count,
-                           heads,     head_size, capacity,   scale,         aligned};
-  attend(stream, work, DropoutMask(Dropout{}));
+  with_type_of(out, [&](auto type) {
+    using T = decltype(type);
+    T *const q = elements<T>(qkv), *const k = elements<T>(keys), *const v = elements<T>(values);
+    AttentionWork<T> work(out, heads);
+    work.queries = q;
+    work.keys = k;
+    work.values = v;
+    work.key_stride = width;
+    work.key_rows = capacity;
+    work.past = past.i32();
+    if (count == 1) {
+      const bool aligned = packs_aligned(4, work.head_size, work.out, k, v, q);
+      return decode<T>(stream, {work.out, k, v, q, past.i32(), batch, heads, work.head_size, capacity,
+                                work.scale, aligned, report});
+    }
+    const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
+    hipLaunchKernelGGL(append_kernel<T>, dim3(blocks, batch), dim3(256), 0, stream.handle, k, v, q, count,
+                       width, capacity, past.i32(), report);
+    HIP_CHECK_LAUNCH("append");
+    work.aligned = packs_aligned(kVecSize<T>, work.head_size, work.out, k, v, q);
+    attend(stream, work, DropoutMask(Dropout{}));
+  });
 }
 
 }  // namespace hipgpt::hip

@@ -25,7 +25,7 @@
 #include <cmath>
 
 #include "device/check.h"
-#include "hip/attention_tile.h"
+#include "hip/attention_bf16.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
 #include "hip_kernels.h"
@@ -37,14 +37,6 @@ namespace {
 constexpr int kSide = 32;  ///< queries and keys of a tile
 constexpr int kThreads = 128, kHalf = kThreads / 2;
 
-struct BackwardWork {
-  float* dqkv;
-  const float *dout, *qkv, *out, *lse;
-  int sequence_heads, seq_len, heads, head_size;
-  float scale;
-  bool aligned;
-};
-
 /// The rows of one head. dQ, dK and dV have the layout of Q, K and V.
 struct Head {
   Rows<const float> q, k, v, out, dout;
@@ -53,7 +45,7 @@ struct Head {
   const float* lse;
   uint32_t first_dropout_row;
 
-  __device__ Head(const BackwardWork& w, int bh) {
+  __device__ Head(const BackwardWork<float>& w, int bh) {
     const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size;
     const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
     const int64_t wide = row * 3 * width + column, narrow = row * width + column;
@@ -201,7 +193,7 @@ struct BackwardTile {
 /// dK and dV for 32 keys at a time. With kWholeHead, a block takes all keys of a head and also computes dQ;
 /// otherwise it takes one tile of keys.
 template <int kHead, bool kWholeHead>
-__global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, DropoutMask mask) {
+__global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork<float> work, DropoutMask mask) {
   using P = BackwardTile<kHead>;
   HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
@@ -259,7 +251,7 @@ __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork work, Dropo
 
 /// dQ for 32 queries.
 template <int kHead>
-__global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork work, DropoutMask mask) {
+__global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork<float> work, DropoutMask mask) {
   using P = BackwardTile<kHead>;
   HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
@@ -297,7 +289,7 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork work, Dr
 }
 
 template <int kHead>
-void launch(const Stream& stream, const BackwardWork& work, const DropoutMask& mask) {
+void launch(const Stream& stream, const BackwardWork<float>& work, const DropoutMask& mask) {
   using P = BackwardTile<kHead>;
   const unsigned heads = work.sequence_heads, parts = P::kChunks / P::kOwn;
   const unsigned tiles = (work.seq_len + kSide - 1) / kSide;
@@ -317,6 +309,13 @@ void launch(const Stream& stream, const BackwardWork& work, const DropoutMask& m
   HIP_CHECK_LAUNCH("attention_backward, queries");
 }
 
+void attend_backward(const Stream& stream, const BackwardWork<float>& work, const DropoutMask& mask) {
+  if (work.head_size <= 32) return launch<32>(stream, work, mask);
+  if (work.head_size <= 64) return launch<64>(stream, work, mask);
+  if (work.head_size <= 128) return launch<128>(stream, work, mask);
+  launch<256>(stream, work, mask);
+}
+
 }  // namespace
 
 void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse,
@@ -324,23 +323,23 @@ void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor q
   check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout);
   const int batch = static_cast<int>(out.dim(0)), seq_len = static_cast<int>(out.dim(1));
   const int head_size = static_cast<int>(out.dim(2)) / heads;
-  check_head_size(head_size);
-  const BackwardWork work{dqkv.f32(),
-                          dout.f32(),
-                          qkv.f32(),
-                          out.f32(),
-                          lse.f32(),
-                          batch * heads,
-                          seq_len,
-                          heads,
-                          head_size,
-                          1.0f / std::sqrt(static_cast<float>(head_size)),
-                          rows_aligned(head_size, dqkv.f32(), dout.f32(), qkv.f32(), out.f32())};
-  const DropoutMask mask(dropout);
-  if (head_size <= 32) return launch<32>(stream, work, mask);
-  if (head_size <= 64) return launch<64>(stream, work, mask);
-  if (head_size <= 128) return launch<128>(stream, work, mask);
-  launch<256>(stream, work, mask);
+  check_head_size(head_size, out.dtype());
+  with_type_of(out, [&](auto type) {
+    using T = decltype(type);
+    const BackwardWork<T> work{.dqkv = elements<T>(dqkv),
+                               .dout = elements<T>(dout),
+                               .qkv = elements<T>(qkv),
+                               .out = elements<T>(out),
+                               .lse = lse.f32(),
+                               .sequence_heads = batch * heads,
+                               .seq_len = seq_len,
+                               .heads = heads,
+                               .head_size = head_size,
+                               .scale = 1.0f / std::sqrt(static_cast<float>(head_size)),
+                               .aligned = rows_aligned(head_size, elements<T>(dqkv), elements<T>(dout),
+                                                       elements<T>(qkv), elements<T>(out))};
+    attend_backward(stream, work, DropoutMask(dropout));
+  });
 }
 
 }  // namespace hipgpt::hip

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "hip/vec.h"
+#include "tensor.h"
 
 namespace hipgpt::hip {
 
@@ -25,6 +26,16 @@ __device__ inline bf16 to_bf16(float x) {
   const uint32_t bits = __float_as_uint(x);
   const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
   return {static_cast<uint16_t>(x != x ? bits >> 16 | 0x40u : rounded)};
+}
+
+/// x as T.
+template <typename T>
+__device__ inline T from_float(float x) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return x;
+  } else {
+    return to_bf16(x);
+  }
 }
 
 template <int kCount>
@@ -57,6 +68,83 @@ __device__ inline Vec<T, kCount> from_floats(Vec<float, kCount> v) {
     for (int i = 0; i < kCount; ++i) result[i] = to_bf16(v[i]);
 #endif
     return result;
+  }
+}
+
+// ---- Loads and stores with conversion -------------------------------------------------------------------
+
+/// kCount neighbours of T, in packs of 16 bytes or fewer.
+template <typename T, int kCount>
+constexpr int kPieceSize = kCount < kVecSize<T> ? kCount : kVecSize<T>;
+
+/// Loads row[column ...] as kCount floats. Elements beyond the row's end are zero. `column` is a multiple of
+/// kCount; if kAligned, so is `width`, and every row starts at a multiple of the access.
+template <bool kAligned, int kCount, typename T, typename Index>
+__device__ inline Vec<float, kCount> load_floats(const T* row, Index column, Index width) {
+  constexpr int kPiece = kPieceSize<T, kCount>;
+  Vec<float, kCount> v;
+#pragma unroll
+  for (int i = 0; i < kCount; i += kPiece) {
+    Vec<T, kPiece> piece = {};
+    if constexpr (kAligned) {
+      if (column < width) piece = *reinterpret_cast<const Vec<T, kPiece>*>(row + column + i);
+    } else {
+#pragma unroll
+      for (int e = 0; e < kPiece; ++e)
+        if (column + i + e < width) piece[e] = row[column + i + e];
+    }
+    const Vec<float, kPiece> floats = to_floats(piece);
+#pragma unroll
+    for (int e = 0; e < kPiece; ++e) v[i + e] = floats[e];
+  }
+  return v;
+}
+
+/// Stores kCount floats as T. Writes nothing beyond the row's end.
+template <bool kAligned, typename T, int kCount, typename Index>
+__device__ inline void store_floats(T* row, Index column, Index width, Vec<float, kCount> v) {
+  constexpr int kPiece = kPieceSize<T, kCount>;
+#pragma unroll
+  for (int i = 0; i < kCount; i += kPiece) {
+    Vec<float, kPiece> floats;
+#pragma unroll
+    for (int e = 0; e < kPiece; ++e) floats[e] = v[i + e];
+    const Vec<T, kPiece> piece = from_floats<T>(floats);
+    if constexpr (kAligned) {
+      if (column < width) *reinterpret_cast<Vec<T, kPiece>*>(row + column + i) = piece;
+    } else {
+#pragma unroll
+      for (int e = 0; e < kPiece; ++e)
+        if (column + i + e < width) row[column + i + e] = piece[e];
+    }
+  }
+}
+
+/// Whether every row of matrices with rows of `width` elements is a whole number of packs of `pack` elements
+/// and starts at a multiple of 16 bytes, as far as its type allows.
+template <typename... T>
+bool packs_aligned(int pack, int width, const T*... matrices) {
+  return width % pack == 0 && all_aligned(matrices...);
+}
+
+/// Calls f with a value of the element type of a tensor, float{} or bf16{}.
+template <typename F>
+void with_type_of(const Tensor& tensor, const F& f) {
+  if (tensor.dtype() == DType::kBF16) {
+    f(bf16{});
+  } else {
+    f(float{});
+  }
+}
+
+/// The elements of a tensor as T; null if it is none.
+template <typename T>
+T* elements(const Tensor& tensor) {
+  if (!tensor) return nullptr;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return tensor.f32();
+  } else {
+    return reinterpret_cast<bf16*>(tensor.bf16());
   }
 }
 

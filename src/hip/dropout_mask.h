@@ -22,7 +22,20 @@ struct DropoutMask {
         use(static_cast<uint32_t>(RandomUse::kDropout) | d.site << 8),
         pass(d.p > 0.0f ? d.micro_step.i32() : nullptr) {}
 
-  /// The factors, 0 or 1/(1-p), of a row's four elements that start at column 4 `column4`.
+  /// The factors, 0 or 1/(1-p), of a row's kCount elements that start at `column`, a multiple of kCount.
+  template <int kCount>
+  __device__ Vec<float, kCount> factors(uint32_t row, int column) const {
+    Vec<float, kCount> all;
+#pragma unroll
+    for (int i = 0; i < kCount; i += 4) {
+      const vec4 four = factors(row, static_cast<uint32_t>((column + i) / 4));
+#pragma unroll
+      for (int e = 0; e < 4; ++e) all[i + e] = four[e];
+    }
+    return all;
+  }
+
+  /// The same for the four elements that start at column 4 `column4`.
   __device__ vec4 factors(uint32_t row, uint32_t column4) const {
     uint32_t x[4] = {column4, row, static_cast<uint32_t>(*pass), use};
     philox4x32_10(x, key0, key1);

@@ -1,5 +1,5 @@
 // Token and position embeddings.
-//   embedding           12 bytes per element: reads two rows, writes one
+//   embedding           12 bytes per element, 6 in bf16: reads two rows, writes one
 //   embedding_backward  8 to 16 bytes per element: reads dy twice, once for each table, and reads and writes
 //                       the rows of dwte that occur; also R^2 comparisons of tokens
 // Both are memory-bound: the minimum time is these bytes divided by the bandwidth. The comparisons, with two
@@ -20,6 +20,7 @@
 
 #include "device/check.h"
 #include "error.h"
+#include "hip/bf16.h"
 #include "hip/check.h"
 #include "hip/fault.h"
 #include "hip/reduce.h"
@@ -39,29 +40,32 @@ int blocks_for(int64_t work, int per_block) {
 
 // ---- Forward --------------------------------------------------------------------------------------------
 
-template <bool kAligned>
+template <bool kAligned, typename T>
 __global__ void __launch_bounds__(kThreads)
-    embedding_kernel(float* __restrict__ y, const int32_t* __restrict__ tokens, const float* __restrict__ wte,
-                     const float* __restrict__ wpe, const int32_t* first_position, int count, int seq_len,
+    embedding_kernel(T* __restrict__ y, const int32_t* __restrict__ tokens, const T* __restrict__ wte,
+                     const T* __restrict__ wpe, const int32_t* first_position, int count, int seq_len,
                      int width, int vocab, int positions, FaultReport report) {
+  constexpr int kPack = kVecSize<T>;
   const int i = blockIdx.x * kTeams + threadIdx.x / kTeam;
   if (i >= count) return;
   const int64_t position = (first_position != nullptr ? int64_t{*first_position} : 0) + i % seq_len;
   const int32_t token = tokens[i];
   if (token < 0 || token >= vocab || position < 0 || position >= positions) return report();
-  const float *token_row = wte + static_cast<int64_t>(token) * width, *position_row = wpe + position * width;
+  const T *token_row = wte + static_cast<int64_t>(token) * width, *position_row = wpe + position * width;
 #pragma unroll 4
-  for (int column = 4 * (threadIdx.x % kTeam); column < width; column += kSlice) {
-    const vec4 v = load<kAligned>(token_row, column, width) + load<kAligned>(position_row, column, width);
-    store<kAligned>(y + static_cast<int64_t>(i) * width, column, width, v);
+  for (int column = kPack * (threadIdx.x % kTeam); column < width; column += kPack * kTeam) {
+    const auto v = load_floats<kAligned, kPack>(token_row, column, width) +
+                   load_floats<kAligned, kPack>(position_row, column, width);
+    store_floats<kAligned>(y + static_cast<int64_t>(i) * width, column, width, v);
   }
 }
 
 // ---- Backward -------------------------------------------------------------------------------------------
 
+template <typename T>
 struct Backward {
   float *dwte, *dwpe;
-  const float* dy;
+  const T* dy;
   const int32_t* tokens;
   int32_t *sorted_position, *sorted_token;  // [count]
   float* partial;                           // [chunks, 2, width]: parts of each chunk's first and last run
@@ -85,7 +89,8 @@ __device__ void count_below(int (&below)[kCount], const int32_t* tokens, int fir
 constexpr int kRanked = 4;  // positions that a team sorts at a time
 
 /// Sorts the positions of this team: after all smaller tokens, and after equal tokens at earlier positions.
-__device__ void sort_positions(const Backward& a, int block) {
+template <typename T>
+__device__ void sort_positions(const Backward<T>& a, int block) {
   const int i = (block * kTeams + threadIdx.x / kTeam) * kRanked, lane = threadIdx.x % kTeam;
   int32_t own[kRanked];
   int below[kRanked] = {};
@@ -109,15 +114,15 @@ __device__ void sort_positions(const Backward& a, int block) {
 }
 
 /// dwpe[t] += sum_b dy[b,t] for a slice of columns. Each team sums some of the b, and team 0 adds their sums.
-template <bool kAligned>
-__device__ void add_position_gradients(const Backward& a, int t, int slice) {
+template <bool kAligned, typename T>
+__device__ void add_position_gradients(const Backward<T>& a, int t, int slice) {
   const int lane = threadIdx.x % kTeam, team = threadIdx.x / kTeam;
   const int column = slice * kSlice + 4 * lane, batch = a.count / a.seq_len;
   vec4 total = {};
 #pragma unroll 4
   for (int b = team; b < batch; b += kTeams)
-    total =
-        total + load<kAligned>(a.dy + (static_cast<int64_t>(b) * a.seq_len + t) * a.width, column, a.width);
+    total = total + load_floats<kAligned, 4>(a.dy + (static_cast<int64_t>(b) * a.seq_len + t) * a.width,
+                                             column, a.width);
   total = sum_thread_rows<kThreads, kTeam>(total);
   if (team > 0) return;
   float* row = a.dwpe + static_cast<int64_t>(t) * a.width;
@@ -125,8 +130,8 @@ __device__ void add_position_gradients(const Backward& a, int t, int slice) {
 }
 
 /// Does two independent tasks in one launch: the first `sort_blocks` blocks sort, the others compute dwpe.
-template <bool kAligned>
-__global__ void __launch_bounds__(kThreads) sort_and_add_positions_kernel(Backward a, int sort_blocks) {
+template <bool kAligned, typename T>
+__global__ void __launch_bounds__(kThreads) sort_and_add_positions_kernel(Backward<T> a, int sort_blocks) {
   const int block = blockIdx.x;
   if (block < sort_blocks) {
     sort_positions(a, block);
@@ -136,16 +141,16 @@ __global__ void __launch_bounds__(kThreads) sort_and_add_positions_kernel(Backwa
 }
 
 /// dwte[token] += v, for four columns.
-template <bool kAligned>
-__device__ void add_to_row(const Backward& a, int32_t token, int column, vec4 v) {
+template <bool kAligned, typename T>
+__device__ void add_to_row(const Backward<T>& a, int32_t token, int column, vec4 v) {
   if (token < 0 || token >= a.vocab) return a.report();
   float* row = a.dwte + static_cast<int64_t>(token) * a.width;
   store<kAligned>(row, column, a.width, load<kAligned>(row, column, a.width) + v);
 }
 
 /// Sums the runs of each chunk, for a slice of columns.
-template <bool kAligned>
-__global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
+template <bool kAligned, typename T>
+__global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward<T> a) {
   constexpr int kBatch = 8;  // rows loaded at a time, so that their latencies overlap
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
   const int column = blockIdx.y * kSlice + 4 * (threadIdx.x % kTeam);
@@ -161,8 +166,8 @@ __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
 #pragma unroll
     for (int r = 0; r < kBatch; ++r)
       if (first + r < end)
-        rows[r] = load<kAligned>(a.dy + static_cast<int64_t>(a.sorted_position[first + r]) * a.width, column,
-                                 a.width);
+        rows[r] = load_floats<kAligned, 4>(
+            a.dy + static_cast<int64_t>(a.sorted_position[first + r]) * a.width, column, a.width);
 #pragma unroll
     for (int r = 0; r < kBatch; ++r) {
       if (first + r >= end) break;
@@ -182,7 +187,8 @@ __global__ void __launch_bounds__(kThreads) add_chunks_kernel(Backward a) {
 }
 
 /// The first chunk after `chunk` that does not start with `token`, the last token of `chunk`.
-__device__ int chunk_after_run(const Backward& a, int chunk, int32_t token) {
+template <typename T>
+__device__ int chunk_after_run(const Backward<T>& a, int chunk, int32_t token) {
   int low = chunk + 1, high = a.chunks;
   while (low < high) {
     const int middle = (low + high) / 2;
@@ -196,8 +202,8 @@ __device__ int chunk_after_run(const Backward& a, int chunk, int32_t token) {
 }
 
 /// Adds to dwte the parts of a run that starts in one chunk and ends in a later one.
-template <bool kAligned>
-__global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backward a) {
+template <bool kAligned, typename T>
+__global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backward<T> a) {
   const int chunk = blockIdx.x * kTeams + threadIdx.x / kTeam;
   const int column = blockIdx.y * kSlice + 4 * (threadIdx.x % kTeam);
   if (chunk + 1 >= a.chunks || column >= a.width) return;
@@ -213,17 +219,17 @@ __global__ void __launch_bounds__(kThreads) add_runs_across_chunks_kernel(Backwa
   add_to_row<kAligned>(a, token, column, total);
 }
 
-template <bool kAligned>
-void launch_backward(const Stream& stream, const Backward& a) {
+template <bool kAligned, typename T>
+void launch_backward(const Stream& stream, const Backward<T>& a) {
   const int slices = blocks_for(a.width, kSlice), sort_blocks = blocks_for(a.count, kTeams * kRanked);
-  hipLaunchKernelGGL((sort_and_add_positions_kernel<kAligned>), dim3(sort_blocks + a.seq_len * slices),
+  hipLaunchKernelGGL((sort_and_add_positions_kernel<kAligned, T>), dim3(sort_blocks + a.seq_len * slices),
                      dim3(kThreads), 0, stream.handle, a, sort_blocks);
   HIP_CHECK_LAUNCH("embedding_backward, positions");
   const dim3 grid(blocks_for(a.chunks, kTeams), slices);
-  hipLaunchKernelGGL((add_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, stream.handle, a);
+  hipLaunchKernelGGL((add_chunks_kernel<kAligned, T>), grid, dim3(kThreads), 0, stream.handle, a);
   HIP_CHECK_LAUNCH("embedding_backward, chunks");
   if (a.chunks == 1) return;
-  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kAligned>), grid, dim3(kThreads), 0, stream.handle, a);
+  hipLaunchKernelGGL((add_runs_across_chunks_kernel<kAligned, T>), grid, dim3(kThreads), 0, stream.handle, a);
   HIP_CHECK_LAUNCH("embedding_backward, runs");
 }
 
@@ -234,12 +240,16 @@ void embedding(const Stream& stream, Tensor y, Tensor tokens, Tensor wte, Tensor
   const int count = static_cast<int>(tokens.size()), seq_len = static_cast<int>(tokens.dim(1));
   const int width = static_cast<int>(wte.dim(1));
   const dim3 grid(blocks_for(count, kTeams));
-  const auto kernel =
-      rows_aligned(width, y.f32(), wte.f32(), wpe.f32()) ? embedding_kernel<true> : embedding_kernel<false>;
-  hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, y.f32(), tokens.i32(), wte.f32(),
-                     wpe.f32(), first_position ? first_position.i32() : nullptr, count, seq_len, width,
-                     static_cast<int>(wte.dim(0)), static_cast<int>(wpe.dim(0)),
-                     FaultReport{stream.fault, Fault::kEmbedding});
+  with_type_of(y, [&](auto type) {
+    using T = decltype(type);
+    const auto kernel = rows_aligned(width, elements<T>(y), elements<T>(wte), elements<T>(wpe))
+                            ? embedding_kernel<true, T>
+                            : embedding_kernel<false, T>;
+    hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, elements<T>(y), tokens.i32(),
+                       elements<T>(wte), elements<T>(wpe), first_position ? first_position.i32() : nullptr,
+                       count, seq_len, width, static_cast<int>(wte.dim(0)), static_cast<int>(wpe.dim(0)),
+                       FaultReport{stream.fault, Fault::kEmbedding});
+  });
   HIP_CHECK_LAUNCH("embedding");
 }
 
@@ -258,25 +268,28 @@ void embedding_backward(const Stream& stream, Tensor dwte, Tensor dwpe, Tensor d
 
   auto* sorted = reinterpret_cast<int32_t*>(stream.scratch);
   float* partial = stream.scratch + integers;
-  const Backward a = {.dwte = dwte.f32(),
-                      .dwpe = dwpe.f32(),
-                      .dy = dy.f32(),
-                      .tokens = tokens.i32(),
-                      .sorted_position = sorted,
-                      .sorted_token = sorted + count,
-                      .partial = partial,
-                      .count = count,
-                      .seq_len = seq_len,
-                      .width = width,
-                      .vocab = static_cast<int>(dwte.dim(0)),
-                      .chunk = chunk,
-                      .chunks = blocks_for(count, chunk),
-                      .report = {stream.fault, Fault::kEmbeddingBackward}};
-  if (rows_aligned(width, dwte.f32(), dwpe.f32(), dy.f32(), stream.scratch)) {
-    launch_backward<true>(stream, a);
-  } else {
-    launch_backward<false>(stream, a);
-  }
+  with_type_of(dy, [&](auto type) {
+    using T = decltype(type);
+    const Backward<T> a = {.dwte = dwte.f32(),
+                           .dwpe = dwpe.f32(),
+                           .dy = elements<T>(dy),
+                           .tokens = tokens.i32(),
+                           .sorted_position = sorted,
+                           .sorted_token = sorted + count,
+                           .partial = partial,
+                           .count = count,
+                           .seq_len = seq_len,
+                           .width = width,
+                           .vocab = static_cast<int>(dwte.dim(0)),
+                           .chunk = chunk,
+                           .chunks = blocks_for(count, chunk),
+                           .report = {stream.fault, Fault::kEmbeddingBackward}};
+    if (packs_aligned(4, width, a.dwte, a.dwpe, a.dy, stream.scratch)) {
+      launch_backward<true>(stream, a);
+    } else {
+      launch_backward<false>(stream, a);
+    }
+  });
 }
 
 }  // namespace hipgpt::hip

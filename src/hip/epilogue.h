@@ -11,31 +11,42 @@ namespace hipgpt::hip {
 /// It computes in float, whatever the type T of the elements in memory.
 template <typename T>
 struct Epilogue {
-  const T* bias = nullptr;      // [n]
-  T* pre = nullptr;             // [m,n] receives s + bias
-  const T* slope_at = nullptr;  // [m,n]: s is multiplied by act'(slope_at)
+  const float* bias = nullptr;  // [n]
+  T* pre = nullptr;             // [m,n] with the row pitch of C, receives s + bias
+  const T* slope_at = nullptr;  // the same: s is multiplied by act'(slope_at)
   Activation act = Activation::kNone;
   bool accumulate = false;
 
   using Sums = Vec<float, kVecSize<T>>;
 
-  /// Stores to C[row, column ...]. If C is aligned, so are `bias`, `pre` and `slope_at`.
+  /// Stores a pack to C[row, column ...], or the part of it that is inside C. C is aligned if every row starts
+  /// at a multiple of 16 bytes; then `pre` and `slope_at` are aligned too, and so is `bias`.
   __device__ void store(const Rows<T>& c, int row, int column, Sums s) const {
     if (row >= c.rows || column >= c.width) return;
+    const bool whole = c.aligned && column + kVecSize<T> <= c.width;
     const auto load = [&](const T* p) {
-      return to_floats(c.aligned ? load_whole(p) : load_part(p, 0, c.width - column));
+      return to_floats(whole ? load_whole(p) : load_part(p, 0, c.width - column));
+    };
+    const auto store = [&](T* p, Vec<T, kVecSize<T>> v) {
+      if (whole) {
+        store_whole(p, v);
+      } else {
+        store_part(p, 0, c.width - column, v);
+      }
     };
     const int64_t index = c.at(row, column) - c.data;
-    if (bias != nullptr) s = s + load(bias + column);
-    if (pre != nullptr)
-      Rows<T>{pre, c.stride, c.rows, c.width, c.aligned}.store(row, column, from_floats<T>(s));
+    if (bias != nullptr) {
+      s = s + (whole ? load_floats<true, kVecSize<T>>(bias, column, c.width)
+                     : load_floats<false, kVecSize<T>>(bias, column, c.width));
+    }
+    if (pre != nullptr) store(pre + index, from_floats<T>(s));
     if (slope_at != nullptr) {
       s = map(s, load(slope_at + index), [this](float x, float z) { return x * activation_slope(act, z); });
     } else if (act != Activation::kNone) {
       s = map(s, [this](float x) { return activate(act, x); });
     }
     if (accumulate) s = load(c.data + index) + s;
-    c.store(row, column, from_floats<T>(s));
+    store(c.data + index, from_floats<T>(s));
   }
 };
 

@@ -1,13 +1,15 @@
-// LayerNorm, forward and backward. Each element takes a few operations and these bytes:
+// LayerNorm, forward and backward. Each element takes a few operations and these bytes, or half of them in
+// bf16:
 //   layernorm            8: reads x, writes y
 //   residual_layernorm  16: reads x and branch, writes sum and y; with dropout, also computes Philox
 //   layernorm_backward  16: reads x, dy and dx, writes dx; also 16 per column of a block's partial sums
 // So it is memory-bound: the minimum time is these bytes divided by the bandwidth.
 //
-// The threads of a row hold it in registers, each with four columns (a vec4) of every chunk. So memory is
-// read once, and the variance is computed with the exact mean. For up to 1024 columns (512 backward), a team
-// of 32 lanes holds a row, and a block has 8 teams. For wider rows, the whole block of 256 threads holds a
-// row. Rows wider than 8192 (4096 backward) do not fit and are read again from the cache.
+// The threads of a row hold it in registers as floats, each with a pack of 16 bytes (4 columns of fp32, 8 of
+// bf16) of every chunk. So memory is read once, and the variance is computed with the exact mean. For up to
+// 1024 columns (512 backward), a team of 32 lanes holds a row, and a block has 8 teams. Wider rows take the
+// whole block of 256 threads, or half of it where each thread would have no pack. Rows wider than 8192 (4096
+// backward) do not fit and are read again from the cache.
 //
 // dw and db are sums over rows. Each team (or block) walks over rows that are far apart and sums them in
 // registers. Then the block adds the sums of its teams and writes one row [2, width] of partial sums to
@@ -20,10 +22,10 @@
 
 #include "device/check.h"
 #include "error.h"
+#include "hip/bf16.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
 #include "hip/reduce.h"
-#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -35,30 +37,40 @@ constexpr float kEpsilon = 1e-5f;
 
 // ---- Functions of all threads of a row ------------------------------------------------------------------
 
+/// The floats of a pack of T.
+template <typename T>
+using Floats = Vec<float, kVecSize<T>>;
+
+template <bool kAligned, typename T>
+__device__ Floats<T> load_row(const T* row, int column, int width) {
+  return load_floats<kAligned, kVecSize<T>>(row, column, width);
+}
+
 /// Returns (v - mean) scale, and zero beyond the row's end.
-template <bool kAligned>
-__device__ vec4 centered(vec4 v, float mean, float scale, int column, int width) {
+template <bool kAligned, int kPack>
+__device__ Vec<float, kPack> centered(Vec<float, kPack> v, float mean, float scale, int column, int width) {
 #pragma unroll
-  for (int e = 0; e < 4; ++e) v[e] = column + (kAligned ? 0 : e) < width ? (v[e] - mean) * scale : 0.0f;
+  for (int e = 0; e < kPack; ++e) v[e] = column + (kAligned ? 0 : e) < width ? (v[e] - mean) * scale : 0.0f;
   return v;
 }
 
-/// Sums each of kCount values over the kLanes threads of a row, a team or the block. Each thread receives the
-/// sums. All threads of the block must call it.
+/// Sums each of kCount values over the kLanes threads of a row. Each thread receives the sums. All threads of the block must call it.
 template <int kLanes, int kCount>
 __device__ void row_sums(float (&v)[kCount]) {
 #pragma unroll
   for (int n = 0; n < kCount; ++n) v[n] = reduce_lanes<kTeam>(v[n], Add());
   if constexpr (kLanes > kTeam) {
     constexpr int kParts = kLanes / kTeam;
-    HIPGPT_SHARED(float, parts, [kParts][kCount]);
+    HIPGPT_SHARED(float, parts, [kThreads / kTeam][kCount]);
+    const int team = threadIdx.x / kTeam, first = team / kParts * kParts;
     __syncthreads();  // earlier reads of `parts` are done
     if (threadIdx.x % kTeam == 0)
 #pragma unroll
-      for (int n = 0; n < kCount; ++n) parts[threadIdx.x / kTeam][n] = v[n];
+      for (int n = 0; n < kCount; ++n) parts[team][n] = v[n];
     __syncthreads();
 #pragma unroll
-    for (int n = 0; n < kCount; ++n) v[n] = add_in_order(parts[0][n], &parts[1][n], kParts - 1, kCount);
+    for (int n = 0; n < kCount; ++n)
+      v[n] = add_in_order(parts[first][n], &parts[first + 1][n], kParts - 1, kCount);
   }
 }
 
@@ -71,58 +83,64 @@ __device__ float row_sum(float value) {
 
 // ---- Forward --------------------------------------------------------------------------------------------
 
+template <typename T>
 struct Forward {
-  float *y, *mean, *rstd;
-  const float *x, *w, *b;
-  float* sum;  // only for residual_layernorm, like the next two members
-  const float* branch;
+  T* y;
+  float *mean, *rstd;
+  const T* x;
+  const float *w, *b;
+  T* sum;  // only for residual_layernorm, like the next two members
+  const T* branch;
   DropoutMask mask;
   int rows, width;
 };
 
-/// Returns four values of x that start at `column`. If kResidual, returns x + dropout(branch) and writes it
-/// to `sum`.
-template <bool kAligned, bool kResidual>
-__device__ vec4 load_input(const Forward& a, int row, int column, int width) {
+/// Returns the pack of x that starts at `column`. If kResidual, returns x + dropout(branch), rounded to T, and
+/// writes it to `sum`.
+template <bool kAligned, bool kResidual, typename T>
+__device__ Floats<T> load_input(const Forward<T>& a, int row, int column, int width) {
   const int64_t begin = static_cast<int64_t>(row) * a.width;
-  vec4 v = load<kAligned>(a.x + begin, column, width);
+  Floats<T> v = load_row<kAligned>(a.x + begin, column, width);
   if constexpr (kResidual) {
-    vec4 branch = load<kAligned>(a.branch + begin, column, width);
-    if (a.mask.p > 0.0f) branch = branch * a.mask.factors(row, column / 4);
-    v = v + branch;
-    store<kAligned>(a.sum + begin, column, width, v);
+    Floats<T> branch = load_row<kAligned>(a.branch + begin, column, width);
+    if (a.mask.p > 0.0f) branch = branch * a.mask.template factors<kVecSize<T>>(row, column);
+    const auto sum = from_floats<T>(v + branch);
+    store<kAligned>(a.sum + begin, column, width, sum);
+    v = to_floats(sum);
   }
   return v;
 }
 
-template <bool kAligned>
-__device__ void store_output(const Forward& a, int row, int column, int width, vec4 normalized) {
-  const vec4 w = load<kAligned>(a.w, column, width), b = load<kAligned>(a.b, column, width);
-  store<kAligned>(a.y + static_cast<int64_t>(row) * a.width, column, width, normalized * w + b);
+template <bool kAligned, typename T>
+__device__ void store_output(const Forward<T>& a, int row, int column, int width, Floats<T> normalized) {
+  const Floats<T> w = load_floats<kAligned, kVecSize<T>>(a.w, column, width),
+                  b = load_floats<kAligned, kVecSize<T>>(a.b, column, width);
+  store_floats<kAligned>(a.y + static_cast<int64_t>(row) * a.width, column, width, normalized * w + b);
 }
 
-template <int kLanes, int kChunks, bool kAligned, bool kResidual>
-__global__ void __launch_bounds__(kThreads) forward_kernel(Forward a) {
+template <int kLanes, int kChunks, bool kAligned, bool kResidual, typename T>
+__global__ void __launch_bounds__(kThreads) forward_kernel(Forward<T> a) {
+  constexpr int kPack = kVecSize<T>;
   const int lane = threadIdx.x % kLanes, row = blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes;
   const int width = row < a.rows ? a.width : 0;  // 0 for a team without a row
-  vec4 v[kChunks];
+  Floats<T> v[kChunks];
   float total = 0.0f;
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    v[c] = load_input<kAligned, kResidual>(a, row, 4 * (c * kLanes + lane), width);
+    v[c] = load_input<kAligned, kResidual>(a, row, kPack * (c * kLanes + lane), width);
     total += sum_of(v[c]);
   }
   const float mean = row_sum<kLanes>(total) / a.width;
   float squares = 0.0f;
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    v[c] = centered<kAligned>(v[c], mean, 1.0f, 4 * (c * kLanes + lane), width);
+    v[c] = centered<kAligned>(v[c], mean, 1.0f, kPack * (c * kLanes + lane), width);
     squares += sum_of(v[c] * v[c]);
   }
   const float rstd = 1.0f / sqrtf(row_sum<kLanes>(squares) / a.width + kEpsilon);
 #pragma unroll
   for (int c = 0; c < kChunks; ++c)
-    store_output<kAligned>(a, row, 4 * (c * kLanes + lane), width, v[c] * rstd);
+    store_output<kAligned>(a, row, kPack * (c * kLanes + lane), width, v[c] * rstd);
   if (lane == 0 && row < a.rows) {
     a.mean[row] = mean;
     a.rstd[row] = rstd;
@@ -130,100 +148,121 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(Forward a) {
 }
 
 /// For any width. Reads the row three times, first from memory and then from the cache.
-template <bool kAligned, bool kResidual>
-__global__ void __launch_bounds__(kThreads) forward_wide_kernel(Forward a) {
-  const int row = blockIdx.x, first = 4 * threadIdx.x;
+template <bool kAligned, bool kResidual, typename T>
+__global__ void __launch_bounds__(kThreads) forward_wide_kernel(Forward<T> a) {
+  constexpr int kPack = kVecSize<T>, kStep = kPack * kThreads;
+  const int row = blockIdx.x, first = kPack * threadIdx.x;
   const int64_t begin = static_cast<int64_t>(row) * a.width;
   float total = 0.0f;
-  for (int column = first; column < a.width; column += 4 * kThreads)
+  for (int column = first; column < a.width; column += kStep)
     total += sum_of(load_input<kAligned, kResidual>(a, row, column, a.width));
   const float mean = row_sum<kThreads>(total) / a.width;
-  const float* input = (kResidual ? a.sum : a.x) + begin;  // every thread reads what it wrote
+  const T* input = (kResidual ? a.sum : a.x) + begin;  // every thread reads what it wrote
   float squares = 0.0f;
-  for (int column = first; column < a.width; column += 4 * kThreads) {
-    const vec4 d = centered<kAligned>(load<kAligned>(input, column, a.width), mean, 1.0f, column, a.width);
+  for (int column = first; column < a.width; column += kStep) {
+    const Floats<T> d =
+        centered<kAligned>(load_row<kAligned>(input, column, a.width), mean, 1.0f, column, a.width);
     squares += sum_of(d * d);
   }
   const float rstd = 1.0f / sqrtf(row_sum<kThreads>(squares) / a.width + kEpsilon);
-  for (int column = first; column < a.width; column += 4 * kThreads)
+  for (int column = first; column < a.width; column += kStep)
     store_output<kAligned>(
         a, row, column, a.width,
-        centered<kAligned>(load<kAligned>(input, column, a.width), mean, rstd, column, a.width));
+        centered<kAligned>(load_row<kAligned>(input, column, a.width), mean, rstd, column, a.width));
   if (threadIdx.x == 0) {
     a.mean[row] = mean;
     a.rstd[row] = rstd;
   }
 }
 
-template <int kLanes, int kChunks, bool kAligned, bool kResidual>
-void launch_forward(const Stream& stream, const Forward& a) {
-  constexpr int kTeams = kThreads / kLanes;
-  hipLaunchKernelGGL((forward_kernel<kLanes, kChunks, kAligned, kResidual>),
+template <int kLanes, int kWidth, bool kAligned, bool kResidual, typename T>
+void launch_forward(const Stream& stream, const Forward<T>& a) {
+  constexpr int kTeams = kThreads / kLanes, kChunks = kWidth / (kLanes * kVecSize<T>);
+  static_assert(kChunks * kLanes * kVecSize<T> == kWidth);
+  hipLaunchKernelGGL((forward_kernel<kLanes, kChunks, kAligned, kResidual, T>),
                      dim3((a.rows + kTeams - 1) / kTeams), dim3(kThreads), 0, stream.handle, a);
 }
 
-template <bool kAligned, bool kResidual>
-void launch_forward(const Stream& stream, const Forward& a) {
+template <bool kAligned, bool kResidual, typename T>
+void launch_forward(const Stream& stream, const Forward<T>& a) {
   if (a.width <= 256) {
-    launch_forward<kTeam, 2, kAligned, kResidual>(stream, a);
+    launch_forward<kTeam, 256, kAligned, kResidual>(stream, a);
   } else if (a.width <= 512) {
-    launch_forward<kTeam, 4, kAligned, kResidual>(stream, a);
+    launch_forward<kTeam, 512, kAligned, kResidual>(stream, a);
   } else if (a.width <= 1024) {
-    launch_forward<kTeam, 8, kAligned, kResidual>(stream, a);
+    launch_forward<kTeam, 1024, kAligned, kResidual>(stream, a);
   } else if (a.width <= 2048) {
-    launch_forward<kThreads, 2, kAligned, kResidual>(stream, a);
+    launch_forward<kThreads, 2048, kAligned, kResidual>(stream, a);
   } else if (a.width <= 8192) {
-    launch_forward<kThreads, 8, kAligned, kResidual>(stream, a);
+    launch_forward<kThreads, 8192, kAligned, kResidual>(stream, a);
   } else {
-    hipLaunchKernelGGL((forward_wide_kernel<kAligned, kResidual>), dim3(a.rows), dim3(kThreads), 0,
+    hipLaunchKernelGGL((forward_wide_kernel<kAligned, kResidual, T>), dim3(a.rows), dim3(kThreads), 0,
                        stream.handle, a);
+  }
+}
+
+template <bool kResidual, typename T>
+void launch_forward(const Stream& stream, const Forward<T>& a) {
+  if (packs_aligned(kVecSize<T>, a.width, a.sum, a.y, a.x, a.branch, a.w, a.b)) {
+    launch_forward<true, kResidual>(stream, a);
+  } else {
+    launch_forward<false, kResidual>(stream, a);
   }
 }
 
 // ---- Backward -------------------------------------------------------------------------------------------
 
+template <typename T>
 struct Backward {
-  float *dx, *partial;  // partial [blocks, 2, width]: sums for dw, then for db
-  const float *dy, *x, *w, *mean, *rstd;
+  T* dx;
+  float* partial;  // [blocks, 2, width]: sums for dw, then for db
+  const T *dy, *x;
+  const float *w, *mean, *rstd;
   int rows, width;
 };
 
 /// The terms of a row's gradients: dw sums dy xh, db sums dy, and dx needs g = dy w and xh.
+template <typename T>
 struct Terms {
-  vec4 dy, xh, g;
+  Floats<T> dy, xh, g;
 };
 
-template <bool kAligned>
-__device__ Terms load_terms(const Backward& a, int64_t begin, int column, int width, float mean, float rstd) {
-  const vec4 dy = load<kAligned>(a.dy + begin, column, width), x = load<kAligned>(a.x + begin, column, width);
-  return {dy, centered<kAligned>(x, mean, rstd, column, width), dy * load<kAligned>(a.w, column, width)};
+template <bool kAligned, typename T>
+__device__ Terms<T> load_terms(const Backward<T>& a, int64_t begin, int column, int width, float mean,
+                               float rstd) {
+  const Floats<T> dy = load_row<kAligned>(a.dy + begin, column, width),
+                  x = load_row<kAligned>(a.x + begin, column, width);
+  return {dy, centered<kAligned>(x, mean, rstd, column, width),
+          dy * load_floats<kAligned, kVecSize<T>>(a.w, column, width)};
 }
 
 /// Returns dx + rstd (g - mean(g) - xh mean(g xh)).
-__device__ vec4 add_gradient(vec4 dx, const Terms& t, float rstd, float mean_g, float mean_g_xh) {
+template <typename T>
+__device__ Floats<T> add_gradient(Floats<T> dx, const Terms<T>& t, float rstd, float mean_g,
+                                  float mean_g_xh) {
 #pragma unroll
-  for (int e = 0; e < 4; ++e) dx[e] += rstd * (t.g[e] - mean_g - t.xh[e] * mean_g_xh);
+  for (int e = 0; e < kVecSize<T>; ++e) dx[e] += rstd * (t.g[e] - mean_g - t.xh[e] * mean_g_xh);
   return dx;
 }
 
 /// Sums `own` over the teams of a block and writes the result to a row of partial sums.
-template <int kLanes, int kChunks, bool kAligned>
-__device__ void store_partial(float* row, int width, const vec4 (&own)[kChunks]) {
+template <int kLanes, int kChunks, bool kAligned, int kPack>
+__device__ void store_partial(float* row, int width, const Vec<float, kPack> (&own)[kChunks]) {
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
-    const vec4 total = kLanes < kThreads ? sum_thread_rows<kThreads, kLanes>(own[c]) : own[c];
+    const auto total = kLanes < kThreads ? sum_thread_rows<kThreads, kLanes>(own[c]) : own[c];
     if (threadIdx.x < kLanes)
-      store<kAligned>(row, 4 * (c * kLanes + static_cast<int>(threadIdx.x)), width, total);
+      store_floats<kAligned>(row, kPack * (c * kLanes + static_cast<int>(threadIdx.x)), width, total);
   }
 }
 
-template <int kLanes, int kChunks, bool kAligned>
-__global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
-  constexpr int kTeams = kThreads / kLanes;
+template <int kLanes, int kChunks, bool kAligned, typename T>
+__global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> a) {
+  constexpr int kTeams = kThreads / kLanes, kPack = kVecSize<T>;
   const int lane = threadIdx.x % kLanes, team = threadIdx.x / kLanes;
-  vec4 dw[kChunks], db[kChunks];
+  Floats<T> dw[kChunks], db[kChunks];
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) dw[c] = db[c] = vec4{};
+  for (int c = 0; c < kChunks; ++c) dw[c] = db[c] = Floats<T>{};
 
   for (int first = blockIdx.x * kTeams; first < a.rows; first += gridDim.x * kTeams) {
     const bool active = first + team < a.rows;
@@ -231,14 +270,14 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
     const int width = active ? a.width : 0;  // 0 for a team without a row
     const int64_t begin = static_cast<int64_t>(row) * a.width;
     const float rstd = a.rstd[row], mean = a.mean[row];
-    Terms terms[kChunks];
-    vec4 dx[kChunks];
+    Terms<T> terms[kChunks];
+    Floats<T> dx[kChunks];
     float sums[2] = {0.0f, 0.0f};
 #pragma unroll
     for (int c = 0; c < kChunks; ++c) {
-      const int column = 4 * (c * kLanes + lane);
-      const Terms t = terms[c] = load_terms<kAligned>(a, begin, column, width, mean, rstd);
-      dx[c] = load<kAligned>(a.dx + begin, column, width);
+      const int column = kPack * (c * kLanes + lane);
+      const Terms<T> t = terms[c] = load_terms<kAligned>(a, begin, column, width, mean, rstd);
+      dx[c] = load_row<kAligned>(a.dx + begin, column, width);
       dw[c] = dw[c] + t.dy * t.xh;
       db[c] = db[c] + t.dy;
       sums[0] += sum_of(t.g);
@@ -247,8 +286,8 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
     row_sums<kLanes>(sums);
 #pragma unroll
     for (int c = 0; c < kChunks; ++c)
-      store<kAligned>(a.dx + begin, 4 * (c * kLanes + lane), width,
-                      add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width));
+      store_floats<kAligned>(a.dx + begin, kPack * (c * kLanes + lane), width,
+                             add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width));
   }
   float* partial = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
   store_partial<kLanes, kChunks, kAligned>(partial, a.width, dw);
@@ -257,31 +296,32 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward a) {
 
 /// For any width. Reads the row twice. The sums for dw and db stay in the cache; each is updated by one
 /// thread.
-template <bool kAligned>
-__global__ void __launch_bounds__(kThreads) backward_wide_kernel(Backward a) {
+template <bool kAligned, typename T>
+__global__ void __launch_bounds__(kThreads) backward_wide_kernel(Backward<T> a) {
+  constexpr int kPack = kVecSize<T>, kStep = kPack * kThreads;
   float* dw = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
   float* db = dw + a.width;
-  const vec4 zero = {};
+  const Floats<T> zero = {};
   for (int row = blockIdx.x; row < a.rows; row += gridDim.x) {
     const bool is_first = row == static_cast<int>(blockIdx.x);
     const int64_t begin = static_cast<int64_t>(row) * a.width;
     const float rstd = a.rstd[row], mean = a.mean[row];
     float sums[2] = {0.0f, 0.0f};
-    for (int column = 4 * threadIdx.x; column < a.width; column += 4 * kThreads) {
-      const Terms t = load_terms<kAligned>(a, begin, column, a.width, mean, rstd);
-      const vec4 dw_before = is_first ? zero : load<kAligned>(dw, column, a.width);
-      const vec4 db_before = is_first ? zero : load<kAligned>(db, column, a.width);
-      store<kAligned>(dw, column, a.width, dw_before + t.dy * t.xh);
-      store<kAligned>(db, column, a.width, db_before + t.dy);
+    for (int column = kPack * threadIdx.x; column < a.width; column += kStep) {
+      const Terms<T> t = load_terms<kAligned>(a, begin, column, a.width, mean, rstd);
+      const Floats<T> dw_before = is_first ? zero : load_floats<kAligned, kPack>(dw, column, a.width);
+      const Floats<T> db_before = is_first ? zero : load_floats<kAligned, kPack>(db, column, a.width);
+      store_floats<kAligned>(dw, column, a.width, dw_before + t.dy * t.xh);
+      store_floats<kAligned>(db, column, a.width, db_before + t.dy);
       sums[0] += sum_of(t.g);
       sums[1] += sum_of(t.g * t.xh);
     }
     row_sums<kThreads>(sums);
-    for (int column = 4 * threadIdx.x; column < a.width; column += 4 * kThreads) {
-      const Terms t = load_terms<kAligned>(a, begin, column, a.width, mean, rstd);
-      const vec4 dx = load<kAligned>(a.dx + begin, column, a.width);
-      store<kAligned>(a.dx + begin, column, a.width,
-                      add_gradient(dx, t, rstd, sums[0] / a.width, sums[1] / a.width));
+    for (int column = kPack * threadIdx.x; column < a.width; column += kStep) {
+      const Terms<T> t = load_terms<kAligned>(a, begin, column, a.width, mean, rstd);
+      const Floats<T> dx = load_row<kAligned>(a.dx + begin, column, a.width);
+      store_floats<kAligned>(a.dx + begin, column, a.width,
+                             add_gradient(dx, t, rstd, sums[0] / a.width, sums[1] / a.width));
     }
   }
 }
@@ -304,29 +344,38 @@ __global__ void __launch_bounds__(kSumThreads)
   out += total;
 }
 
-template <bool kAligned>
-void launch_backward(const Stream& stream, const Backward& a, int blocks) {
-  const dim3 grid(blocks), block(kThreads);
+template <int kLanes, int kWidth, bool kAligned, typename T>
+void launch_backward(const Stream& stream, const Backward<T>& a, int blocks) {
+  constexpr int kChunks = kWidth / (kLanes * kVecSize<T>);
+  static_assert(kChunks * kLanes * kVecSize<T> == kWidth);
+  hipLaunchKernelGGL((backward_kernel<kLanes, kChunks, kAligned, T>), dim3(blocks), dim3(kThreads), 0,
+                     stream.handle, a);
+}
+
+template <bool kAligned, typename T>
+void launch_backward(const Stream& stream, const Backward<T>& a, int blocks) {
   if (a.width <= 256) {
-    hipLaunchKernelGGL((backward_kernel<kTeam, 2, kAligned>), grid, block, 0, stream.handle, a);
+    launch_backward<kTeam, 256, kAligned>(stream, a, blocks);
   } else if (a.width <= 512) {
-    hipLaunchKernelGGL((backward_kernel<kTeam, 4, kAligned>), grid, block, 0, stream.handle, a);
+    launch_backward<kTeam, 512, kAligned>(stream, a, blocks);
   } else if (a.width <= 1024) {
-    hipLaunchKernelGGL((backward_kernel<kThreads, 1, kAligned>), grid, block, 0, stream.handle, a);
+    launch_backward<1024 / kVecSize<T>, 1024, kAligned>(stream, a, blocks);
   } else if (a.width <= 2048) {
-    hipLaunchKernelGGL((backward_kernel<kThreads, 2, kAligned>), grid, block, 0, stream.handle, a);
+    launch_backward<kThreads, 2048, kAligned>(stream, a, blocks);
   } else if (a.width <= 4096) {
-    hipLaunchKernelGGL((backward_kernel<kThreads, 4, kAligned>), grid, block, 0, stream.handle, a);
+    launch_backward<kThreads, 4096, kAligned>(stream, a, blocks);
   } else {
-    hipLaunchKernelGGL((backward_wide_kernel<kAligned>), grid, block, 0, stream.handle, a);
+    hipLaunchKernelGGL((backward_wide_kernel<kAligned, T>), dim3(blocks), dim3(kThreads), 0, stream.handle,
+                       a);
   }
 }
 
-Forward without_residual(const Tensor& y, const NormStats& stats, const Tensor& x, const Norm& norm) {
-  return {.y = y.f32(),
+template <typename T>
+Forward<T> without_residual(const Tensor& y, const NormStats& stats, const Tensor& x, const Norm& norm) {
+  return {.y = elements<T>(y),
           .mean = stats.mean.f32(),
           .rstd = stats.rstd.f32(),
-          .x = x.f32(),
+          .x = elements<T>(x),
           .w = norm.weight.f32(),
           .b = norm.bias.f32(),
           .sum = nullptr,
@@ -340,27 +389,23 @@ Forward without_residual(const Tensor& y, const NormStats& stats, const Tensor& 
 
 void layernorm(const Stream& stream, Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {
   check::layernorm(y, stats, x, norm);
-  const Forward a = without_residual(y, stats, x, norm);
-  if (rows_aligned(a.width, a.y, a.x, a.w, a.b)) {
-    launch_forward<true, false>(stream, a);
-  } else {
-    launch_forward<false, false>(stream, a);
-  }
+  with_type_of(x, [&](auto type) {
+    launch_forward<false>(stream, without_residual<decltype(type)>(y, stats, x, norm));
+  });
   HIP_CHECK_LAUNCH("layernorm");
 }
 
 void residual_layernorm(const Stream& stream, Tensor sum, Tensor y, const NormStats& stats, Tensor x,
                         Tensor branch, const Dropout& dropout, const Norm& norm) {
   check::residual_layernorm(sum, y, stats, x, branch, dropout, norm);
-  Forward a = without_residual(y, stats, x, norm);
-  a.sum = sum.f32();
-  a.branch = branch.f32();
-  a.mask = DropoutMask(dropout);
-  if (rows_aligned(a.width, a.sum, a.y, a.x, a.branch, a.w, a.b)) {
-    launch_forward<true, true>(stream, a);
-  } else {
-    launch_forward<false, true>(stream, a);
-  }
+  with_type_of(x, [&](auto type) {
+    using T = decltype(type);
+    Forward<T> a = without_residual<T>(y, stats, x, norm);
+    a.sum = elements<T>(sum);
+    a.branch = elements<T>(branch);
+    a.mask = DropoutMask(dropout);
+    launch_forward<true>(stream, a);
+  });
   HIP_CHECK_LAUNCH("residual_layernorm");
 }
 
@@ -368,25 +413,29 @@ void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, 
                         const Norm& norm, const NormStats& stats) {
   check::layernorm_backward(dx, gradients, dy, x, norm, stats);
   const int rows = static_cast<int>(x.dim(0)), width = static_cast<int>(x.dim(1));
-  const int teams = width <= 512 ? kThreads / kTeam : 1;
   const int busy = stream.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit at once
   const int64_t fit = stream.scratch_floats / (2 * static_cast<int64_t>(width));
   if (fit == 0) throw Error("layernorm_backward: too little scratch memory for a row this wide");
-  const int blocks = static_cast<int>(std::min<int64_t>({(rows + teams - 1) / teams, busy, fit}));
-  const Backward a = {.dx = dx.f32(),
-                      .partial = stream.scratch,
-                      .dy = dy.f32(),
-                      .x = x.f32(),
-                      .w = norm.weight.f32(),
-                      .mean = stats.mean.f32(),
-                      .rstd = stats.rstd.f32(),
-                      .rows = rows,
-                      .width = width};
-  if (rows_aligned(width, a.dx, a.partial, a.dy, a.x, a.w)) {
-    launch_backward<true>(stream, a, blocks);
-  } else {
-    launch_backward<false>(stream, a, blocks);
-  }
+  int blocks = 0;
+  with_type_of(x, [&](auto type) {
+    using T = decltype(type);
+    const int at_once = width <= 512 ? kThreads / kTeam : width <= 1024 ? kThreads * kVecSize<T> / 1024 : 1;
+    blocks = static_cast<int>(std::min<int64_t>({(rows + at_once - 1) / at_once, busy, fit}));
+    const Backward<T> a = {.dx = elements<T>(dx),
+                           .partial = stream.scratch,
+                           .dy = elements<T>(dy),
+                           .x = elements<T>(x),
+                           .w = norm.weight.f32(),
+                           .mean = stats.mean.f32(),
+                           .rstd = stats.rstd.f32(),
+                           .rows = rows,
+                           .width = width};
+    if (packs_aligned(kVecSize<T>, width, a.dx, a.partial, a.dy, a.x, a.w)) {
+      launch_backward<true>(stream, a, blocks);
+    } else {
+      launch_backward<false>(stream, a, blocks);
+    }
+  });
   HIP_CHECK_LAUNCH("layernorm_backward");
   hipLaunchKernelGGL(add_partials_kernel, dim3((2 * width + kSumColumns - 1) / kSumColumns),
                      dim3(kSumThreads), 0, stream.handle, gradients.weight.f32(), gradients.bias.f32(),

@@ -7,7 +7,7 @@
 // of small models, which are bound by latency. bf16 has two shapes, 128 x 128 and 64 x 64
 // (matmul_bf16_tile.h). C may have too few tiles to keep the GPU busy although k is long, as in dW = x^T dy.
 // Then k is split into parts, and a second kernel sums them in order. A single row (generation) is a
-// matrix-vector product in fp32, bound by reading W once.
+// matrix-vector product, bound by reading W once.
 //
 // Measured on an H200, with the shapes of GPT-2 and nanoGPT, beside cuBLAS (tests/bench):
 //
@@ -111,8 +111,10 @@ void launch_layout(const Stream& stream, const Product<In, Out>& p, Op op_a, Op 
 
 template <typename Shape, typename In, typename Out>
 void launch_shape(const Stream& stream, const Product<In, Out>& p, Op op_a, Op op_b) {
-  const bool aligned =
-      rows_aligned(op_a == Op::kNone ? p.k : p.m, p.a) && rows_aligned(op_b == Op::kNone ? p.n : p.k, p.b);
+  bool aligned = rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b);
+  // The tiles of fp32 do not allow for a row that ends inside a pack.
+  if (std::is_same_v<In, float>)
+    aligned = aligned && (op_a == Op::kNone ? p.k : p.m) % 4 == 0 && (op_b == Op::kNone ? p.n : p.k) % 4 == 0;
   if (aligned) return launch_layout<Shape, true>(stream, p, op_a, op_b);
   return launch_layout<Shape, false>(stream, p, op_a, op_b);
 }
@@ -121,49 +123,65 @@ void launch_shape(const Stream& stream, const Product<In, Out>& p, Op op_a, Op o
 
 constexpr int kRowThreads = 256, kRowColumns = 32;
 
+/// Applies the epilogue to kCount sums of row 0.
+template <typename In, typename Out, int kCount>
+__device__ void store_row(const Product<In, Out>& p, int column, Vec<float, kCount> sums) {
+  constexpr int kPack = kVecSize<Out>;
+#pragma unroll
+  for (int i = 0; i < kCount; i += kPack) {
+    Vec<float, kPack> pack;
+#pragma unroll
+    for (int e = 0; e < kPack; ++e) pack[e] = sums[i + e];
+    p.epilogue.store(p.result(), 0, column + i, pack);
+  }
+}
+
 /// W [k,n]: a block has 32 columns. Groups of its threads take different rows of W, and their sums are added
 /// in shared memory.
-template <bool kAligned>
-__global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product<float, float> p) {
-  constexpr int kLanes = kRowColumns / 4, kGroups = kRowThreads / kLanes;
-  const int column = static_cast<int>(blockIdx.x) * kRowColumns + threadIdx.x % kLanes * 4;
+template <bool kAligned, typename In, typename Out>
+__global__ __launch_bounds__(kRowThreads) void row_times_matrix_kernel(Product<In, Out> p) {
+  constexpr int kPack = kVecSize<In>, kLanes = kRowColumns / kPack, kGroups = kRowThreads / kLanes;
+  const int column = static_cast<int>(blockIdx.x) * kRowColumns + threadIdx.x % kLanes * kPack;
   const int group = threadIdx.x / kLanes;
-  vec4 sum = {};
-  const float* w = p.b + column;
+  Vec<float, kPack> sum = {};
+  const In* w = p.b + column;
   const int end = column < p.n ? p.k : 0;  // a test inside the loop would separate its loads
 #pragma unroll 4
   for (int i = group; i < end; i += kGroups) {
-    const float* row = w + static_cast<int64_t>(i) * p.n;
-    add_scaled(sum, p.a[i], kAligned ? load_whole(row) : load_part(row, 0, p.n - column));
+    const In* row = w + static_cast<int64_t>(i) * p.n;
+    add_scaled(sum, to_float(p.a[i]),
+               to_floats(kAligned ? load_whole(row) : load_part(row, 0, p.n - column)));
   }
   sum = sum_thread_rows<kRowThreads, kLanes>(sum);
-  if (group == 0) p.epilogue.store(p.result(), 0, column, sum);
+  if (group == 0) store_row(p, column, sum);
 }
 
 /// W [n,k]: a team computes each column of W^T.
-template <bool kAligned>
-__global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Product<float, float> p) {
+template <bool kAligned, typename In, typename Out>
+__global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Product<In, Out> p) {
+  constexpr int kPack = kVecSize<In>;
   const int lane = threadIdx.x % kTeam;
   const int column = static_cast<int>(blockIdx.x) * (kRowThreads / kTeam) + threadIdx.x / kTeam;
-  const float* row = p.b + static_cast<int64_t>(column < p.n ? column : 0) * p.k;
+  const In* row = p.b + static_cast<int64_t>(column < p.n ? column : 0) * p.k;
   float sum = 0.0f;
 #pragma unroll 4
-  for (int i = lane * 4; i < p.k; i += kTeam * 4)
-    sum = add_dot(sum, load<kAligned>(p.a, i, p.k), load<kAligned>(row, i, p.k));
+  for (int i = lane * kPack; i < p.k; i += kTeam * kPack)
+    sum = add_dot(sum, to_floats(load<kAligned>(p.a, i, p.k)), to_floats(load<kAligned>(row, i, p.k)));
   sum = reduce_lanes<kTeam>(sum, Add());
-  const Rows<float> one{p.c, p.n, 1, column + 1, false};
-  if (lane == 0 && column < p.n) p.epilogue.store(one, 0, column, filled<float, 4>(sum));
+  const Rows<Out> one{p.c, p.n, 1, column + 1, false};
+  if (lane == 0 && column < p.n) p.epilogue.store(one, 0, column, filled<float, kVecSize<Out>>(sum));
 }
 
-void launch_row(const Stream& stream, const Product<float, float>& p, Op op_b) {
+template <typename In, typename Out>
+void launch_row(const Stream& stream, const Product<In, Out>& p, Op op_b) {
   const dim3 block(kRowThreads);
   if (op_b == Op::kNone) {
-    const auto kernel =
-        rows_aligned(p.n, p.b) ? row_times_matrix_kernel<true> : row_times_matrix_kernel<false>;
+    const auto kernel = rows_aligned(p.n, p.b) ? row_times_matrix_kernel<true, In, Out>
+                                               : row_times_matrix_kernel<false, In, Out>;
     hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowColumns)), block, 0, stream.handle, p);
   } else {
-    const auto kernel =
-        rows_aligned(p.k, p.a, p.b) ? row_times_transposed_kernel<true> : row_times_transposed_kernel<false>;
+    const auto kernel = rows_aligned(p.k, p.a, p.b) ? row_times_transposed_kernel<true, In, Out>
+                                                    : row_times_transposed_kernel<false, In, Out>;
     hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowThreads / kTeam)), block, 0, stream.handle, p);
   }
   HIP_CHECK_LAUNCH("row_times_matrix");
@@ -183,7 +201,7 @@ template <typename Shape, typename In, typename Out>
 Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
-  const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.n);
+  const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.part_pitch());
   const int64_t most =
       std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
   Plan best{1e300, 1};
@@ -202,7 +220,6 @@ void launch_planned(const Stream& stream, Product<In, Out> p, Op op_a, Op op_b, 
   const int used = ceil_div(p.k, p.part_k);
   if (used == 1) return launch_shape<Shape>(stream, p, op_a, op_b);
   p.parts = stream.scratch;
-  p.aligned_c = p.aligned_c && all_aligned(p.parts);
   Product<In, Out> part = p;
   part.epilogue = {};  // sum_parts_kernel applies the epilogue to the sum
   launch_shape<Shape>(stream, part, op_a, op_b);
@@ -229,6 +246,7 @@ void launch_product(const Stream& stream, const Product<float, float>& p, Op op_
 
 template <typename Out>
 void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
+  if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
   const Plan large = plan_parts<Bf16Large>(stream, p, 1.0),
              small = plan_parts<Bf16Small>(stream, p, kTuning.product.bf16_small_speed);
   if (large.cost <= small.cost) {
@@ -238,12 +256,25 @@ void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, 
   }
 }
 
-/// The product C = op(A) op(B) with its epilogue.
+/// The product C [m,n] = op(A) op(B) with its epilogue, over k indices.
 template <typename In, typename Out>
-Product<In, Out> make_product(Out* c, const In* a, const In* b, int m, int n, int k,
+Product<In, Out> make_product(const Tensor& c, const Tensor& a, const Tensor& b, int k,
                               const Epilogue<Out>& epilogue) {
-  const bool aligned = rows_aligned(n, c, epilogue.bias, epilogue.pre, epilogue.slope_at);
-  return {c, a, b, m, n, k, k, nullptr, epilogue, aligned};
+  const int ldc = static_cast<int>(c.pitch());
+  Product<In, Out> p = {.c = elements<Out>(c),
+                        .a = elements<In>(a),
+                        .b = elements<In>(b),
+                        .lda = static_cast<int>(a.pitch()),
+                        .ldb = static_cast<int>(b.pitch()),
+                        .ldc = ldc,
+                        .m = static_cast<int>(c.dim(0)),
+                        .n = static_cast<int>(c.dim(1)),
+                        .k = k,
+                        .part_k = k,
+                        .aligned_c = all_aligned(epilogue.bias) &&
+                                     rows_aligned(ldc, elements<Out>(c), epilogue.pre, epilogue.slope_at)};
+  p.epilogue = epilogue;
+  return p;
 }
 
 // ---- Column sums ----------------------------------------------------------------------------------------
@@ -254,7 +285,7 @@ constexpr int kSumThreads = 256, kSumColumns = 32, kSumRows = kSumThreads / kSum
 /// or writes it to part blockIdx.y if there are several parts.
 template <typename T>
 __global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, float* parts, const T* x,
-                                                                  int rows, int n, int part_rows) {
+                                                                  int rows, int n, int pitch, int part_rows) {
   const int thread_row = threadIdx.x / kSumColumns;
   const int column = static_cast<int>(blockIdx.x) * kSumColumns + threadIdx.x % kSumColumns;
   const int first = static_cast<int>(blockIdx.y) * part_rows;
@@ -263,7 +294,7 @@ __global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, f
   if (column < n) {
 #pragma unroll 8
     for (int i = first + thread_row; i < end; i += kSumRows)
-      sum += to_float(x[static_cast<int64_t>(i) * n + column]);
+      sum += to_float(x[static_cast<int64_t>(i) * pitch + column]);
   }
   sum = sum_thread_rows<kSumThreads, kSumColumns>(sum);
   if (thread_row != 0 || column >= n) return;
@@ -284,13 +315,15 @@ __global__ __launch_bounds__(kSumThreads) void add_parts_kernel(float* sums, con
 
 /// db[j] += sum_i dy[i,j].   dy [m,n].
 template <typename T>
-void column_sums(const Stream& stream, float* db, const T* dy, int m, int n) {
+void column_sums(const Stream& stream, float* db, const Tensor& dy) {
+  const int m = static_cast<int>(dy.dim(0)), n = static_cast<int>(dy.dim(1));
   const int parts = static_cast<int>(
       std::max<int64_t>(1, std::min<int64_t>({ceil_div(m, 256), 64, stream.scratch_floats / n})));
   const int part_rows = ceil_div(m, parts);
   float* scratch = parts == 1 ? nullptr : stream.scratch;
   hipLaunchKernelGGL(column_sums_kernel<T>, dim3(ceil_div(n, kSumColumns), parts), dim3(kSumThreads), 0,
-                     stream.handle, db, scratch, dy, m, n, part_rows);
+                     stream.handle, db, scratch, elements<T>(dy), m, n, static_cast<int>(dy.pitch()),
+                     part_rows);
   HIP_CHECK_LAUNCH("column_sums_kernel");
   if (parts == 1) return;
   hipLaunchKernelGGL(add_parts_kernel, dim3(ceil_div(n, kSumThreads)), dim3(kSumThreads), 0, stream.handle,
@@ -298,65 +331,44 @@ void column_sums(const Stream& stream, float* db, const T* dy, int m, int n) {
   HIP_CHECK_LAUNCH("add_parts_kernel");
 }
 
-/// The elements of a tensor of this type; null if it is none.
-template <typename T>
-T* elements(const Tensor& tensor) {
-  if (!tensor) return nullptr;
-  if constexpr (std::is_same_v<T, bf16>) {
-    return reinterpret_cast<bf16*>(tensor.bf16());
-  } else {
-    return tensor.f32();
-  }
-}
-
 /// dW += x^T dy, in the layout of W, and db += sum_rows dy. The gradients are fp32.
 template <typename T>
-void weight_gradients(const Stream& stream, const Linear& gradients, const T* dy, const T* x, int rows,
-                      int in, int out) {
+void weight_gradients(const Stream& stream, const Linear& gradients, const Tensor& dy, const Tensor& x) {
   Epilogue<float> epilogue;
   epilogue.accumulate = true;
-  float* dw = gradients.weight.f32();
-  if (gradients.layout == Layout::kInOut) {
-    launch_product(stream, make_product(dw, x, dy, in, out, rows, epilogue), Op::kTranspose, Op::kNone);
-  } else {
-    launch_product(stream, make_product(dw, dy, x, out, in, rows, epilogue), Op::kTranspose, Op::kNone);
-  }
-  if (gradients.bias) column_sums(stream, gradients.bias.f32(), dy, rows, out);
+  const bool in_out = gradients.layout == Layout::kInOut;
+  launch_product(stream,
+                 make_product<T, float>(gradients.weight, in_out ? x : dy, in_out ? dy : x,
+                                        static_cast<int>(x.dim(0)), epilogue),
+                 Op::kTranspose, Op::kNone);
+  if (gradients.bias) column_sums<T>(stream, gradients.bias.f32(), dy);
 }
 
-template <typename T>
+template <typename In, typename Out>
 void linear_of(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
-  const int rows = static_cast<int>(x.dim(0)), in = static_cast<int>(x.dim(1)),
-            out = static_cast<int>(y.dim(1));
-  Epilogue<T> epilogue;
-  epilogue.bias = elements<T>(layer.bias);
+  Epilogue<Out> epilogue;
+  epilogue.bias = elements<float>(layer.bias);
   epilogue.act = act;
-  epilogue.pre = elements<T>(pre);
-  launch_product(
-      stream,
-      make_product<T, T>(elements<T>(y), elements<T>(x), elements<T>(layer.weight), rows, out, in, epilogue),
-      Op::kNone, layer.layout == Layout::kInOut ? Op::kNone : Op::kTranspose);
+  epilogue.pre = elements<Out>(pre);
+  launch_product(stream, make_product<In, Out>(y, x, layer.weight, static_cast<int>(x.dim(1)), epilogue),
+                 Op::kNone, layer.layout == Layout::kInOut ? Op::kNone : Op::kTranspose);
 }
 
 template <typename T>
 void linear_backward_of(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
                         const Linear& layer, Activation act, Tensor pre) {
-  const int rows = static_cast<int>(x.dim(0)), in = static_cast<int>(x.dim(1)),
-            out = static_cast<int>(dy.dim(1));
   // The gradients of weights and of inputs are independent, so they run on two streams.
   const Stream& side = stream.side != nullptr ? *stream.side : stream;
   if (stream.side != nullptr) {
     HIP_CHECK(hipEventRecord(stream.forked, stream.handle));
     HIP_CHECK(hipStreamWaitEvent(side.handle, stream.forked, 0));
   }
-  weight_gradients<T>(side, gradients, elements<T>(dy), elements<T>(x), rows, in, out);
+  weight_gradients<T>(side, gradients, dy, x);
   if (stream.side != nullptr) HIP_CHECK(hipEventRecord(stream.joined, side.handle));
   Epilogue<T> epilogue;
   epilogue.slope_at = act == Activation::kNone ? nullptr : elements<T>(pre);
   epilogue.act = act;
-  launch_product(stream,
-                 make_product<T, T>(elements<T>(dx), elements<T>(dy), elements<T>(layer.weight), rows, in,
-                                    out, epilogue),
+  launch_product(stream, make_product<T, T>(dx, dy, layer.weight, static_cast<int>(dy.dim(1)), epilogue),
                  Op::kNone, layer.layout == Layout::kInOut ? Op::kTranspose : Op::kNone);
   if (stream.side != nullptr) HIP_CHECK(hipStreamWaitEvent(stream.handle, stream.joined, 0));
 }
@@ -365,8 +377,9 @@ void linear_backward_of(const Stream& stream, Tensor dx, const Linear& gradients
 
 void linear(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
   check::linear(y, x, layer, act, pre);
-  if (x.dtype() == DType::kBF16) return linear_of<bf16>(stream, y, x, layer, act, pre);
-  linear_of<float>(stream, y, x, layer, act, pre);
+  if (x.dtype() == DType::kF32) return linear_of<float, float>(stream, y, x, layer, act, pre);
+  if (y.dtype() == DType::kF32) return linear_of<bf16, float>(stream, y, x, layer, act, pre);
+  linear_of<bf16, bf16>(stream, y, x, layer, act, pre);
 }
 
 void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,

@@ -62,13 +62,16 @@ struct RegisterLoader {
 
   __device__ void load(const Operand& source, int k0, int column0) {
     const Rows<const bf16> rows =
-        T::kAlongK ? Rows<const bf16>{source.data, source.stride, source.width, source.k_end, kAligned}
-                   : Rows<const bf16>{source.data, source.stride, source.k_end, source.width, kAligned};
+        T::kAlongK ? Rows<const bf16>{source.data, source.stride, source.width, source.k_end, false}
+                   : Rows<const bf16>{source.data, source.stride, source.k_end, source.width, false};
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const int line = (threadIdx.x + i * kThreads) / 8, first = threadIdx.x % 8 * 8;
-      units[i] = T::kAlongK ? rows.load(column0 + line, k0 + first)
-                            : rows.load(k0 + line % 64, column0 + line / 64 * 64 + first);
+      const int row = T::kAlongK ? column0 + line : k0 + line % 64;
+      const int column = T::kAlongK ? k0 + first : column0 + line / 64 * 64 + first;
+      // The last unit of a row may be shorter.
+      const bool whole = kAligned && row < rows.rows && column + 8 <= rows.width;
+      units[i] = whole ? load_whole(rows.at(row, column)) : rows.load(row, column);
     }
   }
 
@@ -90,9 +93,8 @@ constexpr bool kMayCopyAsync = false;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 constexpr bool kAsyncCopies = true;
 
-/// Starts a copy of 16 bytes to shared memory, or writes zeros.
-__device__ inline void copy_async(uint32_t to, const void* from, bool exists) {
-  const int bytes = exists ? 16 : 0;
+/// Starts a copy of `bytes` bytes to shared memory, and fills the rest of the 16 with zeros.
+__device__ inline void copy_async(uint32_t to, const void* from, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));
 }
 __device__ inline void end_of_copies() {
@@ -128,10 +130,14 @@ struct AsyncLoader {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
       const int lines = i * kLines, block = lines / 64;
-      const bool exists =
-          T::kAlongK ? k_ < k_end_ && lines < left_ : k_ + lines % 64 < k_end_ && block * 64 < left_;
+      // The elements from here to the end of the row, of which the last unit may be shorter than eight.
+      const int exist = T::kAlongK ? (lines < left_ ? k_end_ - k_ : 0)
+                                   : (k_ + lines % 64 < k_end_ ? left_ - block * 64 : 0);
       if (!T::kAlongK && lines % 64 == 0) from = next_ + block * 64;
-      copy_async(shared + offset_ + lines * 8 * kVecBytes, exists ? from : base_, exists);
+      copy_async(shared + offset_ + lines * 8 * kVecBytes, exist > 0 ? from : base_,
+                 exist >= 8  ? kVecBytes
+                 : exist > 0 ? 2 * exist
+                             : 0);
       from += static_cast<int64_t>(kLines) * stride_;
     }
     next_ += T::kAlongK ? 64 : static_cast<int64_t>(64) * stride_;
@@ -182,7 +188,7 @@ struct Bf16ProductTile {
     const int n0 = tile % (kGroup * across) / rows * Shape::kN;
     const int k_begin = static_cast<int>(blockIdx.y) * p.part_k;
     const int k_end = k_begin + p.part_k < p.k ? k_begin + p.part_k : p.k;
-    const Operand a{p.a, kTransA ? p.m : p.k, p.m, k_end}, b{p.b, kTransB ? p.k : p.n, p.n, k_end};
+    const Operand a{p.a, p.lda, p.m, k_end}, b{p.b, p.ldb, p.n, k_end};
     Sums sums;
     multiply(sums, a, b, memory, m0, n0, k_begin, k_end);
     Store::run(sums, p, memory, m0, n0);

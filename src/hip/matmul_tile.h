@@ -31,24 +31,28 @@ struct TileShape {
   using TileB = Tile<kOwnStep, kN, Padded<0, Atom::kPad>>;
 };
 
-/// A whole product of In matrices, as passed to a kernel; C and what the epilogue accesses are Out. Block
-/// (x, y) computes tile x over part y of k. If k has several parts, the block stores to parts [y,m,n] instead
-/// of c.
+/// A whole product of In matrices, as passed to a kernel; C and what the epilogue accesses are Out. `lda`,
+/// `ldb` and `ldc` are the elements from one row in memory to the next, of A and B as they are stored. Block
+/// (x, y) computes tile x over part y of k. If k has several parts, the block stores to part y instead of c;
+/// the rows of parts are whole vec4 long.
 template <typename In, typename Out>
 struct Product {
   Out* c;
   const In *a, *b;
+  int lda, ldb, ldc;
   int m, n, k;
-  int part_k;    // length of a part of k
-  float* parts;  // null if k has a single part
-  Epilogue<Out> epilogue;
-  bool aligned_c;  // as defined in vec.h, for c and all that the epilogue accesses
+  int part_k;      // length of a part of k
+  bool aligned_c;  // rows of c and of all that the epilogue accesses start at multiples of 16 bytes
+  Epilogue<Out> epilogue = {};
+  float* parts = nullptr;  // null if k has a single part
 
-  __device__ Rows<Out> result() const { return {c, n, m, n, aligned_c}; }
+  __device__ Rows<Out> result() const { return {c, ldc, m, n, aligned_c}; }
+
+  __host__ __device__ int part_pitch() const { return (n + 3) / 4 * 4; }
 
   /// The sums of part `part` of k.
   __device__ Rows<float> sums_of(int part) const {
-    return {parts + static_cast<int64_t>(part) * m * n, n, m, n, aligned_c};
+    return {parts + static_cast<int64_t>(part) * m * part_pitch(), part_pitch(), m, n, true};
   }
 };
 
@@ -136,10 +140,10 @@ struct ProductTile {
     const auto tile_b = [memory](int stage) {
       return TileB{memory + 2 * TileA::kSize + stage * TileB::kSize};
     };
-    const Rows<const float> a = kTransA ? Rows<const float>{p.a, p.m, k_end, p.m, kAligned}
-                                        : Rows<const float>{p.a, p.k, p.m, k_end, kAligned};
-    const Rows<const float> b = kTransB ? Rows<const float>{p.b, p.k, p.n, k_end, kAligned}
-                                        : Rows<const float>{p.b, p.n, k_end, p.n, kAligned};
+    const Rows<const float> a = kTransA ? Rows<const float>{p.a, p.lda, k_end, p.m, kAligned}
+                                        : Rows<const float>{p.a, p.lda, p.m, k_end, kAligned};
+    const Rows<const float> b = kTransB ? Rows<const float>{p.b, p.ldb, p.n, k_end, kAligned}
+                                        : Rows<const float>{p.b, p.ldb, k_end, p.n, kAligned};
     LoaderA load_a;
     LoaderB load_b;
     const auto load = [&](int k) {

@@ -1,4 +1,4 @@
-// Softmax cross-entropy, and its gradient in place. The costs per element are:
+// Softmax cross-entropy, and its gradient in place. The costs per element are, with half of the bytes in bf16:
 //   cross_entropy                4 bytes and one exp; one pass with a running maximum and sum
 //   cross_entropy_with_gradient  8 bytes and two exps: reads z, writes its gradient. The second pass reads
 //                                the row from the cache, last element first, because the cache holds what
@@ -6,19 +6,19 @@
 // Both are memory-bound: the minimum time is these bytes divided by the bandwidth.
 //
 // With up to 512 logits, a row stays in the registers of a team of 32 lanes, and a block has 8 teams. With up
-// to 16384 logits, a block of 256 threads takes a row, and beyond that a block of 1024. A row of GPT-2's
-// 50257 logits starts at any multiple of 4 bytes. So a block reads the aligned packs that cover its row;
-// parts of the first and last packs may belong to neighbouring rows.
+// to 16384 logits, a block of 256 threads takes a row, and beyond that a block of 1024. Without a pitch, a row
+// of GPT-2's 50257 logits starts at any element. So a block reads the aligned packs that cover its row; parts
+// of the first and last packs may belong to neighbouring rows.
 //
 // Measured on an H200 (4.3 TB/s by copying), 8192 x 50257: 94 % of this bandwidth without the gradient and 63
 // % with it. The second pass does not find all of a row in the cache.
 #include <cfloat>
 
 #include "device/check.h"
+#include "hip/bf16.h"
 #include "hip/check.h"
 #include "hip/fault.h"
 #include "hip/reduce.h"
-#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -37,20 +37,20 @@ __device__ int target_of(const int32_t* targets, int row, int vocab, FaultReport
   return 0;
 }
 
-template <int kPerThread, bool kGradient>
+template <int kPerThread, bool kGradient, typename T>
 __global__ void __launch_bounds__(kTeamBlock)
-    small_rows_kernel(float* losses, float* logits, const int32_t* targets, float scale, int rows, int vocab,
-                      FaultReport report) {
+    small_rows_kernel(float* losses, T* logits, const int32_t* targets, float scale, int rows, int vocab,
+                      int pitch, FaultReport report) {
   const int lane = threadIdx.x % kTeam, row = blockIdx.x * (kTeamBlock / kTeam) + threadIdx.x / kTeam;
   const int n = row < rows ? vocab : 0;  // 0 for a team without a row
   const int target = row < rows ? target_of(targets, row, vocab, report) : 0;
-  float* z = logits + static_cast<int64_t>(row) * vocab;
+  T* z = logits + static_cast<int64_t>(row) * pitch;
   float v[kPerThread];
   float top = -FLT_MAX;  // finite, because -inf - -inf would be NaN
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
     const int j = i * kTeam + lane;
-    v[i] = j < n ? z[j] : -INFINITY;
+    v[i] = j < n ? to_float(z[j]) : -INFINITY;
     top = v[i] > top ? v[i] : top;  // skips NaN, which reappears in the sum
   }
   top = reduce_lanes<kTeam>(top, Max());
@@ -68,38 +68,43 @@ __global__ void __launch_bounds__(kTeamBlock)
 #pragma unroll
     for (int i = 0; i < kPerThread; ++i) {
       const int j = i * kTeam + lane;
-      if (j < n) z[j] = v[i] * factor - (j == target ? scale : 0.0f);
+      if (j < n) z[j] = from_float<T>(v[i] * factor - (j == target ? scale : 0.0f));
     }
   }
 }
 
 // ---- A row per block ------------------------------------------------------------------------------------
 
-/// The aligned packs that cover a row. Pack q holds the columns 4 q - skip ... 4 q - skip + 3.
+/// The aligned packs that cover a row. Pack q starts at column kPack q - skip.
+template <typename T>
 struct Packs {
-  float* row;
+  static constexpr int kPack = kVecSize<T>;
+  using Floats = Vec<float, kPack>;
+  T* row;
   int width, skip, count;
 
-  __device__ Packs(float* row, int width)
+  __device__ Packs(T* row, int width)
       : row(row),
         width(width),
-        skip(static_cast<int>(reinterpret_cast<uintptr_t>(row) / sizeof(float) % 4)),
-        count((skip + width + 3) / 4) {}
+        skip(static_cast<int>(reinterpret_cast<uintptr_t>(row) / sizeof(T) % kPack)),
+        count((skip + width + kPack - 1) / kPack) {}
 
-  __device__ int column(int q) const { return 4 * q - skip; }
-  __device__ bool whole(int q) const { return column(q) >= 0 && column(q) + 4 <= width; }
+  __device__ int column(int q) const { return kPack * q - skip; }
+  __device__ bool whole(int q) const { return column(q) >= 0 && column(q) + kPack <= width; }
 
-  __device__ vec4 load(int q) const {
+  /// Elements outside the row are -infinity.
+  __device__ Floats load(int q) const {
     const int j = column(q);
-    return whole(q) ? load_whole(row + j) : load_part(row + j, -j, width - j, -INFINITY);
+    return to_floats(whole(q) ? load_whole(row + j)
+                              : load_part(row + j, -j, width - j, from_float<T>(-INFINITY)));
   }
 
-  __device__ void store(int q, vec4 v) const {
+  __device__ void store(int q, Floats v) const {
     const int j = column(q);
     if (whole(q)) {
-      store_whole(row + j, v);
+      store_whole(row + j, from_floats<T>(v));
     } else {
-      store_part(row + j, -j, width - j, v);
+      store_part(row + j, -j, width - j, from_floats<T>(v));
     }
   }
 };
@@ -109,13 +114,15 @@ struct Softmax {
 };
 
 /// Reads the row once. Whenever the maximum grows, the sum so far is rescaled to the new maximum.
-template <int kThreads>
-__device__ Softmax reduce_row(const Packs& packs) {
+template <int kThreads, typename T>
+__device__ Softmax reduce_row(const Packs<T>& packs) {
   float top = -FLT_MAX, total = 0.0f;
 #pragma unroll 4
   for (int q = threadIdx.x; q < packs.count; q += kThreads) {
-    const vec4 z = packs.load(q);
-    const float largest = fmaxf(fmaxf(z[0], z[1]), fmaxf(z[2], z[3]));
+    const auto z = packs.load(q);
+    float largest = fmaxf(fmaxf(z[0], z[1]), fmaxf(z[2], z[3]));
+#pragma unroll
+    for (int e = 4; e < Packs<T>::kPack; ++e) largest = fmaxf(largest, z[e]);
     if (largest > top) {
       total *= expf(top - largest);
       top = largest;
@@ -126,12 +133,13 @@ __device__ Softmax reduce_row(const Packs& packs) {
   return {row_top, block_sum<kThreads>(total * expf(top - row_top))};
 }
 
-template <int kThreads, bool kGradient>
-__global__ void __launch_bounds__(kThreads) row_kernel(float* losses, float* logits, const int32_t* targets,
-                                                       float scale, int vocab, FaultReport report) {
+template <int kThreads, bool kGradient, typename T>
+__global__ void __launch_bounds__(kThreads)
+    row_kernel(float* losses, T* logits, const int32_t* targets, float scale, int vocab, int pitch,
+               FaultReport report) {
   const int row = blockIdx.x, target = target_of(targets, row, vocab, report);
-  const Packs packs(logits + static_cast<int64_t>(row) * vocab, vocab);
-  const float wanted = packs.row[target];
+  const Packs<T> packs(logits + static_cast<int64_t>(row) * pitch, vocab);
+  const float wanted = to_float(packs.row[target]);
   const Softmax softmax = reduce_row<kThreads>(packs);  // has barriers, so `wanted` is read before any write
   if (threadIdx.x == 0) losses[row] = logf(softmax.total) + (softmax.top - wanted);
   if constexpr (kGradient) {
@@ -140,10 +148,11 @@ __global__ void __launch_bounds__(kThreads) row_kernel(float* losses, float* log
 #pragma unroll 4
     for (int q = threadIdx.x + (passes - 1) * kThreads; q >= 0; q -= kThreads) {
       if (q >= packs.count) continue;
-      vec4 z = packs.load(q);
+      auto z = packs.load(q);
       const int at = target - packs.column(q);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) z[e] = expf(z[e] - softmax.top) * factor - (at == e ? scale : 0.0f);
+      for (int e = 0; e < Packs<T>::kPack; ++e)
+        z[e] = expf(z[e] - softmax.top) * factor - (at == e ? scale : 0.0f);
       packs.store(q, z);
     }
   }
@@ -153,21 +162,23 @@ __global__ void __launch_bounds__(kThreads) row_kernel(float* losses, float* log
 template <bool kGradient>
 void launch(const Stream& stream, Tensor losses, Tensor logits, Tensor targets, float scale) {
   const int rows = static_cast<int>(logits.dim(0)), vocab = static_cast<int>(logits.dim(1));
+  const int pitch = static_cast<int>(logits.pitch());
   const FaultReport report{stream.fault, kGradient ? Fault::kCrossEntropyWithGradient : Fault::kCrossEntropy};
-  const dim3 team_grid((rows + kTeamBlock / kTeam - 1) / (kTeamBlock / kTeam));
-  if (vocab <= 128) {
-    hipLaunchKernelGGL((small_rows_kernel<4, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.handle,
-                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab, report);
-  } else if (vocab <= 512) {
-    hipLaunchKernelGGL((small_rows_kernel<16, kGradient>), team_grid, dim3(kTeamBlock), 0, stream.handle,
-                       losses.f32(), logits.f32(), targets.i32(), scale, rows, vocab, report);
-  } else if (vocab <= 16384) {
-    hipLaunchKernelGGL((row_kernel<256, kGradient>), dim3(rows), dim3(256), 0, stream.handle, losses.f32(),
-                       logits.f32(), targets.i32(), scale, vocab, report);
-  } else {
-    hipLaunchKernelGGL((row_kernel<1024, kGradient>), dim3(rows), dim3(1024), 0, stream.handle, losses.f32(),
-                       logits.f32(), targets.i32(), scale, vocab, report);
-  }
+  with_type_of(logits, [&](auto type) {
+    using T = decltype(type);
+    T* z = elements<T>(logits);
+    if (vocab <= 512) {
+      const auto kernel =
+          vocab <= 128 ? small_rows_kernel<4, kGradient, T> : small_rows_kernel<16, kGradient, T>;
+      const dim3 grid((rows + kTeamBlock / kTeam - 1) / (kTeamBlock / kTeam));
+      hipLaunchKernelGGL(kernel, grid, dim3(kTeamBlock), 0, stream.handle, losses.f32(), z, targets.i32(),
+                         scale, rows, vocab, pitch, report);
+    } else {
+      const auto kernel = vocab <= 16384 ? row_kernel<256, kGradient, T> : row_kernel<1024, kGradient, T>;
+      hipLaunchKernelGGL(kernel, dim3(rows), dim3(vocab <= 16384 ? 256 : 1024), 0, stream.handle,
+                         losses.f32(), z, targets.i32(), scale, vocab, pitch, report);
+    }
+  });
   HIP_CHECK_LAUNCH("cross_entropy");
 }
 

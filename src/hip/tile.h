@@ -3,7 +3,7 @@
 
 #include <type_traits>
 
-#include "hip/vec.h"
+#include "hip/bf16.h"
 
 namespace hipgpt::hip {
 
@@ -23,6 +23,24 @@ struct Rows {
     if (row >= rows || column >= width) return {};
     const T* p = at(row, column);
     return aligned ? load_whole(p) : load_part(p, 0, width - column);
+  }
+
+  /// Loads four neighbours as floats, whatever T. For this, the rows are aligned if they start at multiples of
+  /// four elements and are whole fours long.
+  __device__ vec4 load_four(int row, int column) const {
+    if (row >= rows || column >= width) return {};
+    return aligned ? load_floats<true, 4>(at(row, 0), column, width)
+                   : load_floats<false, 4>(at(row, 0), column, width);
+  }
+
+  /// Stores four neighbours like load_four(), but writes nothing outside.
+  __device__ void store_four(int row, int column, vec4 v) const {
+    if (row >= rows || column >= width) return;
+    if (aligned) {
+      store_floats<true>(at(row, 0), column, width, v);
+    } else {
+      store_floats<false>(at(row, 0), column, width, v);
+    }
   }
 
   /// Stores a pack like load(), but writes nothing outside.
@@ -109,7 +127,7 @@ struct TileLoader {
   template <typename Float>
   __device__ void load(const Rows<Float>& source, int row0, int column0) {
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) vecs[i] = source.load(row0 + row(i), column0 + 4 * vec(i));
+    for (int i = 0; i < kCount; ++i) vecs[i] = source.load_four(row0 + row(i), column0 + 4 * vec(i));
   }
 
   __device__ void store(const T& tile) const {
@@ -132,7 +150,7 @@ __device__ inline void copy_tile(const T& tile, const Rows<Float>& source, int f
 #pragma unroll 4
   for (int i = threadIdx.x; i < T::kVecs; i += kThreads) {
     const int row = i / T::kRowVecs, vec = i % T::kRowVecs;
-    tile.at(row, vec) = source.load(first + row, 4 * vec);
+    tile.at(row, vec) = source.load_four(first + row, 4 * vec);
   }
 }
 

@@ -68,16 +68,21 @@ __device__ inline Vec<T, kCount> operator*(Vec<T, kCount> a, T factor) {
 __device__ inline float sum_of(vec4 v) {
   return (v[0] + v[1]) + (v[2] + v[3]);
 }
+__device__ inline float sum_of(Vec<float, 8> v) {
+  return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+}
 
 /// sum += s a
-__device__ inline void add_scaled(vec4& sum, float s, vec4 a) {
+template <int kCount>
+__device__ inline void add_scaled(Vec<float, kCount>& sum, float s, Vec<float, kCount> a) {
   sum = map(sum, a, [s](float x, float y) { return fmaf(s, y, x); });
 }
 
 /// sum + a . b
-__device__ inline float add_dot(float sum, vec4 a, vec4 b) {
+template <int kCount>
+__device__ inline float add_dot(float sum, Vec<float, kCount> a, Vec<float, kCount> b) {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) sum = fmaf(a[i], b[i], sum);
+  for (int i = 0; i < kCount; ++i) sum = fmaf(a[i], b[i], sum);
   return sum;
 }
 

@@ -1,12 +1,63 @@
 #include "gpt_model.h"
 
+#include <algorithm>
+#include <cmath>
+
+#include "error.h"
+#include "philox.h"
+
 namespace hipgpt {
 
-GPTModel::GPTModel(Device& device, const ModelConfig& config)
-    : device_(device), config_(config), weights_(device, config) {
-  for (int l = 0; l < config.num_layers; ++l) {
-    layers_.emplace_back(device, config, weights_.layers[static_cast<size_t>(l)], l);
+namespace {
+
+/// values[i] ~ N(0, sigma). Each Philox block gives a pair of normals, so value i depends only on (seed,
+/// stream, i).
+void fill_normal(std::vector<float>& values, float sigma, uint64_t seed, uint32_t stream) {
+  for (size_t i = 0; i < values.size(); i += 2) {
+    const auto bits = philox4x32({static_cast<uint32_t>(i / 2), static_cast<uint32_t>((i / 2) >> 32), stream,
+                                  static_cast<uint32_t>(RandomUse::kWeights)},
+                                 philox_key(seed));
+    const auto [a, b] = normal_pair(bits[0], bits[1]);
+    values[i] = sigma * a;
+    if (i + 1 < values.size()) values[i + 1] = sigma * b;
   }
+}
+
+}  // namespace
+
+GPTModel::GPTModel(Device& device, const ModelConfig& config, DType dtype)
+    : device_(device), config_(config), dtype_(dtype), weights_(device, config) {
+  if (dtype == DType::kBF16) {
+    rounded_.emplace(GPTWeights::rounded(device, weights_));
+    device.set_zero(rounded_->flat());
+  } else if (dtype != DType::kF32) {
+    throw Error(std::string("a model cannot compute in ") + to_string(dtype) + ": must be f32 or bf16");
+  }
+  for (int l = 0; l < config.num_layers; ++l) {
+    layers_.emplace_back(device, config, operands().layers[static_cast<size_t>(l)], l);
+  }
+}
+
+void GPTModel::write_weights(const std::function<void(const GPTWeights&)>& f) {
+  f(weights_);
+  if (rounded_) device_.round_to_bf16(rounded_->flat(), weights_.flat().rows(0, weights_.decayed()));
+}
+
+void initialize(GPTModel& model, uint64_t seed) {
+  const float sigma = 0.02f;
+  const float residual_sigma = sigma / std::sqrt(2.0f * static_cast<float>(model.config().num_layers));
+  uint32_t stream = 0;  // of random numbers; each weight has its own
+  const auto fill = [&](const std::string& name, const Tensor& tensor, bool is_matrix) {
+    std::vector<float> values(static_cast<size_t>(tensor.size()), 0.0f);
+    if (is_matrix) {
+      fill_normal(values, name.ends_with("c_proj.weight") ? residual_sigma : sigma, seed, stream);
+    } else if (name.ends_with(".weight")) {  // LayerNorm
+      std::fill(values.begin(), values.end(), 1.0f);
+    }
+    model.device().copy_to_device(tensor, values.data());
+    ++stream;
+  };
+  model.write_weights([&](const GPTWeights& weights) { weights.for_each(fill); });
 }
 
 }  // namespace hipgpt

@@ -2,31 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
 #include <type_traits>
 
 #include "error.h"
-#include "philox.h"
 
 namespace hipgpt {
-
-namespace {
-
-/// values[i] ~ N(0, sigma). Each Philox block gives a pair of normals, so value i depends only on (seed,
-/// stream, i).
-void fill_normal(std::vector<float>& values, float sigma, uint64_t seed, uint32_t stream) {
-  for (size_t i = 0; i < values.size(); i += 2) {
-    const auto bits = philox4x32({static_cast<uint32_t>(i / 2), static_cast<uint32_t>((i / 2) >> 32), stream,
-                                  static_cast<uint32_t>(RandomUse::kWeights)},
-                                 philox_key(seed));
-    const auto [a, b] = normal_pair(bits[0], bits[1]);
-    values[i] = sigma * a;
-    if (i + 1 < values.size()) values[i + 1] = sigma * b;
-  }
-}
-
-}  // namespace
 
 /// The only list of weights: calls f(name, tensor, shape) for each, from the model's input to its output.
 template <typename Self, typename F>
@@ -73,20 +53,43 @@ GPTWeights::GPTWeights(Device& device, const ModelConfig& config) : GPTWeights(c
   device.set_zero(flat_);
 }
 
-/// Sets the shapes and addresses of all tensors: matrices first, then vectors.
-void GPTWeights::place(std::byte* memory) {
+GPTWeights GPTWeights::rounded(Device& device, const GPTWeights& weights) {
+  GPTWeights copy(weights.config_);
+  copy.buffer_ = Buffer(device, static_cast<size_t>(weights.decayed_) * dtype_size(DType::kBF16));
+  copy.place(2, copy.buffer_.data(), DType::kBF16);
+  copy.flat_ = Tensor(copy.buffer_.data(), {weights.decayed_}, DType::kBF16);
+  // Both lists have the same order, so the vectors of one can be copied to the other in turn.
+  std::vector<Tensor> vectors;
+  visit(weights, [&](const std::string&, const Tensor& tensor, std::initializer_list<int64_t> shape) {
+    if (shape.size() == 1) vectors.push_back(tensor);
+  });
+  size_t next = 0;
+  visit(copy, [&](const std::string&, Tensor& tensor, std::initializer_list<int64_t> shape) {
+    if (shape.size() == 1) tensor = vectors[next++];
+  });
+  return copy;
+}
+
+/// Sets the shapes and addresses of the tensors of a rank, which follow each other from `memory` on. Returns
+/// the number of their elements.
+int64_t GPTWeights::place(size_t rank, std::byte* memory, DType dtype) {
   int64_t offset = 0;
-  for (const size_t rank : {2, 1}) {
-    visit(*this, [&](const std::string&, Tensor& tensor, std::initializer_list<int64_t> shape) {
-      if (shape.size() != rank) return;
-      tensor =
-          Tensor(memory == nullptr ? nullptr : memory + static_cast<size_t>(offset) * sizeof(float), shape);
-      offset += tensor.size();
-    });
-    if (rank == 2) decayed_ = offset;
-  }
-  flat_ = Tensor(memory, {offset});
-  if (config_.tied_head) head.weight = wte;
+  visit(*this, [&](const std::string&, Tensor& tensor, std::initializer_list<int64_t> shape) {
+    if (shape.size() != rank) return;
+    auto* const address =
+        memory == nullptr ? nullptr : memory + static_cast<size_t>(offset) * dtype_size(dtype);
+    tensor = Tensor(address, shape, dtype);
+    offset += tensor.size();
+  });
+  if (rank == 2 && config_.tied_head) head.weight = wte;
+  return offset;
+}
+
+/// Places all tensors: matrices first, then vectors.
+void GPTWeights::place(std::byte* memory) {
+  decayed_ = place(2, memory, DType::kF32);
+  const size_t bytes = static_cast<size_t>(decayed_) * sizeof(float);
+  flat_ = Tensor(memory, {decayed_ + place(1, memory == nullptr ? nullptr : memory + bytes, DType::kF32)});
 }
 
 void GPTWeights::for_each(const Visitor& f) const {
@@ -104,22 +107,6 @@ Tensor GPTWeights::tensor(const std::string& name) const {
   });
   if (found.rank() == 0) throw Error("the model has no weight named " + name);
   return found;
-}
-
-void initialize(GPTWeights& weights, Device& device, uint64_t seed) {
-  const float sigma = 0.02f;
-  const float residual_sigma = sigma / std::sqrt(2.0f * static_cast<float>(weights.config().num_layers));
-  uint32_t stream = 0;  // of random numbers; each weight has its own
-  weights.for_each([&](const std::string& name, const Tensor& tensor, bool is_matrix) {
-    std::vector<float> values(static_cast<size_t>(tensor.size()), 0.0f);
-    if (is_matrix) {
-      fill_normal(values, name.ends_with("c_proj.weight") ? residual_sigma : sigma, seed, stream);
-    } else if (name.ends_with(".weight")) {  // LayerNorm
-      std::fill(values.begin(), values.end(), 1.0f);
-    }
-    device.copy_to_device(tensor, values.data());
-    ++stream;
-  });
 }
 
 }  // namespace hipgpt

@@ -22,18 +22,19 @@ KVCache::KVCache(const GPTModel& model, int sequences)
   constexpr int64_t kManyRows = 1024;  // enough for efficient matrix products
   rows_ = std::max({S, B, std::min(B * S, kManyRows)});
 
+  const DType dtype = model.dtype();
   MemoryPlan plan;
   for (LayerCache& layer : layers_) {
-    plan.add(layer.keys, {B, S, E});
-    plan.add(layer.values, {B, S, E});
+    plan.add(layer.keys, {B, S, E}, dtype);
+    plan.add(layer.values, {B, S, E}, dtype);
   }
-  plan_activations(plan, activations_, c, rows_);
-  plan_scratch(plan, scratch_, c, rows_, false);
+  plan_activations(plan, activations_, c, rows_, dtype);
+  plan_scratch(plan, scratch_, c, rows_, dtype, false);
   plan.add(tokens_, {rows_}, DType::kI32);
   plan.add(past_, {1}, DType::kI32);
-  plan.add(x_, {rows_, E});
-  plan.add(y_, {rows_, E});
-  plan.add(last_, {B, E});
+  plan.add(x_, {rows_, E}, dtype);
+  plan.add(y_, {rows_, E}, dtype);
+  plan.add(last_, {B, E}, dtype);
   plan.add(stats_.mean, {B});
   plan.add(stats_.rstd, {B});
   plan.add(logits_, {B, c.vocab_size});
@@ -130,7 +131,7 @@ void KVCache::read(int64_t first, int64_t count, std::span<const int32_t> tokens
 }
 
 void KVCache::forward(int64_t first, Tensor tokens) {
-  const GPTWeights& w = model_.weights();
+  const GPTWeights& w = model_.operands();
   const std::vector<TransformerLayer>& layers = model_.layers();
   const int64_t count = tokens.dim(0), T = tokens.dim(1), rows = count * T;
   Tensor x = x_.rows(0, rows), y = y_.rows(0, rows);

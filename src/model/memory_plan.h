@@ -14,7 +14,12 @@ namespace hipgpt {
 class MemoryPlan {
  public:
   void add(Tensor& tensor, std::initializer_list<int64_t> shape, DType dtype = DType::kF32) {
-    entries_.push_back({&tensor, Tensor(nullptr, shape, dtype), bytes_});
+    add(tensor, Tensor(nullptr, shape, dtype));
+  }
+
+  /// Adds a tensor with the shape, dtype and pitch of another.
+  void add(Tensor& tensor, const Tensor& shape) {
+    entries_.push_back({&tensor, shape, bytes_});
     bytes_ += (entries_.back().shape.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   }
 

@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "model/layer_memory.h"
+#include "util/bf16.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
 
@@ -14,9 +15,22 @@ namespace hipgpt {
 namespace {
 
 /// As many rows of logits as fit the device's working set, but enough for efficient matrix products.
-int64_t choose_head_rows(const Device& device, int64_t vocab_size, int64_t rows) {
-  const int64_t fit = device.working_set() / static_cast<int64_t>(vocab_size * sizeof(float)) / 32 * 32;
+int64_t choose_head_rows(const Device& device, int64_t row_bytes, int64_t rows) {
+  const int64_t fit = device.working_set() / row_bytes / 32 * 32;
   return std::min(rows, std::max<int64_t>(fit, 256));
+}
+
+/// Copies a matrix, whose rows may have a pitch, to the host as fp32.
+void copy_rows_to_host(float* to, Device& device, const Tensor& matrix) {
+  if (matrix.dtype() == DType::kF32 && matrix.contiguous()) return device.copy_to_host(to, matrix);
+  const int64_t rows = matrix.dim(0), width = matrix.dim(1), pitch = matrix.pitch();
+  const auto size = static_cast<size_t>((rows - 1) * pitch + width);
+  std::vector<uint16_t> bits(size);
+  device.copy_to_host(bits.data(), Tensor(matrix.bf16(), {static_cast<int64_t>(size)}, DType::kBF16));
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < width; ++j)
+      to[i * width + j] = from_bf16(bits[static_cast<size_t>(i * pitch + j)]);
+  }
 }
 
 }  // namespace
@@ -32,27 +46,30 @@ TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind k
   const int64_t rows = max_batch_ * seq_len_, E = c.embed_dim;
   const auto L = static_cast<size_t>(c.num_layers);
   const bool with_gradients = kind == kWithGradients;
-  head_rows_ = choose_head_rows(device_, c.vocab_size, rows);
+  const DType dtype = model.dtype();
+  // In bf16, rows of logits have a pitch, so that each starts at a multiple of 128 bytes.
+  const int64_t V = c.vocab_size, pitch = dtype == DType::kBF16 ? (V + 63) / 64 * 64 : V;
+  head_rows_ = choose_head_rows(device_, pitch * static_cast<int64_t>(dtype_size(dtype)), rows);
   // Without a backward pass, nothing needs to be saved, so all layers share the same memory.
   x_.resize(with_gradients ? L + 1 : 2);
   layers_.resize(with_gradients ? L : 1);
 
   MemoryPlan plan;
   plan.add(batch_memory_, {2 * rows + 1}, DType::kI32);
-  for (Tensor& t : x_) plan.add(t, {rows, E});
-  for (LayerActivations& a : layers_) plan_activations(plan, a, c, rows);
-  plan_scratch(plan, scratch_, c, rows, with_gradients);
+  for (Tensor& t : x_) plan.add(t, {rows, E}, dtype);
+  for (LayerActivations& a : layers_) plan_activations(plan, a, c, rows, dtype);
+  plan_scratch(plan, scratch_, c, rows, dtype, with_gradients);
   if (c.final_layernorm) {
-    plan.add(final_y_, {rows, E});
+    plan.add(final_y_, {rows, E}, dtype);
     plan.add(final_stats_.mean, {rows});
     plan.add(final_stats_.rstd, {rows});
   }
-  plan.add(logits_, {head_rows_, c.vocab_size});
+  plan.add(logits_, Tensor(nullptr, {head_rows_, V}, dtype).with_pitch(pitch));
   plan.add(losses_, {rows});
   plan.add(loss_, {1});
   if (with_gradients) {
-    plan.add(dhidden_, {rows, E});
-    plan.add(dx_, {rows, E});
+    plan.add(dhidden_, {rows, E}, dtype);
+    plan.add(dx_, {rows, E}, dtype);
   }
   memory_ = plan.allocate(device_);
 }
@@ -69,7 +86,7 @@ ResidualNorm TrainingPass::final_norm() const {
   if (!model_.config().final_layernorm) return {};
   return {final_y_.rows(0, rows()),
           {final_stats_.mean.rows(0, rows()), final_stats_.rstd.rows(0, rows())},
-          model_.weights().final_norm};
+          model_.operands().final_norm};
 }
 
 void TrainingPass::set_batch(std::span<const int32_t> inputs, std::span<const int32_t> targets,
@@ -90,7 +107,7 @@ void TrainingPass::set_batch(std::span<const int32_t> inputs, std::span<const in
 }
 
 Tensor TrainingPass::forward(Dropout dropout) {
-  const GPTWeights& w = model_.weights();
+  const GPTWeights& w = model_.operands();
   const std::vector<TransformerLayer>& layers = model_.layers();
   const LayerScratch scratch = scratch_.first(rows());
   dropout.micro_step = micro_step();
@@ -110,7 +127,7 @@ Tensor TrainingPass::forward(Dropout dropout) {
 }
 
 Tensor TrainingPass::head_loss(Tensor hidden, GPTWeights* gradients, float scale) {
-  const Linear& head = model_.weights().head;
+  const Linear& head = model_.operands().head;
   const int64_t R = rows();
   for (int64_t first = 0; first < R; first += head_rows_) {
     const int64_t count = std::min(head_rows_, R - first);
@@ -130,7 +147,7 @@ Tensor TrainingPass::head_loss(Tensor hidden, GPTWeights* gradients, float scale
 }
 
 void TrainingPass::backward(GPTWeights& gradients, Dropout dropout) {
-  const GPTWeights& w = model_.weights();
+  const GPTWeights& w = model_.operands();
   const std::vector<TransformerLayer>& layers = model_.layers();
   const LayerScratch scratch = scratch_.first(rows());
   dropout.micro_step = micro_step();
@@ -199,8 +216,8 @@ std::vector<float> TrainingPass::logits(std::span<const int32_t> inputs) {
   for (int64_t first = 0; first < R; first += head_rows_) {
     const int64_t count = std::min(head_rows_, R - first);
     const Tensor part = logits_.rows(0, count);
-    device_.linear(part, hidden.rows(first, count), model_.weights().head, Activation::kNone, {});
-    device_.copy_to_host(result.data() + first * V, part);
+    device_.linear(part, hidden.rows(first, count), model_.operands().head, Activation::kNone, {});
+    copy_rows_to_host(result.data() + first * V, device_, part);
   }
   return result;
 }

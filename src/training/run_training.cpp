@@ -78,7 +78,7 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
     ModelConfig config = run.model.over(ModelConfig{});
     config.vocab_size = vocab_size;
     auto model = std::make_unique<GPTModel>(device, config);
-    initialize(model->weights(), device, run.training.seed);
+    initialize(*model, run.training.seed);
     return model;
   }
   const StoredWeights& weights = start->weights;

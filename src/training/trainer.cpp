@@ -68,8 +68,8 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
   });
   update_ = device.capture([this, &device] {
     device.l2_norm(norm_, gradients_.flat());
-    device.adamw(model_.weights().flat(), gradients_.flat(), optimizer_.first_moment.flat(),
-                 optimizer_.second_moment.flat(), norm_, rates_,
+    device.adamw(model_.weights().flat(), model_.rounded_matrices(), gradients_.flat(),
+                 optimizer_.first_moment.flat(), optimizer_.second_moment.flat(), norm_, rates_,
                  {.beta1 = options_.beta1,
                   .beta2 = options_.beta2,
                   .weight_decay = options_.weight_decay,

@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   c.max_seq_len = S;
   const auto device = make_device(device_name, threads);
   GPTModel model(*device, c);
-  initialize(model.weights(), *device, 1);
+  initialize(model, 1);
   std::vector<double> speeds;
   for (int run = 0; run < runs; ++run) {
     const std::vector<int32_t> prompt = {run};

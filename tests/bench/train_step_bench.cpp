@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
   const TokenFile tokens = random.open();
   const DataLoader data(tokens, 0, RandomTokens::kCount, B, c.max_seq_len, 1);
   GPTModel model(*device, c);
-  initialize(model.weights(), *device, 1);
+  initialize(model, 1);
   Trainer trainer(model, data,
                   {.batch = B, .steps = 1 << 30, .dropout = argc > 11 ? std::stof(argv[11]) : 0.0f});
 

@@ -23,7 +23,7 @@ class DamageTest : public FilesTest {
     config_.max_seq_len = config_.embed_dim = 2;
     config_.num_heads = config_.num_layers = config_.ff_hidden_dim = 1;
     GPTModel model(*device_, config_);
-    initialize(model.weights(), *device_, 1);
+    initialize(model, 1);
     save_checkpoint(model);
     TokenFileWriter tokens(path("tokens"), static_cast<uint64_t>(config_.vocab_size), tokenizer_.hash(), 1,
                            2);

@@ -289,7 +289,7 @@ int isa_adamw(float* params, const float* grads, float* m, float* v, const float
               float max_grad_norm, int64_t decayed, int64_t n) {
   const AdamW options{beta1, beta2, epsilon, weight_decay, max_grad_norm, decayed};
   return status_of([&] {
-    hip::adamw(stream, f32(params, {n}), f32(grads, {n}), f32(m, {n}), f32(v, {n}), f32(grad_norm, {1}),
+    hip::adamw(stream, f32(params, {n}), {}, f32(grads, {n}), f32(m, {n}), f32(v, {n}), f32(grad_norm, {1}),
                f32(rates, {3}), options);
   });
 }

@@ -458,13 +458,13 @@ TEST_P(EveryModel, GradientsWithDropoutAgreeWithDifferencesOfTheLoss) {
 TEST(InitializationTest, MatchesGpt2) {
   const auto device = any_device();
   const ModelConfig config;
-  GPTWeights a(*device, config), b(*device, config), c(*device, config);
-  initialize(a, *device, 1);
-  initialize(b, *device, 1);
-  initialize(c, *device, 2);
-  const auto values = [&](const GPTWeights& weights, const WeightPlace& place) {
+  GPTModel a(*device, config), b(*device, config), c(*device, config);
+  initialize(a, 1);
+  initialize(b, 1);
+  initialize(c, 2);
+  const auto values = [&](const GPTModel& model, const WeightPlace& place) {
     std::vector<float> host(static_cast<size_t>(place.size));
-    device->copy_to_host(host.data(), weights.tensor(place.name));
+    device->copy_to_host(host.data(), model.weights().tensor(place.name));
     return host;
   };
   for (const WeightPlace& info : weight_places(config)) {

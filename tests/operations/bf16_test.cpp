@@ -38,12 +38,37 @@ class Bf16Linear : public DeviceTest {
     return t;
   }
 
+  Tensor integers(std::initializer_list<int64_t> shape) {
+    const Tensor t = zeros(shape);
+    std::vector<float> values(static_cast<size_t>(t.size()));
+    for (float& v : values) v = static_cast<float>(std::uniform_int_distribution<int>(-3, 3)(generator_));
+    device_->copy_to_device(t, values.data());
+    return t;
+  }
+
+  /// The values of a tensor of at most two dimensions, whose rows may have a pitch.
   Values values_bf16(Tensor t) {
-    std::vector<uint16_t> bits(static_cast<size_t>(t.size()));
-    device_->copy_to_host(bits.data(), t);
+    const int64_t width = t.dim(t.rank() - 1), pitch = t.pitch(), rows = t.size() / width;
+    std::vector<uint16_t> bits(static_cast<size_t>((rows - 1) * pitch + width));
+    device_->copy_to_host(bits.data(), Tensor(t.data(), {static_cast<int64_t>(bits.size())}, DType::kBF16));
     Values result;
-    for (const uint16_t b : bits) result.push_back(std::bit_cast<float>(static_cast<uint32_t>(b) << 16));
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < width; ++j)
+        result.push_back(
+            std::bit_cast<float>(static_cast<uint32_t>(bits[static_cast<size_t>(i * pitch + j)]) << 16));
+    }
     return result;
+  }
+
+  /// The same values in rows that are `gap` elements longer, with NaN in the gaps.
+  Tensor padded(Tensor t, int64_t gap) {
+    const int64_t rows = t.dim(0), width = t.dim(1), pitch = width + gap;
+    const Tensor room = zeros({rows * pitch}, DType::kBF16);
+    std::vector<uint16_t> bits(static_cast<size_t>(t.size())), all(static_cast<size_t>(rows * pitch), 0x7fc0);
+    device_->copy_to_host(bits.data(), t);
+    for (int64_t i = 0; i < rows; ++i) std::copy_n(bits.data() + i * width, width, all.data() + i * pitch);
+    device_->copy_to_device(room, all.data());
+    return Tensor(room.data(), {rows, width}, DType::kBF16).with_pitch(pitch);
   }
 
   /// Expects each element to be within half a unit of bf16 of the expected value, and `sum_error` of an fp32
@@ -72,11 +97,10 @@ TEST_P(Bf16Linear, IsExactForIntegersAndRoundedOnceOtherwise) {
     for (const Layout layout : {Layout::kInOut, Layout::kOutIn}) {
       for (const bool whole : {true, false}) {
         const bool out_in = layout == Layout::kOutIn;
-        const Tensor x = random_bf16({s.m, s.k}, whole), b = random_bf16({s.n}, whole);
+        const Tensor x = random_bf16({s.m, s.k}, whole), b = whole ? integers({s.n}) : random({s.n});
         const Tensor w = out_in ? random_bf16({s.n, s.k}, whole) : random_bf16({s.k, s.n}, whole);
         const Tensor y = zeros({s.m, s.n}, DType::kBF16), pre = zeros({s.m, s.n}, DType::kBF16);
-        const Values z =
-            reference::linear(values_bf16(x), values_bf16(w), out_in, values_bf16(b), s.m, s.k, s.n);
+        const Values z = reference::linear(values_bf16(x), values_bf16(w), out_in, values(b), s.m, s.k, s.n);
         const double sum_error = 1e-6 * std::sqrt(static_cast<double>(s.k)) * 4;
         const std::string size = fmt_size("", s.m, s.n, s.k);
         device_->linear(y, x, {w, b, layout}, Activation::kRelu, pre);
@@ -125,6 +149,53 @@ TEST_P(Bf16Linear, BackwardIsExactForIntegersAndRoundedOnceOtherwise) {
   }
 }
 
+/// Rows of logits have a pitch, so that each starts at an aligned address although V is odd. The elements in
+/// the gaps have no meaning, and must not reach a product.
+TEST_P(Bf16Linear, RowsMayHaveAPitch) {
+  for (const Size s : {Size{130, 67, 72}, Size{5, 129, 64}, Size{64, 203, 8}}) {
+    const int64_t rows = s.m, V = s.n, in = s.k, gap = (V + 63) / 64 * 64 - V;
+    const Tensor x = random_bf16({rows, in}, true), w = random_bf16({V, in}, true), b = integers({V});
+    const Values vx = values_bf16(x), vw = values_bf16(w);
+    const Tensor y = padded(zeros({rows, V}, DType::kBF16), gap);
+    device_->linear(y, x, {w, b, Layout::kOutIn}, Activation::kNone, {});
+    expect_rounded(values_bf16(y), reference::linear(vx, vw, true, values(b), rows, in, V), true, 0, "y");
+    const Tensor y32 = zeros({rows, V});
+    device_->linear(y32, x, {w, b, Layout::kOutIn}, Activation::kNone, {});
+    EXPECT_EQ(values(y32), reference::linear(vx, vw, true, values(b), rows, in, V));
+
+    const Tensor plain = random_bf16({rows, V}, true), dy = padded(plain, gap);
+    const Tensor dx = zeros({rows, in}, DType::kBF16), dw = zeros({V, in}), db = zeros({V});
+    device_->linear_backward(dx, {dw, db, Layout::kOutIn}, dy, x, {w, {}, Layout::kOutIn}, Activation::kNone,
+                             {});
+    const auto expected = reference::linear_backward(vx, vw, true, values_bf16(plain), rows, in, V);
+    expect_rounded(values_bf16(dx), expected.dx, true, 0, "dx");
+    EXPECT_EQ(values(dw), expected.dw);
+    EXPECT_EQ(values(db), expected.db);
+
+    const Tensor losses = zeros({rows}), padded_losses = zeros({rows}),
+                 targets = random_tokens({rows}, static_cast<int>(V));
+    device_->cross_entropy_with_gradient(losses, plain, targets, 2.0f);
+    device_->cross_entropy_with_gradient(padded_losses, dy, targets, 2.0f);
+    EXPECT_EQ(values(losses), values(padded_losses));
+    EXPECT_EQ(values_bf16(plain), values_bf16(dy));
+  }
+}
+
+TEST_P(Bf16Linear, AdamWAlsoWritesRoundedParameters) {
+  for (const int64_t n : {1, 7, 1024, 1030}) {
+    for (const int64_t count : {n, n / 2 + 1}) {
+      const Tensor p = random({n}), g = random({n}), m = zeros({n}), v = zeros({n});
+      const Tensor rounded = zeros({count}, DType::kBF16), again = zeros({count}, DType::kBF16);
+      device_->adamw(p, rounded, g, m, v, tensor(std::vector<float>{1.0f}),
+                     tensor(std::vector<float>{0.1f, 10.0f, 10.0f}), {});
+      const Values params = values(p), copy = values_bf16(rounded);
+      for (size_t i = 0; i < copy.size(); ++i) ASSERT_EQ(copy[i], nearest_bf16(params[i])) << i;
+      device_->round_to_bf16(again, p.rows(0, count));
+      EXPECT_EQ(values_bf16(again), copy);
+    }
+  }
+}
+
 TEST_P(Bf16Linear, GivesTheSameBitsAgain) {
   const Tensor x = random_bf16({300, 1000}, false), w = random_bf16({1000, 136}, false);
   const Tensor y = zeros({300, 136}, DType::kBF16), dw = zeros({1000, 136}),
@@ -161,7 +232,100 @@ TEST_P(Bf16Linear, NanAndInfinityStay) {
   }
 }
 
+// ---- Attention ------------------------------------------------------------------------------------------
+
+class Bf16Attention : public Bf16Linear {};
+
+/// Attention beside the formula in double precision. Probabilities and their gradients are rounded to bf16
+/// before the second product, and so are the results.
+TEST_P(Bf16Attention, AgreesWithTheFormula) {
+  struct Case {
+    int64_t B, T;
+    int heads;
+    int64_t D;
+    float p;
+  };
+  for (const Case c :
+       {Case{1, 1, 1, 8, 0}, Case{2, 17, 2, 32, 0}, Case{1, 130, 1, 64, 0}, Case{1, 70, 2, 20, 0.2f},
+        Case{1, 100, 1, 96, 0.1f}, Case{1, 67, 1, 128, 0}, Case{1, 33, 3, 7, 0}}) {
+    const int64_t E = c.heads * c.D;
+    const Tensor qkv = random_bf16({c.B * c.T, 3 * E}, false).reshape({c.B, c.T, 3 * E});
+    const Tensor out = zeros({c.B, c.T, E}, DType::kBF16), lse = zeros({c.B, c.heads, c.T});
+    const Tensor dout = random_bf16({c.B * c.T, E}, false).reshape({c.B, c.T, E});
+    const Tensor dqkv = zeros({c.B, c.T, 3 * E}, DType::kBF16);
+    const Dropout dropout{.p = c.p, .seed = 3, .micro_step = tensor(std::vector<int32_t>{2}), .site = 1};
+    device_->attention(out, lse, qkv, c.heads, dropout);
+    device_->attention_backward(dqkv, dout, qkv, out, lse, c.heads, dropout);
+
+    // The same in fp32 on a CPU, which other tests compare with the formula.
+    const auto cpu = make_device("cpu", 1);
+    const auto upload = [&](const Values& v, std::deque<Buffer>& memory,
+                            std::initializer_list<int64_t> shape) {
+      const Tensor t = Tensor(nullptr, shape);
+      memory.emplace_back(*cpu, t.bytes());
+      const std::vector<float> floats(v.begin(), v.end());
+      cpu->copy_to_device(t.at(memory.back().data()), floats.data());
+      return t.at(memory.back().data());
+    };
+    std::deque<Buffer> memory;
+    const auto flat = [&](const Tensor& t) { return values_bf16(t.reshape({t.size()})); };
+    const Values none(static_cast<size_t>(c.B * c.T * E)), wide(static_cast<size_t>(c.B * c.T * 3 * E));
+    const Tensor qkv32 = upload(flat(qkv), memory, {c.B, c.T, 3 * E}),
+                 out32 = upload(none, memory, {c.B, c.T, E});
+    const Tensor lse32 =
+        upload(Values(static_cast<size_t>(c.B * c.heads * c.T)), memory, {c.B, c.heads, c.T});
+    const Tensor dout32 = upload(flat(dout), memory, {c.B, c.T, E}),
+                 dqkv32 = upload(wide, memory, {c.B, c.T, 3 * E});
+    Dropout dropout32 = dropout;
+    const Buffer step(*cpu, 4);
+    dropout32.micro_step = Tensor(step.data(), {1}, DType::kI32);
+    const int32_t two = 2;
+    cpu->copy_to_device(dropout32.micro_step, &two);
+    cpu->attention(out32, lse32, qkv32, c.heads, dropout32);
+    cpu->attention_backward(dqkv32, dout32, qkv32, out32, lse32, c.heads, dropout32);
+    const auto download = [&](const Tensor& t) {
+      std::vector<float> v(static_cast<size_t>(t.size()));
+      cpu->copy_to_host(v.data(), t);
+      return Values(v.begin(), v.end());
+    };
+    const std::string size = fmt_size("attention", c.T, c.heads, c.D);
+    expect_close(flat(out), download(out32), 0x1p-7, size);
+    expect_close(values(lse), download(lse32), 1e-5, size + " lse");
+    expect_close(flat(dqkv), download(dqkv32), 0x1p-6, size + " dqkv");
+  }
+}
+
+TEST_P(Bf16Attention, OfNewTokensAgreesWithAllAtOnce) {
+  for (const int64_t D : {16, 64}) {
+    const int64_t B = 2, T = 70, S = 80, H = 2, E = H * D;
+    const Tensor qkv = random_bf16({B * T, 3 * E}, false).reshape({B, T, 3 * E});
+    const Tensor all = zeros({B, T, E}, DType::kBF16), lse = zeros({B, H, T});
+    device_->attention(all, lse, qkv, H, {});
+    const Values expected = values_bf16(all.reshape({all.size()}));
+    const Tensor keys = zeros({B, S, E}, DType::kBF16), cached = zeros({B, S, E}, DType::kBF16);
+    int64_t past = 0;
+    for (const int64_t count : {1, 40, 1, 1, 27}) {
+      const Tensor part = zeros({B, count, 3 * E}, DType::kBF16), out = zeros({B, count, E}, DType::kBF16);
+      for (int64_t b = 0; b < B; ++b) {
+        device_->copy(part.rows(b, 1).reshape({count * 3 * E}),
+                      qkv.rows(b, 1).reshape({T, 3 * E}).rows(past, count).reshape({count * 3 * E}));
+      }
+      device_->attention_cached(out, keys, cached, part, H,
+                                tensor(std::vector<int32_t>{static_cast<int32_t>(past)}));
+      const Values v = values_bf16(out.reshape({out.size()}));
+      Values wanted;
+      for (int64_t b = 0; b < B; ++b) {
+        const auto from = expected.begin() + (b * T + past) * E;
+        wanted.insert(wanted.end(), from, from + count * E);
+      }
+      expect_close(v, wanted, 0x1p-7, fmt_size("cached", past, count, D));
+      past += count;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, Bf16Linear, testing::ValuesIn(all_devices()), case_name);
+INSTANTIATE_TEST_SUITE_P(Devices, Bf16Attention, testing::ValuesIn(all_devices()), case_name);
 
 }  // namespace
 }  // namespace hipgpt

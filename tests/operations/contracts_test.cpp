@@ -3,6 +3,8 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
+#include <string>
 
 #include "device_fixture.h"
 #include "error.h"
@@ -17,7 +19,20 @@ struct Argument {
   DType dtype = DType::kF32;
   bool optional = false;                                       // a missing tensor is valid too
   enum { kNothing, kRows, kColumns, kShape } free = kNothing;  // what may have another size
-  int64_t ids = 0;  // for int32: values must be in [0, ids), unless ids is 0
+  int64_t ids = 0;         // for int32: values must be in [0, ids), unless ids is 0
+  bool pitched = false;    // rows may have a pitch
+  bool any_float = false;  // fp32 and bf16 are both valid, whatever the other arguments are
+
+  Argument with_pitch() const {
+    Argument a = *this;
+    a.pitched = true;
+    return a;
+  }
+  Argument of_any_float() const {
+    Argument a = *this;
+    a.any_float = true;
+    return a;
+  }
 };
 
 /// An operation with valid arguments.
@@ -29,7 +44,7 @@ struct Call {
 
 constexpr int64_t B = 2, T = 3, E = 8, H = 2, V = 11, S = 5, R = B * T, In = 6, Out = 4;
 
-std::vector<Call> all_calls() {
+std::vector<Call> calls() {
   const DType i32 = DType::kI32, bf16 = DType::kBF16;
   const auto linear = [](Layout layout) {
     return [layout](Device& d, const std::vector<Tensor>& t) {
@@ -60,7 +75,7 @@ std::vector<Call> all_calls() {
        {{"dx", {R, In}},
         {"gradients.weight", {In, Out}},
         {"gradients.bias", {Out}, DType::kF32, true},
-        {"dy", {R, Out}},
+        Argument{"dy", {R, Out}}.with_pitch(),
         {"x", {R, In}},
         {"layer.weight", {In, Out}},
         {"pre", {R, In}}},
@@ -69,7 +84,7 @@ std::vector<Call> all_calls() {
        {{"dx", {R, In}},
         {"gradients.weight", {Out, In}},
         {"gradients.bias", {Out}, DType::kF32, true},
-        {"dy", {R, Out}},
+        Argument{"dy", {R, Out}}.with_pitch(),
         {"x", {R, In}},
         {"layer.weight", {Out, In}},
         {"pre", {R, In}}},
@@ -78,14 +93,14 @@ std::vector<Call> all_calls() {
        {{"y", {R, Out}, bf16},
         {"x", {R, In}, bf16},
         {"layer.weight", {In, Out}, bf16},
-        {"layer.bias", {Out}, bf16, true},
+        {"layer.bias", {Out}, DType::kF32, true},
         {"pre", {R, Out}, bf16, true}},
        linear(Layout::kInOut)},
       {"linear_backward",
        {{"dx", {R, In}, bf16},
         {"gradients.weight", {Out, In}},
         {"gradients.bias", {Out}, DType::kF32, true},
-        {"dy", {R, Out}, bf16},
+        Argument{"dy", {R, Out}, bf16}.with_pitch(),
         {"x", {R, In}, bf16},
         {"layer.weight", {Out, In}, bf16},
         {"pre", {R, In}, bf16}},
@@ -100,7 +115,7 @@ std::vector<Call> all_calls() {
       {"embedding_backward",
        {{"dwte", {V, E}, DType::kF32, false, Argument::kRows},
         {"dwpe", {S, E}, DType::kF32, false, Argument::kRows},
-        {"dy", {R, E}},
+        Argument{"dy", {R, E}}.of_any_float(),
         {"tokens", {B, T}, i32, false, Argument::kNothing, V}},
        [](Device& d, const std::vector<Tensor>& t) { d.embedding_backward(t[0], t[1], t[2], t[3]); }},
       {"layernorm",
@@ -178,19 +193,19 @@ std::vector<Call> all_calls() {
        }},
       {"cross_entropy",
        {{"losses", {R}},
-        {"logits", {R, V}, DType::kF32, false, Argument::kColumns},
+        Argument{"logits", {R, V}, DType::kF32, false, Argument::kColumns}.with_pitch().of_any_float(),
         {"targets", {R}, i32, false, Argument::kNothing, V}},
        [](Device& d, const std::vector<Tensor>& t) { d.cross_entropy(t[0], t[1], t[2]); }},
       {"cross_entropy_with_gradient",
        {{"losses", {R}},
-        {"logits", {R, V}, DType::kF32, false, Argument::kColumns},
+        Argument{"logits", {R, V}, DType::kF32, false, Argument::kColumns}.with_pitch().of_any_float(),
         {"targets", {R}, i32, false, Argument::kNothing, V}},
        [](Device& d, const std::vector<Tensor>& t) {
          d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f);
        }},
       {"cross_entropy_with_gradient",  // one block per row
        {{"losses", {1}},
-        {"logits", {1, 600}, DType::kF32, false, Argument::kColumns},
+        Argument{"logits", {1, 600}, DType::kF32, false, Argument::kColumns}.with_pitch().of_any_float(),
         {"targets", {1}, i32, false, Argument::kNothing, 600}},
        [](Device& d, const std::vector<Tensor>& t) {
          d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f);
@@ -201,9 +216,19 @@ std::vector<Call> all_calls() {
       {"l2_norm",
        {{"out", {1}}, {"x", {R, E}, DType::kF32, false, Argument::kShape}},
        [](Device& d, const std::vector<Tensor>& t) { d.l2_norm(t[0], t[1]); }},
+      {"linear",  // of bf16, with a result in fp32
+       {{"y", {R, Out}},
+        {"x", {R, In}, bf16},
+        {"layer.weight", {Out, In}, bf16},
+        {"layer.bias", {Out}, DType::kF32, true},
+        {"pre", {R, Out}, DType::kF32, true}},
+       linear(Layout::kOutIn)},
+      {"round_to_bf16",
+       {{"out", {V}, bf16}, {"x", {V}}},
+       [](Device& d, const std::vector<Tensor>& t) { d.round_to_bf16(t[0], t[1]); }},
       {"adamw",
        {{"params", {V}}, {"grads", {V}}, {"m", {V}}, {"v", {V}}, {"grad_norm", {1}}, {"rates", {3}}},
-       [](Device& d, const std::vector<Tensor>& t) { d.adamw(t[0], t[1], t[2], t[3], t[4], t[5], {}); }},
+       [](Device& d, const std::vector<Tensor>& t) { d.adamw(t[0], {}, t[1], t[2], t[3], t[4], t[5], {}); }},
       {"sample",
        {{"token", {B, 1}, i32}, {"logits", {B, V}}, {"seen", {B, V}, i32}, {"draw", {B, 2}, i32}},
        [](Device& d, const std::vector<Tensor>& t) { d.sample(t[0], t[1], t[2], t[3], {}); }},
@@ -211,6 +236,30 @@ std::vector<Call> all_calls() {
        {{"counters", {V}, i32, false, Argument::kShape}},
        [](Device& d, const std::vector<Tensor>& t) { d.increment(t[0]); }},
   };
+}
+
+/// The calls, and those with matrices in bf16 as well.
+std::vector<Call> all_calls() {
+  const std::set<std::string> matrices = {"y",   "dy",  "x",   "dx",   "sum",  "branch", "logits", "wte",
+                                          "wpe", "out", "qkv", "dqkv", "dout", "keys",   "values"};
+  std::vector<Call> all;
+  for (const Call& call : calls()) {
+    all.push_back(call);
+    const std::string name = call.operation;
+    if (name == "sample" || name == "sum" || name == "l2_norm" || name == "round_to_bf16" ||
+        name.starts_with("linear")) {
+      continue;
+    }
+    Call other = call;
+    bool changed = false;
+    for (Argument& a : other.arguments) {
+      if (!matrices.contains(a.name)) continue;
+      a.dtype = DType::kBF16;
+      changed = true;
+    }
+    if (changed) all.push_back(other);
+  }
+  return all;
 }
 
 class Contracts : public DeviceTest {
@@ -269,11 +318,11 @@ class Contracts : public DeviceTest {
       case 6: {  // another dtype
         const std::vector<DType> all = {DType::kF32, DType::kI32, DType::kBF16};
         const DType dtype = all[static_cast<size_t>(pick(3))];
-        if (dtype == a.dtype) return std::nullopt;
+        if (dtype == a.dtype || (a.any_float && dtype != DType::kI32)) return std::nullopt;
         return make(memory, shape, dtype);
       }
       default:  // rows that are not contiguous
-        if (shape.size() < 2) return std::nullopt;
+        if (shape.size() < 2 || a.pitched) return std::nullopt;
         return right.with_pitch(shape.back() + 1 + pick(4));
     }
   }
@@ -363,7 +412,7 @@ TEST_P(Contracts, NumbersOutOfRangeAreErrors) {
   }
   const Tensor p = zeros({V});
   for (const int64_t decayed : {int64_t{-1}, V + 1}) {
-    EXPECT_THROW(device_->adamw(p, p, p, p, zeros({1}), zeros({3}), {.decayed = decayed}), Error);
+    EXPECT_THROW(device_->adamw(p, {}, p, p, p, zeros({1}), zeros({3}), {.decayed = decayed}), Error);
   }
 }
 

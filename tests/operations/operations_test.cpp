@@ -508,7 +508,8 @@ TEST_P(Operations, AdamWDoesNothingWithAGradientThatIsNotFinite) {
   for (const float bad : {std::nanf(""), HUGE_VALF}) {
     const Tensor p = random({50}), g = random({50}), m = random({50}), v = zeros({50});
     const Values before = values(p), moment = values(m);
-    device_->adamw(p, g, m, v, tensor(std::vector<float>{bad}), tensor(adamw_rates(0.1, 0.9, 0.9, 1)), {});
+    device_->adamw(p, {}, g, m, v, tensor(std::vector<float>{bad}), tensor(adamw_rates(0.1, 0.9, 0.9, 1)),
+                   {});
     EXPECT_EQ(values(p), before);
     EXPECT_EQ(values(m), moment);
   }
@@ -524,7 +525,7 @@ TEST_P(Operations, AdamW) {
       for (int64_t step = 1; step <= 3; ++step) {
         device_->l2_norm(norm, g);
         const double c = clip > 0 ? std::min(1.0, clip / values(norm)[0]) : 1.0;
-        device_->adamw(p, g, m, v, norm, tensor(adamw_rates(0.01, 0.9, 0.95, step)),
+        device_->adamw(p, {}, g, m, v, norm, tensor(adamw_rates(0.01, 0.9, 0.95, step)),
                        {.beta1 = 0.9f,
                         .beta2 = 0.95f,
                         .epsilon = 1e-8f,

@@ -42,7 +42,17 @@ double product_error(int m, int n, int k) {
   const DeviceArray<float> a(random_values(static_cast<size_t>(m) * k, 1)),
       b(random_values(static_cast<size_t>(k) * n, 2));
   const DeviceArray<float> c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
-  const Product<float, float> p{c.data(), a.data(), b.data(), m, n, k, k, nullptr, {}, n % 4 == 0};
+  const Product<float, float> p{.c = c.data(),
+                                .a = a.data(),
+                                .b = b.data(),
+                                .lda = kTransA ? m : k,
+                                .ldb = kTransB ? k : n,
+                                .ldc = n,
+                                .m = m,
+                                .n = n,
+                                .k = k,
+                                .part_k = k,
+                                .aligned_c = n % 4 == 0};
   const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
   hipLaunchKernelGGL((product_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles), dim3(Shape::kThreads),
                      0, nullptr, p);
@@ -128,7 +138,17 @@ void expect_bf16_product_is_exact(int m, int n, int k) {
                            y = integers(static_cast<size_t>(k) * n, 2);
   const DeviceArray<bf16> a(halves(x)), b(halves(y));
   const DeviceArray<float> c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
-  const Product<bf16, float> p{c.data(), a.data(), b.data(), m, n, k, k, nullptr, {}, n % 4 == 0};
+  const Product<bf16, float> p{.c = c.data(),
+                               .a = a.data(),
+                               .b = b.data(),
+                               .lda = kTransA ? m : k,
+                               .ldb = kTransB ? k : n,
+                               .ldc = n,
+                               .m = m,
+                               .n = n,
+                               .k = k,
+                               .part_k = k,
+                               .aligned_c = n % 4 == 0};
   const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
   using Block = Bf16ProductTile<Shape, kTransA, kTransB, kAligned>;
   launch_with_shared(product_bf16_kernel<Shape, kTransA, kTransB, kAligned>, dim3(tiles),

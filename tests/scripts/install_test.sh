@@ -52,7 +52,7 @@ int main() try {
   config.max_seq_len = 16;
   config.embed_dim = 32;
   GPTModel model(*device, config);
-  initialize(model.weights(), *device, 1);
+  initialize(model, 1);
   const DataLoader data(tokens, 0, tokens.size(), 8, config.max_seq_len, 1);
   Trainer trainer(model, data, {.batch = 8, .steps = 150, .warmup_steps = 10, .learning_rate = 1e-2f});
   while (trainer.step() < 150) trainer.train_step();

@@ -95,7 +95,7 @@ class TrainerTest : public InOwnFolder, public testing::WithParamInterface<Devic
     Trainer trainer;
     Run(const DataLoader& data, const TrainerOptions& options, const DeviceCase& where = GetParam())
         : device(make_device(where.name, where.threads)),
-          trainer((initialize(model.weights(), *device, options.seed), model), data, options) {}
+          trainer((initialize(model, options.seed), model), data, options) {}
 
     std::vector<float> weights() {
       std::vector<float> w(static_cast<size_t>(model.weights().size()));
@@ -377,7 +377,7 @@ TEST_P(TrainerTest, AnEvaluationOfAPartIsSpreadAndDoesNotDependOnTheBatchSize) {
 class CheckpointTest : public InOwnFolder {
  protected:
   CheckpointTest() : device_(any_device()), model_(*device_, kSmall) {
-    initialize(model_.weights(), *device_, 5);
+    initialize(model_, 5);
     save(model_, {kSmall, 0xfeedface12345678, 42}, "good.bin");
   }
 

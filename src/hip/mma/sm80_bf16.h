@@ -40,6 +40,12 @@ struct Sm80Bf16Atom {
     return lane % 4 * 2 + i % 2 + i / 4 * 8;
   }
 
+  // The sums of a lane are in kLaneRows rows, and kRowLanes neighbouring lanes share each row.
+  static constexpr int kLaneRows = 2, kRowLanes = 4;
+  __device__ static int lane_row(int i) {
+    return i / 2 % 2;
+  }
+
   /// Eight bf16, in pairs.
   struct Operand {
     uint32_t pairs[4];
@@ -55,6 +61,20 @@ struct Sm80Bf16Atom {
 
   __device__ static float result(float sum) {
     return sum;
+  }
+
+  /// Sums, rounded to bf16, as the left operand of another product: sum_row and left_row are equal, and so are
+  /// sum_column and left_k.
+  __device__ static Left as_left(const float (&sum)[kSum]) {
+    Left left;
+    Vec<float, kSum> floats;
+#pragma unroll
+    for (int i = 0; i < kSum; ++i) floats[i] = sum[i];
+    const Vec<bf16, kSum> rounded = from_floats<bf16>(floats);
+#pragma unroll
+    for (int i = 0; i < kSum / 2; ++i)
+      left.pairs[i] = rounded[2 * i].bits | static_cast<uint32_t>(rounded[2 * i + 1].bits) << 16;
+    return left;
   }
 
   __device__ static void multiply_add(float (&sum)[kSum], const Left& a, const Right& b) {

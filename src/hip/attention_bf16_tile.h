@@ -1,0 +1,205 @@
+// What the bf16 attention kernels share: rows of a head in shared memory, and products of a wave's rows.
+//
+// A wave computes kRows rows of scores, 16 to an atom, and keeps them in registers. Rounded to bf16, they are
+// the left operand of the next product without passing through shared memory.
+#pragma once
+
+#include "hip/accumulator.h"
+#include "hip/attention_tile.h"
+#include "hip/dropout_mask.h"
+#include "hip/matmul_bf16_tile.h"
+
+namespace hipgpt::hip {
+
+constexpr int kAttentionWaves = 4;       ///< waves of a block, each with rows of its own
+constexpr int kTileRows = 64;            ///< rows of a tile that the block walks along
+constexpr float kLog2E = 1.4426950409f;  ///< scores are exponents of 2 in the kernels
+
+/// kRows rows of a head of up to kHead columns, as blocks of 64 columns. A block holds a line of 128 bytes for
+/// each row, permuted as in OperandTile.
+template <int kRows, int kHead>
+struct HeadTile {
+  static constexpr int kBlocks = (kHead + 63) / 64;
+  static constexpr int kUnits = kRows * 8 * kBlocks;  ///< also the size in vec4
+  vec4* memory;
+
+  /// An operand whose k are 64 columns of the head.
+  __device__ OperandTile<kRows, true> along_columns(int block) const { return {memory + block * kRows * 8}; }
+
+  /// An operand whose k are the rows.
+  __device__ OperandTile<64 * kBlocks, false> along_rows() const {
+    static_assert(kRows == 64);
+    return {memory};
+  }
+
+  /// The eight elements of a row that start at `column`, a multiple of 8.
+  __device__ Vec<bf16, 8>& unit(int row, int column) const {
+    return *reinterpret_cast<Vec<bf16, 8>*>(along_columns(column / 64).unit(column % 64, row));
+  }
+
+  /// Starts to load rows first ... of `source`. Rows and columns outside become zero. wait_for_tiles() and a
+  /// barrier end the load.
+  template <int kThreads>
+  __device__ void load(const Rows<const bf16>& source, int first) const {
+    static_assert(kUnits % kThreads == 0);
+    const int part = threadIdx.x % 8 * 8;
+#pragma unroll
+    for (int i = 0; i < kUnits / kThreads; ++i) {
+      const int line = (threadIdx.x + i * kThreads) / 8, row = first + line % kRows;
+      const int column = line / kRows * 64 + part;
+      if (kHead % 64 != 0 && column >= kHead) continue;  // no product reads it
+      Vec<bf16, 8>& to = unit(line % kRows, column);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+      if (source.aligned) {
+        const bool exists = row < source.rows && column < source.width;
+        copy_async(static_cast<uint32_t>(__cvta_generic_to_shared(&to)),
+                   exists ? source.at(row, column) : source.data, exists ? kVecBytes : 0);
+        continue;
+      }
+#endif
+      to = source.load(row, column);
+    }
+  }
+
+  /// Stores the tile to rows first ... of `to`.
+  template <int kThreads>
+  __device__ void store(const Rows<bf16>& to, int first) const {
+    constexpr int kRowUnits = kHead / 8;
+#pragma unroll 1
+    for (int i = threadIdx.x; i < kRows * kRowUnits; i += kThreads) {
+      const int row = i / kRowUnits, column = i % kRowUnits * 8;
+      to.store(first + row, column, unit(row, column));
+    }
+  }
+};
+
+/// Ends a group of loads, for wait_for_tiles.
+__device__ inline void end_of_loads() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  end_of_copies();
+#endif
+}
+
+/// Waits for all loads of this thread.
+__device__ inline void wait_for_tiles() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  wait_for_copies<0>();
+#endif
+}
+
+__device__ inline float exp2_of(float x) {
+#if defined(__CUDA_ARCH__)
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+#else
+  return exp2f(x);
+#endif
+}
+
+/// Products whose left operand is kRows rows of a wave.
+template <typename Atom_, int kRows, int kHead>
+struct WaveProduct {
+  using Atom = Atom_;
+  static constexpr int kAtoms = kRows / Atom::kM, kHeadAtoms = kHead / Atom::kN;
+  static_assert(kRows % Atom::kM == 0 && kHead % Atom::kN == 0 && Atom::kM == 16);
+
+  /// Sums [kRows, 16 kColumns].
+  template <int kColumns>
+  using Sums = float[kAtoms][kColumns][Atom::kSum];
+
+  int lane, row;  ///< row: the wave's first row
+
+  __device__ WaveProduct()
+      : lane(threadIdx.x % Atom::kLanes), row(static_cast<int>(threadIdx.x) / Atom::kLanes * kRows) {}
+
+  /// a[i][j] += (rows of left) (rows first + 16 j ... of right)^T, over the columns of the head, and the same
+  /// for b. Two products at a time read their operands ahead of each other.
+  template <int kColumns, typename Left, typename Right>
+  __device__ __forceinline__ void add_rows_rows(Sums<kColumns>& sums, const Left& left, const Right& right,
+                                                int first) const {
+#pragma unroll
+    for (int k = 0; k < kHead; k += Atom::kK) {
+      typename Atom::Left l[kAtoms];
+      typename Atom::Right r[kColumns];
+#pragma unroll
+      for (int i = 0; i < kAtoms; ++i)
+        load_left(l[i], left.along_columns(k / 64), k % 64, row + i * Atom::kM);
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j)
+        load_right(r[j], right.along_columns(k / 64), k % 64, first + j * Atom::kN);
+#pragma unroll
+      for (int i = 0; i < kAtoms; ++i) {
+#pragma unroll
+        for (int j = 0; j < kColumns; ++j) Atom::multiply_add(sums[i][j], l[i], r[j]);
+      }
+    }
+  }
+
+  /// sums += p (rows first ... of right), where p [kRows, 16 kColumns] is rounded to bf16.
+  template <int kColumns, typename Right>
+  __device__ __forceinline__ void add_scores_rows(Sums<kHeadAtoms>& sums, const Sums<kColumns>& p,
+                                                  const Right& right, int first) const {
+#pragma unroll
+    for (int k = 0; k < kColumns; ++k) {
+      typename Atom::Left l[kAtoms];
+#pragma unroll
+      for (int i = 0; i < kAtoms; ++i) l[i] = Atom::as_left(p[i][k]);
+#pragma unroll
+      for (int j = 0; j < kHeadAtoms; ++j) {
+        typename Atom::Right r;
+        load_right(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN);
+#pragma unroll
+        for (int i = 0; i < kAtoms; ++i) Atom::multiply_add(sums[i][j], l[i], r);
+      }
+    }
+  }
+
+  /// Rounds sums [kRows, kHead], scaled by scale(i, lane row), to the wave's rows of a tile.
+  template <typename Tile, typename F>
+  __device__ void store(const Tile& tile, const Sums<kHeadAtoms>& sums, const F& scale) const {
+#pragma unroll
+    for (int i = 0; i < kAtoms; ++i) {
+#pragma unroll
+      for (int j = 0; j < kHeadAtoms; ++j) {
+#pragma unroll
+        for (int e = 0; e < Atom::kSum; e += 2) {
+          static_assert(Atom::kNeighbours == 2);
+          const int column = j * Atom::kN + Atom::sum_column(lane, e);
+          const float factor = scale(i, Atom::lane_row(e));
+          const auto pair =
+              from_floats<bf16>(Vec<float, 2>{sums[i][j][e] * factor, sums[i][j][e + 1] * factor});
+          auto* to = &tile.unit(row + i * Atom::kM + Atom::sum_row(lane, e), column / 8 * 8)[column % 8];
+          *reinterpret_cast<Vec<bf16, 2>*>(to) = pair;
+        }
+      }
+    }
+  }
+
+ private:
+  template <typename Tile>
+  __device__ __forceinline__ void load_left(typename Atom::Left& operand, const Tile& tile, int k,
+                                            int r) const {
+    if constexpr (Atom::kLoadsMatrices) {
+      Atom::load_left(operand, tile, k, r, lane);
+    } else {
+#pragma unroll
+      for (int e = 0; e < Atom::kLeft; ++e)
+        operand.set(e, tile.template piece<1>(k + Atom::left_k(lane, e), r + Atom::left_row(lane, e))[0]);
+    }
+  }
+  template <typename Tile>
+  __device__ __forceinline__ void load_right(typename Atom::Right& operand, const Tile& tile, int k,
+                                             int column) const {
+    if constexpr (Atom::kLoadsMatrices) {
+      Atom::load_right(operand, tile, k, column, lane);
+    } else {
+#pragma unroll
+      for (int e = 0; e < Atom::kRight; ++e)
+        operand.set(
+            e, tile.template piece<1>(k + Atom::right_k(lane, e), column + Atom::right_column(lane, e))[0]);
+    }
+  }
+};
+
+}  // namespace hipgpt::hip
