@@ -56,6 +56,9 @@ class Device {
   virtual void copy(Tensor dst, Tensor src) = 0;
   virtual void set_zero(Tensor t) = 0;
 
+  /// The type in which models should compute: bf16 if the device has matrix cores for it, else fp32.
+  virtual DType preferred_dtype() const = 0;
+
   /// How many bytes of a large intermediate result to process at a time: enough to keep the device busy, few
   /// enough to fit its caches.
   virtual int64_t working_set() const = 0;

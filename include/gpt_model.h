@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "device.h"
@@ -51,6 +52,14 @@ class GPTModel {
   std::optional<GPTWeights> rounded_;
   std::vector<TransformerLayer> layers_;
 };
+
+/// The type that `name` ("auto", "fp32" or "bf16") selects for a model on a device. "auto" is the device's
+/// preferred type, or fp32 for sizes that bf16 kernels do not take or are slow for: heads larger than 128, and E,
+/// F and E/H that are not multiples of 8. Throws Error for any other name.
+DType choose_dtype(const std::string& name, const Device& device, const ModelConfig& config);
+
+/// "fp32" or "bf16".
+std::string name_of(DType dtype);
 
 /// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), except N(0, 0.02/sqrt(2L)) for
 /// the last matrix of a residual branch; biases 0, LayerNorm weights 1. The result is a pure function of the

@@ -33,6 +33,7 @@ struct GenerationRun {
   std::string export_folder;          ///< where to write the model for Hugging Face, instead of generating
 
   std::string device = "auto";
+  std::string dtype = "auto";  ///< see choose_dtype()
   int threads = 0;
 };
 

@@ -51,6 +51,7 @@ struct TrainingRun {
   std::string sample_prompt;  ///< empty: the beginning of the text
 
   std::string device = "auto";
+  std::string dtype = "auto";  ///< see choose_dtype()
   int threads = 0;
 };
 

@@ -315,9 +315,13 @@ macro(hipgpt_compile_nvidia)
     "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,${prefix_maps}>")
   target_compile_definitions(hipgpt_hip PRIVATE HIPGPT_BUILT_ARCHITECTURES="${hipgpt_built_architectures}")
   target_link_libraries(hipgpt_hip PRIVATE CUDA::cudart_static)
-  # Compiles machine code for each architecture, and PTX of the last one for newer GPUs.
+  # Compiles machine code for each architecture, and PTX of the last one for newer GPUs. Hopper's own instructions exist only
+  # in machine code for sm_90a.
   list(TRANSFORM hipgpt_architectures REPLACE "^sm_(.*)" "\\1-real" OUTPUT_VARIABLE architectures)
-  list(TRANSFORM architectures REPLACE "-real" "" AT -1)
+  list(GET hipgpt_architectures -1 last)
+  string(REGEX REPLACE "^sm_([0-9]+).*" "\\1-virtual" last "${last}")
+  list(TRANSFORM architectures REPLACE "^90-real" "90a-real")
+  list(APPEND architectures ${last})
   set_target_properties(hipgpt_hip PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
     CUDA_ARCHITECTURES "${architectures}" POSITION_INDEPENDENT_CODE ON)
 endmacro()

@@ -265,9 +265,13 @@ Flag CommandLine::flag(const char* name, bool& value, const char* help) {
   return Flag(app_->add_flag(spellings(name), value, help)->group(group_));
 }
 
-void CommandLine::device(std::string& name) {
+void CommandLine::device(std::string& name, std::string& dtype) {
   const char* help = "auto (a GPU if there is one), cpu, hip, or hip:N for the GPU with that number";
   Flag(add(*app_, group_, "--device", name, help)->check(is_device())).show_default();
+  Flag(add(*app_, group_, "--dtype", dtype,
+           "Compute in this type; auto: bf16 if the GPU has matrix cores for it"))
+      .one_of({"auto", "fp32", "bf16"})
+      .show_default();
 }
 
 void CommandLine::machine(int& threads) {

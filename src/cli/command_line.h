@@ -71,8 +71,8 @@ class CommandLine {
 
   Flag flag(const char* name, bool& value, const char* help);
 
-  /// --device.
-  void device(std::string& name);
+  /// --device and --dtype.
+  void device(std::string& name, std::string& dtype);
 
   /// --threads and --list-devices.
   void machine(int& threads);

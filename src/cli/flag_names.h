@@ -10,6 +10,7 @@ inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
     {Parameter::kCheckpoint, "--ckpt"},
     {Parameter::kCheckpointEvery, "--ckpt-every"},
     {Parameter::kDataPaths, "--data-path"},
+    {Parameter::kDType, "--dtype"},
     {Parameter::kDevice, "--device"},
     {Parameter::kEmbedDim, "--dim"},
     {Parameter::kExportFolder, "--export"},

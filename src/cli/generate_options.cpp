@@ -62,7 +62,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       .excludes("--run-name")
       .excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one next to the checkpoint)");
-  line.device(run.device);
+  line.device(run.device, run.dtype);
   line.machine(run.threads);
   return line.parse(argc, argv, exit_status);
 }

@@ -101,7 +101,7 @@ void declare_records(CommandLine& line, TrainingRun& run) {
       .show_default();
   line.name("--sample-prompt", run.sample_prompt, "Prompt of the samples (the beginning of the text)");
   line.number("--sample-tokens", run.sample_tokens, 1, kMany, "Tokens per sample").show_default();
-  line.device(run.device);
+  line.device(run.device, run.dtype);
 }
 
 /// Settings define a run. They are saved with it and apply again when it is resumed.

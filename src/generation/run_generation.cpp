@@ -156,11 +156,12 @@ void run_generation(const GenerationRun& run) {
 
   const auto device =
       make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });
-  GPTModel model(*device, weights.config);
+  GPTModel model(*device, weights.config, choose_dtype(run.dtype, *device, weights.config));
   weights.load_into(model);
 
   const std::string facts =
-      fmt::format("{} {} parameters; {}", description, model.weights().size(), device->description());
+      fmt::format("{} {} parameters; {}{}", description, model.weights().size(), device->description(),
+                  model.dtype() == DType::kF32 ? "" : ", " + name_of(model.dtype()));
   if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts);
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();

@@ -7,13 +7,13 @@
 #include "hip/accumulator.h"
 #include "hip/attention_tile.h"
 #include "hip/dropout_mask.h"
+#include "hip/fast_math.h"
 #include "hip/matmul_bf16_tile.h"
 
 namespace hipgpt::hip {
 
-constexpr int kAttentionWaves = 4;       ///< waves of a block, each with rows of its own
-constexpr int kTileRows = 64;            ///< rows of a tile that the block walks along
-constexpr float kLog2E = 1.4426950409f;  ///< scores are exponents of 2 in the kernels
+constexpr int kAttentionWaves = 4;  ///< waves of a block, each with rows of its own
+constexpr int kTileRows = 64;       ///< rows of a tile that the block walks along
 
 /// kRows rows of a head of up to kHead columns, as blocks of 64 columns. A block holds a line of 128 bytes for
 /// each row, permuted as in OperandTile.
@@ -84,16 +84,6 @@ __device__ inline void end_of_loads() {
 __device__ inline void wait_for_tiles() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   wait_for_copies<0>();
-#endif
-}
-
-__device__ inline float exp2_of(float x) {
-#if defined(__CUDA_ARCH__)
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-#else
-  return exp2f(x);
 #endif
 }
 

@@ -18,6 +18,7 @@ struct Epilogue {
   bool accumulate = false;
 
   using Sums = Vec<float, kVecSize<T>>;
+  static constexpr bool kIsBf16 = sizeof(T) == 2;
 
   /// Stores a pack to C[row, column ...], or the part of it that is inside C. C is aligned if every row starts
   /// at a multiple of 16 bytes; then `pre` and `slope_at` are aligned too, and so is `bias`.
@@ -41,9 +42,11 @@ struct Epilogue {
     }
     if (pre != nullptr) store(pre + index, from_floats<T>(s));
     if (slope_at != nullptr) {
-      s = map(s, load(slope_at + index), [this](float x, float z) { return x * activation_slope(act, z); });
+      s = map(s, load(slope_at + index), [this](float x, float z) {
+        return x * (kIsBf16 ? activation_slope_fast(act, z) : activation_slope(act, z));
+      });
     } else if (act != Activation::kNone) {
-      s = map(s, [this](float x) { return activate(act, x); });
+      s = map(s, [this](float x) { return kIsBf16 ? activate_fast(act, x) : activate(act, x); });
     }
     if (accumulate) s = load(c.data + index) + s;
     store(c.data + index, from_floats<T>(s));

@@ -146,7 +146,10 @@ std::vector<DeviceInfo> list_hip_devices() {
   for (const int i : ordered_indices()) {
     const hipDeviceProp_t properties = properties_of(i);
     devices.push_back(
-        {fmt::format("hip:{}", i), describe(properties) + ", fp32", true, is_emulated(properties)});
+        {fmt::format("hip:{}", i),
+         describe(properties) +
+             (hip::multiplies_bf16(hip::architecture(properties.gcnArchName)) ? ", bf16 and fp32" : ", fp32"),
+         true, is_emulated(properties)});
   }
   return devices;
 }
@@ -202,7 +205,8 @@ void HipDevice::make_stream(OwnedStream& stream) {
   HIP_CHECK(hipMalloc(stream.scratch.out(), static_cast<size_t>(floats) * sizeof(float)));
   stream.launch = {
       stream.stream.get(), static_cast<float*>(stream.scratch.get()), floats,
-      hip::compute_units(hip::architecture(properties_.gcnArchName), properties_.multiProcessorCount)};
+      hip::compute_units(hip::architecture(properties_.gcnArchName), properties_.multiProcessorCount),
+      hip::architecture(properties_.gcnArchName) == "sm_90"};
 }
 
 std::string HipDevice::description() const {
@@ -298,6 +302,10 @@ void HipDevice::copy(Tensor dst, Tensor src) {
 void HipDevice::set_zero(Tensor t) {
   check::copied("set_zero", t);
   HIP_CHECK(hipMemsetAsync(t.data(), 0, t.bytes(), stream().handle));
+}
+
+DType HipDevice::preferred_dtype() const {
+  return hip::multiplies_bf16(hip::architecture(properties_.gcnArchName)) ? DType::kBF16 : DType::kF32;
 }
 
 int64_t HipDevice::working_set() const {

@@ -70,6 +70,7 @@ class HipDevice final : public Device {
   void copy_to_host(void* host, Tensor src) override;
   void copy(Tensor dst, Tensor src) override;
   void set_zero(Tensor t) override;
+  DType preferred_dtype() const override;
   int64_t working_set() const override;
   std::unique_ptr<Graph> capture(std::function<void()> f) override;
 

@@ -28,6 +28,7 @@
 #include "hip/check.h"
 #include "hip/launch.h"
 #include "hip/matmul_bf16_tile.h"
+#include "hip/matmul_sm90.h"
 #include "hip/reduce.h"
 #include "hip/tuning.h"
 #include "hip_kernels.h"
@@ -85,18 +86,28 @@ using Medium = TileShape<64, 64, 16, 4, 4, NoAtom>;
 using Small = TileShape<32, 32, 32, 2, 2, NoAtom>;
 using Bf16Large = Bf16Shape<128, 128, 128, Bf16OfTarget>;
 using Bf16Small = Bf16Shape<64, 64, 128, Bf16OfTarget>;
+using Sm90Large = Sm90Shape<256>;
+using Sm90Small = Sm90Shape<128>;
+
+template <typename Shape>
+constexpr bool kIsSm90 = std::is_same_v<Shape, Sm90Large> || std::is_same_v<Shape, Sm90Small>;
 
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned, typename In, typename Out>
 void launch_tiles(const Stream& stream, const Product<In, Out>& p) {
-  const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN), parts = ceil_div(p.k, p.part_k);
-  const dim3 grid(tiles, parts), block(Shape::kThreads);
-  if constexpr (std::is_same_v<In, bf16>) {
-    using Block = Bf16ProductTile<Shape, kTransA, kTransB, kAligned>;
-    launch_with_shared(matmul_bf16_kernel<Shape, kTransA, kTransB, kAligned, Out>, grid, block, Block::kBytes,
-                       stream.handle, p);
+  if constexpr (kIsSm90<Shape>) {
+    launch_sm90<Shape, kTransA, kTransB>(stream, p);
   } else {
-    hipLaunchKernelGGL((matmul_kernel<Shape, kTransA, kTransB, kAligned>), grid, block, 0, stream.handle, p);
-    HIP_CHECK_LAUNCH("matmul_kernel");
+    const dim3 grid(ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN), ceil_div(p.k, p.part_k));
+    const dim3 block(Shape::kThreads);
+    if constexpr (std::is_same_v<In, bf16>) {
+      using Block = Bf16ProductTile<Shape, kTransA, kTransB, kAligned>;
+      launch_with_shared(matmul_bf16_kernel<Shape, kTransA, kTransB, kAligned, Out>, grid, block,
+                         Block::kBytes, stream.handle, p);
+    } else {
+      hipLaunchKernelGGL((matmul_kernel<Shape, kTransA, kTransB, kAligned>), grid, block, 0, stream.handle,
+                         p);
+      HIP_CHECK_LAUNCH("matmul_kernel");
+    }
   }
 }
 
@@ -115,8 +126,8 @@ void launch_shape(const Stream& stream, const Product<In, Out>& p, Op op_a, Op o
   // The tiles of fp32 do not allow for a row that ends inside a pack.
   if (std::is_same_v<In, float>)
     aligned = aligned && (op_a == Op::kNone ? p.k : p.m) % 4 == 0 && (op_b == Op::kNone ? p.n : p.k) % 4 == 0;
-  if (aligned) return launch_layout<Shape, true>(stream, p, op_a, op_b);
-  return launch_layout<Shape, false>(stream, p, op_a, op_b);
+  if (kIsSm90<Shape> || aligned) return launch_layout<Shape, true>(stream, p, op_a, op_b);
+  if constexpr (!kIsSm90<Shape>) launch_layout<Shape, false>(stream, p, op_a, op_b);
 }
 
 // ---- One row: y = x W, reading W once -------------------------------------------------------------------
@@ -247,6 +258,12 @@ void launch_product(const Stream& stream, const Product<float, float>& p, Op op_
 template <typename Out>
 void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
+  if (stream.wgmma && rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b)) {
+    const Plan wide = plan_parts<Sm90Large>(stream, p, 1.0),
+               narrow = plan_parts<Sm90Small>(stream, p, kTuning.product.sm90_small_speed);
+    if (wide.cost <= narrow.cost) return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);
+    return launch_planned<Sm90Small>(stream, p, op_a, op_b, narrow.parts);
+  }
   const Plan large = plan_parts<Bf16Large>(stream, p, 1.0),
              small = plan_parts<Bf16Small>(stream, p, kTuning.product.bf16_small_speed);
   if (large.cost <= small.cost) {

@@ -16,7 +16,7 @@ namespace hipgpt::hip {
 /// How launch_product chooses a tile shape and splits k.
 struct ProductTuning {
   double medium_speed, small_speed;  ///< of these tiles on a full GPU; large tiles have 1
-  double bf16_small_speed;
+  double bf16_small_speed, sm90_small_speed;
   double alone;    ///< a compute unit with one or two blocks takes as long as with this many
   double summing;  ///< writing and adding a part takes as long as this many steps along k
   int64_t most_parts, shortest_part;
@@ -33,7 +33,7 @@ struct Tuning {
   AttentionTuning attention;
 };
 
-constexpr Tuning kH200 = {{0.7, 0.35, 0.6, 2.2, 40.0, 32, 128}, {64, 2}};
+constexpr Tuning kH200 = {{0.7, 0.35, 0.6, 0.8, 2.2, 40.0, 32, 128}, {64, 2}};
 constexpr Tuning kTuning = kH200;  // no other card has been measured
 
 // The layout of attention's tiles. Where shared memory limits the blocks of a compute unit (CDNA has 64 KB),

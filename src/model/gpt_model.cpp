@@ -1,10 +1,13 @@
 #include "gpt_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "error.h"
 #include "philox.h"
+#include "util/parameter.h"
 
 namespace hipgpt {
 
@@ -41,6 +44,19 @@ GPTModel::GPTModel(Device& device, const ModelConfig& config, DType dtype)
 void GPTModel::write_weights(const std::function<void(const GPTWeights&)>& f) {
   f(weights_);
   if (rounded_) device_.round_to_bf16(rounded_->flat(), weights_.flat().rows(0, weights_.decayed()));
+}
+
+DType choose_dtype(const std::string& name, const Device& device, const ModelConfig& config) {
+  if (name == "fp32") return DType::kF32;
+  if (name == "bf16") return DType::kBF16;
+  if (name != "auto") throw Error(fmt::format("{} {}: must be auto, fp32 or bf16", Parameter::kDType, name));
+  const bool fits = config.embed_dim % 8 == 0 && config.ff_hidden_dim % 8 == 0 &&
+                    config.head_dim() % 8 == 0 && config.head_dim() <= 128;
+  return fits ? device.preferred_dtype() : DType::kF32;
+}
+
+std::string name_of(DType dtype) {
+  return dtype == DType::kF32 ? "fp32" : to_string(dtype);
 }
 
 void initialize(GPTModel& model, uint64_t seed) {

@@ -77,7 +77,7 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
   if (!start) {
     ModelConfig config = run.model.over(ModelConfig{});
     config.vocab_size = vocab_size;
-    auto model = std::make_unique<GPTModel>(device, config);
+    auto model = std::make_unique<GPTModel>(device, config, choose_dtype(run.dtype, device, config));
     initialize(*model, run.training.seed);
     return model;
   }
@@ -94,7 +94,8 @@ std::unique_ptr<GPTModel> make_model(const TrainingRun& run, const std::optional
                             asked_seq_len, weights.path, weights.config.max_seq_len,
                             run.init_from.empty() ? "" : " or name a smaller number"));
   }
-  auto model = std::make_unique<GPTModel>(device, weights.config);
+  auto model =
+      std::make_unique<GPTModel>(device, weights.config, choose_dtype(run.dtype, device, weights.config));
   weights.load_into(*model);
   return model;
 }
@@ -204,7 +205,8 @@ int run_training(const TrainingRun& run) {
   folder.create();
   const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
-  progress.print("device     " + device->description());
+  progress.print(fmt::format("device     {}{}", device->description(),
+                             model->dtype() == DType::kF32 ? "" : ", " + name_of(model->dtype())));
 
   TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,

@@ -37,6 +37,7 @@ JsonValue run_record(const TrainingRun& run, const GPTModel& model, const Traini
             {"version", HIPGPT_VERSION},
             {"compiler", HIPGPT_COMPILER},
             {"device", model.device().description()},
+            {"dtype", name_of(model.dtype())},
             {"data", all_valid_utf8(run.data_paths)},
             {"val_data", all_valid_utf8(run.val_data_paths)},
             {"train_tokens", tokens.train.end - tokens.train.begin},

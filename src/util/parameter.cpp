@@ -9,6 +9,7 @@ constexpr std::pair<Parameter, std::string_view> kFields[] = {
     {Parameter::kCheckpoint, "checkpoint"},
     {Parameter::kCheckpointEvery, "checkpoint_every"},
     {Parameter::kDataPaths, "data_paths"},
+    {Parameter::kDType, "dtype"},
     {Parameter::kDevice, "device"},
     {Parameter::kEmbedDim, "embed_dim"},
     {Parameter::kExportFolder, "export_folder"},

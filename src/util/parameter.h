@@ -20,6 +20,7 @@ enum class Parameter {
   kCheckpoint,
   kCheckpointEvery,
   kDataPaths,
+  kDType,
   kDevice,
   kEmbedDim,
   kExportFolder,

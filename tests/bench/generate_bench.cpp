@@ -1,7 +1,7 @@
 // Measures tokens per second of greedy generation with a KV cache: the default model, several samples of one
 // prompt.
 //
-//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET] [SAMPLES]
+//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET] [SAMPLES] [DTYPE]
 //
 // Prints one JSON object: the median over RUNS prompts of one token. Each prompt is continued by TOKENS
 // tokens in SAMPLES samples at a time, and the tokens of all samples count.
@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   ModelConfig c = ModelConfig::preset(argc > 6 ? argv[6] : "default");
   c.max_seq_len = S;
   const auto device = make_device(device_name, threads);
-  GPTModel model(*device, c);
+  GPTModel model(*device, c, choose_dtype(argc > 8 ? argv[8] : "fp32", *device, c));
   initialize(model, 1);
   std::vector<double> speeds;
   for (int run = 0; run < runs; ++run) {

@@ -1,6 +1,7 @@
 // Measures the time of a training step, and of its matrix products alone.
 //
 //     train_step_bench [BATCH] [SEQ] [DIM] [HEADS] [LAYERS] [FF] [VOCAB] [THREADS] [STEPS] [DEVICE] [DROPOUT]
+//         [DTYPE]
 //
 // Prints one JSON object: the median over STEPS steps of Trainer, including data and optimizer. "products_ms"
 // is the time of a step's matrix products, run by themselves in the same process. "products_share" is their
@@ -38,7 +39,7 @@ double median_ms(int runs, const auto& f) {
 /// x^T dy.
 class Products {
  public:
-  Products(Device& device, const ModelConfig& c, int64_t rows) : device_(device) {
+  Products(Device& device, const ModelConfig& c, int64_t rows, DType dtype) : device_(device), dtype_(dtype) {
     const int64_t E = c.embed_dim, F = c.ff_hidden_dim, L = c.num_layers;
     const int64_t head_rows =
         std::min<int64_t>(rows, 256);  // as TrainingPass splits the default's head on a CPU
@@ -57,9 +58,10 @@ class Products {
 
   void run() {
     for (const Weight& weight : weights_) {
-      const Tensor x(x_.data(), {weight.rows, weight.in}), w(w_.data(), {weight.in, weight.out});
-      const Tensor y(y_.data(), {weight.rows, weight.out});
-      const Tensor dx = x.at(dx_.data()), dw = w.at(dw_.data());
+      const Tensor x(x_.data(), {weight.rows, weight.in}, dtype_),
+          w(w_.data(), {weight.in, weight.out}, dtype_);
+      const Tensor y(y_.data(), {weight.rows, weight.out}, dtype_);
+      const Tensor dx = x.at(dx_.data()), dw(dw_.data(), {weight.in, weight.out});
       for (int64_t i = 0; i < weight.times; ++i) {
         device_.linear(y, x, {w, {}}, Activation::kNone, {});
         device_.linear_backward(dx, {dw, {}}, y, x, {w, {}}, Activation::kNone, {});
@@ -74,6 +76,7 @@ class Products {
     int64_t rows, in, out, times;
   };
   Device& device_;
+  DType dtype_;
   std::vector<Weight> weights_;
   Buffer x_, w_, y_, dx_, dw_;
 };
@@ -119,7 +122,8 @@ int main(int argc, char** argv) {
   const RandomTokens random(c.vocab_size);
   const TokenFile tokens = random.open();
   const DataLoader data(tokens, 0, RandomTokens::kCount, B, c.max_seq_len, 1);
-  GPTModel model(*device, c);
+  const DType dtype = choose_dtype(argc > 12 ? argv[12] : "fp32", *device, c);
+  GPTModel model(*device, c, dtype);
   initialize(model, 1);
   Trainer trainer(model, data,
                   {.batch = B, .steps = 1 << 30, .dropout = argc > 11 ? std::stof(argv[11]) : 0.0f});
@@ -133,7 +137,7 @@ int main(int argc, char** argv) {
                                      trainer.last_step();
                                    }) /
                          round_steps;
-  Products products(*device, c, rows);
+  Products products(*device, c, rows, dtype);
   const double products_ms = median_ms(kRounds, [&](int) { products.run(); });
   std::printf(
       "{\"what\": \"hipgpt_train_step\", \"device\": \"%s\", \"threads\": %d, \"B\": %d, \"S\": %d, \"E\": "

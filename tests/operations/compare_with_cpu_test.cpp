@@ -50,6 +50,7 @@ class Forwarding : public Device {
   void copy_to_host(void* host, Tensor src) override { inner_->copy_to_host(host, src); }
   void copy(Tensor dst, Tensor src) override { inner_->copy(dst, src); }
   void set_zero(Tensor t) override { inner_->set_zero(t); }
+  DType preferred_dtype() const override { return inner_->preferred_dtype(); }
   int64_t working_set() const override { return inner_->working_set(); }
   std::unique_ptr<Graph> capture(std::function<void()> f) override { return inner_->capture(std::move(f)); }
 
