@@ -5,13 +5,14 @@
 //   dQ = dS K / sqrt(D),  dK = dS^T Q / sqrt(D),  dV = (F P)^T dO
 //
 // Two kernels share no sums, so no atomics are needed. Both compute S and dP and keep them in registers:
-//   queries_kernel  a block takes 64 queries and walks over the keys they see; it computes delta and dQ
-//   keys_kernel     a block takes 64 keys and walks over the queries that see them; it computes S^T, dP^T, and
+//   queries_kernel  a block takes 128 queries and walks over the keys they see; it computes delta and dQ
+//   keys_kernel     a block takes 128 keys and walks over the queries that see them; it computes S^T, dP^T, and
 //                   from them dK and dV
 //   Operations: 7 T^2 D per head, where one kernel with all five products would take 5 T^2 D and add dQ in
 //   memory; also two exponentials per score. Bytes: each kernel reads and writes its own rows once and walks
 //   over the other rows T/64 times, mostly in L2.
 #include <cmath>
+#include <type_traits>
 
 #include "error.h"
 #include "hip/attention_bf16.h"
@@ -48,12 +49,12 @@ struct Head {
 
 /// A block owns kOwn rows, kRows in each wave, and walks over tiles of kTileRows rows, of which a wave takes
 /// kAtOnce at a time.
-template <int kHead, int kRows, typename AtomName>
+template <int kHead, int kRows, int kAtOnce_, typename AtomName>
 struct BackwardShape {
   using Product = WaveProduct<typename AtomOf<AtomName>::Type, kRows, kHead>;
   using Atom = typename Product::Atom;
   static constexpr int kThreads = kAttentionWaves * Atom::kLanes, kOwn = kAttentionWaves * kRows;
-  static constexpr int kAtOnce = 32, kColumns = kAtOnce / Atom::kN;
+  static constexpr int kAtOnce = kAtOnce_, kColumns = kAtOnce / Atom::kN;
   using OwnTile = HeadTile<kOwn, kHead>;
   using OtherTile = HeadTile<kTileRows, kHead>;
   using Scores = typename Product::template Sums<kColumns>;
@@ -102,16 +103,16 @@ __device__ void compute_delta(const Head& head, int first, float* own, float* de
   }
 }
 
-template <int kHead, int kRows, typename AtomName>
+template <int kHead, int kRows, int kAtOnce, bool kDropout, typename AtomName>
 __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     queries_kernel(BackwardWork<bf16> work, DropoutMask mask, float* deltas) {
-  using Shape = BackwardShape<kHead, kRows, AtomName>;
+  using Shape = BackwardShape<kHead, kRows, kAtOnce, AtomName>;
   using Atom = typename Shape::Atom;
   using Product = typename Shape::Product;
   constexpr int kThreads = Shape::kThreads, kOwn = Shape::kOwn, kAtoms = Product::kAtoms;
   HIPGPT_DYNAMIC_SHARED(vec4, memory);
   const Shape tiles(memory);
-  const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
+  const int32_t pass = kDropout ? *mask.pass : 0;
   mask.pass = &pass;
   const int bh = blockIdx.x % work.sequence_heads;
   const Head head(work, bh);
@@ -155,20 +156,28 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
       typename Shape::Scores s = {}, dp = {};
       wave.add_rows_rows(s, tiles.own[0], k, part);
       wave.add_rows_rows(dp, tiles.own[1], v, part);
+      const auto gradients = [&](auto masked) {
 #pragma unroll
-      for (int i = 0; i < kAtoms; ++i) {
+        for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
-        for (int j = 0; j < Shape::kColumns; ++j) {
+          for (int j = 0; j < Shape::kColumns; ++j) {
 #pragma unroll
-          for (int e = 0; e < Atom::kSum; ++e) {
-            const int row = query + i * Atom::kM + Atom::sum_row(wave.lane, e), r = Atom::lane_row(e);
-            const int column = key + part + j * Atom::kN + Atom::sum_column(wave.lane, e);
-            const float p = column <= row ? exp2_of(fmaf(s[i][j][e], scale2, -lse2[i][r])) : 0.0f;
-            float d = dp[i][j][e];
-            if (mask.p > 0.0f) d *= factor_of(mask, head.first_dropout_row + row, column);
-            s[i][j][e] = p * (d - delta[i][r]);
+            for (int e = 0; e < Atom::kSum; ++e) {
+              const int row = query + i * Atom::kM + Atom::sum_row(wave.lane, e), r = Atom::lane_row(e);
+              const int column = key + part + j * Atom::kN + Atom::sum_column(wave.lane, e);
+              float p = exp2_of(fmaf(s[i][j][e], scale2, -lse2[i][r]));
+              if (masked.value && column > row) p = 0.0f;
+              float d = dp[i][j][e];
+              if (kDropout) d *= factor_of(mask, head.first_dropout_row + row, column);
+              s[i][j][e] = p * (d - delta[i][r]);
+            }
           }
         }
+      };
+      if (key + part + Shape::kAtOnce - 1 > query) {
+        gradients(std::true_type());
+      } else {
+        gradients(std::false_type());
       }
       wave.add_scores_rows(dq, s, k, part);
     }
@@ -179,16 +188,16 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   tiles.own[0].template store<kThreads>(head.dq, first);
 }
 
-template <int kHead, int kRows, typename AtomName>
+template <int kHead, int kRows, int kAtOnce, bool kDropout, typename AtomName>
 __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     keys_kernel(BackwardWork<bf16> work, DropoutMask mask, const float* deltas) {
-  using Shape = BackwardShape<kHead, kRows, AtomName>;
+  using Shape = BackwardShape<kHead, kRows, kAtOnce, AtomName>;
   using Atom = typename Shape::Atom;
   using Product = typename Shape::Product;
   constexpr int kThreads = Shape::kThreads, kAtoms = Product::kAtoms;
   HIPGPT_DYNAMIC_SHARED(vec4, memory);
   const Shape tiles(memory);
-  const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
+  const int32_t pass = kDropout ? *mask.pass : 0;
   mask.pass = &pass;
   const int bh = blockIdx.x % work.sequence_heads;
   const Head head(work, bh);
@@ -223,22 +232,29 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
       typename Shape::Scores s = {}, dp = {};
       wave.add_rows_rows(s, tiles.own[0], q, part);
       wave.add_rows_rows(dp, tiles.own[1], g, part);
+      const auto gradients = [&](auto masked) {
 #pragma unroll
-      for (int i = 0; i < kAtoms; ++i) {
+        for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
-        for (int j = 0; j < Shape::kColumns; ++j) {
+          for (int j = 0; j < Shape::kColumns; ++j) {
 #pragma unroll
-          for (int e = 0; e < Atom::kSum; ++e) {
-            const int row = key + i * Atom::kM + Atom::sum_row(wave.lane, e);
-            const int at = part + j * Atom::kN + Atom::sum_column(wave.lane, e), column = query + at;
-            const bool sees = row <= column && column < work.seq_len;
-            const float p = sees ? exp2_of(fmaf(s[i][j][e], scale2, -tiles.lse(stage)[at])) : 0.0f;
-            float f = 1.0f;
-            if (mask.p > 0.0f) f = factor_of(mask, head.first_dropout_row + column, row);
-            dp[i][j][e] = p * (f * dp[i][j][e] - tiles.delta(stage)[at]);
-            s[i][j][e] = f * p;
+            for (int e = 0; e < Atom::kSum; ++e) {
+              const int row = key + i * Atom::kM + Atom::sum_row(wave.lane, e);
+              const int at = part + j * Atom::kN + Atom::sum_column(wave.lane, e), column = query + at;
+              float p = exp2_of(fmaf(s[i][j][e], scale2, -tiles.lse(stage)[at]));
+              if (masked.value && (row > column || column >= work.seq_len)) p = 0.0f;
+              float f = 1.0f;
+              if (kDropout) f = factor_of(mask, head.first_dropout_row + column, row);
+              dp[i][j][e] = p * (f * dp[i][j][e] - tiles.delta(stage)[at]);
+              s[i][j][e] = f * p;
+            }
           }
         }
+      };
+      if (query + part < key + kRows - 1 || query + part + Shape::kAtOnce > work.seq_len) {
+        gradients(std::true_type());
+      } else {
+        gradients(std::false_type());
       }
       wave.add_scores_rows(dv, s, g, part);
       wave.add_scores_rows(dk, dp, q, part);
@@ -252,27 +268,35 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   tiles.own[1].template store<kThreads>(head.dv, first);
 }
 
-template <int kHead, int kRows>
+/// `kQueryRows` and `kKeyRows` are the rows of a wave in the two kernels, as many as registers allow.
+template <int kHead, int kQueryRows, int kKeyRows, int kKeysAtOnce, bool kDropout>
 void launch(const Stream& stream, const BackwardWork<bf16>& work, const DropoutMask& mask) {
-  using Shape = BackwardShape<kHead, kRows, AttentionAtomOfTarget>;
+  using Atom = AttentionAtomOfTarget;
+  using Queries = BackwardShape<kHead, kQueryRows, 32, Atom>;
+  using Keys = BackwardShape<kHead, kKeyRows, kKeysAtOnce, Atom>;
   const int64_t rows = static_cast<int64_t>(work.sequence_heads) * work.seq_len;
   if (rows > stream.scratch_floats)
     throw Error("attention_backward: too little scratch memory for this batch; make the batch smaller");
-  const dim3 grid((work.seq_len + Shape::kOwn - 1) / Shape::kOwn * work.sequence_heads);
-  const dim3 block(Shape::kThreads);
-  launch_with_shared(queries_kernel<kHead, kRows, AttentionAtomOfTarget>, grid, block, Shape::kBytes,
-                     stream.handle, work, mask, stream.scratch);
-  launch_with_shared(keys_kernel<kHead, kRows, AttentionAtomOfTarget>, grid, block, Shape::kBytes,
-                     stream.handle, work, mask, static_cast<const float*>(stream.scratch));
+  const auto blocks = [&](int own) { return dim3((work.seq_len + own - 1) / own * work.sequence_heads); };
+  launch_with_shared(queries_kernel<kHead, kQueryRows, 32, kDropout, Atom>, blocks(Queries::kOwn),
+                     dim3(Queries::kThreads), Queries::kBytes, stream.handle, work, mask, stream.scratch);
+  launch_with_shared(keys_kernel<kHead, kKeyRows, kKeysAtOnce, kDropout, Atom>, blocks(Keys::kOwn),
+                     dim3(Keys::kThreads), Keys::kBytes, stream.handle, work, mask,
+                     static_cast<const float*>(stream.scratch));
+}
+
+template <bool kDropout>
+void launch(const Stream& stream, const BackwardWork<bf16>& work, const DropoutMask& mask) {
+  if (work.head_size <= 32) return launch<32, 32, 32, 32, kDropout>(stream, work, mask);
+  if (work.head_size <= 64) return launch<64, 32, 32, 16, kDropout>(stream, work, mask);
+  if (work.head_size <= 96) return launch<96, 16, 16, 32, kDropout>(stream, work, mask);
+  launch<128, 16, 16, 16, kDropout>(stream, work, mask);
 }
 
 }  // namespace
 
 void attend_backward(const Stream& stream, const BackwardWork<bf16>& work, const DropoutMask& mask) {
-  if (work.head_size <= 32) return launch<32, 16>(stream, work, mask);
-  if (work.head_size <= 64) return launch<64, 16>(stream, work, mask);
-  if (work.head_size <= 96) return launch<96, 16>(stream, work, mask);
-  launch<128, 16>(stream, work, mask);
+  mask.p > 0.0f ? launch<true>(stream, work, mask) : launch<false>(stream, work, mask);
 }
 
 }  // namespace hipgpt::hip

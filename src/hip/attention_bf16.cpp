@@ -129,7 +129,7 @@ struct ForwardRows {
   }
 };
 
-template <int kHead, int kRows, typename AtomName>
+template <int kHead, int kRows, bool kDropout, typename AtomName>
 __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     attention_bf16_kernel(AttentionWork<bf16> work, DropoutMask mask) {
   using Shape = ForwardShape<kHead, kRows, AtomName>;
@@ -142,7 +142,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     return KeyTile{memory + Shape::QueryTile::kUnits + stage * Shape::kStageUnits};
   };
   const auto values = [=](int stage) { return KeyTile{keys(stage).memory + KeyTile::kUnits}; };
-  const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
+  const int32_t pass = kDropout ? *mask.pass : 0;
   mask.pass = &pass;  // read once, not for every factor
 
   // The last queries see the most keys, so they start first.
@@ -156,6 +156,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   const int query = head.past + first + wave.row;  // position of the wave's first query
   const float scale2 = work.scale * kLog2E;
   ForwardRows<Shape> rows;
+  typename Product::LeftRows queries;
   const auto load = [&](int key, int stage) {
     keys(stage).template load<Shape::kThreads>(head.k, key);
     values(stage).template load<Shape::kThreads>(head.v, key);
@@ -167,12 +168,13 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     wait_for_tiles();
     __syncthreads();  // the tile is there, and the other stage has been read
     if (key + kTileRows < key_end) load(key + kTileRows, stage ^ 1);
+    if (key == 0) wave.load_rows(queries, q);
     if (key > query + kRows - 1) continue;  // none of the wave's queries sees the tile
     typename ForwardRows<Shape>::Scores s = {};
-    wave.add_rows_rows(s, q, keys(stage), 0);
+    wave.add_rows_rows(s, queries, keys(stage), 0);
     if (key + kTileRows - 1 > query) rows.mask_causally(s, wave.lane, query, key);
     rows.add(s, scale2);
-    if (mask.p > 0.0f)
+    if (kDropout)
       rows.drop(s, wave.lane, mask, static_cast<uint32_t>(bh) * work.seq_len + first + wave.row, key);
     wave.add_scores_rows(rows.out, s, values(stage), 0);
   }
@@ -194,22 +196,27 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   q.template store<Shape::kThreads>(head.out, first);
 }
 
-template <int kHead, int kRows>
+template <int kHead, int kRows, bool kDropout>
 void launch(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask) {
-  using Shape = ForwardShape<kHead, kRows, AttentionAtomOfTarget>;
+  using Atom = AttentionAtomOfTarget;
+  using Shape = ForwardShape<kHead, kRows, Atom>;
   const unsigned tiles = (work.seq_len + Shape::kQueries - 1) / Shape::kQueries;
-  launch_with_shared(attention_bf16_kernel<kHead, kRows, AttentionAtomOfTarget>,
-                     dim3(tiles * work.sequence_heads), dim3(Shape::kThreads), Shape::kBytes, stream.handle,
-                     work, mask);
+  launch_with_shared(attention_bf16_kernel<kHead, kRows, kDropout, Atom>, dim3(tiles * work.sequence_heads),
+                     dim3(Shape::kThreads), Shape::kBytes, stream.handle, work, mask);
+}
+
+template <bool kDropout>
+void launch(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask) {
+  if (work.head_size <= 32) return launch<32, 32, kDropout>(stream, work, mask);
+  if (work.head_size <= 64) return launch<64, 32, kDropout>(stream, work, mask);
+  if (work.head_size <= 96) return launch<96, 16, kDropout>(stream, work, mask);
+  launch<128, 16, kDropout>(stream, work, mask);
 }
 
 }  // namespace
 
 void attend(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask) {
-  if (work.head_size <= 32) return launch<32, 32>(stream, work, mask);
-  if (work.head_size <= 64) return launch<64, 32>(stream, work, mask);
-  if (work.head_size <= 96) return launch<96, 16>(stream, work, mask);
-  launch<128, 16>(stream, work, mask);
+  mask.p > 0.0f ? launch<true>(stream, work, mask) : launch<false>(stream, work, mask);
 }
 
 }  // namespace hipgpt::hip

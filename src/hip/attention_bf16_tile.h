@@ -103,8 +103,19 @@ struct WaveProduct {
   __device__ WaveProduct()
       : lane(threadIdx.x % Atom::kLanes), row(static_cast<int>(threadIdx.x) / Atom::kLanes * kRows) {}
 
-  /// a[i][j] += (rows of left) (rows first + 16 j ... of right)^T, over the columns of the head, and the same
-  /// for b. Two products at a time read their operands ahead of each other.
+  /// The wave's rows of a tile as left operands.
+  struct LeftRows {
+    typename Atom::Left atoms[kHead / Atom::kK][kAtoms];
+  };
+
+  template <typename Tile>
+  __device__ __forceinline__ void load_rows(LeftRows& left, const Tile& tile) const {
+#pragma unroll
+    for (int k = 0; k < kHead; k += Atom::kK) load_rows(left.atoms[k / Atom::kK], tile, k);
+  }
+
+  /// sums[i][j] += (the wave's rows) (rows first + 16 j ... of right)^T, over the columns of the head. The
+  /// wave's rows are LeftRows, or a tile that is read again each time, which takes fewer registers.
   template <int kColumns, typename Left, typename Right>
   __device__ __forceinline__ void add_rows_rows(Sums<kColumns>& sums, const Left& left, const Right& right,
                                                 int first) const {
@@ -112,9 +123,7 @@ struct WaveProduct {
     for (int k = 0; k < kHead; k += Atom::kK) {
       typename Atom::Left l[kAtoms];
       typename Atom::Right r[kColumns];
-#pragma unroll
-      for (int i = 0; i < kAtoms; ++i)
-        load_left(l[i], left.along_columns(k / 64), k % 64, row + i * Atom::kM);
+      load_rows(l, left, k);
 #pragma unroll
       for (int j = 0; j < kColumns; ++j)
         load_right(r[j], right.along_columns(k / 64), k % 64, first + j * Atom::kN);
@@ -167,6 +176,17 @@ struct WaveProduct {
   }
 
  private:
+  template <typename Tile>
+  __device__ __forceinline__ void load_rows(typename Atom::Left (&l)[kAtoms], const Tile& tile, int k) const {
+#pragma unroll
+    for (int i = 0; i < kAtoms; ++i) load_left(l[i], tile.along_columns(k / 64), k % 64, row + i * Atom::kM);
+  }
+  __device__ __forceinline__ void load_rows(typename Atom::Left (&l)[kAtoms], const LeftRows& left,
+                                            int k) const {
+#pragma unroll
+    for (int i = 0; i < kAtoms; ++i) l[i] = left.atoms[k / Atom::kK][i];
+  }
+
   template <typename Tile>
   __device__ __forceinline__ void load_left(typename Atom::Left& operand, const Tile& tile, int k,
                                             int r) const {

@@ -225,6 +225,28 @@ Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
   return best;
 }
 
+/// The same for tiles of which a compute unit has one at a time. The cost is the estimated time, in steps of one
+/// index of k for a compute unit's tile of 128 x 256.
+template <typename Shape, typename Out>
+Plan plan_sm90(const Stream& stream, const Product<bf16, Out>& p, double speed) {
+  constexpr const ProductTuning& kHere = kTuning.product;
+  const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
+  const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.part_pitch());
+  const int64_t most =
+      std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
+  const double area = static_cast<double>(Shape::kM * Shape::kN) / (Sm90Large::kM * Sm90Large::kN);
+  Plan best{1e300, 1};
+  for (int parts = 1; parts <= most; ++parts) {
+    const double rounds = std::ceil(static_cast<double>(tiles) * parts / stream.compute_units);
+    const double k = static_cast<double>(p.k) / parts;
+    // The parts are written and read again at the speed of memory.
+    const double summing = parts > 1 ? kHere.sm90_summing * parts * p.m * p.n / 1e6 : 0.0;
+    const double cost = rounds * (k / speed + kHere.sm90_store) * area + summing;
+    if (cost < best.cost) best = {cost, parts};
+  }
+  return best;
+}
+
 template <typename Shape, typename In, typename Out>
 void launch_planned(const Stream& stream, Product<In, Out> p, Op op_a, Op op_b, int parts) {
   p.part_k = ceil_div(ceil_div(p.k, parts), Shape::kStep) * Shape::kStep;
@@ -259,8 +281,8 @@ template <typename Out>
 void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
   if (stream.wgmma && rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b)) {
-    const Plan wide = plan_parts<Sm90Large>(stream, p, 1.0),
-               narrow = plan_parts<Sm90Small>(stream, p, kTuning.product.sm90_small_speed);
+    const Plan wide = plan_sm90<Sm90Large>(stream, p, 1.0),
+               narrow = plan_sm90<Sm90Small>(stream, p, kTuning.product.sm90_small_speed);
     if (wide.cost <= narrow.cost) return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);
     return launch_planned<Sm90Small>(stream, p, op_a, op_b, narrow.parts);
   }

@@ -1,7 +1,7 @@
 // Measures the time of a training step, and of its matrix products alone.
 //
 //     train_step_bench [BATCH] [SEQ] [DIM] [HEADS] [LAYERS] [FF] [VOCAB] [THREADS] [STEPS] [DEVICE] [DROPOUT]
-//         [DTYPE]
+//         [DTYPE] [PRESET]
 //
 // Prints one JSON object: the median over STEPS steps of Trainer, including data and optimizer. "products_ms"
 // is the time of a step's matrix products, run by themselves in the same process. "products_share" is their
@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
   const auto argument = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
   const int B = argument(1, 32), threads = argument(8, 2), steps = argument(9, 60);
   const std::string device_name = argc > 10 ? argv[10] : "cpu";
-  ModelConfig c;
+  ModelConfig c = ModelConfig::preset(argc > 13 ? argv[13] : "default");  // for what has no argument
   c.max_seq_len = argument(2, c.max_seq_len);
   c.embed_dim = argument(3, c.embed_dim);
   c.num_heads = argument(4, c.num_heads);
