@@ -54,8 +54,8 @@ class GPTModel {
 };
 
 /// The type that `name` ("auto", "fp32" or "bf16") selects for a model on a device. "auto" is the device's
-/// preferred type, or fp32 for sizes that bf16 kernels do not take or are slow for: heads larger than 128, and E,
-/// F and E/H that are not multiples of 8. Throws Error for any other name.
+/// preferred type, or fp32 for sizes that bf16 kernels are slow for: E, F or E/H not a multiple of 8, or E/H
+/// over 128. Throws Error for any other name.
 DType choose_dtype(const std::string& name, const Device& device, const ModelConfig& config);
 
 /// "fp32" or "bf16".

@@ -102,7 +102,8 @@ struct ForwardTile {
 
   /// Turns scores into probabilities with dropout, up to the factor that write() applies, and stores them in
   /// p.
-  __device__ void probabilities(const ScoreTile& p, const AttentionWork<float>& work, const DropoutMask& mask,
+  template <typename T>
+  __device__ void probabilities(const ScoreTile& p, const AttentionWork<T>& work, const DropoutMask& mask,
                                 int past, int key) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
@@ -120,7 +121,8 @@ struct ForwardTile {
     }
   }
 
-  __device__ void write(const AttentionWork<float>& work, const Rows<float>& rows) {
+  template <typename T>
+  __device__ void write(const AttentionWork<T>& work, const Rows<T>& rows) {
     softmax.finish();
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
@@ -130,7 +132,7 @@ struct ForwardTile {
       for (int c = 0; c < kChunks; ++c) {
 #pragma unroll
         for (int i = 0; i < kVecs; ++i)
-          rows.store(query, c * kChunk + 4 * (tx + kRowLanes * i), out[c][r][i] * factor);
+          rows.store_four(query, c * kChunk + 4 * (tx + kRowLanes * i), out[c][r][i] * factor);
       }
       if (work.lse != nullptr && tx == 0 && query < work.seq_len)
         work.lse[static_cast<int64_t>(bh) * work.seq_len + query] = softmax.top[r] + logf(softmax.total[r]);
@@ -140,9 +142,9 @@ struct ForwardTile {
 
 /// K and V share one tile in shared memory, which holds one chunk of columns at a time: K's chunks, then V's.
 /// While one chunk is multiplied, the next is loaded into registers.
-template <int kHead, int kQueries, int kRows>
+template <int kHead, int kQueries, int kRows, typename T>
 __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 && kRows == 4 ? 4 : 1)
-    attention_kernel(AttentionWork<float> work, DropoutMask mask) {
+    attention_kernel(AttentionWork<T> work, DropoutMask mask) {
   using S = ForwardTile<kHead, kQueries, kRows>;
   using QueryTile = typename S::QueryTile;
   using KeyTile = typename S::KeyTile;
@@ -156,7 +158,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 &
   // The last queries see the most keys, so they start first.
   const int tiles = (work.seq_len + kQueries - 1) / kQueries, bh = blockIdx.x % work.sequence_heads;
   const int first = (tiles - 1 - static_cast<int>(blockIdx.x) / work.sequence_heads) * kQueries;
-  const AttentionHead<float> head(work, bh);
+  const AttentionHead<T> head(work, bh);
   const int last_key = head.past + min(first + kQueries, work.seq_len) - 1;
   // 64 neighbouring threads, which are whole waves of either size, skip tiles that none of their queries
   // sees.
@@ -199,28 +201,32 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kQueries / kRows * kRowLanes, kHead <= 64 &
   tile.write(work, head.out);
 }
 
-template <int kHead, int kQueries, int kRows>
-void launch_attention(const Stream& stream, const AttentionWork<float>& work, const DropoutMask& mask) {
+template <int kHead, int kQueries, int kRows, typename T>
+void launch_attention(const Stream& stream, const AttentionWork<T>& work, const DropoutMask& mask) {
   const unsigned blocks = ((work.seq_len + kQueries - 1) / kQueries) * work.sequence_heads;
-  hipLaunchKernelGGL((attention_kernel<kHead, kQueries, kRows>), dim3(blocks),
+  hipLaunchKernelGGL((attention_kernel<kHead, kQueries, kRows, T>), dim3(blocks),
                      dim3(kQueries / kRows * kRowLanes), 0, stream.handle, work, mask);
   HIP_CHECK_LAUNCH("attention");
 }
 
-void attend(const Stream& stream, const AttentionWork<float>& work, const DropoutMask& mask) {
-  const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads <
-                      kTuning.attention.little_queries * stream.compute_units;
-  if (work.head_size <= 32) {
-    little ? launch_attention<32, 16, 1>(stream, work, mask)
-           : launch_attention<32, 64, 4>(stream, work, mask);
-  } else if (work.head_size <= 64) {
-    little ? launch_attention<64, 16, 1>(stream, work, mask)
-           : launch_attention<64, 64, 4>(stream, work, mask);
-  } else if (work.head_size <= 128) {
-    launch_attention<128, 32, 4>(stream, work, mask);
+template <typename T>
+void attend(const Stream& stream, const AttentionWork<T>& work, const DropoutMask& mask) {
+  if constexpr (kAttentionOnMatrixCores<T>) {
+    if (work.head_size <= kLargestHeadOnMatrixCores) return attend_on_matrix_cores(stream, work, mask);
   } else {
-    launch_attention<256, 32, 2>(stream, work, mask);
+    const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads <
+                        kTuning.attention.little_queries * stream.compute_units;
+    if (work.head_size <= 32) {
+      return little ? launch_attention<32, 16, 1>(stream, work, mask)
+                    : launch_attention<32, 64, 4>(stream, work, mask);
+    }
+    if (work.head_size <= 64) {
+      return little ? launch_attention<64, 16, 1>(stream, work, mask)
+                    : launch_attention<64, 64, 4>(stream, work, mask);
+    }
+    if (work.head_size <= 128) return launch_attention<128, 32, 4>(stream, work, mask);
   }
+  launch_attention<256, 32, 2>(stream, work, mask);
 }
 
 // ---- One new token per sequence -------------------------------------------------------------------------
@@ -381,7 +387,7 @@ void attention(const Stream& stream, Tensor out, Tensor lse, Tensor qkv, int hea
     work.values = q + 2 * width;
     work.key_stride = 3 * width;
     work.key_rows = seq_len;
-    work.aligned = packs_aligned(kVecSize<T>, work.head_size, work.out, q);
+    work.aligned = packs_aligned(pack_of<T>(work.head_size), work.head_size, work.out, q);
     attend(stream, work, DropoutMask(dropout));
   });
 }
@@ -411,7 +417,7 @@ void attention_cached(const Stream& stream, Tensor out, Tensor keys, Tensor valu
     hipLaunchKernelGGL(append_kernel<T>, dim3(blocks, batch), dim3(256), 0, stream.handle, k, v, q, count,
                        width, capacity, past.i32(), report);
     HIP_CHECK_LAUNCH("append");
-    work.aligned = packs_aligned(kVecSize<T>, work.head_size, work.out, k, v, q);
+    work.aligned = packs_aligned(pack_of<T>(work.head_size), work.head_size, work.out, k, v, q);
     attend(stream, work, DropoutMask(Dropout{}));
   });
 }

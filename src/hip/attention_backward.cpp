@@ -38,14 +38,15 @@ constexpr int kSide = 32;  ///< queries and keys of a tile
 constexpr int kThreads = 128, kHalf = kThreads / 2;
 
 /// The rows of one head. dQ, dK and dV have the layout of Q, K and V.
+template <typename T>
 struct Head {
-  Rows<const float> q, k, v, out, dout;
-  Rows<float> dq;
-  float *dk, *dv;
+  Rows<const T> q, k, v, out, dout;
+  Rows<T> dq;
+  T *dk, *dv;
   const float* lse;
   uint32_t first_dropout_row;
 
-  __device__ Head(const BackwardWork<float>& w, int bh) {
+  __device__ Head(const BackwardWork<T>& w, int bh) {
     const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size;
     const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
     const int64_t wide = row * 3 * width + column, narrow = row * width + column;
@@ -63,7 +64,7 @@ struct Head {
 };
 
 /// The tiles of a block, and the part of each thread. kHead is at least D; columns beyond D are zero.
-template <int kHead>
+template <int kHead, typename T>
 struct BackwardTile {
   static constexpr int kChunk = kHead < 64 ? kHead : 64, kChunks = kHead / kChunk;
   static constexpr int kVecs = kChunk / 4 / kRowLanes;
@@ -74,7 +75,7 @@ struct BackwardTile {
   using Loader = TileLoader<HeadTile, kThreads>;
   static constexpr int kSize = 4 * HeadTile::kSize + 2 * ScoreTile::kSize;  ///< vec4 of shared memory
 
-  const Head& head;
+  const Head<T>& head;
   float scale;
   DropoutMask mask;
   HeadTile q, k, v, g;  ///< g: dO
@@ -85,7 +86,7 @@ struct BackwardTile {
   HeadTile a, b, c;
   ScoreTile scores;
 
-  __device__ BackwardTile(const Head& h, float scale_, const DropoutMask& mask_, vec4* memory, float* rows)
+  __device__ BackwardTile(const Head<T>& h, float scale_, const DropoutMask& mask_, vec4* memory, float* rows)
       : head(h),
         scale(scale_),
         mask(mask_),
@@ -112,7 +113,7 @@ struct BackwardTile {
   __device__ int dq_row() const { return 4 * ty + (kVecs == 1 ? 2 * half : 0); }
   __device__ int dq_vec() const { return tx + (kVecs == 1 ? 0 : kRowLanes * half); }
 
-  __device__ void load(const HeadTile& tile, const Rows<const float>& rows, int first, int chunk) const {
+  __device__ void load(const HeadTile& tile, const Rows<const T>& rows, int first, int chunk) const {
     Loader loader;
     loader.load(rows, first, chunk * kChunk);
     loader.store(tile);
@@ -192,14 +193,14 @@ struct BackwardTile {
 
 /// dK and dV for 32 keys at a time. With kWholeHead, a block takes all keys of a head and also computes dQ;
 /// otherwise it takes one tile of keys.
-template <int kHead, bool kWholeHead>
-__global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork<float> work, DropoutMask mask) {
-  using P = BackwardTile<kHead>;
+template <int kHead, bool kWholeHead, typename T>
+__global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork<T> work, DropoutMask mask) {
+  using P = BackwardTile<kHead, T>;
   HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
   const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
   mask.pass = &pass;  // read once, not for every factor
-  const Head head(work, blockIdx.x % work.sequence_heads);
+  const Head<T> head(work, blockIdx.x % work.sequence_heads);
   const P tile(head, work.scale, mask, memory, rows);
   // The most queries see the first keys, so these start first.
   const int first = kWholeHead ? 0 : blockIdx.x / work.sequence_heads * kSide;
@@ -224,40 +225,40 @@ __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork<float> work
         const int row = first_query + tile.dq_row(), column = P::own_chunk(c) * P::kChunk + 4 * tile.dq_vec();
         if (kWholeHead && first_key > 0) {
 #pragma unroll
-          for (int r = 0; r < P::kQueryRows; ++r) dq[r][0] = head.dq.load(row + r, column);
+          for (int r = 0; r < P::kQueryRows; ++r) dq[r][0] = head.dq.load_four(row + r, column);
         }
         multiply_atb<4, 4, 2>(sum[c], tile.scores, 4 * tile.ty, tile.c, 4 * tile.tx);
         if (kWholeHead) {
           multiply_ab(dq, tile.ds, tile.dq_row(), tile.k, tile.dq_vec());
 #pragma unroll
-          for (int r = 0; r < P::kQueryRows; ++r) head.dq.store(row + r, column, dq[r][0]);
+          for (int r = 0; r < P::kQueryRows; ++r) head.dq.store_four(row + r, column, dq[r][0]);
         }
       }
     }
-    const Rows<float> result{tile.half == 0 ? head.dv : head.dk, head.dq.stride, head.dq.rows, head.dq.width,
-                             head.dq.aligned};
+    const Rows<T> result{tile.half == 0 ? head.dv : head.dk, head.dq.stride, head.dq.rows, head.dq.width,
+                         head.dq.aligned};
 #pragma unroll
     for (int c = 0; c < P::kOwn; ++c) {
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
 #pragma unroll
         for (int i = 0; i < P::kVecs; ++i)
-          result.store(first_key + 4 * tile.ty + r,
-                       P::own_chunk(c) * P::kChunk + 4 * (tile.tx + kRowLanes * i), sum[c][r][i]);
+          result.store_four(first_key + 4 * tile.ty + r,
+                            P::own_chunk(c) * P::kChunk + 4 * (tile.tx + kRowLanes * i), sum[c][r][i]);
       }
     }
   }
 }
 
 /// dQ for 32 queries.
-template <int kHead>
-__global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork<float> work, DropoutMask mask) {
-  using P = BackwardTile<kHead>;
+template <int kHead, typename T>
+__global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork<T> work, DropoutMask mask) {
+  using P = BackwardTile<kHead, T>;
   HIPGPT_SHARED(vec4, memory, [P::kSize]);
   HIPGPT_SHARED(float, rows, [2 * kSide]);
   const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
   mask.pass = &pass;
-  const Head head(work, blockIdx.x % work.sequence_heads);
+  const Head<T> head(work, blockIdx.x % work.sequence_heads);
   const P tile(head, work.scale, mask, memory, rows);
   // The last queries see the most keys, so they start first.
   const int tiles = (work.seq_len + kSide - 1) / kSide;
@@ -283,36 +284,43 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork<float> w
   for (int c = 0; c < P::kOwn; ++c) {
 #pragma unroll
     for (int r = 0; r < P::kQueryRows; ++r)
-      head.dq.store(first_query + tile.dq_row() + r, P::own_chunk(c) * P::kChunk + 4 * tile.dq_vec(),
-                    dq[c][r][0]);
+      head.dq.store_four(first_query + tile.dq_row() + r, P::own_chunk(c) * P::kChunk + 4 * tile.dq_vec(),
+                         dq[c][r][0]);
   }
 }
 
-template <int kHead>
-void launch(const Stream& stream, const BackwardWork<float>& work, const DropoutMask& mask) {
-  using P = BackwardTile<kHead>;
+template <int kHead, typename T>
+void launch(const Stream& stream, const BackwardWork<T>& work, const DropoutMask& mask) {
+  using P = BackwardTile<kHead, T>;
   const unsigned heads = work.sequence_heads, parts = P::kChunks / P::kOwn;
   const unsigned tiles = (work.seq_len + kSide - 1) / kSide;
   // Wider heads would need more registers per thread than RDNA has.
-  if constexpr (kHead <= 128) {
+  // dQ is summed in memory, for which bf16 has too few bits.
+  if constexpr (kHead <= 128 && std::is_same_v<T, float>) {
     if (tiles == 1 || work.sequence_heads >= kTuning.attention.whole_heads * stream.compute_units) {
-      hipLaunchKernelGGL((keys_kernel<kHead, true>), dim3(heads, parts), dim3(kThreads), 0, stream.handle,
+      hipLaunchKernelGGL((keys_kernel<kHead, true, T>), dim3(heads, parts), dim3(kThreads), 0, stream.handle,
                          work, mask);
       HIP_CHECK_LAUNCH("attention_backward");
       return;
     }
   }
   const dim3 grid(tiles * heads, parts);
-  hipLaunchKernelGGL((keys_kernel<kHead, false>), grid, dim3(kThreads), 0, stream.handle, work, mask);
+  hipLaunchKernelGGL((keys_kernel<kHead, false, T>), grid, dim3(kThreads), 0, stream.handle, work, mask);
   HIP_CHECK_LAUNCH("attention_backward, keys");
-  hipLaunchKernelGGL((queries_kernel<kHead>), grid, dim3(kThreads), 0, stream.handle, work, mask);
+  hipLaunchKernelGGL((queries_kernel<kHead, T>), grid, dim3(kThreads), 0, stream.handle, work, mask);
   HIP_CHECK_LAUNCH("attention_backward, queries");
 }
 
-void attend_backward(const Stream& stream, const BackwardWork<float>& work, const DropoutMask& mask) {
-  if (work.head_size <= 32) return launch<32>(stream, work, mask);
-  if (work.head_size <= 64) return launch<64>(stream, work, mask);
-  if (work.head_size <= 128) return launch<128>(stream, work, mask);
+template <typename T>
+void attend_backward(const Stream& stream, const BackwardWork<T>& work, const DropoutMask& mask) {
+  if constexpr (kAttentionOnMatrixCores<T>) {
+    if (work.head_size <= kLargestHeadOnMatrixCores)
+      return attend_backward_on_matrix_cores(stream, work, mask);
+  } else {
+    if (work.head_size <= 32) return launch<32>(stream, work, mask);
+    if (work.head_size <= 64) return launch<64>(stream, work, mask);
+    if (work.head_size <= 128) return launch<128>(stream, work, mask);
+  }
   launch<256>(stream, work, mask);
 }
 
@@ -323,21 +331,22 @@ void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor q
   check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout);
   const int batch = static_cast<int>(out.dim(0)), seq_len = static_cast<int>(out.dim(1));
   const int head_size = static_cast<int>(out.dim(2)) / heads;
-  check_head_size(head_size, out.dtype());
+  check_head_size(head_size);
   with_type_of(out, [&](auto type) {
     using T = decltype(type);
-    const BackwardWork<T> work{.dqkv = elements<T>(dqkv),
-                               .dout = elements<T>(dout),
-                               .qkv = elements<T>(qkv),
-                               .out = elements<T>(out),
-                               .lse = lse.f32(),
-                               .sequence_heads = batch * heads,
-                               .seq_len = seq_len,
-                               .heads = heads,
-                               .head_size = head_size,
-                               .scale = 1.0f / std::sqrt(static_cast<float>(head_size)),
-                               .aligned = rows_aligned(head_size, elements<T>(dqkv), elements<T>(dout),
-                                                       elements<T>(qkv), elements<T>(out))};
+    const BackwardWork<T> work{
+        .dqkv = elements<T>(dqkv),
+        .dout = elements<T>(dout),
+        .qkv = elements<T>(qkv),
+        .out = elements<T>(out),
+        .lse = lse.f32(),
+        .sequence_heads = batch * heads,
+        .seq_len = seq_len,
+        .heads = heads,
+        .head_size = head_size,
+        .scale = 1.0f / std::sqrt(static_cast<float>(head_size)),
+        .aligned = packs_aligned(pack_of<T>(head_size), head_size, elements<T>(dqkv), elements<T>(dout),
+                                 elements<T>(qkv), elements<T>(out))};
     attend_backward(stream, work, DropoutMask(dropout));
   });
 }

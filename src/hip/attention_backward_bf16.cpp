@@ -19,6 +19,8 @@
 #include "hip/attention_bf16_tile.h"
 #include "hip/launch.h"
 
+#if !defined(__HIP_PLATFORM_AMD__)
+
 namespace hipgpt::hip {
 
 namespace {
@@ -152,7 +154,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     const auto k = tiles.other(stage, 0), v = tiles.other(stage, 1);
 #pragma unroll 1
     for (int part = 0; part < kTileRows; part += Shape::kAtOnce) {
-      if (key + part > query + kRows - 1) break;  // none of the wave's queries sees these keys
+      if (key + part > first + wave.last_together) break;  // none of the wave's queries sees these keys
       typename Shape::Scores s = {}, dp = {};
       wave.add_rows_rows(s, tiles.own[0], k, part);
       wave.add_rows_rows(dp, tiles.own[1], v, part);
@@ -228,7 +230,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     const auto q = tiles.other(stage, 0), g = tiles.other(stage, 1);
 #pragma unroll 1
     for (int part = 0; part < kTileRows; part += Shape::kAtOnce) {
-      if (query + part + Shape::kAtOnce - 1 < key) continue;  // these queries see none of the wave's keys
+      if (query + part + Shape::kAtOnce - 1 < first + wave.first_together) continue;  // these queries see none of the wave's keys
       typename Shape::Scores s = {}, dp = {};
       wave.add_rows_rows(s, tiles.own[0], q, part);
       wave.add_rows_rows(dp, tiles.own[1], g, part);
@@ -295,8 +297,11 @@ void launch(const Stream& stream, const BackwardWork<bf16>& work, const DropoutM
 
 }  // namespace
 
-void attend_backward(const Stream& stream, const BackwardWork<bf16>& work, const DropoutMask& mask) {
+void attend_backward_on_matrix_cores(const Stream& stream, const BackwardWork<bf16>& work,
+                                     const DropoutMask& mask) {
   mask.p > 0.0f ? launch<true>(stream, work, mask) : launch<false>(stream, work, mask);
 }
 
 }  // namespace hipgpt::hip
+
+#endif

@@ -12,6 +12,8 @@
 #include "hip/attention_bf16_tile.h"
 #include "hip/launch.h"
 
+#if !defined(__HIP_PLATFORM_AMD__)
+
 namespace hipgpt::hip {
 
 namespace {
@@ -169,7 +171,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     __syncthreads();  // the tile is there, and the other stage has been read
     if (key + kTileRows < key_end) load(key + kTileRows, stage ^ 1);
     if (key == 0) wave.load_rows(queries, q);
-    if (key > query + kRows - 1) continue;  // none of the wave's queries sees the tile
+    if (key > head.past + first + wave.last_together) continue;  // none of the wave's queries sees the tile
     typename ForwardRows<Shape>::Scores s = {};
     wave.add_rows_rows(s, queries, keys(stage), 0);
     if (key + kTileRows - 1 > query) rows.mask_causally(s, wave.lane, query, key);
@@ -215,8 +217,10 @@ void launch(const Stream& stream, const AttentionWork<bf16>& work, const Dropout
 
 }  // namespace
 
-void attend(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask) {
+void attend_on_matrix_cores(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask) {
   mask.p > 0.0f ? launch<true>(stream, work, mask) : launch<false>(stream, work, mask);
 }
 
 }  // namespace hipgpt::hip
+
+#endif

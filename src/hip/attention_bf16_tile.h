@@ -99,9 +99,16 @@ struct WaveProduct {
   using Sums = float[kAtoms][kColumns][Atom::kSum];
 
   int lane, row;  ///< row: the wave's first row
+  // The rows of the waves that must take the same way through the kernel: of this wave alone, or of two that
+  // form one wave of the GPU.
+  int first_together, last_together;
 
   __device__ WaveProduct()
-      : lane(threadIdx.x % Atom::kLanes), row(static_cast<int>(threadIdx.x) / Atom::kLanes * kRows) {}
+      : lane(threadIdx.x % Atom::kLanes), row(static_cast<int>(threadIdx.x) / Atom::kLanes * kRows) {
+    constexpr int kTogether = kWaveSize > Atom::kLanes ? kWaveSize / Atom::kLanes * kRows : kRows;
+    first_together = row / kTogether * kTogether;
+    last_together = first_together + kTogether - 1;
+  }
 
   /// The wave's rows of a tile as left operands.
   struct LeftRows {

@@ -19,16 +19,10 @@ namespace hipgpt::hip {
 template <int kRows, int kColumns>
 using AttentionTile = Tile<kRows, kColumns, std::conditional_t<kSwizzledTiles, Swizzled<2>, Padded<2, 1>>>;
 
-/// The widest head that the kernels of a type take.
-constexpr int max_head_size(DType dtype) {
-  return dtype == DType::kBF16 ? 128 : kMaxHeadSize;
-}
-
-inline void check_head_size(int head_size, DType dtype) {
-  if (head_size >= 1 && head_size <= max_head_size(dtype)) return;
-  throw Error("attention: the GPU kernels support head sizes from 1 to " +
-              std::to_string(max_head_size(dtype)) + " in " + to_string(dtype) + ", not " +
-              std::to_string(head_size));
+inline void check_head_size(int head_size) {
+  if (head_size >= 1 && head_size <= kMaxHeadSize) return;
+  throw Error("attention: the GPU kernels support head sizes from 1 to " + std::to_string(kMaxHeadSize) +
+              ", not " + std::to_string(head_size));
 }
 
 /// The operands of a forward pass. Queries, keys and values are parts of wider rows.
@@ -53,7 +47,7 @@ struct AttentionWork {
         heads(heads),
         head_size(static_cast<int>(result.dim(2)) / heads),
         scale(1.0f / std::sqrt(static_cast<float>(head_size))) {
-    check_head_size(head_size, result.dtype());
+    check_head_size(head_size);
   }
 };
 

@@ -92,6 +92,11 @@ using Sm90Small = Sm90Shape<128>;
 template <typename Shape>
 constexpr bool kIsSm90 = std::is_same_v<Shape, Sm90Large> || std::is_same_v<Shape, Sm90Small>;
 
+// Each combination of shape, layout and alignment is a kernel to compile, so rare ones have only small tiles:
+// bf16 with rows that are not aligned, and fp32 results of bf16 other than the gradients of weights.
+template <typename Shape>
+constexpr bool kServesAll = !std::is_same_v<Shape, Bf16Large> && !std::is_same_v<Shape, Sm90Large>;
+
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned, typename In, typename Out>
 void launch_tiles(const Stream& stream, const Product<In, Out>& p) {
   if constexpr (kIsSm90<Shape>) {
@@ -113,11 +118,11 @@ void launch_tiles(const Stream& stream, const Product<In, Out>& p) {
 
 template <typename Shape, bool kAligned, typename In, typename Out>
 void launch_layout(const Stream& stream, const Product<In, Out>& p, Op op_a, Op op_b) {
-  if (op_a == Op::kNone) {
-    if (op_b == Op::kNone) return launch_tiles<Shape, false, false, kAligned>(stream, p);
-    return launch_tiles<Shape, false, true, kAligned>(stream, p);
+  if constexpr (std::is_same_v<In, Out> || kServesAll<Shape>) {
+    if (op_a == Op::kNone && op_b == Op::kNone) return launch_tiles<Shape, false, false, kAligned>(stream, p);
+    if (op_a == Op::kNone) return launch_tiles<Shape, false, true, kAligned>(stream, p);
   }
-  return launch_tiles<Shape, true, false, kAligned>(stream, p);
+  if constexpr (std::is_same_v<Out, float>) launch_tiles<Shape, true, false, kAligned>(stream, p);
 }
 
 template <typename Shape, typename In, typename Out>
@@ -126,8 +131,8 @@ void launch_shape(const Stream& stream, const Product<In, Out>& p, Op op_a, Op o
   // The tiles of fp32 do not allow for a row that ends inside a pack.
   if (std::is_same_v<In, float>)
     aligned = aligned && (op_a == Op::kNone ? p.k : p.m) % 4 == 0 && (op_b == Op::kNone ? p.n : p.k) % 4 == 0;
-  if (kIsSm90<Shape> || aligned) return launch_layout<Shape, true>(stream, p, op_a, op_b);
-  if constexpr (!kIsSm90<Shape>) launch_layout<Shape, false>(stream, p, op_a, op_b);
+  if (aligned) return launch_layout<Shape, true>(stream, p, op_a, op_b);
+  if constexpr (kServesAll<Shape> && !kIsSm90<Shape>) launch_layout<Shape, false>(stream, p, op_a, op_b);
 }
 
 // ---- One row: y = x W, reading W once -------------------------------------------------------------------
@@ -280,15 +285,18 @@ void launch_product(const Stream& stream, const Product<float, float>& p, Op op_
 template <typename Out>
 void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
-  if (stream.wgmma && rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b)) {
+  const bool aligned = rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b);
+  const bool common = aligned && (std::is_same_v<Out, bf16> || op_a == Op::kTranspose);
+  if (stream.wgmma && aligned) {
     const Plan wide = plan_sm90<Sm90Large>(stream, p, 1.0),
                narrow = plan_sm90<Sm90Small>(stream, p, kTuning.product.sm90_small_speed);
-    if (wide.cost <= narrow.cost) return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);
+    if (common && wide.cost <= narrow.cost)
+      return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);
     return launch_planned<Sm90Small>(stream, p, op_a, op_b, narrow.parts);
   }
   const Plan large = plan_parts<Bf16Large>(stream, p, 1.0),
              small = plan_parts<Bf16Small>(stream, p, kTuning.product.bf16_small_speed);
-  if (large.cost <= small.cost) {
+  if (common && large.cost <= small.cost) {
     launch_planned<Bf16Large>(stream, p, op_a, op_b, large.parts);
   } else {
     launch_planned<Bf16Small>(stream, p, op_a, op_b, small.parts);

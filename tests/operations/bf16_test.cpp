@@ -245,9 +245,9 @@ TEST_P(Bf16Attention, AgreesWithTheFormula) {
     int64_t D;
     float p;
   };
-  for (const Case c :
-       {Case{1, 1, 1, 8, 0}, Case{2, 17, 2, 32, 0}, Case{1, 130, 1, 64, 0}, Case{1, 70, 2, 20, 0.2f},
-        Case{1, 100, 1, 96, 0.1f}, Case{1, 67, 1, 128, 0}, Case{1, 33, 3, 7, 0}}) {
+  for (const Case c : {Case{1, 1, 1, 8, 0}, Case{2, 17, 2, 32, 0}, Case{1, 130, 1, 64, 0},
+                       Case{1, 70, 2, 20, 0.2f}, Case{1, 100, 1, 96, 0.1f}, Case{1, 67, 1, 128, 0},
+                       Case{1, 33, 3, 7, 0}, Case{1, 35, 1, 132, 0}, Case{1, 40, 2, 200, 0.1f}}) {
     const int64_t E = c.heads * c.D;
     const Tensor qkv = random_bf16({c.B * c.T, 3 * E}, false).reshape({c.B, c.T, 3 * E});
     const Tensor out = zeros({c.B, c.T, E}, DType::kBF16), lse = zeros({c.B, c.heads, c.T});
