@@ -287,7 +287,8 @@ void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, 
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
   const bool aligned = rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b);
   const bool common = aligned && (std::is_same_v<Out, bf16> || op_a == Op::kTranspose);
-  if (stream.wgmma && aligned) {
+  const double multiplications = static_cast<double>(p.m) * p.n * p.k;
+  if (stream.wgmma && aligned && multiplications >= kTuning.product.sm90_smallest) {
     const Plan wide = plan_sm90<Sm90Large>(stream, p, 1.0),
                narrow = plan_sm90<Sm90Small>(stream, p, kTuning.product.sm90_small_speed);
     if (common && wide.cost <= narrow.cost)
