@@ -36,10 +36,14 @@ class Tokenizer {
     return train(Text(text), options);
   }
 
-  /// Reads a tokenizer.json, ours or Hugging Face's, or a folder that has one or the two files of GPT-2.
-  /// Throws Error for anything that is not supported.
+  /// Reads a tokenizer.json, ours or Hugging Face's, a vocabulary of tiktoken's, or a folder that has a
+  /// tokenizer.json or the two files of GPT-2. Throws Error for anything that is not supported.
   static Tokenizer load(const std::string& path);
   static Tokenizer from_json(std::string_view json, const std::string& name_for_errors);
+
+  /// Reads a vocabulary of tiktoken's. Its name must say which one it is: r50k, p50k, cl100k, o200k, qwen or
+  /// llama3. The special tokens are those of the published file, or none if this one has another size.
+  static Tokenizer from_tiktoken(std::string_view text, const std::string& path);
 
   /// Reads the two files that OpenAI published with GPT-2 (encoder.json and vocab.bpe; vocab.json and
   /// merges.txt are the same). Their special token is <|endoftext|>. Tokens that were added since are read

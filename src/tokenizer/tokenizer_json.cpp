@@ -12,6 +12,7 @@
 #include "tokenizer/json_members.h"
 #include "tokenizer/pipeline_json.h"
 #include "tokenizer/tables.h"
+#include "tokenizer/tiktoken.h"
 #include "util/files.h"
 #include "util/json.h"
 #include "util/lfs_pointer.h"
@@ -258,7 +259,7 @@ std::string vocab_lines(const std::vector<std::string>& spellings, int indent) {
 Tokenizer Tokenizer::load(const std::string& path) {
   if (is_folder(path)) return load_folder(path);
   const MappedFile file(path, MappedFile::Access::kSequential);
-  return from_json(file.text(), path);
+  return is_tiktoken(file.text()) ? from_tiktoken(file.text(), path) : from_json(file.text(), path);
 }
 
 Tokenizer Tokenizer::load_folder(const fs::path& folder) {
