@@ -89,8 +89,9 @@ class Bf16Linear : public DeviceTest {
 
 // Sizes around one and several tiles, with k shorter and longer than the steps on their way, aligned to 16
 // bytes or not.
-constexpr Size kBf16Sizes[] = {{1, 1, 1},       {3, 5, 7},      {64, 64, 64}, {130, 72, 200}, {129, 67, 31},
-                               {136, 264, 520}, {1, 264, 1000}, {40, 33, 9},  {24, 16, 1304}};
+constexpr Size kBf16Sizes[] = {{1, 1, 1},      {3, 5, 7},       {64, 64, 64},   {130, 72, 200},
+                               {129, 67, 31},  {136, 264, 520}, {1, 264, 1000}, {40, 33, 9},
+                               {24, 16, 1304}, {2, 8, 8},       {128, 192, 64}, {129, 200, 136}};
 
 TEST_P(Bf16Linear, IsExactForIntegersAndRoundedOnceOtherwise) {
   for (const Size s : kBf16Sizes) {
@@ -152,7 +153,7 @@ TEST_P(Bf16Linear, BackwardIsExactForIntegersAndRoundedOnceOtherwise) {
 /// Rows of logits have a pitch, so that each starts at an aligned address although V is odd. The elements in
 /// the gaps have no meaning, and must not reach a product.
 TEST_P(Bf16Linear, RowsMayHaveAPitch) {
-  for (const Size s : {Size{130, 67, 72}, Size{5, 129, 64}, Size{64, 203, 8}}) {
+  for (const Size s : {Size{130, 67, 72}, Size{5, 129, 64}, Size{64, 203, 8}, Size{200, 397, 264}}) {
     const int64_t rows = s.m, V = s.n, in = s.k, gap = (V + 63) / 64 * 64 - V;
     const Tensor x = random_bf16({rows, in}, true), w = random_bf16({V, in}, true), b = integers({V});
     const Values vx = values_bf16(x), vw = values_bf16(w);
@@ -178,6 +179,69 @@ TEST_P(Bf16Linear, RowsMayHaveAPitch) {
     device_->cross_entropy_with_gradient(padded_losses, dy, targets, 2.0f);
     EXPECT_EQ(values(losses), values(padded_losses));
     EXPECT_EQ(values_bf16(plain), values_bf16(dy));
+  }
+}
+
+/// The same as the fp32 kernels of a CPU, whose sums of integers are exact too, where each compute unit of a GPU
+/// has several tiles and V is GPT-2's.
+TEST_P(Bf16Linear, ManyTilesAreExact) {
+#ifdef HIPGPT_EMULATED
+  const bool gpu = false;
+#else
+  const bool gpu = GetParam().name == "hip";
+#endif
+  if (!gpu) return;
+  struct Case {
+    Size size;
+    Layout layout;
+  };
+  for (const Case& c : {Case{{2500, 3080, 776}, Layout::kInOut}, Case{{2500, 3080, 776}, Layout::kOutIn},
+                        Case{{200, 50257, 64}, Layout::kOutIn}, Case{{5000, 1000, 40}, Layout::kInOut}}) {
+    const auto [rows, out, in] = c.size;
+    const bool out_in = c.layout == Layout::kOutIn;
+    const int64_t gap = (out + 63) / 64 * 64 - out;
+    const Tensor x = random_bf16({rows, in}, true), b = integers({out});
+    const Tensor w = out_in ? random_bf16({out, in}, true) : random_bf16({in, out}, true);
+    const Tensor plain = random_bf16({rows, out}, true), dy = padded(plain, gap);
+    const Tensor before = random_bf16({rows, in}, true);
+    const Tensor y = padded(zeros({rows, out}, DType::kBF16), gap), dx = zeros({rows, in}, DType::kBF16);
+    const Tensor pre = padded(zeros({rows, out}, DType::kBF16), gap);
+    const Tensor dw = out_in ? zeros({out, in}) : zeros({in, out}), db = zeros({out});
+    device_->linear(y, x, {w, b, c.layout}, Activation::kRelu, pre);
+    device_->linear_backward(dx, {dw, db, c.layout}, dy, x, {w, {}, c.layout}, Activation::kRelu, before);
+
+    const auto cpu = make_device("cpu", 0);
+    std::deque<Buffer> memory;
+    const auto on_cpu = [&](const Values& v, std::initializer_list<int64_t> shape) {
+      const Tensor t(nullptr, shape);
+      memory.emplace_back(*cpu, t.bytes());
+      const std::vector<float> floats(v.begin(), v.end());
+      cpu->copy_to_device(t.at(memory.back().data()), floats.data());
+      return t.at(memory.back().data());
+    };
+    const auto from_cpu = [&](const Tensor& t) {
+      std::vector<float> v(static_cast<size_t>(t.size()));
+      cpu->copy_to_host(v.data(), t);
+      return Values(v.begin(), v.end());
+    };
+    const auto nothing = [](int64_t count) { return Values(static_cast<size_t>(count)); };
+    const Tensor x32 = on_cpu(values_bf16(x), {rows, in}), b32 = on_cpu(values(b), {out});
+    const Tensor w32 = out_in ? on_cpu(values_bf16(w), {out, in}) : on_cpu(values_bf16(w), {in, out});
+    const Tensor dy32 = on_cpu(values_bf16(plain), {rows, out}),
+                 before32 = on_cpu(values_bf16(before), {rows, in});
+    const Tensor y32 = on_cpu(nothing(rows * out), {rows, out}),
+                 pre32 = on_cpu(nothing(rows * out), {rows, out});
+    const Tensor dx32 = on_cpu(nothing(rows * in), {rows, in}), db32 = on_cpu(nothing(out), {out});
+    const Tensor dw32 = out_in ? on_cpu(nothing(in * out), {out, in}) : on_cpu(nothing(in * out), {in, out});
+    cpu->linear(y32, x32, {w32, b32, c.layout}, Activation::kRelu, pre32);
+    cpu->linear_backward(dx32, {dw32, db32, c.layout}, dy32, x32, {w32, {}, c.layout}, Activation::kRelu,
+                         before32);
+    const std::string size = fmt_size("", rows, out, in);
+    expect_rounded(values_bf16(y), from_cpu(y32), true, 0, "y" + size);
+    expect_rounded(values_bf16(pre), from_cpu(pre32), true, 0, "pre" + size);
+    expect_rounded(values_bf16(dx), from_cpu(dx32), true, 0, "dx" + size);
+    EXPECT_EQ(values(dw), from_cpu(dw32)) << size;
+    EXPECT_EQ(values(db), from_cpu(db32)) << size;
   }
 }
 
