@@ -36,10 +36,14 @@ class Tokenizer {
     return train(Text(text), options);
   }
 
-  /// Reads a tokenizer.json, ours or Hugging Face's, or a folder that has one or the two files of GPT-2.
-  /// Throws Error for anything that is not supported.
+  /// Reads a tokenizer.json, ours or Hugging Face's, a vocabulary of tiktoken's, or a folder that has a
+  /// tokenizer.json or the two files of GPT-2. Throws Error for anything that is not supported.
   static Tokenizer load(const std::string& path);
   static Tokenizer from_json(std::string_view json, const std::string& name_for_errors);
+
+  /// Reads a vocabulary of tiktoken's. Its name must say which one it is: r50k, p50k, cl100k, o200k, qwen or
+  /// llama3. The special tokens are those of the published file, or none if this one has another size.
+  static Tokenizer from_tiktoken(std::string_view text, const std::string& path);
 
   /// Reads the two files that OpenAI published with GPT-2 (encoder.json and vocab.bpe; vocab.json and
   /// merges.txt are the same). Their special token is <|endoftext|>. Tokens that were added since are read
@@ -50,13 +54,19 @@ class Tokenizer {
   /// The text of a tokenizer.json; the caller writes the file.
   std::string to_json() const;
 
-  /// The texts of the two files of GPT-2.
+  /// The texts of the two files of GPT-2. Returns nullopt if texts are not split and merged as GPT-2 does,
+  /// since these files cannot say so.
   struct Gpt2Files {
     std::string vocab, merges;
   };
-  Gpt2Files to_gpt2_files() const;
+  std::optional<Gpt2Files> to_gpt2_files() const;
 
-  /// The number of ids, which are 0 .. vocab_size() - 1.
+  /// Whether the file has a template that adds tokens to every text, such as <|begin_of_text|> before it.
+  /// encode() does not add them, and to_json() writes no template.
+  bool has_template() const;
+
+  /// The number of ids, which are 0 .. vocab_size() - 1. A few of them may belong to no token, as in
+  /// cl100k_base; these have no bytes.
   int vocab_size() const;
 
   /// Returns the ids of any bytes. Without allow_special, a special token in the text is encoded as ordinary
@@ -71,9 +81,10 @@ class Tokenizer {
     encode(Text(text), threads, sink, progress);
   }
 
-  /// Returns exactly the bytes that were encoded. A special token gives its text. The one exception is a file
-  /// of Hugging Face's that adds a text, such as "é", whose letters spell another token's bytes: both have
-  /// the same id, which gives those bytes. Throws Error for an id out of range.
+  /// Returns exactly the bytes that were encoded. A special token gives its text. There are two exceptions. A
+  /// vocabulary with a normalizer gives the normalized text. And a file of Hugging Face's may add a text, such
+  /// as "é", whose letters spell another token's bytes: both have the same id, which gives those bytes. Throws
+  /// Error for an id out of range.
   std::string decode(std::span<const int32_t> ids) const;
 
   /// The bytes of one token, valid while any copy of this tokenizer lives. Throws Error for an id out of

@@ -52,7 +52,7 @@ void declare_data(CommandLine& line, TrainingRun& run) {
   line.name("--val-data-path", run.val_data_paths, "Texts for validation, instead of --val-fraction");
   line.option("--tokens", run.tokens, "The data are little-endian ids of this type without a header")
       .one_of({"u16", "u32"});
-  line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json, or the tokenizer in this folder");
+  line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json or .tiktoken file, or the tokenizer in this folder");
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
   line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
       .show_default();

@@ -38,8 +38,8 @@ __device__ inline void with_activation(Activation act, const F& f) {
   if (act == Activation::kGelu) return f(std::integral_constant<Activation, Activation::kGelu>());
 }
 
-// The same for results in bf16, with 1 + tanh u = 2 s, where s = 1 / (1 + e^(-2u)). Each step is computed for a
-// whole pack before the next one, so that a lane does not wait for each result.
+// The same for results in bf16, with 1 + tanh u = 2 s, where s = 1 / (1 + e^(-2u)). Each step is computed for
+// a whole pack before the next one, so that a lane does not wait for each result.
 
 /// s, from -2u log2(e) = x (a + a c x^2).
 template <int kCount>

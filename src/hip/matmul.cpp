@@ -5,9 +5,9 @@
 // them. Without matrix cores, each thread computes 8 x 8 elements, 64 multiplications for 16 values read from
 // shared memory. The second shape is 64 x 64. The third is 32 x 32 with a long step along k, for the products
 // of small models, which are bound by latency. bf16 has two shapes, 128 x 128 and 64 x 64
-// (matmul_bf16_tile.h), and on Hopper 128 x 192 and 128 x 128 (matmul_sm90.h). C may have too few tiles to keep the GPU busy although k is long, as in dW = x^T dy.
-// Then k is split into parts, and a second kernel sums them in order. A single row (generation) is a
-// matrix-vector product, bound by reading W once.
+// (matmul_bf16_tile.h), and on Hopper 128 x 192 and 128 x 128 (matmul_sm90.h). C may have too few tiles to
+// keep the GPU busy although k is long, as in dW = x^T dy. Then k is split into parts, and a second kernel
+// sums them in order. A single row (generation) is a matrix-vector product, bound by reading W once.
 //
 // Measured on an H200, with the shapes of GPT-2 and nanoGPT, beside cuBLAS (tests/bench):
 //
@@ -286,7 +286,8 @@ void launch_product(const Stream& stream, const Product<float, float>& p, Op op_
 template <typename Out>
 void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
-  if (stream.wgmma && fits_sm90(p)) {
+  const double multiplications = static_cast<double>(p.m) * p.n * p.k;
+  if (stream.wgmma && fits_sm90(p) && multiplications >= kTuning.product.sm90_smallest) {
     const Plan wide = plan_sm90<Sm90Large>(stream, p, 1.0),
                narrow = plan_sm90<Sm90Small>(stream, p, kTuning.product.sm90_small_speed);
     if (wide.cost <= narrow.cost) return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);

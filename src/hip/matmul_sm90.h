@@ -1,14 +1,14 @@
 // Products of bf16 on NVIDIA's Hopper, whose matrix cores read both operands from shared memory.
 //
-// Blocks stay for the whole product, one on each compute unit. One thread copies: it keeps up to kStages steps
-// of 64 along k on their way. Two warpgroups take turns: while one multiplies a tile of 128 x kN, the other
-// applies the epilogue to its previous tile and stores it. So the matrix cores wait only for the first copies
-// and the last store.
+// Blocks stay for the whole product, one on each compute unit. One thread copies: it keeps up to kStages
+// steps of 64 along k on their way. Two warpgroups take turns: while one multiplies a tile of 128 x kN, the
+// other applies the epilogue to its previous tile and stores it. So the matrix cores wait only for the first
+// copies and the last store.
 //
-// A step of 128 x 192 x 64 is 3.1 MFLOP, 768 clocks at the peak of 4096 FLOP a clock. It copies 40 KB from the
-// L2 cache, 53 bytes a clock, and the products read 85 bytes a clock from shared memory, which delivers 128.
-// With k = 768, a tile takes 9,216 clocks, in which the other warpgroup must store 192 sums a thread: 48 clocks
-// for each.
+// A step of 128 x 192 x 64 is 3.1 MFLOP, 768 clocks at the peak of 4096 FLOP a clock. It copies 40 KB from
+// the L2 cache, 53 bytes a clock, and the products read 85 bytes a clock from shared memory, which delivers
+// 128. With k = 768, a tile takes 9,216 clocks, in which the other warpgroup must store 192 sums a thread: 48
+// clocks for each.
 //
 // Measured on an H200 at its power limit, 32,768 rows of GPT-2 (TFLOP/s; cuBLAS, without an epilogue, in the
 // same run):
@@ -21,9 +21,9 @@
 // | FF1 with bias, pre, GELU  | 552        |            | 0.56                     |
 // | dx with GELU's slope      | 442        |            | 0.45                     |
 //
-// A colder H200 gave 656 to 748. Three stages of 40 KB with a third buffer were 5 to 10 % slower than four, and
-// clusters of two blocks that share the copies of B 3 to 6 % slower. An instruction of the epilogue costs the
-// other warpgroup about a clock, which is why GELU is not free.
+// A colder H200 gave 656 to 748. Three stages of 40 KB with a third buffer were 5 to 10 % slower than four,
+// and clusters of two blocks that share the copies of B 3 to 6 % slower. An instruction of the epilogue costs
+// the other warpgroup about a clock, which is why GELU is not free.
 #pragma once
 
 #include <algorithm>
@@ -47,8 +47,8 @@ struct Sm90Shape {
   static constexpr int kShared = 1024 + kStages * kStageBytes + kAllBuffers;  ///< stages start at 1024 bytes
 };
 
-/// Whether the kernel of this file can compute the product. TMA copies rows that start at multiples of 16 bytes,
-/// and writes whole 16 bytes: up to 7 elements between the end of a row and the next may become zero.
+/// Whether the kernel of this file can compute the product. TMA copies rows that start at multiples of 16
+/// bytes, and writes whole 16 bytes: up to 7 elements between the end of a row and the next may become zero.
 template <typename Out>
 bool fits_sm90(const Product<bf16, Out>& p) {
   const Epilogue<Out>& e = p.epilogue;
@@ -125,9 +125,9 @@ struct Sm90Barriers {
   }
 };
 
-/// The sums of a warpgroup, on their way to a tile of C: 64 columns (of bf16, 32 of fp32) at a time are written
-/// to a buffer, which TMA copies to memory. If they are multiplied by a slope, TMA has copied its arguments to
-/// the buffers before.
+/// The sums of a warpgroup, on their way to a tile of C: 64 columns (of bf16, 32 of fp32) at a time are
+/// written to a buffer, which TMA copies to memory. If they are multiplied by a slope, TMA has copied its
+/// arguments to the buffers before.
 template <typename Shape, typename Out>
 struct Sm90Store {
   static constexpr bool kIsBf16 = Epilogue<Out>::kIsBf16;

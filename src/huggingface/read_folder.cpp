@@ -183,7 +183,14 @@ HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::st
   require_files(folder, {"config.json"});
   const std::string config_path = in(folder, "config.json");
   ModelConfig config = read_model_config(config_path);
-  Tokenizer tokenizer = Tokenizer::load(tokenizer_path.empty() ? folder : tokenizer_path);
+  const std::string tokenizer_source = tokenizer_path.empty() ? folder : tokenizer_path;
+  Tokenizer tokenizer = Tokenizer::load(tokenizer_source);
+  if (tokenizer.has_template()) {
+    throw Error(
+        fmt::format("{}: \"post_processor\" adds tokens to every text, and the model was trained with "
+                    "them, which HipGPT does not support",
+                    tokenizer_source));
+  }
   if (tokenizer.vocab_size() > config.vocab_size) {
     throw Error(fmt::format("{}: \"vocab_size\" is {}, but {} has {}: use files of one model", config_path,
                             config.vocab_size, tokenizer_path.empty() ? "its tokenizer" : tokenizer_path,

@@ -69,13 +69,14 @@ Files small_files(const StoredWeights& weights, const Tokenizer& tokenizer) {
   name_token("unk_token", tokenizer.special_token(kEndOfText));
   name_token("pad_token", roles.pad);
   set_token_roles(generation_config, roles);
-  const Tokenizer::Gpt2Files gpt2_files = tokenizer.to_gpt2_files();
-  return {{"vocab.json", gpt2_files.vocab},
-          {"merges.txt", gpt2_files.merges},
-          {"tokenizer.json", tokenizer.to_json()},
-          {"tokenizer_config.json", text_of(tokenizer_config)},
-          {"generation_config.json", text_of(generation_config)},
-          {"config.json", config_json(config, roles)}};
+  Files files;
+  if (const auto gpt2_files = tokenizer.to_gpt2_files())
+    files = {{"vocab.json", gpt2_files->vocab}, {"merges.txt", gpt2_files->merges}};
+  files.insert(files.end(), {{"tokenizer.json", tokenizer.to_json()},
+                             {"tokenizer_config.json", text_of(tokenizer_config)},
+                             {"generation_config.json", text_of(generation_config)},
+                             {"config.json", config_json(config, roles)}});
+  return files;
 }
 
 void require_free(const fs::path& folder, const std::string& name) {

@@ -4,7 +4,6 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include "error.h"
 
@@ -26,7 +25,7 @@ bool is_utf8(std::string_view text) {
 
 }  // namespace
 
-SpecialTokens::SpecialTokens(std::vector<Token> tokens) : tokens_(std::move(tokens)) {
+SpecialTokens::SpecialTokens(std::vector<Token> tokens, Normalization form) : tokens_(std::move(tokens)) {
   std::ranges::sort(tokens_, {}, &Token::id);
   std::vector<std::string> texts;
   for (const Token& token : tokens_) texts.push_back(token.text);
@@ -37,12 +36,16 @@ SpecialTokens::SpecialTokens(std::vector<Token> tokens) : tokens_(std::move(toke
     if (!is_utf8(text)) throw Error("a special token is not UTF-8, which tokenizer.json needs");
     if (texts_.find(text) != i) throw Error(fmt::format("special token \"{}\" is listed twice", text));
   }
-  for (const bool normalized : {false, true}) {
-    std::vector<Token> together;
-    std::ranges::copy_if(tokens_, std::back_inserter(together),
-                         [&](const Token& token) { return token.normalized == normalized; });
-    if (!together.empty()) searches_.emplace_back(together);
+  std::vector<Token> verbatim_tokens, normalized_tokens;
+  std::string storage;
+  for (const Token& token : tokens_) {
+    (token.normalized ? normalized_tokens : verbatim_tokens).push_back(token);
+    if (!token.normalized) continue;
+    normalized_texts_.emplace_back(hipgpt::normalized(form, token.text, storage));
+    normalized_tokens.back().text = normalized_texts_.back();
   }
+  verbatim_ = Search(verbatim_tokens);
+  normalized_ = Search(normalized_tokens);
 }
 
 std::optional<int32_t> SpecialTokens::id_of(std::string_view text) const {
@@ -51,7 +54,12 @@ std::optional<int32_t> SpecialTokens::id_of(std::string_view text) const {
 }
 
 bool SpecialTokens::straddles(std::string_view text, size_t cut) const {
-  return std::ranges::any_of(searches_, [&](const Search& search) { return search.straddles(text, cut); });
+  return verbatim_.straddles(text, cut) || normalized_.straddles(text, cut);
+}
+
+bool SpecialTokens::any_normalized_contains(std::string_view characters) const {
+  return std::ranges::any_of(
+      normalized_texts_, [&](const std::string& text) { return text.find(characters) != std::string::npos; });
 }
 
 SpecialTokens::Search::Search(const std::vector<Token>& tokens) {

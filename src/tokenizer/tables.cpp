@@ -21,11 +21,15 @@ std::vector<std::string> all_token_bytes(const std::vector<std::string>& spellin
   for (const Merge& merge : merges) merged[merge.result] = true;
   std::vector<std::string> tokens;
   for (const std::string& spelling : spellings) {
+    if (spelling.empty()) {
+      tokens.emplace_back();
+      continue;
+    }
     auto bytes = unspell_bytes(spelling);
     const bool in_words = bytes && (bytes->size() == 1 || merged[tokens.size()]);
     if (!in_words && specials.id_of(spelling) == static_cast<int32_t>(tokens.size())) {
       tokens.push_back(spelling);
-    } else if (bytes && !bytes->empty()) {
+    } else if (bytes) {
       tokens.push_back(std::move(*bytes));
     } else {
       throw Error(fmt::format("token \"{}\" (id {}) is neither in GPT-2's byte alphabet nor an added token",
@@ -54,7 +58,7 @@ std::array<uint32_t, 256> find_byte_ids(const std::vector<std::string>& spelling
 
 /// Hashes sizes too, so that no two vocabularies give the hash the same bytes.
 uint64_t hash_of(const std::vector<std::string>& spellings, const std::vector<Merge>& merges,
-                 const SpecialTokens& specials) {
+                 const SpecialTokens& specials, const Pipeline& pipeline) {
   std::string all;
   const auto append = [&all](std::string_view text) {
     all += fmt::format("{}:", text.size());
@@ -64,7 +68,13 @@ uint64_t hash_of(const std::vector<std::string>& spellings, const std::vector<Me
   for (const Merge& merge : merges) all += fmt::format(",{} {}", merge.left, merge.right);
   for (const auto& special : specials.tokens()) {
     append(special.text);
-    if (specials.searches_twice()) all += special.normalized ? '2' : '1';
+    if (specials.searches_twice() || pipeline.normalization != Normalization::kNone)
+      all += special.normalized ? '2' : '1';
+  }
+  // GPT-2's adds nothing, so that checkpoints of earlier versions keep their tokenizer.
+  if (!pipeline.is_gpt2()) {
+    append(pipeline.pretokenizer->name);
+    all += fmt::format("{} {}", static_cast<int>(pipeline.normalization), pipeline.ignore_merges);
   }
   return XXH3_64bits(all.data(), all.size());
 }
@@ -72,17 +82,27 @@ uint64_t hash_of(const std::vector<std::string>& spellings, const std::vector<Me
 }  // namespace
 
 Tokenizer::Tables::Tables(std::vector<std::string> all_spellings, std::vector<Merge> all_merges,
-                          SpecialTokens all_specials)
+                          SpecialTokens all_specials, const Pipeline& its_pipeline)
     : spellings(std::move(all_spellings)),
       merges(std::move(all_merges)),
       specials(std::move(all_specials)),
-      byte_ids(find_byte_ids(spellings)),
-      merge_table(merges),
-      hash(hash_of(spellings, merges, specials)) {
+      pipeline(its_pipeline),
+      model{MergeTable(merges), find_byte_ids(spellings), {}},
+      hash(hash_of(spellings, merges, specials, pipeline)) {
   begins.push_back(0);
   for (const std::string& token : all_token_bytes(spellings, merges, specials)) {
     bytes += token;
     begins.push_back(bytes.size());
+  }
+  if (pipeline.ignore_merges) add_whole_words();
+}
+
+/// Special tokens are found before words.
+void Tokenizer::Tables::add_whole_words() {
+  model.whole_words.reserve(spellings.size());
+  for (uint32_t id = 0; id < spellings.size(); ++id) {
+    const bool is_word = !spellings[id].empty() && spell_bytes(token_bytes(id)) == spellings[id];
+    if (is_word && !specials.id_of(spellings[id])) model.whole_words.emplace(token_bytes(id), id);
   }
 }
 

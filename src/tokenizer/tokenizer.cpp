@@ -34,18 +34,42 @@ SpecialTokens number_specials(const std::vector<std::string>& texts) {
   return SpecialTokens(std::move(tokens));
 }
 
-void encode_with_specials(std::string_view text, const SpecialTokens& specials, WordEncoder& encoder,
-                          std::vector<int32_t>& ids) {
-  specials.split(
-      text, [&](std::string_view piece) { encoder.encode(piece, ids); },
-      [&](int32_t id) { ids.push_back(id); });
+/// One thread's state.
+class TextEncoder {
+ public:
+  TextEncoder(const Pipeline& pipeline, const BpeModel& model, size_t text_bytes)
+      : normalization_(pipeline.normalization), words_(*pipeline.pretokenizer, model, text_bytes) {}
+
+  void encode(std::string_view text, const SpecialTokens& specials, std::vector<int32_t>& ids) {
+    specials.split(
+        text, [&](std::string_view piece) { return normalized(normalization_, piece, storage_); },
+        [&](std::string_view piece) { words_.encode(piece, ids); }, [&](int32_t id) { ids.push_back(id); });
+  }
+
+ private:
+  Normalization normalization_;
+  std::string storage_;  // of the piece at hand, normalized
+  WordEncoder words_;
+};
+
+/// Returns whether a text has the same ids if it is cut here, given that words end here.
+bool is_safe_cut(std::string_view text, size_t cut, const SpecialTokens& specials,
+                 Normalization normalization) {
+  if (specials.straddles(text, cut)) return false;
+  if (normalization == Normalization::kNone) return true;
+  // Two characters that stay as they are also stand side by side in a token that begins before the cut and
+  // ends after it.
+  const size_t left = previous_character(text, cut), right_size = character_at(text, cut).size;
+  return normalizes_apart(normalization, text, left, cut) &&
+         !specials.any_normalized_contains(text.substr(left, cut + right_size - left));
 }
 
 /// Returns the size of a piece at the front of `text`, cut where it does not change the ids. A text without
 /// such a place, such as one long word, stays in one piece.
-size_t cut_safely(std::string_view text, const SpecialTokens& specials) {
-  size_t end = next_safe_cut(text, kPieceBytes);
-  while (end < text.size() && specials.straddles(text, end)) end = next_safe_cut(text, end);
+size_t cut_safely(std::string_view text, const SpecialTokens& specials, const Pipeline& pipeline) {
+  size_t end = next_safe_cut(*pipeline.pretokenizer, text, kPieceBytes);
+  while (end < text.size() && !is_safe_cut(text, end, specials, pipeline.normalization))
+    end = next_safe_cut(*pipeline.pretokenizer, text, end);
   return end;
 }
 
@@ -80,8 +104,8 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool allow_special
   static const SpecialTokens kNoSpecials;
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3);
-  WordEncoder encoder(tables_->merge_table, tables_->byte_ids, text.size());
-  encode_with_specials(text, allow_special ? tables_->specials : kNoSpecials, encoder, ids);
+  TextEncoder encoder(tables_->pipeline, tables_->model, text.size());
+  encoder.encode(text, allow_special ? tables_->specials : kNoSpecials, ids);
   return ids;
 }
 
@@ -93,12 +117,13 @@ void Tokenizer::encode(const Text& text, int threads, const IdSink& sink, const 
                             kEndOfText, text.num_documents()));
   }
   threads = thread_count(threads);
-  std::vector<WordEncoder> encoders(threads, {tables_->merge_table, tables_->byte_ids, text.bytes()});
-  TextPieces pieces(text, [&](std::string_view bytes) { return cut_safely(bytes, specials); });
+  const Pipeline& pipeline = tables_->pipeline;
+  std::vector<TextEncoder> encoders(threads, {pipeline, tables_->model, text.bytes()});
+  TextPieces pieces(text, [&](std::string_view bytes) { return cut_safely(bytes, specials, pipeline); });
   const auto encode_piece = [&](EncodingJob& job, int thread) {
     job.ids.clear();
     if (job.piece.after_document) job.ids.push_back(*end_of_text);
-    encode_with_specials(job.piece.bytes, specials, encoders[thread], job.ids);
+    encoders[thread].encode(job.piece.bytes, specials, job.ids);
   };
   uint64_t done = 0;
   const auto finish = [&](const EncodingJob& job) {
@@ -127,6 +152,10 @@ std::string_view Tokenizer::token_bytes(int32_t id) const {
 
 std::optional<int32_t> Tokenizer::special_token(std::string_view text) const {
   return tables_->specials.id_of(text);
+}
+
+bool Tokenizer::has_template() const {
+  return tables_->pipeline.has_template;
 }
 
 bool Tokenizer::is_marked_special(int32_t id) const {

@@ -9,7 +9,10 @@
 
 #include "error.h"
 #include "tokenizer.h"
+#include "tokenizer/json_members.h"
+#include "tokenizer/pipeline_json.h"
 #include "tokenizer/tables.h"
+#include "tokenizer/tiktoken.h"
 #include "util/files.h"
 #include "util/json.h"
 #include "util/lfs_pointer.h"
@@ -27,131 +30,11 @@ using Json = JsonValue;
 using Specials = std::vector<SpecialTokens::Token>;
 using Ids = std::unordered_map<std::string, uint32_t>;
 
-const Json& member(const Json& object, const char* key) {
-  if (!object.is_object()) throw Error(fmt::format("the object that should hold \"{}\" is missing", key));
-  const Json* found = object.find(key);
-  if (found == nullptr) throw Error(fmt::format("\"{}\" is missing", key));
-  return *found;
-}
-
-std::string string_member(const Json& object, const char* key) {
-  const Json& value = member(object, key);
-  if (!value.is_string()) throw Error(fmt::format("\"{}\" should be a string", key));
-  return value.as_string();
-}
-
-bool bool_member(const Json& object, const char* key) {
-  const Json& value = member(object, key);
-  if (!value.is_bool()) throw Error(fmt::format("\"{}\" should be true or false", key));
-  return value.as_bool();
-}
-
 uint32_t as_id(const Json& value, const std::string& token) {
   const bool fits = value.is_count() && value.as_count() <= std::numeric_limits<int32_t>::max();
   if (!fits)
     throw Error(fmt::format("the id of token \"{}\" should be a whole number from 0 to 2^31 - 1", token));
   return static_cast<uint32_t>(value.as_count());
-}
-
-bool is_off(const Json& value) {
-  return value.is_null() || value == false || value == "" || value == 0.0;
-}
-
-void require_off(const Json& object, std::initializer_list<const char*> keys) {
-  for (const char* key : keys) {
-    if (!is_off(object[key])) {
-      throw Error(
-          fmt::format("\"{}\" is set, which HipGPT does not support: it should be null or false", key));
-    }
-  }
-}
-
-/// The steps of a part of the file. Parts may be nested in a Sequence, and a Sequence may be empty.
-void append_steps(const Json& part, const char* list, std::vector<const Json*>& steps) {
-  if (part.is_null()) return;
-  if (part["type"] != "Sequence" || !part[list].is_array()) return steps.push_back(&part);
-  for (const Json& step : part[list].items()) append_steps(step, list, steps);
-}
-
-std::vector<const Json*> steps_of(const Json& document, const char* key, const char* list) {
-  std::vector<const Json*> steps;
-  append_steps(document[key], list, steps);
-  return steps;
-}
-
-bool is_type(const Json& step, const char* type) {
-  return step["type"] == type;
-}
-
-/// Throws Error for a part of the file that HipGPT does not support; `reads` is what it supports.
-[[noreturn]] void refuse_part(const char* key, const std::vector<const Json*>& steps, const char* reads) {
-  std::string types;
-  for (const Json* step : steps) {
-    types += types.empty() ? "of type " : " and then ";
-    const Json& type = (*step)["type"];
-    types += type.is_string() ? type.as_string() : "unknown";
-  }
-  throw Error(fmt::format("\"{}\" is {}, which HipGPT does not support: it reads {}", key,
-                          types.empty() ? "null" : types, reads));
-}
-
-/// A template that adds nothing to the text, such as transformers 5 writes, is equivalent to none.
-bool adds_nothing(const Json& step) {
-  if (is_type(step, "ByteLevel")) return true;
-  const Json& single = step["single"];
-  if (!is_type(step, "TemplateProcessing") || !single.is_array()) return false;
-  return single.items().size() == 1 && single.items()[0].find("Sequence") != nullptr;
-}
-
-/// Whether a step splits as GPT-2 does, with its regular expression in one of the forms in use.
-bool splits_as_gpt2(const Json& step) {
-  static constexpr const char* kForms[] = {
-      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-      R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-      R"('(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s)"};
-  const Json& regex = step["pattern"]["Regex"];
-  const bool known = std::ranges::any_of(kForms, [&](const char* form) { return regex == form; });
-  // The expression matches every character, so it makes no difference which of the two sides is kept.
-  const bool keeps_matches =
-      step["behavior"] == "Isolated" || (step["behavior"] == "Removed" && step["invert"] == true);
-  return is_type(step, "Split") && known && keeps_matches;
-}
-
-void check_pre_tokenizer(const Json& document) {
-  member(document, "pre_tokenizer");
-  const auto steps = steps_of(document, "pre_tokenizer", "pretokenizers");
-  const bool split_before = steps.size() == 2 && splits_as_gpt2(*steps[0]);
-  if (steps.empty() || !is_type(*steps.back(), "ByteLevel") || (steps.size() > 1 && !split_before)) {
-    refuse_part("pre_tokenizer", steps,
-                "the type ByteLevel, and a Split by GPT-2's regular expression before it");
-  }
-  const Json& byte_level = *steps.back();
-  if (member(byte_level, "add_prefix_space") != false) throw Error("\"add_prefix_space\" should be false");
-  const Json& use_regex = byte_level["use_regex"];
-  if (use_regex.is_null() ? split_before : use_regex != !split_before)
-    throw Error(fmt::format("\"use_regex\" should be {}", !split_before));
-}
-
-/// Checks everything in the file that would change ids, except the vocabulary itself.
-void check_pipeline(const Json& document) {
-  if (member(document, "version") != "1.0") throw Error("\"version\" should be \"1.0\"");
-  // Truncation and padding concern a batch, and transformers sets both in each call.
-  const auto normalizers = steps_of(document, "normalizer", "normalizers");
-  if (!normalizers.empty()) refuse_part("normalizer", normalizers, "texts as they are, so it should be null");
-  check_pre_tokenizer(document);
-  const auto post_processors = steps_of(document, "post_processor", "processors");
-  if (!std::ranges::all_of(post_processors, [](const Json* step) { return adds_nothing(*step); }))
-    refuse_part("post_processor", post_processors, "null, ByteLevel and templates that add no tokens");
-  const auto decoders = steps_of(document, "decoder", "decoders");
-  if (!std::ranges::all_of(decoders, [](const Json* step) { return is_type(*step, "ByteLevel"); }))
-    refuse_part("decoder", decoders, "null and the type ByteLevel");
-  const Json& model = member(document, "model");
-  member(model, "vocab");
-  const Json& type = model["type"];  // old files lack it
-  if (!type.is_null() && type != "BPE")
-    throw Error("\"model\" should be of type BPE: HipGPT supports only this");
-  require_off(model, {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback",
-                      "ignore_merges"});
 }
 
 Ids read_vocab(const Json& vocab) {
@@ -215,29 +98,57 @@ std::vector<Merge> read_merges(const Json& list, const Ids& vocab) {
   return merges;
 }
 
-/// Added tokens are either in the vocabulary or have ids beyond it.
-void add_specials(Ids& vocab, const Specials& specials) {
+/// Adds the added tokens, which are either in the vocabulary or have the next ids.
+void add_specials(Ids& vocab, Specials& specials) {
+  std::ranges::sort(specials, {}, &SpecialTokens::Token::id);
+  uint32_t next = 0;
+  for (const auto& [token, id] : vocab) next = std::max(next, id + 1);
   for (const auto& special : specials) {
-    const uint32_t id = vocab.emplace(special.text, special.id).first->second;
+    const auto [found, is_new] = vocab.emplace(special.text, special.id);
+    const uint32_t id = found->second;
     if (id != static_cast<uint32_t>(special.id)) {
       throw Error(fmt::format("added token \"{}\" has id {}, but id {} in the vocabulary", special.text,
                               special.id, id));
     }
+    if (is_new && id > next) {
+      throw Error(
+          fmt::format("added token \"{}\" has id {}, but should have {}, the next one: only added "
+                      "tokens that are in \"vocab\" may leave ids out",
+                      special.text, id, next));
+    }
+    next = std::max(next, id + 1);
   }
 }
 
-std::vector<std::string> by_id(const Ids& vocab) {
-  std::vector<std::string> spellings(vocab.size());
-  std::vector<bool> taken(vocab.size());
+/// Each id that has no token costs a model a row, so a file that leaves out more of them is damaged.
+constexpr size_t kMaxUnusedIds = 4096;
+
+/// Returns the tokens in order of their ids; `specials` are in this order too. Only below added tokens may
+/// ids be left out: 100256 is below those of cl100k_base, for example. Such an id has an empty text.
+std::vector<std::string> by_id(const Ids& vocab, const Specials& specials) {
+  uint32_t size = 0;
   for (const auto& [token, id] : vocab) {
-    if (id >= vocab.size()) {
+    size = std::max(size, id + 1);
+    if (token.empty()) throw Error(fmt::format("token \"\" (id {}) is not in GPT-2's byte alphabet", id));
+    if (id >= vocab.size() + kMaxUnusedIds) {
       throw Error(fmt::format("token \"{}\" has id {}, but the ids of {} should be 0 to {}", token, id,
                               counted(vocab.size(), "token"), vocab.size() - 1));
     }
-    if (taken[id])
+  }
+  std::vector<std::string> spellings(size);
+  for (const auto& [token, id] : vocab) {
+    if (!spellings[id].empty())
       throw Error(fmt::format("tokens \"{}\" and \"{}\" have the same id {}", token, spellings[id], id));
-    taken[id] = true;
     spellings[id] = token;
+  }
+  for (uint32_t id = 1; id < size; ++id) {
+    if (spellings[id].empty() || !spellings[id - 1].empty()) continue;
+    if (!std::ranges::binary_search(specials, static_cast<int32_t>(id), {}, &SpecialTokens::Token::id)) {
+      throw Error(
+          fmt::format("no token has id {}, but others have ids up to {}: only below added tokens may "
+                      "ids be left out",
+                      id - 1, size - 1));
+    }
   }
   return spellings;
 }
@@ -294,6 +205,14 @@ Specials read_added_tokens_decoder(const Json& decoder) {
   return tokens;
 }
 
+/// Qwen 2 also comes as two files like GPT-2's. The class that reads them knows how it splits texts.
+Pipeline pipeline_in_folder(const fs::path& folder) {
+  const Json settings = read_json_if_there(folder / "tokenizer_config.json");
+  const Json& name = settings["tokenizer_class"];
+  if (name != "Qwen2Tokenizer" && name != "Qwen2TokenizerFast") return {};
+  return {Normalization::kNfc, &kQwen2Words, false, false};
+}
+
 /// The tokens that were added to the two files of GPT-2. Older versions of transformers write only their ids;
 /// the other properties are those that it gives them when it reads the files.
 Specials added_in_folder(const fs::path& folder) {
@@ -326,15 +245,21 @@ std::string lines(const Items& items, int indent, Line&& line) {
   return text;
 }
 
-constexpr const char* kByteLevel =
-    R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})";
+std::string vocab_lines(const std::vector<std::string>& spellings, int indent) {
+  std::vector<uint32_t> ids;
+  for (uint32_t id = 0; id < spellings.size(); ++id) {
+    if (!spellings[id].empty()) ids.push_back(id);
+  }
+  return lines(ids, indent,
+               [&](uint32_t id) { return fmt::format("{}: {}", json_quoted(spellings[id]), id); });
+}
 
 }  // namespace
 
 Tokenizer Tokenizer::load(const std::string& path) {
   if (is_folder(path)) return load_folder(path);
   const MappedFile file(path, MappedFile::Access::kSequential);
-  return from_json(file.text(), path);
+  return is_tiktoken(file.text()) ? from_tiktoken(file.text(), path) : from_json(file.text(), path);
 }
 
 Tokenizer Tokenizer::load_folder(const fs::path& folder) {
@@ -352,14 +277,15 @@ Tokenizer Tokenizer::load_folder(const fs::path& folder) {
 Tokenizer Tokenizer::from_json(std::string_view json, const std::string& name_for_errors) {
   return name_errors(name_for_errors, [&] {
     const Json document = parse_json(json);
-    check_pipeline(document);
+    const Pipeline pipeline = read_pipeline(document);
     const Json& model = document["model"];
     Ids vocab = read_vocab(model["vocab"]);
     auto merges = read_merges(member(model, "merges"), vocab);
     auto specials = read_added_tokens(document["added_tokens"]);
     add_specials(vocab, specials);
+    const SpecialTokens found_first(specials, pipeline.normalization);
     return Tokenizer(
-        std::make_shared<Tables>(by_id(vocab), std::move(merges), SpecialTokens(std::move(specials))));
+        std::make_shared<Tables>(by_id(vocab, specials), std::move(merges), found_first, pipeline));
   });
 }
 
@@ -370,14 +296,16 @@ Tokenizer Tokenizer::from_gpt2_files(const std::string& vocab_path, const std::s
   Ids vocab = name_errors(vocab_path, [&] { return read_vocab(parse_json(vocab_file.text())); });
   auto merges = name_errors(merges_path, [&] { return read_merges_file(merges_file.text(), vocab); });
   Specials specials = folder.empty() ? Specials() : added_in_folder(folder);
+  const Pipeline pipeline = folder.empty() ? Pipeline() : pipeline_in_folder(folder);
   const auto end = vocab.find(std::string(kEndOfText));
   if (end != vocab.end() &&
       std::ranges::find(specials, end->first, &SpecialTokens::Token::text) == specials.end())
     specials.push_back({end->first, static_cast<int32_t>(end->second)});
   return name_errors(vocab_path, [&] {
     add_specials(vocab, specials);
+    const SpecialTokens found_first(specials, pipeline.normalization);
     return Tokenizer(
-        std::make_shared<Tables>(by_id(vocab), std::move(merges), SpecialTokens(std::move(specials))));
+        std::make_shared<Tables>(by_id(vocab, specials), std::move(merges), found_first, pipeline));
   });
 }
 
@@ -389,21 +317,19 @@ std::string Tokenizer::to_json() const {
         R"("normalized": {}, "special": {}}})",
         token.id, json_quoted(token.text), token.normalized, token.special);
   });
-  uint32_t id = 0;
-  const auto vocab = lines(spellings, 6, [&](const std::string& token) {
-    return fmt::format("{}: {}", json_quoted(token), id++);
-  });
+  const auto vocab = vocab_lines(spellings, 6);
   const auto merges = lines(tables_->merges, 6, [&](const Merge& merge) {
     return fmt::format("[{}, {}]", json_quoted(spellings[merge.left]), json_quoted(spellings[merge.right]));
   });
+  const PipelineJson pipeline = hipgpt::to_json(tables_->pipeline);
   return fmt::format(R"({{
   "version": "1.0",
   "truncation": null,
   "padding": null,
   "added_tokens": [{added}
   ],
-  "normalizer": null,
-  "pre_tokenizer": {byte_level},
+  "normalizer": {normalizer},
+  "pre_tokenizer": {pre_tokenizer},
   "post_processor": {byte_level},
   "decoder": {byte_level},
   "model": {{
@@ -414,7 +340,7 @@ std::string Tokenizer::to_json() const {
     "end_of_word_suffix": null,
     "fuse_unk": false,
     "byte_fallback": false,
-    "ignore_merges": false,
+    "ignore_merges": {ignore_merges},
     "vocab": {{{vocab}
     }},
     "merges": [{merges}
@@ -422,17 +348,18 @@ std::string Tokenizer::to_json() const {
   }}
 }}
 )",
-                     fmt::arg("added", added), fmt::arg("byte_level", kByteLevel), fmt::arg("vocab", vocab),
+                     fmt::arg("added", added), fmt::arg("normalizer", pipeline.normalizer),
+                     fmt::arg("pre_tokenizer", pipeline.pre_tokenizer),
+                     fmt::arg("byte_level", pipeline.byte_level),
+                     fmt::arg("ignore_merges", tables_->pipeline.ignore_merges), fmt::arg("vocab", vocab),
                      fmt::arg("merges", merges));
 }
 
-Tokenizer::Gpt2Files Tokenizer::to_gpt2_files() const {
+std::optional<Tokenizer::Gpt2Files> Tokenizer::to_gpt2_files() const {
+  if (!tables_->pipeline.is_gpt2()) return std::nullopt;
   const auto& spellings = tables_->spellings;
-  uint32_t id = 0;
   Gpt2Files files;
-  files.vocab = fmt::format("{{{}\n}}\n", lines(spellings, 2, [&](const std::string& token) {
-                              return fmt::format("{}: {}", json_quoted(token), id++);
-                            }));
+  files.vocab = fmt::format("{{{}\n}}\n", vocab_lines(spellings, 2));
   files.merges = "#version: 0.2\n";
   for (const Merge& merge : tables_->merges) {
     files.merges += fmt::format("{} {}\n", spellings[merge.left], spellings[merge.right]);

@@ -7,7 +7,6 @@
 #include <functional>
 
 #include "error.h"
-#include "tokenizer/pretokenizer.h"
 
 namespace hipgpt {
 namespace {
@@ -46,7 +45,7 @@ void WordEncoder::encode(std::string_view text, std::vector<int32_t>& ids) {
   const char* text_end = text.data() + text.size();
   IdBatch batch(ids);
   for (size_t begin = 0; begin < text.size();) {
-    const size_t end = word_end(text, begin);
+    const size_t end = pretokenizer_.word_end(text, begin);
     const std::string_view word = text.substr(begin, end - begin);
     begin = end;
     if (word.size() > ShortWord::kMaxBytes) {
@@ -78,7 +77,9 @@ void WordEncoder::encode_new_word(std::string_view word, const ShortWord& key, W
 }
 
 void WordEncoder::encode_word(std::string_view word, std::vector<int32_t>& ids) {
-  if (word.size() <= kShortWord) {
+  if (const auto whole = model_.whole_words.find(word); whole != model_.whole_words.end()) {
+    ids.push_back(static_cast<int32_t>(whole->second));
+  } else if (word.size() <= kShortWord) {
     merge_short(word, ids);
   } else {
     merge_long(word, ids);
@@ -90,7 +91,7 @@ void WordEncoder::merge_short(std::string_view word, std::vector<int32_t>& ids) 
   std::array<uint32_t, kShortWord> symbols;
   std::array<uint32_t, kShortWord> ranks;  // ranks[i]: rank of the pair (i, i + 1)
   size_t size = word.size();
-  for (size_t i = 0; i < size; ++i) symbols[i] = byte_ids_[static_cast<uint8_t>(word[i])];
+  for (size_t i = 0; i < size; ++i) symbols[i] = model_.byte_ids[static_cast<uint8_t>(word[i])];
   for (size_t i = 0; i + 1 < size; ++i) ranks[i] = merges_.rank(symbols[i], symbols[i + 1]);
   while (size > 1) {
     const auto lowest = std::min_element(ranks.begin(), ranks.begin() + size - 1);
@@ -115,7 +116,7 @@ void WordEncoder::merge_long(std::string_view word, std::vector<int32_t>& ids) {
   places_of_rank_.resize(merges_.size());
   nodes_.resize(size);
   for (uint32_t i = 0; i < size; ++i) {
-    nodes_[i] = {byte_ids_[static_cast<uint8_t>(word[i])], i - 1, i + 1 < size ? i + 1 : kEnd};
+    nodes_[i] = {model_.byte_ids[static_cast<uint8_t>(word[i])], i - 1, i + 1 < size ? i + 1 : kEnd};
   }
   for (uint32_t i = 0; i < size; ++i) queue_pair(i);
   while (!ranks_.empty()) merge_rank(pop_rank());

@@ -4,19 +4,31 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "tokenizer/merge_table.h"
+#include "tokenizer/pretokenizer.h"
 #include "tokenizer/word_cache.h"
 
 namespace hipgpt {
 
-/// Holds one thread's state for encoding. It keeps references to the table and the byte ids.
+/// What turns a word into ids.
+struct BpeModel {
+  MergeTable merges;
+  std::array<uint32_t, 256> byte_ids;  // the tokens of single bytes
+
+  /// Tokens that a word may be as a whole, whatever the merges make of it: "ignore_merges" of tokenizer.json,
+  /// and all of tiktoken's. The bytes belong to the tokenizer's tables.
+  std::unordered_map<std::string_view, uint32_t> whole_words;
+};
+
+/// Holds one thread's state for encoding. It keeps references to the pretokenizer and the model.
 class WordEncoder {
  public:
   /// `text_bytes` is the approximate amount of text to encode.
-  WordEncoder(const MergeTable& merges, const std::array<uint32_t, 256>& byte_ids, size_t text_bytes)
-      : merges_(merges), byte_ids_(byte_ids), cache_(text_bytes) {}
+  WordEncoder(const Pretokenizer& pretokenizer, const BpeModel& model, size_t text_bytes)
+      : pretokenizer_(pretokenizer), model_(model), merges_(model.merges), cache_(text_bytes) {}
 
   /// Appends the ids of `text`, which must not contain special tokens.
   void encode(std::string_view text, std::vector<int32_t>& ids);
@@ -36,8 +48,9 @@ class WordEncoder {
   void merge_rank(uint32_t rank);
   void merge_at(uint32_t position, uint32_t rank);
 
-  const MergeTable& merges_;
-  const std::array<uint32_t, 256>& byte_ids_;
+  const Pretokenizer& pretokenizer_;
+  const BpeModel& model_;
+  const MergeTable& merges_;  // of the model
   WordCache cache_;
   // For merge_long:
   std::vector<Node> nodes_;

@@ -74,7 +74,9 @@ void PreparedData::take(const GivenTokenizer& given) {
   }
   std::error_code ignored;
   unsaved_ = !fs::equivalent(given.path, folder_.tokenizer(), ignored);
-  progress_.print(fmt::format("tokenizer  {}: {}", given.path, counted(tokenizer_->vocab_size(), "token")));
+  progress_.print(fmt::format(
+      "tokenizer  {}: {}{}", given.path, counted(tokenizer_->vocab_size(), "token"),
+      tokenizer_->has_template() ? " (its template, which adds tokens to every text, is not used)" : ""));
 }
 
 bool PreparedData::keep_existing_tokenizer() {

@@ -119,7 +119,7 @@ TEST_F(BadInputCliTest, AForeignTokenizerIsRefused) {
       {"{}", "version"},
       {with("/version", "2.0"), "version"},
       {with("/model/type", "Unigram"), "BPE"},
-      {with("/normalizer", {{"type", "NFC"}}), "normalizer"},
+      {with("/normalizer", {{"type", "NFD"}}), "normalizer"},
       {with("/model/vocab/a", 4000000000u), "tokenizer.json"},
       {with("/model/vocab/a", -1), "tokenizer.json"},
       {with("/model/vocab", Json::object()), "tokenizer.json"},

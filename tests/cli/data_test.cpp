@@ -203,6 +203,37 @@ TEST_F(DataCliTest, AGivenTokenizerBecomesTheRunsTokenizer) {
   EXPECT_REFUSED(train({{"--tokenizer", "text.txt"}}), "text.txt");
 }
 
+TEST_F(DataCliTest, AVocabularyOfTiktokensBecomesTheRunsTokenizer) {
+  static constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string bytes;  // each in base64, and its rank
+  for (size_t byte = 0; byte < 256; ++byte) {
+    bytes += kDigits[byte >> 2];
+    bytes += kDigits[byte << 4 & 63];
+    bytes += "== " + std::to_string(byte) + "\n";
+  }
+  write("my_cl100k.tiktoken", bytes);
+  ASSERT_TRUE(succeeds(train({{"--tokenizer", "my_cl100k.tiktoken"}, {"--vocab-size", "256"}})));
+  const Json saved = Json::parse(read("tokenizer.json"));
+  EXPECT_EQ(saved.at("pre_tokenizer").at("type"), "Sequence");
+  EXPECT_EQ(saved.at("model").at("ignore_merges"), true);
+  EXPECT_TRUE(succeeds(generate({"--prompt", "ab", "--num-tokens", "2"})));
+  write("my.tiktoken", bytes);
+  EXPECT_REFUSED(train({{"--tokenizer", "my.tiktoken"}}), "my.tiktoken: is a vocabulary of tiktoken's");
+}
+
+TEST_F(DataCliTest, ATemplateIsNotedAndNotUsed) {
+  ASSERT_TRUE(succeeds(train()));
+  Json given = Json::parse(read("tokenizer.json"));
+  given["post_processor"] = Json::parse(
+      R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "a"}}, {"Sequence": {"id": "A"}}]})");
+  write("given.json", given.dump());
+  const auto result = train({{"--tokenizer", "given.json"}});
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find("its template, which adds tokens to every text, is not used"), std::string::npos)
+      << result;
+}
+
 TEST_F(DataCliTest, AFolderGivesItsTokenizer) {
   ASSERT_TRUE(succeeds(train()));
   const auto before = results();

@@ -105,6 +105,19 @@ TEST_F(ResumeCliTest, GoesOnWithTheFlagsOfTheRunThatWasStopped) {
   EXPECT_TRUE(trained() == straight);
 }
 
+TEST_F(ResumeCliTest, ContinuesInTheTypeOfTheRun) {
+  const Trained straight = never_stopped(ten_steps({{"--dtype", "bf16"}}));
+  EXPECT_FALSE(never_stopped(ten_steps()) == straight);
+  ASSERT_EQ(train_gpt(to_arguments(ten_steps({{"--dtype", "bf16"}}))).status, 0);
+  for (const char* name : {"gpt_checkpoint", "gpt_checkpoint.optimizer"}) {
+    fs::rename(path(std::string(name).insert(14, ".previous") + ".bin"), path(std::string(name) + ".bin"));
+  }
+  const Result result = train_gpt({"--resume"});
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_NE(result.out.find(", bf16"), std::string::npos) << result.out;
+  EXPECT_TRUE(trained() == straight);
+}
+
 TEST_F(ResumeCliTest, WithoutACheckpointItStartsFromScratch) {
   const Trained straight = never_stopped(ten_steps());
   const Result result = train_gpt(resuming(ten_steps()));

@@ -310,12 +310,37 @@ TEST_F(HuggingFaceTest, HalfPrecision) {
 }
 
 TEST_F(HuggingFaceTest, TokenizerInTheTwoFilesOfGpt2) {
-  const Tokenizer::Gpt2Files files = original_.tokenizer.to_gpt2_files();
+  const Tokenizer::Gpt2Files files = original_.tokenizer.to_gpt2_files().value();
   fs::remove(in_model("tokenizer.json"));
   write(in_model("vocab.json"), files.vocab);
   expect_error("merges.txt: no such file", [&] { HuggingFaceModel::open(model_); });
   write(in_model("merges.txt"), files.merges);
   expect_same_model("vocab.json and merges.txt");
+}
+
+/// The two files cannot say how texts are split, so an export of another vocabulary lacks them.
+TEST_F(HuggingFaceTest, OnlyGpt2sVocabulariesHaveTheTwoFiles) {
+  const auto with = [](std::string json, const std::string& from, const std::string& to) {
+    return json.replace(json.find(from), from.size(), to);
+  };
+  const std::string good = read_all(in_model("tokenizer.json"));
+  const std::string nfc = with(Tokenizer::from_json(good, "good").to_json(), "\"normalizer\": null",
+                               R"("normalizer": {"type": "NFC"})");
+  write(in_model("tokenizer.json"), nfc);
+  const auto model = HuggingFaceModel::open(model_);
+  export_to_huggingface(path("out"), model.weights, model.tokenizer);
+  EXPECT_FALSE(fs::exists(path("out/vocab.json")));
+  EXPECT_FALSE(fs::exists(path("out/merges.txt")));
+  EXPECT_EQ(read_all(path("out/tokenizer.json")), model.tokenizer.to_json());
+}
+
+/// A model that was trained with <|begin_of_text|> before every text needs it.
+TEST_F(HuggingFaceTest, ATemplateThatAddsTokensIsRefused) {
+  auto document = nlohmann::json::parse(read_all(in_model("tokenizer.json")));
+  document["post_processor"] = nlohmann::json::parse(
+      R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "a"}}, {"Sequence": {"id": "A"}}]})");
+  write(in_model("tokenizer.json"), document.dump());
+  expect_error("adds tokens to every text", [&] { HuggingFaceModel::open(model_); });
 }
 
 TEST_F(HuggingFaceTest, AnotherTokenizer) {
@@ -487,7 +512,7 @@ TEST_F(HuggingFaceTest, FilesThatAreMissingOrDamaged) {
     expect_refused(std::string(name) + ": is a Git LFS pointer", [&] { write(in_model(name), pointer); });
   expect_refused("merges.txt: is a Git LFS pointer", [&] {
     fs::remove(in_model("tokenizer.json"));
-    write(in_model("vocab.json"), original_.tokenizer.to_gpt2_files().vocab);
+    write(in_model("vocab.json"), original_.tokenizer.to_gpt2_files().value().vocab);
     write(in_model("merges.txt"), pointer);
   });
   for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {

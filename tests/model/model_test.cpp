@@ -12,6 +12,7 @@
 #include "error_of.h"
 #include "generator.h"
 #include "gpt_model.h"
+#include "hip/gpu.h"
 #include "huggingface.h"
 #include "kv_cache.h"
 #include "model/weight_places.h"
@@ -94,15 +95,15 @@ TEST(ModelConfigTest, OnlyMatricesDecay) {
 /// A small model with random weights, and a batch for it.
 class SmallModel {
  public:
-  SmallModel(const ModelConfig& config, int batch, const DeviceCase& where)
+  SmallModel(const ModelConfig& config, int batch, const DeviceCase& where, DType dtype = DType::kF32)
       : device(make_device(where.name, where.threads)),
-        model(*device, config),
+        model(*device, config, dtype),
         pass(model, batch, config.max_seq_len),
         grads(*device, config) {
     std::mt19937 generator(3);
     std::vector<float> w(static_cast<size_t>(model.weights().size()));
     for (float& v : w) v = std::uniform_real_distribution<float>(-0.6f, 0.6f)(generator);
-    device->copy_to_device(model.weights().flat(), w.data());
+    model.write_weights([&](const GPTWeights& all) { device->copy_to_device(all.flat(), w.data()); });
     weights.assign(w.begin(), w.end());
     const auto count = static_cast<size_t>(batch * config.max_seq_len);
     for (size_t i = 0; i < count; ++i) {
@@ -205,6 +206,54 @@ TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
     }
     EXPECT_THROW(cache.extend(std::span(small.inputs).first(1)), std::runtime_error);
   }
+}
+
+/// In bf16, a result of many roundings differs from fp32's by a few units of 2^-8.
+TEST_P(EveryModel, InBf16AgreesWithFp32) {
+  SmallModel exact(config(), 2, where()), rounded(config(), 2, where(), DType::kBF16);
+  const Dropout dropout{.p = 0.1f, .seed = 1};
+  const double expected = exact.pass.loss_and_gradients(exact.inputs, exact.targets, exact.grads, 1.0f, dropout, 2);
+  const double loss =
+      rounded.pass.loss_and_gradients(rounded.inputs, rounded.targets, rounded.grads, 1.0f, dropout, 2);
+  EXPECT_NEAR(loss, expected, 0.02 * expected);
+  const auto right = exact.gradients(), gradients = rounded.gradients();
+  for (const WeightPlace& p : weight_places(config())) {
+    double difference = 0.0, size = 0.0;
+    for (int64_t i = p.offset; i < p.offset + p.size; ++i) {
+      difference += std::pow(gradients[i] - right[i], 2);
+      size += std::pow(right[i], 2);
+    }
+    EXPECT_LT(std::sqrt(difference / size), 0.04) << p.name;
+  }
+  const auto logits = rounded.pass.logits(rounded.inputs), right_logits = exact.pass.logits(exact.inputs);
+  LargestError error;
+  for (size_t i = 0; i < logits.size(); ++i) error.add(logits[i], right_logits[i]);
+  EXPECT_LT(error.relative(), 0.04);
+
+  KVCache cache(rounded.model, 2);
+  std::vector<float> last(static_cast<size_t>(2 * config().vocab_size));
+  rounded.device->copy_to_host(last.data(), cache.extend(rounded.inputs));
+  const int S = config().max_seq_len, V = config().vocab_size;
+  LargestError of_cache;
+  for (int b = 0; b < 2; ++b) {
+    for (int j = 0; j < V; ++j) of_cache.add(last[b * V + j], right_logits[((b + 1) * S - 1) * V + j]);
+  }
+  EXPECT_LT(of_cache.relative(), 0.04);
+}
+
+TEST(DTypeTest, AutoTakesTheDevicesTypeForSizesThatFitIt) {
+  const auto device = make_device("cpu", 1);
+  const ModelConfig config;
+  EXPECT_EQ(choose_dtype("auto", *device, config), DType::kF32);
+  EXPECT_EQ(choose_dtype("bf16", *device, config), DType::kBF16);
+  EXPECT_EQ(choose_dtype("fp32", *device, config), DType::kF32);
+  EXPECT_THROW(choose_dtype("fp16", *device, config), Error);
+  EXPECT_THROW(GPTModel(*device, config, DType::kI32), Error);
+  EXPECT_FALSE(hip::multiplies_bf16("gfx942"));
+  EXPECT_FALSE(hip::multiplies_bf16("sm_75"));
+  EXPECT_TRUE(hip::multiplies_bf16("sm_80"));
+  EXPECT_TRUE(hip::multiplies_bf16("sm_90"));
+  EXPECT_TRUE(hip::multiplies_bf16("sm_100"));
 }
 
 /// The sequences of a cache begin with the same tokens and continue with different ones.

@@ -1,7 +1,9 @@
 // Operations in bf16. With small integers, products and sums are exact, so results are compared bit by bit.
 // Otherwise a result may differ from the formula in double precision by half a unit of bf16 and the error of
 // sums in fp32.
+#include <algorithm>
 #include <bit>
+#include <deque>
 #include <limits>
 
 #include "device_fixture.h"
@@ -182,66 +184,87 @@ TEST_P(Bf16Linear, RowsMayHaveAPitch) {
   }
 }
 
-/// The same as the fp32 kernels of a CPU, whose sums of integers are exact too, where each compute unit of a GPU
-/// has several tiles and V is GPT-2's.
-TEST_P(Bf16Linear, ManyTilesAreExact) {
-#ifdef HIPGPT_EMULATED
-  const bool gpu = false;
-#else
-  const bool gpu = GetParam().name == "hip";
-#endif
-  if (!gpu) return;
-  struct Case {
-    Size size;
-    Layout layout;
+/// Products large enough for every kind of tile, beside the CPU's in fp32. Integers are exact in both.
+TEST_P(Bf16Linear, LargeProductsAreExactToo) {
+  std::vector<Size> sizes = {{200, 136, 200}};
+  if (device_->preferred_dtype() == DType::kBF16)  // matrix cores: other devices would take minutes
+    sizes = {{1048, 1032, 1000}, {520, 2304, 1024}, {16384, 264, 264}, {1000, 1003, 1032},
+             {2500, 3080, 776},  {4100, 4104, 64},  {8200, 104, 1208}};
+  const auto cpu = make_device("cpu", 0);
+  std::deque<Buffer> memory;
+  const auto on_cpu = [&](const Values& values, int64_t rows, int64_t columns) {
+    memory.emplace_back(*cpu, values.size() * sizeof(float));
+    const Tensor t(memory.back().data(), {rows, columns});
+    const std::vector<float> floats(values.begin(), values.end());
+    cpu->copy_to_device(t, floats.data());
+    return t;
   };
-  for (const Case& c : {Case{{2500, 3080, 776}, Layout::kInOut}, Case{{2500, 3080, 776}, Layout::kOutIn},
-                        Case{{200, 50257, 64}, Layout::kOutIn}, Case{{5000, 1000, 40}, Layout::kInOut}}) {
-    const auto [rows, out, in] = c.size;
-    const bool out_in = c.layout == Layout::kOutIn;
-    const int64_t gap = (out + 63) / 64 * 64 - out;
-    const Tensor x = random_bf16({rows, in}, true), b = integers({out});
-    const Tensor w = out_in ? random_bf16({out, in}, true) : random_bf16({in, out}, true);
-    const Tensor plain = random_bf16({rows, out}, true), dy = padded(plain, gap);
-    const Tensor before = random_bf16({rows, in}, true);
-    const Tensor y = padded(zeros({rows, out}, DType::kBF16), gap), dx = zeros({rows, in}, DType::kBF16);
-    const Tensor pre = padded(zeros({rows, out}, DType::kBF16), gap);
-    const Tensor dw = out_in ? zeros({out, in}) : zeros({in, out}), db = zeros({out});
-    device_->linear(y, x, {w, b, c.layout}, Activation::kRelu, pre);
-    device_->linear_backward(dx, {dw, db, c.layout}, dy, x, {w, {}, c.layout}, Activation::kRelu, before);
+  const auto from_cpu = [&](const Tensor& t, bool rounded) {
+    std::vector<float> floats(static_cast<size_t>(t.size()));
+    cpu->copy_to_host(floats.data(), t);
+    Values result(floats.begin(), floats.end());
+    if (rounded) std::ranges::transform(result, result.begin(), nearest_bf16);
+    return result;
+  };
+  for (const Size s : sizes) {
+    for (const Layout layout : {Layout::kInOut, Layout::kOutIn}) {
+      memory.clear();
+      const bool out_in = layout == Layout::kOutIn;
+      const int64_t rows = s.m, out = s.n, in = s.k, gap = (out + 63) / 64 * 64 - out;
+      const Tensor x = random_bf16({rows, in}, true), b = integers({out});
+      const Tensor w = out_in ? random_bf16({out, in}, true) : random_bf16({in, out}, true);
+      const Tensor plain = random_bf16({rows, out}, true), dy = padded(plain, gap),
+                   pre = random_bf16({rows, in}, true);
+      const Tensor y = padded(zeros({rows, out}, DType::kBF16), gap), dx = zeros({rows, in}, DType::kBF16);
+      const Tensor dw = out_in ? integers({out, in}) : integers({in, out}), db = zeros({out});
+      const Tensor x32 = on_cpu(values_bf16(x), rows, in), w32 = on_cpu(values_bf16(w), w.dim(0), w.dim(1));
+      const Tensor dy32 = on_cpu(values_bf16(plain), rows, out), pre32 = on_cpu(values_bf16(pre), rows, in);
+      const Tensor b32 = on_cpu(values(b), 1, out).reshape({out}),
+                   db32 = on_cpu(Values(out), 1, out).reshape({out});
+      const Tensor y32 = on_cpu(Values(rows * out), rows, out), dx32 = on_cpu(Values(rows * in), rows, in);
+      const Tensor z = padded(zeros({rows, out}, DType::kBF16), gap),
+                   z32 = on_cpu(Values(rows * out), rows, out);
+      const Tensor dw32 = on_cpu(values(dw), dw.dim(0), dw.dim(1));
+      device_->linear(y, x, {w, b, layout}, Activation::kRelu, z);
+      device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, Activation::kRelu, pre);
+      cpu->linear(y32, x32, {w32, b32, layout}, Activation::kRelu, z32);
+      cpu->linear_backward(dx32, {dw32, db32, layout}, dy32, x32, {w32, {}, layout}, Activation::kRelu,
+                           pre32);
+      const std::string size = fmt_size(out_in ? "out,in" : "in,out", rows, out, in);
+      EXPECT_EQ(values_bf16(y), from_cpu(y32, true)) << size;
+      EXPECT_EQ(values_bf16(z), from_cpu(z32, true)) << size;
+      EXPECT_EQ(values_bf16(dx), from_cpu(dx32, true)) << size;
+      EXPECT_EQ(values(dw), from_cpu(dw32, false)) << size;
+      EXPECT_EQ(values(db), from_cpu(db32, false)) << size;
+    }
+  }
+}
 
-    const auto cpu = make_device("cpu", 0);
-    std::deque<Buffer> memory;
-    const auto on_cpu = [&](const Values& v, std::initializer_list<int64_t> shape) {
-      const Tensor t(nullptr, shape);
-      memory.emplace_back(*cpu, t.bytes());
-      const std::vector<float> floats(v.begin(), v.end());
-      cpu->copy_to_device(t.at(memory.back().data()), floats.data());
-      return t.at(memory.back().data());
-    };
-    const auto from_cpu = [&](const Tensor& t) {
-      std::vector<float> v(static_cast<size_t>(t.size()));
-      cpu->copy_to_host(v.data(), t);
-      return Values(v.begin(), v.end());
-    };
-    const auto nothing = [](int64_t count) { return Values(static_cast<size_t>(count)); };
-    const Tensor x32 = on_cpu(values_bf16(x), {rows, in}), b32 = on_cpu(values(b), {out});
-    const Tensor w32 = out_in ? on_cpu(values_bf16(w), {out, in}) : on_cpu(values_bf16(w), {in, out});
-    const Tensor dy32 = on_cpu(values_bf16(plain), {rows, out}),
-                 before32 = on_cpu(values_bf16(before), {rows, in});
-    const Tensor y32 = on_cpu(nothing(rows * out), {rows, out}),
-                 pre32 = on_cpu(nothing(rows * out), {rows, out});
-    const Tensor dx32 = on_cpu(nothing(rows * in), {rows, in}), db32 = on_cpu(nothing(out), {out});
-    const Tensor dw32 = out_in ? on_cpu(nothing(in * out), {out, in}) : on_cpu(nothing(in * out), {in, out});
-    cpu->linear(y32, x32, {w32, b32, c.layout}, Activation::kRelu, pre32);
-    cpu->linear_backward(dx32, {dw32, db32, c.layout}, dy32, x32, {w32, {}, c.layout}, Activation::kRelu,
-                         before32);
-    const std::string size = fmt_size("", rows, out, in);
-    expect_rounded(values_bf16(y), from_cpu(y32), true, 0, "y" + size);
-    expect_rounded(values_bf16(pre), from_cpu(pre32), true, 0, "pre" + size);
-    expect_rounded(values_bf16(dx), from_cpu(dx32), true, 0, "dx" + size);
-    EXPECT_EQ(values(dw), from_cpu(dw32)) << size;
-    EXPECT_EQ(values(db), from_cpu(db32)) << size;
+TEST_P(Bf16Linear, CrossEntropyAgreesWithTheFormula) {
+  for (const int64_t V : {100, 500, 601, 8193, 16001, 50257, 60001}) {
+    for (const int64_t gap : {int64_t{0}, (V + 63) / 64 * 64 - V}) {
+      const int64_t rows = 3;
+      const Tensor z = padded(random_bf16({rows, V}, false), gap), losses = zeros({rows});
+      const Tensor targets = random_tokens({rows}, static_cast<int>(V));
+      const Values logits = values_bf16(z);
+      const std::vector<int32_t> wanted = tokens(targets);
+      const Values expected = reference::cross_entropy(logits, wanted);
+      device_->cross_entropy(losses, z, targets);
+      expect_close(values(losses), expected, 1e-5, fmt_size("losses", V, gap));
+      device_->cross_entropy_with_gradient(losses, z, targets, 0.5f);
+      expect_close(values(losses), expected, 1e-5, fmt_size("losses with gradient", V, gap));
+      const Values gradient = values_bf16(z);
+      for (int64_t i = 0; i < rows; ++i) {
+        double total = 0.0;
+        for (int64_t j = 0; j < V; ++j) total += std::exp(logits[static_cast<size_t>(i * V + j)]);
+        for (int64_t j = 0; j < V; ++j) {
+          const auto k = static_cast<size_t>(i * V + j);
+          const double exact =
+              0.5 * (std::exp(logits[k]) / total - (j == wanted[static_cast<size_t>(i)] ? 1 : 0));
+          ASSERT_NEAR(gradient[k], exact, std::fabs(exact) * 0x1.1p-8) << V << " " << j;
+        }
+      }
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds train_gpt and generate for one vendor's GPUs, without warnings, and runs them with --device hip. They must use a GPU
 # or report that there is none.
-# Usage: gpu_build_test.sh PLATFORM BUILD_FOLDER CXX_COMPILER.
+# Usage: gpu_build_test.sh PLATFORM BUILD_FOLDER CXX_COMPILER [ARCHITECTURES].
 # Exits with status 77 (skipped) without a compiler for that platform.
 set -euo pipefail
 
@@ -15,7 +15,7 @@ if ! command -v "$compiler" >/dev/null; then
   exit 77
 fi
 if ! cmake -S "$repository" -B "$build" -DCMAKE_CXX_COMPILER="$compiler" -DHIPGPT_HIP_PLATFORM="$platform" \
-  -DHIPGPT_TESTS=OFF >"$build/configure.log" 2>&1; then
+  -DHIPGPT_HIP_ARCHITECTURES="${4:-}" -DHIPGPT_TESTS=OFF >"$build/configure.log" 2>&1; then
   if grep "HIPGPT_HIP_PLATFORM=$platform: " "$build/configure.log"; then
     exit 77
   fi

@@ -4,7 +4,8 @@
     pip install tokenizers
     make_fixtures.py [TINYSHAKESPEARE]
 
-Everything except the golden values of Tiny Shakespeare is generated here from a fixed seed.
+Everything except the golden values of Tiny Shakespeare is generated here from a fixed seed. The strings of vocabularies.json
+also depend on Python's version of Unicode: they were made by Python 3.11.
 """
 
 import json
@@ -13,7 +14,9 @@ import random
 import sys
 import tempfile
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+import vocabularies
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures")
 
@@ -148,6 +151,31 @@ def write_specials(rng):
     write("specials.ids.json", compact([[s, tokenizer.encode(s).ids] for s in strings]))
 
 
+def write_vocabularies(rng):
+    """Writes what each kind of vocabulary does with strings: the sizes of its words, and ids. The merges are multiscript's."""
+    kinds = {}
+    for name, (pre_tokenizer, normalizer, _) in vocabularies.VOCABULARIES.items():
+        tokenizer = Tokenizer.from_file(os.path.join(FOLDER, "multiscript.tokenizer.json"))
+        tokenizer.pre_tokenizer = pre_tokenizer
+        if normalizer is not None:
+            tokenizer.normalizer = normalizer
+        tokenizer.add_tokens(vocabularies.ADDED)
+        strings = vocabularies.make_texts(rng, 28)
+        parts = {key: json.loads(tokenizer.to_str())[key] for key in ("normalizer", "pre_tokenizer", "added_tokens")}
+        examples = [[s, [len(word) for word, _ in pre_tokenizer.pre_tokenize_str(s)], tokenizer.encode(s).ids] for s in strings]
+        kinds[name] = {"parts": parts, "examples": examples}
+    write("vocabularies.json", compact(kinds))
+
+
+def write_normalized(rng):
+    """Writes strings and their forms NFC and NFKC, with marks in any order and characters newer than the library's tables."""
+    marks = ["\u0301", "\u0323", "\u0334", "\u05b0", "\u0345", "\u0308", "\u093c", "\u3099", "\u11a8", "\u1161", "\U00011930", "\u0898", "\U0001e130"]
+    others = vocabularies.COMPOSED + ["a", "e", " ", "\u1100", "\uac00", "\u304b", "\u65e5", "\U00011935", "\u32ff", "\U000105d2\u0307", "\U0001fbf5"]
+    strings = ["".join(rng.choice(rng.choice([marks, others])) for _ in range(rng.randint(1, 9))) for _ in range(150)]
+    forms = normalizers.NFC(), normalizers.NFKC()
+    write("normalized.json", compact([[s, *(form.normalize_str(s) for form in forms)] for s in strings]))
+
+
 def write_hashes(shakespeare):
     path = os.path.join(FOLDER, "hashes.json")
     hashes = json.load(open(path)) if os.path.exists(path) else {}
@@ -167,6 +195,8 @@ def main():
     write_multiscript(rng)
     write_words(rng)
     write_specials(rng)
+    write_vocabularies(rng)
+    write_normalized(rng)
     write_hashes(sys.argv[1] if len(sys.argv) > 1 else None)
 
 

@@ -20,6 +20,7 @@
 #include "trainer.h"
 #include "training/checkpoint_writer.h"
 #include "util/atomic_file.h"
+#include "util/bf16.h"
 #include "util/number_text.h"
 
 namespace hipgpt {
@@ -91,10 +92,12 @@ class TrainerTest : public InOwnFolder, public testing::WithParamInterface<Devic
 
   struct Run {
     std::unique_ptr<Device> device;
-    GPTModel model{*device, kSmall};
+    GPTModel model;
     Trainer trainer;
-    Run(const DataLoader& data, const TrainerOptions& options, const DeviceCase& where = GetParam())
+    Run(const DataLoader& data, const TrainerOptions& options, const DeviceCase& where = GetParam(),
+        DType dtype = DType::kF32)
         : device(make_device(where.name, where.threads)),
+          model(*device, kSmall, dtype),
           trainer((initialize(model, options.seed), model), data, options) {}
 
     std::vector<float> weights() {
@@ -112,6 +115,8 @@ class TrainerTest : public InOwnFolder, public testing::WithParamInterface<Devic
             .min_learning_rate = 1e-3f,
             .seed = 3};
   }
+
+  void continues_exactly(DType dtype);
 
   TokenFile tokens_;
   DataLoader data_;
@@ -206,30 +211,75 @@ TEST_P(TrainerTest, TheFirstStepMovesEveryWeightByTheLearningRate) {
   }
 }
 
+TEST_P(TrainerTest, LearnsInBf16AsInFp32AndRoundsTheMatricesOfEachStep) {
+#ifdef HIPGPT_EMULATED
+  constexpr int kSteps = 3;  // of a second each
+#else
+  constexpr int kSteps = 40;
+#endif
+  TrainerOptions fast = options();
+  fast.warmup_steps = 0;
+  Run exact(data_, fast), run(data_, fast, GetParam(), DType::kBF16);
+  const double before = evaluate(exact.trainer.pass(), data_, 1);
+  for (int i = 0; i < kSteps; ++i) {
+    exact.trainer.train_step();
+    run.trainer.train_step();
+  }
+  const double after = evaluate(exact.trainer.pass(), data_, 1);
+  EXPECT_LT(after, before);
+  EXPECT_NEAR(evaluate(run.trainer.pass(), data_, 1), after, 0.03);
+  const Tensor rounded = run.model.rounded_matrices();
+  std::vector<uint16_t> bits(static_cast<size_t>(rounded.size()));
+  run.device->copy_to_host(bits.data(), rounded);
+  const auto weights = run.weights();
+  for (size_t i = 0; i < bits.size(); ++i) ASSERT_EQ(bits[i], to_bf16(weights[i])) << i;
+}
+
+/// The weights, the moments and the gradients of weights keep fp32's precision, so steps that are too small
+/// for bf16 are not lost.
+TEST_P(TrainerTest, SmallStepsAddUpInBf16) {
+  TrainerOptions slow = options();
+  slow.learning_rate = slow.min_learning_rate = 1e-6f;
+  slow.warmup_steps = 0;
+  Run run(data_, slow, GetParam(), DType::kBF16);
+  const auto before = run.weights();
+  for (int i = 0; i < 3; ++i) run.trainer.train_step();
+  const auto after = run.weights();
+  int moved = 0;
+  for (size_t i = 0; i < before.size(); ++i) moved += before[i] != after[i] ? 1 : 0;
+  EXPECT_GT(moved, static_cast<int>(before.size() / 2));
+}
+
 TEST_P(TrainerTest, ContinuesExactly) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) continues_exactly(dtype);
+}
+
+void TrainerTest::continues_exactly(DType dtype) {
   TrainerOptions with_dropout = options();
   with_dropout.dropout = 0.1f;
-  Run whole(data_, with_dropout), first(data_, with_dropout), second(data_, with_dropout);
-  for (int i = 0; i < 20; ++i) whole.trainer.train_step();
-  for (int i = 0; i < 8; ++i) first.trainer.train_step();
-  const std::string checksum = save(first.model, {kSmall, 1, 8}, "c.bin");
+  Run whole(data_, with_dropout, GetParam(), dtype), first(data_, with_dropout, GetParam(), dtype),
+      second(data_, with_dropout, GetParam(), dtype);
+  const int steps = dtype == DType::kF32 ? 20 : 3, stop = dtype == DType::kF32 ? 8 : 1;
+  for (int i = 0; i < steps; ++i) whole.trainer.train_step();
+  for (int i = 0; i < stop; ++i) first.trainer.train_step();
+  const std::string checksum = save(first.model, {kSmall, 1, stop}, "c.bin");
   const OptimizerState& state = first.trainer.optimizer();
   AtomicFile file("c.optimizer.bin");
   write_optimizer(file, {*first.device, state.first_moment}, {*first.device, state.second_moment},
-                  {8, checksum, 7, {{"seed", {"1"}}}});
+                  {stop, checksum, 7, {{"seed", {"1"}}}});
   file.commit();
   const Checkpoint checkpoint = Checkpoint::open("c.bin");
   const OptimizerFile optimizer = OptimizerFile::open("c.optimizer.bin");
   EXPECT_TRUE(optimizer.belongs_to(checkpoint));
   EXPECT_EQ(optimizer.info().data_hash, 7u);
   EXPECT_TRUE(headers_belong_together("c.optimizer.bin", "c.bin"));
-  save(whole.model, {kSmall, 1, 8}, "other.bin");
+  save(whole.model, {kSmall, 1, stop}, "other.bin");
   EXPECT_FALSE(optimizer.belongs_to(Checkpoint::open("other.bin")));
   EXPECT_FALSE(headers_belong_together("c.optimizer.bin", "other.bin"));
   EXPECT_EQ(read_flags("c.optimizer.bin"), (RunFlags{{"seed", {"1"}}}));
   checkpoint.weights().load_into(second.model);
   optimizer.load_into(second.trainer.optimizer(), *second.device);
-  for (int i = 8; i < 20; ++i) second.trainer.train_step();
+  for (int i = stop; i < steps; ++i) second.trainer.train_step();
   EXPECT_EQ(whole.weights(), second.weights());
 }
 

@@ -1,6 +1,6 @@
 // The instructions of NVIDIA's Hopper (sm_90a) for products whose operands stay in shared memory: wgmma
-// multiplies, TMA copies whole tiles, and mbarriers tell when a tile has arrived or has been read. NVIDIA's PTX
-// manual describes each under its name.
+// multiplies, TMA copies whole tiles, and mbarriers tell when a tile has arrived or has been read. NVIDIA's
+// PTX manual describes each under its name.
 //
 // sm_90a is a feature set of its own: code for it runs on compute capability 9.0 alone.
 #pragma once
@@ -19,9 +19,9 @@ constexpr int kWarpgroup = 128;  ///< threads that issue a wgmma together
 // ---- The host's side: tensor maps -----------------------------------------------------------------------
 
 /// Matrices as TMA sees them: [depth, rows, width] elements, of which a copy takes a box of [box_rows, 128
-/// bytes]. A box is lines of 128 bytes in shared memory, with the 16-byte units of line r permuted by r mod 8.
-/// Elements outside a matrix are read as zero and not written. `pitch` is the number of elements between rows,
-/// a multiple of 16 bytes; one matrix follows another.
+/// bytes]. A box is lines of 128 bytes in shared memory, with the 16-byte units of line r permuted by r mod
+/// 8. Elements outside a matrix are read as zero. They are not written, but for those in the last 16 bytes of
+/// a row. `pitch` is the number of elements between rows, a multiple of 16 bytes; one matrix follows another.
 template <typename T>
 CUtensorMap tensor_map(const T* matrix, int rows, int width, int pitch, int box_rows, int depth = 1) {
   using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
