@@ -25,7 +25,7 @@ const char* to_string(DType dtype);
 ///
 /// The elements of a row (the last dimension) are adjacent in memory. Rows begin `pitch` elements apart. The
 /// pitch is usually the length of a row; then the tensor is contiguous. A longer pitch lets every row begin
-/// at an aligned address, whatever its length.
+/// at an aligned address, whatever its length. Operations may change what is between the rows of results.
 ///
 /// Every method checks its arguments and throws Error if they are not valid.
 class Tensor {

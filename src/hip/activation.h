@@ -1,8 +1,11 @@
 // The activation functions and their derivatives for kernels; src/cpu/activation.h has the same for the CPU.
 #pragma once
 
+#include <type_traits>
+
 #include "device.h"
 #include "hip/fast_math.h"
+#include "hip/vec.h"
 
 namespace hipgpt::hip {
 
@@ -28,22 +31,40 @@ __device__ inline float activation_slope(Activation act, float x) {
   return 1.0f;
 }
 
-// The same for results in bf16, with 1 + tanh u = 2 s, where s = 1 / (1 + e^(-2u)).
-
-__device__ inline float gelu_sigmoid(float x) {
-  const float u = kSqrtTwoOverPi * (x + kGeluCubic * x * x * x);
-  return reciprocal_of(1.0f + exp2_of(-2.0f * kLog2E * u));
+/// Calls f with `act` as a constant, so that a loop in f has no branch in it.
+template <typename F>
+__device__ inline void with_activation(Activation act, const F& f) {
+  if (act == Activation::kRelu) return f(std::integral_constant<Activation, Activation::kRelu>());
+  if (act == Activation::kGelu) return f(std::integral_constant<Activation, Activation::kGelu>());
 }
 
-__device__ inline float activate_fast(Activation act, float x) {
-  return act == Activation::kGelu ? x * gelu_sigmoid(x) : activate(act, x);
+// The same for results in bf16, with 1 + tanh u = 2 s, where s = 1 / (1 + e^(-2u)). Each step is computed for
+// a whole pack before the next one, so that a lane does not wait for each result.
+
+/// s, from -2u log2(e) = x (a + a c x^2).
+template <int kCount>
+__device__ inline Vec<float, kCount> gelu_sigmoid(Vec<float, kCount> x) {
+  constexpr float kA = -2.0f * kLog2E * kSqrtTwoOverPi;
+  const auto factors = map(x * x, [](float square) { return fmaf(square, kA * kGeluCubic, kA); });
+  const auto powers = map(x * factors, [](float exponent) { return exp2_of(exponent); });
+  const auto sums = map(powers, [](float power) { return 1.0f + power; });
+  return map(sums, [](float sum) { return reciprocal_of(sum); });
 }
 
-/// gelu'(x) = s + 2 x s (1 - s) du/dx.
-__device__ inline float activation_slope_fast(Activation act, float x) {
-  if (act != Activation::kGelu) return activation_slope(act, x);
-  const float s = gelu_sigmoid(x);
-  return s + 2.0f * x * s * (1.0f - s) * kSqrtTwoOverPi * (1.0f + 3.0f * kGeluCubic * x * x);
+template <int kCount>
+__device__ inline Vec<float, kCount> activate_fast(Activation act, Vec<float, kCount> x) {
+  if (act == Activation::kGelu) return x * gelu_sigmoid(x);
+  return map(x, [act](float v) { return activate(act, v); });
+}
+
+/// gelu'(x) = s + 2 x s (1 - s) du/dx = s (1 + (1 - s) x (b + 3 b c x^2)).
+template <int kCount>
+__device__ inline Vec<float, kCount> activation_slope_fast(Activation act, Vec<float, kCount> x) {
+  if (act != Activation::kGelu) return map(x, [act](float v) { return activation_slope(act, v); });
+  constexpr float kB = 2.0f * kSqrtTwoOverPi;
+  const auto s = gelu_sigmoid(x);
+  const auto slopes = x * map(x * x, [](float square) { return fmaf(square, 3.0f * kB * kGeluCubic, kB); });
+  return s * map(s, slopes, [](float a, float b) { return fmaf(1.0f - a, b, 1.0f); });
 }
 
 }  // namespace hipgpt::hip

@@ -20,6 +20,17 @@ struct Epilogue {
   using Sums = Vec<float, kVecSize<T>>;
   static constexpr bool kIsBf16 = sizeof(T) == 2;
 
+  template <int kCount>
+  static __device__ Vec<float, kCount> activated(Activation act, Vec<float, kCount> s) {
+    if constexpr (kIsBf16) return activate_fast(act, s);
+    return map(s, [act](float x) { return activate(act, x); });
+  }
+  template <int kCount>
+  static __device__ Vec<float, kCount> slopes(Activation act, Vec<float, kCount> z) {
+    if constexpr (kIsBf16) return activation_slope_fast(act, z);
+    return map(z, [act](float x) { return activation_slope(act, x); });
+  }
+
   /// Stores a pack to C[row, column ...], or the part of it that is inside C. C is aligned if every row starts
   /// at a multiple of 16 bytes; then `pre` and `slope_at` are aligned too, and so is `bias`.
   __device__ void store(const Rows<T>& c, int row, int column, Sums s) const {
@@ -42,11 +53,9 @@ struct Epilogue {
     }
     if (pre != nullptr) store(pre + index, from_floats<T>(s));
     if (slope_at != nullptr) {
-      s = map(s, load(slope_at + index), [this](float x, float z) {
-        return x * (kIsBf16 ? activation_slope_fast(act, z) : activation_slope(act, z));
-      });
+      s = s * slopes(act, load(slope_at + index));
     } else if (act != Activation::kNone) {
-      s = map(s, [this](float x) { return kIsBf16 ? activate_fast(act, x) : activate(act, x); });
+      s = activated(act, s);
     }
     if (accumulate) s = load(c.data + index) + s;
     store(c.data + index, from_floats<T>(s));

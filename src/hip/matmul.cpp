@@ -5,19 +5,19 @@
 // them. Without matrix cores, each thread computes 8 x 8 elements, 64 multiplications for 16 values read from
 // shared memory. The second shape is 64 x 64. The third is 32 x 32 with a long step along k, for the products
 // of small models, which are bound by latency. bf16 has two shapes, 128 x 128 and 64 x 64
-// (matmul_bf16_tile.h). C may have too few tiles to keep the GPU busy although k is long, as in dW = x^T dy.
-// Then k is split into parts, and a second kernel sums them in order. A single row (generation) is a
-// matrix-vector product, bound by reading W once.
+// (matmul_bf16_tile.h), and on Hopper 128 x 192 and 128 x 128 (matmul_sm90.h). C may have too few tiles to
+// keep the GPU busy although k is long, as in dW = x^T dy. Then k is split into parts, and a second kernel
+// sums them in order. A single row (generation) is a matrix-vector product, bound by reading W once.
 //
 // Measured on an H200, with the shapes of GPT-2 and nanoGPT, beside cuBLAS (tests/bench):
 //
 // |      | TFLOP/s    | times cuBLAS        | limit                                               |
 // |------|------------|---------------------|-----------------------------------------------------|
 // | fp32 | 47 to 55   | 1.16 (1.04 to 1.22) | 165, a third of the matrix cores' tf32 rate of 495  |
-// | bf16 | 247 to 409 | 0.56 (0.50 to 0.83) | 989, the peak; 630 by shared memory                 |
+// | bf16 | 372 to 748 | 1.04 (0.97 to 1.49) | 989, the peak; about 790 for cuBLAS's best shapes   |
 //
-// In bf16, a block reads 64 KB of shared memory and fills 32 KB for each step of 128 x 128 x 64, which takes
-// at least 768 clocks. Hopper's wgmma reads its operands without registers, and is not used yet. Without
+// GPT-2's products in bf16 reach 656 to 748 TFLOP/s. Without wgmma, a block reads 64 KB of shared memory and
+// fills 32 KB for each step of 128 x 128 x 64, which takes at least 768 clocks: 247 to 409 TFLOP/s. Without
 // matrix cores, fp32 reaches 34 to 40 TFLOP/s of a peak of 67. A row times GPT-2's head, 50257 x 768, takes
 // 38 us and reads 4.0 of 4.3 TB/s.
 #include <algorithm>
@@ -86,8 +86,8 @@ using Medium = TileShape<64, 64, 16, 4, 4, NoAtom>;
 using Small = TileShape<32, 32, 32, 2, 2, NoAtom>;
 using Bf16Large = Bf16Shape<128, 128, 128, Bf16OfTarget>;
 using Bf16Small = Bf16Shape<64, 64, 128, Bf16OfTarget>;
-using Sm90Large = Sm90Shape<256>;
-using Sm90Small = Sm90Shape<128>;
+using Sm90Large = Sm90Shape<192, 2>;
+using Sm90Small = Sm90Shape<128, 2>;
 
 template <typename Shape>
 constexpr bool kIsSm90 = std::is_same_v<Shape, Sm90Large> || std::is_same_v<Shape, Sm90Small>;
@@ -95,7 +95,7 @@ constexpr bool kIsSm90 = std::is_same_v<Shape, Sm90Large> || std::is_same_v<Shap
 // Each combination of shape, layout and alignment is a kernel to compile, so rare ones have only small tiles:
 // bf16 with rows that are not aligned, and fp32 results of bf16 other than the gradients of weights.
 template <typename Shape>
-constexpr bool kServesAll = !std::is_same_v<Shape, Bf16Large> && !std::is_same_v<Shape, Sm90Large>;
+constexpr bool kServesAll = !std::is_same_v<Shape, Bf16Large>;
 
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned, typename In, typename Out>
 void launch_tiles(const Stream& stream, const Product<In, Out>& p) {
@@ -230,8 +230,8 @@ Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
   return best;
 }
 
-/// The same for tiles of which a compute unit has one at a time. The cost is the estimated time, in steps of one
-/// index of k for a compute unit's tile of 128 x 256.
+/// The same for the tiles of matmul_sm90.h, of which a compute unit multiplies one at a time. The cost is the
+/// estimated time, in indices of k of a large tile.
 template <typename Shape, typename Out>
 Plan plan_sm90(const Stream& stream, const Product<bf16, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
@@ -244,10 +244,11 @@ Plan plan_sm90(const Stream& stream, const Product<bf16, Out>& p, double speed) 
   for (int parts = 1; parts <= most; ++parts) {
     const double rounds = std::ceil(static_cast<double>(tiles) * parts / stream.compute_units);
     const double k = static_cast<double>(p.k) / parts;
+    // A tile is stored while the next one is multiplied, but for the last.
+    const double multiplying = (rounds * std::max(k / speed, kHere.sm90_store) + kHere.sm90_store) * area;
     // The parts are written and read again at the speed of memory.
     const double summing = parts > 1 ? kHere.sm90_summing * parts * p.m * p.n / 1e6 : 0.0;
-    const double cost = rounds * (k / speed + kHere.sm90_store) * area + summing;
-    if (cost < best.cost) best = {cost, parts};
+    if (multiplying + summing < best.cost) best = {multiplying + summing, parts};
   }
   return best;
 }
@@ -285,16 +286,15 @@ void launch_product(const Stream& stream, const Product<float, float>& p, Op op_
 template <typename Out>
 void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
-  const bool aligned = rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b);
-  const bool common = aligned && (std::is_same_v<Out, bf16> || op_a == Op::kTranspose);
   const double multiplications = static_cast<double>(p.m) * p.n * p.k;
-  if (stream.wgmma && aligned && multiplications >= kTuning.product.sm90_smallest) {
+  if (stream.wgmma && fits_sm90(p) && multiplications >= kTuning.product.sm90_smallest) {
     const Plan wide = plan_sm90<Sm90Large>(stream, p, 1.0),
                narrow = plan_sm90<Sm90Small>(stream, p, kTuning.product.sm90_small_speed);
-    if (common && wide.cost <= narrow.cost)
-      return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);
+    if (wide.cost <= narrow.cost) return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);
     return launch_planned<Sm90Small>(stream, p, op_a, op_b, narrow.parts);
   }
+  const bool common = rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b) &&
+                      (std::is_same_v<Out, bf16> || op_a == Op::kTranspose);
   const Plan large = plan_parts<Bf16Large>(stream, p, 1.0),
              small = plan_parts<Bf16Small>(stream, p, kTuning.product.bf16_small_speed);
   if (common && large.cost <= small.cost) {

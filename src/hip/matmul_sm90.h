@@ -1,12 +1,33 @@
 // Products of bf16 on NVIDIA's Hopper, whose matrix cores read both operands from shared memory.
 //
-// A block computes tiles of 128 x kN, one after another. One warp copies: it keeps up to kStages steps of 64
-// along k on their way. Two warpgroups multiply, 64 rows each. While they store a tile, the copies of the next
-// one are under way. A step of 128 x 256 x 64 reads 48 KB from the L2 cache for 4.2 MFLOP, which takes 990
-// clocks at the peak of 4096 FLOP a clock, so a compute unit needs 48 bytes a clock from the L2 cache.
+// Blocks stay for the whole product, one on each compute unit. One thread copies: it keeps up to kStages
+// steps of 64 along k on their way. Two warpgroups take turns: while one multiplies a tile of 128 x kN, the
+// other applies the epilogue to its previous tile and stores it. So the matrix cores wait only for the first
+// copies and the last store.
+//
+// A step of 128 x 192 x 64 is 3.1 MFLOP, 768 clocks at the peak of 4096 FLOP a clock. It copies 40 KB from
+// the L2 cache, 53 bytes a clock, and the products read 85 bytes a clock from shared memory, which delivers
+// 128. With k = 768, a tile takes 9,216 clocks, in which the other warpgroup must store 192 sums a thread: 48
+// clocks for each.
+//
+// Measured on an H200 at its power limit, 32,768 rows of GPT-2 (TFLOP/s; cuBLAS, without an epilogue, in the
+// same run):
+//
+// |                           | here       | cuBLAS     | share of the peak of 989 |
+// |---------------------------|------------|------------|--------------------------|
+// | y = x W                   | 596 to 663 | 539 to 646 | 0.60 to 0.67             |
+// | dx = dy W^T               | 559 to 670 | 508 to 653 | 0.57 to 0.68             |
+// | dW += x^T dy              | 541 to 611 | 523 to 694 | 0.55 to 0.62             |
+// | FF1 with bias, pre, GELU  | 552        |            | 0.56                     |
+// | dx with GELU's slope      | 442        |            | 0.45                     |
+//
+// A colder H200 gave 656 to 748. Three stages of 40 KB with a third buffer were 5 to 10 % slower than four,
+// and clusters of two blocks that share the copies of B 3 to 6 % slower. An instruction of the epilogue costs
+// the other warpgroup about a clock, which is why GELU is not free.
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "hip/launch.h"
 #include "hip/matmul_tile.h"
@@ -15,186 +36,393 @@
 
 namespace hipgpt::hip {
 
-template <int kN_>
+/// Tiles of 128 x kN. A warpgroup has kBuffers buffers for 64 columns of results on their way to memory.
+template <int kN_, int kBuffers_>
 struct Sm90Shape {
-  static constexpr int kM = 128, kN = kN_, kStep = 64;
-  static constexpr int kGroups = 2;  ///< warpgroups that multiply
+  static constexpr int kM = 128, kN = kN_, kStep = 64, kBuffers = kBuffers_;
   static constexpr int kBytesA = kM * kStep * 2, kBytesB = kN * kStep * 2, kStageBytes = kBytesA + kBytesB;
-  static constexpr int kStages = 147456 / kStageBytes;
+  static constexpr int kBufferBytes = kM * 128, kAllBuffers = 2 * kBuffers * kBufferBytes;
+  static constexpr int kMostShared = 227 * 1024 - 256;  ///< of a block, less its barriers
+  static constexpr int kStages = (kMostShared - 1024 - kAllBuffers) / kStageBytes;
+  static constexpr int kShared = 1024 + kStages * kStageBytes + kAllBuffers;  ///< stages start at 1024 bytes
 };
+
+/// Whether the kernel of this file can compute the product. TMA copies rows that start at multiples of 16
+/// bytes, and writes whole 16 bytes: up to 7 elements between the end of a row and the next may become zero.
+template <typename Out>
+bool fits_sm90(const Product<bf16, Out>& p) {
+  const Epilogue<Out>& e = p.epilogue;
+  const bool simple = e.pre == nullptr && e.slope_at == nullptr && e.act == Activation::kNone;
+  return rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b) && p.aligned_c &&
+         (Epilogue<Out>::kIsBf16 ? !e.accumulate && (e.pre == nullptr || e.slope_at == nullptr) : simple);
+}
 
 #if defined(__CUDACC__)
 
-/// The tile and the part of k of a piece of work. Tiles are numbered in groups of 8 rows of tiles, so that
-/// blocks that run together share rows of A and columns of B.
-template <typename Shape>
-struct Sm90Work {
-  int m0, n0, k0, steps, part;
+/// The arguments of the kernel. C is [parts, m, n].
+template <typename Out>
+struct Sm90Product {
+  CUtensorMap a, b, c, pre, slope_at;
+  int m, n, k, part_k;
+  Epilogue<Out> epilogue;
+};
 
-  template <typename Out>
-  __device__ Sm90Work(const Product<bf16, Out>& p, int index) {
-    constexpr int kGroup = 8;
-    const int down = (p.m + Shape::kM - 1) / Shape::kM, across = (p.n + Shape::kN - 1) / Shape::kN;
-    const int tile = index % (down * across), group = tile / (kGroup * across) * kGroup;
-    const int rows = down - group < kGroup ? down - group : kGroup;
-    part = index / (down * across);
-    m0 = (group + tile % (kGroup * across) % rows) * Shape::kM;
-    n0 = tile % (kGroup * across) / rows * Shape::kN;
-    k0 = part * p.part_k;
-    const int k_end = k0 + p.part_k < p.k ? k0 + p.part_k : p.k;
-    steps = (k_end - k0 + Shape::kStep - 1) / Shape::kStep;
+/// The tiles of a product, for each part of k. They are numbered in groups of 8 rows of tiles, so that blocks
+/// that run together share rows of A and columns of B.
+template <typename Shape, typename Out>
+struct Sm90Tiles {
+  const Sm90Product<Out>& p;
+  int down = (p.m + Shape::kM - 1) / Shape::kM, across = (p.n + Shape::kN - 1) / Shape::kN;
+
+  __host__ __device__ int count() const { return down * across * ((p.k + p.part_k - 1) / p.part_k); }
+  __device__ int part(int index) const { return index / (down * across); }
+  __device__ int steps(int index) const {
+    const int left = p.k - part(index) * p.part_k;
+    return ((left < p.part_k ? left : p.part_k) + Shape::kStep - 1) / Shape::kStep;
+  }
+  /// The first row and column of a tile.
+  __device__ void place(int index, int& m0, int& n0) const {
+    constexpr int kRows = 8;
+    const int tile = index % (down * across), group = tile / (kRows * across) * kRows;
+    const int rows = down - group < kRows ? down - group : kRows, within = tile % (kRows * across);
+    m0 = (group + within % rows) * Shape::kM;
+    n0 = within / rows * Shape::kN;
   }
 };
 
-/// The stage of a warpgroup, for 64 x 128 sums on their way to memory. With eight more floats in a row, four
-/// rows of pairs use all banks.
-struct SumsStage {
-  static constexpr int kColumns = 128, kPitch = kColumns + 8, kBytes = 64 * kPitch * 4;
-  float* memory;
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-  /// Stores the sums of a warpgroup, 64 rows of C from (m0, n0) on. A lane has two neighbours in each block of
-  /// 8 columns, in two rows. All threads of the warpgroup call this; `barrier` is theirs alone.
-  template <int kCount, typename Out>
-  __device__ __forceinline__ void store(const float (&d)[kCount], const Rows<Out>& c,
-                                        const Epilogue<Out>& epilogue, int m0, int n0, int barrier) const {
-    constexpr int kPack = kVecSize<Out>, kRowPacks = kColumns / kPack;
-    const int thread = threadIdx.x % sm90::kWarpgroup, lane = thread % 32;
-    float* own = memory + (thread / 32 * 16 + lane / 4) * kPitch + lane % 4 * 2;
+/// The stages, in the order in which they are filled and read.
+template <int kStages>
+struct Ring {
+  int stage = 0, parity = 0;
+
+  __device__ void skip(int count) {
+    const int sum = stage + count;
+    stage = sum % kStages;
+    parity ^= sum / kStages & 1;
+  }
+  __device__ void advance() {
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+    parity ^= stage == 0 ? 1 : 0;
+  }
+};
+
+/// Addresses of a block's barriers.
+template <typename Shape>
+struct Sm90Barriers {
+  static constexpr int kCount = 2 * Shape::kStages + 2 + 2 * Shape::kBuffers;
+  uint32_t first;
+
+  __device__ uint32_t full(int stage) const { return first + 8 * stage; }
+  __device__ uint32_t empty(int stage) const { return full(Shape::kStages + stage); }
+  __device__ uint32_t turn(int group) const { return full(2 * Shape::kStages + group); }
+  __device__ uint32_t buffer(int group, int i) const { return turn(2 + group * Shape::kBuffers + i); }
+
+  __device__ void init() const {
+    for (int i = 0; i < kCount; ++i) sm90::init_barrier(first + 8 * i, 1);
+    sm90::fence_barriers();
+  }
+};
+
+/// The sums of a warpgroup, on their way to a tile of C: 64 columns (of bf16, 32 of fp32) at a time are
+/// written to a buffer, which TMA copies to memory. If they are multiplied by a slope, TMA has copied its
+/// arguments to the buffers before.
+template <typename Shape, typename Out>
+struct Sm90Store {
+  static constexpr bool kIsBf16 = Epilogue<Out>::kIsBf16;
+  static constexpr int kColumns = 128 / sizeof(Out), kBlocks = kColumns / 8, kPieces = Shape::kN / kColumns;
+  static constexpr int kSums = Shape::kN / 2;  ///< of a thread, in each half of 64 rows
+  using Sums = float[2][kSums];
+
+  const Sm90Product<Out>& p;
+  const Sm90Barriers<Shape>& barriers;
+  uint32_t buffers;  // in shared memory
+  int group;
+  int next = 0;      // the buffer of the next piece
+  int parities = 0;  // of the buffers' barriers
+
+  __device__ static int thread() { return static_cast<int>(threadIdx.x) % sm90::kWarpgroup; }
+  __device__ uint32_t buffer(int i) const { return buffers + i * Shape::kBufferBytes; }
+  __device__ bool has_slopes() const { return kIsBf16 && p.epilogue.slope_at != nullptr; }
+
+  /// Starts to copy what the slopes of a piece are taken of. One thread calls this.
+  __device__ void load_slopes(int piece, int m0, int n0) const {
+    const int i = piece % Shape::kBuffers;
+    sm90::arrive_and_expect(barriers.buffer(group, i), Shape::kBufferBytes);
+    sm90::copy_box(buffer(i), p.slope_at, n0 + piece * kColumns, m0, barriers.buffer(group, i));
+  }
+
+  /// Sets the sums to the bias, or to zero. Copies of what slopes are taken of start before the products.
+  __device__ __forceinline__ void begin(Sums& d, int m0, int n0) const {
+    if (has_slopes() && thread() == 0) {
+      sm90::wait_for_reads<0>();
+      for (int i = 0; i < kPieces && i < Shape::kBuffers; ++i) load_slopes(i, m0, n0);
+    }
+    const float* bias = p.epilogue.bias;
 #pragma unroll
-    for (int part = 0; part < kCount / 64; ++part) {
-      sm90::sync_warpgroup(barrier);  // the previous part has been read
+    for (int i = 0; i < kSums; i += 4) {
 #pragma unroll
-      for (int i = 0; i < 64; i += 2) {
-        const Vec<float, 2> pair = {d[part * 64 + i], d[part * 64 + i + 1]};
-        *reinterpret_cast<Vec<float, 2>*>(own + i / 4 * 8 + i / 2 % 2 * 8 * kPitch) = pair;
+      for (int e = 0; e < 2; ++e) {
+        const int column = n0 + i * 2 + static_cast<int>(threadIdx.x) % 4 * 2 + e;
+        d[0][i + e] = bias != nullptr && column < p.n ? bias[column] : 0.0f;
       }
-      sm90::sync_warpgroup(barrier);
-#pragma unroll 2
-      for (int i = thread; i < 64 * kRowPacks; i += sm90::kWarpgroup) {
-        const int row = i / kRowPacks, column = i % kRowPacks * kPack;
-        Vec<float, kPack> sums;
+    }
 #pragma unroll
-        for (int e = 0; e < kPack; e += 4) {
-          const vec4 four = load_whole(memory + row * kPitch + column + e);
+    for (int i = 0; i < kSums; ++i) {
+      d[0][i] = d[0][i / 4 * 4 + i % 2];
+      d[1][i] = d[0][i];
+    }
+  }
+
+  /// Calls f(sums, offsets) for the sums of a thread in a piece, kPairs pairs of neighbours at a time, whose
+  /// offsets in a buffer are given. In each block of 8 columns, a thread has four pairs.
+  template <int kPairs, typename F>
+  static __device__ __forceinline__ void for_each(Sums& d, const F& f) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, line = thread() / 32 * 16 + lane / 4;
 #pragma unroll
-          for (int k = 0; k < 4; ++k) sums[e + k] = four[k];
+    for (int block = 0; block < kBlocks; ++block) {
+      const int unit = kIsBf16 ? block : 2 * block + lane % 4 / 2;
+      const int offset = line * 128 + (unit ^ line % 8) * 16 + (kIsBf16 ? lane % 4 * 4 : lane % 2 * 8);
+#pragma unroll
+      for (int first = 0; first < 4; first += kPairs) {
+        Vec<float, 2 * kPairs> sums;
+        Vec<int, kPairs> offsets;
+#pragma unroll
+        for (int i = 0; i < kPairs; ++i) offsets[i] = offset + (first + i) / 2 * 64 * 128 + i % 2 * 8 * 128;
+#pragma unroll
+        for (int i = 0; i < 2 * kPairs; ++i) sums[i] = d[(first + i / 2) / 2][4 * block + i % 4];
+        f(sums, offsets);
+#pragma unroll
+        for (int i = 0; i < 2 * kPairs; ++i) d[(first + i / 2) / 2][4 * block + i % 4] = sums[i];
+      }
+    }
+  }
+
+  /// Writes a piece to a buffer and starts to copy it to memory.
+  __device__ __forceinline__ void store_piece(Sums& d, const CUtensorMap& map, int m0, int column, int part) {
+    if (!has_slopes()) {
+      if (thread() == 0) sm90::wait_for_reads<Shape::kBuffers - 1>();
+      sm90::sync_warpgroup(1 + group);
+    }
+    const uint32_t to = buffer(next);
+    for_each<4>(d, [&](const Vec<float, 8>& sums, const Vec<int, 4>& offsets) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        sm90::store_shared(to + offsets[i], from_floats<Out>(Vec<float, 2>{sums[2 * i], sums[2 * i + 1]}));
+    });
+    sm90::fence_for_copies();
+    sm90::sync_warpgroup(1 + group);
+    if (thread() == 0) {
+      if (p.epilogue.accumulate) {
+        sm90::add_box(map, to, column, m0, part);
+      } else {
+        sm90::store_box(map, to, column, m0, part);
+      }
+      sm90::end_of_stores();
+    }
+    next = next + 1 == Shape::kBuffers ? 0 : next + 1;
+  }
+
+  __device__ __forceinline__ void multiply_by_slopes(Sums& d) {
+    sm90::wait(barriers.buffer(group, next), parities >> next & 1);
+    parities ^= 1 << next;
+    const uint32_t from = buffer(next);
+    with_activation(p.epilogue.act, [&](auto act) {
+      for_each<2>(d, [&](Vec<float, 4>& sums, const Vec<int, 2>& offsets) {
+        Vec<float, 4> z;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const auto pair = to_floats(sm90::load_shared<Vec<Out, 2>>(from + offsets[i]));
+          z[2 * i] = pair[0];
+          z[2 * i + 1] = pair[1];
         }
-        epilogue.store(c, m0 + row, n0 + part * kColumns + column, sums);
+        sums = sums * Epilogue<Out>::slopes(act.value, z);
+      });
+    });
+  }
+
+  __device__ __forceinline__ void run(Sums& d, int m0, int n0, int part) {
+    if (has_slopes()) next = 0;
+    int pieces = kPieces;
+    asm("" : "+r"(pieces));  // keeps the compiler from repeating the code for each piece
+#pragma unroll 1
+    for (int piece = 0; piece < pieces; ++piece) {
+      const int column = n0 + piece * kColumns;
+      if constexpr (kIsBf16) {
+        if (p.epilogue.pre != nullptr) store_piece(d, p.pre, m0, column, part);
+        if (has_slopes()) {
+          multiply_by_slopes(d);
+          // Meanwhile the previous piece has left its buffer.
+          const int load = piece - 1 + Shape::kBuffers;
+          if (piece > 0 && load < kPieces && thread() == 0) {
+            sm90::wait_for_reads<0>();
+            load_slopes(load, m0, n0);
+          }
+        } else {
+          with_activation(p.epilogue.act, [&](auto act) {
+            for_each<4>(d, [&](Vec<float, 8>& sums, const Vec<int, 4>&) {
+              sums = Epilogue<Out>::activated(act.value, sums);
+            });
+          });
+        }
+      }
+      store_piece(d, p.c, m0, column, part);
+      // Only constants can index registers, so the sums of the next piece move to the place of these.
+#pragma unroll
+      for (int i = 0; i + 4 * kBlocks < kSums; ++i) {
+        d[0][i] = d[0][i + 4 * kBlocks];
+        d[1][i] = d[1][i + 4 * kBlocks];
       }
     }
   }
 };
+
+/// The work of the thread that copies.
+template <typename Shape, bool kTransA, bool kTransB, typename Out>
+__device__ __forceinline__ void load_tiles(const Sm90Product<Out>& p, const Sm90Barriers<Shape>& barriers,
+                                           uint32_t stages) {
+  using namespace sm90;
+  const Sm90Tiles<Shape, Out> tiles{p};
+  Ring<Shape::kStages> ring;
+  prefetch_map(p.a);
+  prefetch_map(p.b);
+  for (int index = blockIdx.x; index < tiles.count(); index += gridDim.x) {
+    int m0, n0, k = tiles.part(index) * p.part_k;
+    tiles.place(index, m0, n0);
+#pragma unroll 1
+    for (int steps = tiles.steps(index); steps > 0; --steps, k += Shape::kStep) {
+      const uint32_t a = stages + ring.stage * Shape::kStageBytes, b = a + Shape::kBytesA,
+                     full = barriers.full(ring.stage);
+      wait(barriers.empty(ring.stage), ring.parity ^ 1);
+      arrive_and_expect(full, Shape::kStageBytes);
+      if constexpr (kTransA) {
+        for (int m = 0; m < Shape::kM; m += 64) copy_box(a + m * 128, p.a, m0 + m, k, full);
+      } else {
+        copy_box(a, p.a, k, m0, full);
+      }
+      if constexpr (kTransB) {
+        copy_box(b, p.b, k, n0, full);
+      } else {
+        for (int n = 0; n < Shape::kN; n += 64) copy_box(b + n * 128, p.b, n0 + n, k, full);
+      }
+      ring.advance();
+    }
+  }
+}
+
+/// The work of a warpgroup that multiplies: every second tile of the block.
+template <typename Shape, bool kTransA, bool kTransB, typename Out>
+__device__ __forceinline__ void multiply_tiles(const Sm90Product<Out>& p, const Sm90Barriers<Shape>& barriers,
+                                               uint32_t stages, int group) {
+  using namespace sm90;
+  // Bytes from one 16 of k to the next, in a line or 16 lines on; and from 64 rows to the next.
+  constexpr uint64_t kNextA = (kTransA ? 16 * 128 : 32) >> 4, kNextB = (kTransB ? 32 : 16 * 128) >> 4;
+  constexpr uint64_t kNextHalf = 64 * 128 >> 4;
+  const Sm90Tiles<Shape, Out> tiles{p};
+  const int count = tiles.count(), next = static_cast<int>(gridDim.x);
+  const bool first_thread = threadIdx.x % kWarpgroup == 0;
+  Sm90Store<Shape, Out> store{
+      p, barriers,
+      stages + Shape::kStages * Shape::kStageBytes + group * Shape::kBuffers * Shape::kBufferBytes, group};
+  Ring<Shape::kStages> ring;
+  int turn = 1 - group;  // the first group does not wait for its first turn
+  const auto skip_tile = [&](int& index) {
+    if (index < count) ring.skip(tiles.steps(index));
+    index += next;
+  };
+  int index = blockIdx.x;
+  if (group == 1) skip_tile(index);
+  while (index < count) {
+    float d[2][Shape::kN / 2];
+    const int steps = tiles.steps(index);
+    int m0, n0, previous = 0;
+    tiles.place(index, m0, n0);
+    store.begin(d, m0, n0);
+    wait(barriers.turn(group), turn);
+    turn ^= 1;
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step) {
+      wait(barriers.full(ring.stage), ring.parity);
+      const uint32_t address = stages + ring.stage * Shape::kStageBytes;
+      const uint64_t a = operand(address), b = operand(address + Shape::kBytesA);
+      begin_products();
+#pragma unroll
+      for (int k = 0; k < Shape::kStep / 16; ++k) {
+        multiply_async<kTransA, !kTransB>(d[0], a + k * kNextA, b + k * kNextB);
+        multiply_async<kTransA, !kTransB>(d[1], a + k * kNextA + kNextHalf, b + k * kNextB);
+      }
+      end_of_products();
+      // The parity of a barrier tells its phase only if the other group has read all stages before.
+      if (step + 1 == steps && first_thread) arrive(barriers.turn(1 - group));
+      if (step > 0) {
+        wait_for_products<1>();
+        if (first_thread) arrive(barriers.empty(previous));
+      }
+      previous = ring.stage;
+      ring.advance();
+    }
+    wait_for_products<0>();
+    if (first_thread) arrive(barriers.empty(previous));
+    store.run(d, m0, n0, tiles.part(index));
+    index += next;
+    skip_tile(index);
+  }
+  if (first_thread) wait_for_reads<0>();
+}
+
+#endif
 
 template <typename Shape, bool kTransA, bool kTransB, typename Out>
 __global__ void __launch_bounds__(3 * sm90::kWarpgroup, 1)
-    matmul_sm90_kernel(const __grid_constant__ CUtensorMap map_a, const __grid_constant__ CUtensorMap map_b,
-                       const __grid_constant__ Product<bf16, Out> p) {
+    matmul_sm90_kernel(const __grid_constant__ Sm90Product<Out> p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  using namespace sm90;
-  constexpr int kStages = Shape::kStages, kN = Shape::kN;
   HIPGPT_DYNAMIC_SHARED(unsigned char, memory);
-  HIPGPT_SHARED(uint64_t, barriers, [2 * kStages]);
-  const uint32_t tiles = (shared_address(memory) + 1023) / 1024 * 1024;
-  const uint32_t full = shared_address(barriers), empty = full + kStages * 8;
-  const int group = static_cast<int>(threadIdx.x) / kWarpgroup;
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < kStages; ++i) {
-      init_barrier(full + 8 * i, 1);
-      init_barrier(empty + 8 * i, Shape::kGroups);
-    }
-    fence_barriers();
-  }
+  HIPGPT_SHARED(uint64_t, words, [Sm90Barriers<Shape>::kCount]);
+  const uint32_t stages = (sm90::shared_address(memory) + 1023) / 1024 * 1024;
+  const Sm90Barriers<Shape> barriers{sm90::shared_address(words)};
+  const int group = static_cast<int>(threadIdx.x) / sm90::kWarpgroup;
+  if (threadIdx.x == 0) barriers.init();
   __syncthreads();
-  const int down = (p.m + Shape::kM - 1) / Shape::kM, across = (p.n + kN - 1) / kN;
-  const int count = down * across * ((p.k + p.part_k - 1) / p.part_k);
-  int stage = 0, parity = 0;
-  const auto advance = [&] {
-    stage = stage + 1 == kStages ? 0 : stage + 1;
-    parity ^= stage == 0 ? 1 : 0;
-  };
-
-  if (group == Shape::kGroups) {
-    give_registers<40>();
-    if (threadIdx.x != Shape::kGroups * kWarpgroup) return;
-    prefetch_map(map_a);
-    prefetch_map(map_b);
-    for (int index = blockIdx.x; index < count; index += gridDim.x) {
-      const Sm90Work<Shape> work(p, index);
-      for (int step = 0; step < work.steps; ++step) {
-        const int k = work.k0 + step * Shape::kStep;
-        const uint32_t a = tiles + stage * Shape::kStageBytes, b = a + Shape::kBytesA,
-                       barrier = full + 8 * stage;
-        wait(empty + 8 * stage, parity ^ 1);
-        arrive_and_expect(barrier, Shape::kStageBytes);
-        if constexpr (kTransA) {
-          for (int m = 0; m < Shape::kM; m += 64) copy_box(a + m * 128, map_a, work.m0 + m, k, barrier);
-        } else {
-          copy_box(a, map_a, k, work.m0, barrier);
-        }
-        if constexpr (kTransB) {
-          copy_box(b, map_b, k, work.n0, barrier);
-        } else {
-          for (int n = 0; n < kN; n += 64) copy_box(b + n * 128, map_b, work.n0 + n, k, barrier);
-        }
-        advance();
-      }
-    }
-    return;
-  }
-
-  take_registers<232>();
-  const SumsStage stage_of_sums{reinterpret_cast<float*>(
-      memory + (tiles - shared_address(memory)) + kStages * Shape::kStageBytes + group * SumsStage::kBytes)};
-  // Bytes from one 16 of k to the next: in a line, or 16 lines on.
-  constexpr uint64_t kNextA = (kTransA ? 16 * 128 : 32) >> 4, kNextB = (kTransB ? 32 : 16 * 128) >> 4;
-  for (int index = blockIdx.x; index < count; index += gridDim.x) {
-    const Sm90Work<Shape> work(p, index);
-    float d[kN / 2];
-    int previous = 0;
-    for (int step = 0; step < work.steps; ++step) {
-      wait(full + 8 * stage, parity);
-      const uint32_t address = tiles + stage * Shape::kStageBytes;
-      const uint64_t a = operand(address + group * 64 * 128), b = operand(address + Shape::kBytesA);
-      begin_products();
-#pragma unroll
-      for (int k = 0; k < Shape::kStep / 16; ++k)
-        multiply_async<kTransA, !kTransB>(d, a + k * kNextA, b + k * kNextB, step > 0 || k > 0 ? 1 : 0);
-      end_of_products();
-      if (step > 0) {
-        wait_for_products<1>();
-        if (threadIdx.x % kWarpgroup == 0) arrive(empty + 8 * previous);
-      }
-      previous = stage;
-      advance();
-    }
-    wait_for_products<0>();
-    if (threadIdx.x % kWarpgroup == 0) arrive(empty + 8 * previous);
-    const int row = work.m0 + group * 64;
-    if constexpr (std::is_same_v<Out, float>) {
-      stage_of_sums.store(d, p.parts != nullptr ? p.sums_of(work.part) : p.result(), p.epilogue, row, work.n0,
-                          1 + group);
-    } else if (p.parts != nullptr) {
-      stage_of_sums.store(d, p.sums_of(work.part), Epilogue<float>{}, row, work.n0, 1 + group);
-    } else {
-      stage_of_sums.store(d, p.result(), p.epilogue, row, work.n0, 1 + group);
-    }
+  if (group == 2) {
+    sm90::give_registers<24>();
+    if (threadIdx.x == 2 * sm90::kWarpgroup) load_tiles<Shape, kTransA, kTransB>(p, barriers, stages);
+  } else {
+    sm90::take_registers<240>();
+    multiply_tiles<Shape, kTransA, kTransB>(p, barriers, stages, group);
   }
 #endif
 }
 
 template <typename Shape, bool kTransA, bool kTransB, typename Out>
 void launch_sm90(const Stream& stream, const Product<bf16, Out>& p) {
-  const CUtensorMap a = kTransA ? sm90::tensor_map(p.a, p.k, p.m, p.lda, 64)
-                                : sm90::tensor_map(p.a, p.m, p.k, p.lda, Shape::kM);
-  const CUtensorMap b = kTransB ? sm90::tensor_map(p.b, p.n, p.k, p.ldb, Shape::kN)
-                                : sm90::tensor_map(p.b, p.k, p.n, p.ldb, 64);
-  // The stages, aligned to 1024 bytes, and a stage of sums for each warpgroup.
-  constexpr int kBytes = 1024 + Shape::kStages * Shape::kStageBytes + Shape::kGroups * SumsStage::kBytes;
-  const int tiles = (p.m + Shape::kM - 1) / Shape::kM * ((p.n + Shape::kN - 1) / Shape::kN);
-  const int work = tiles * ((p.k + p.part_k - 1) / p.part_k);
-  launch_with_shared(matmul_sm90_kernel<Shape, kTransA, kTransB, Out>,
-                     dim3(std::min(work, stream.compute_units)), dim3(3 * sm90::kWarpgroup), kBytes,
-                     stream.handle, a, b, p);
+  Sm90Product<Out> q = {};
+  q.m = p.m;
+  q.n = p.n;
+  q.k = p.k;
+  q.part_k = p.part_k;
+  q.epilogue = p.epilogue;
+  q.a = kTransA ? sm90::tensor_map(p.a, p.k, p.m, p.lda, 64)
+                : sm90::tensor_map(p.a, p.m, p.k, p.lda, Shape::kM);
+  q.b = kTransB ? sm90::tensor_map(p.b, p.n, p.k, p.ldb, Shape::kN)
+                : sm90::tensor_map(p.b, p.k, p.n, p.ldb, 64);
+  const auto map_of = [&](const Out* c) { return sm90::tensor_map(c, p.m, p.n, p.ldc, Shape::kM); };
+  if (p.parts == nullptr) {
+    q.c = map_of(p.c);
+  } else if constexpr (std::is_same_v<Out, float>) {
+    const int parts = (p.k + p.part_k - 1) / p.part_k;
+    q.c = sm90::tensor_map(p.parts, p.m, p.n, p.part_pitch(), Shape::kM, parts);
+  } else {  // parts are fp32
+    Product<bf16, float> part = {nullptr, p.a, p.b, p.lda, p.ldb, p.ldc, p.m, p.n, p.k, p.part_k, true};
+    part.parts = p.parts;
+    return launch_sm90<Shape, kTransA, kTransB>(stream, part);
+  }
+  if (p.epilogue.pre == p.c) q.epilogue.pre = nullptr;  // C replaces it
+  if (q.epilogue.pre != nullptr) q.pre = map_of(p.epilogue.pre);
+  if (p.epilogue.slope_at != nullptr) q.slope_at = map_of(p.epilogue.slope_at);
+  const int blocks = std::min(Sm90Tiles<Shape, Out>{q}.count(), stream.compute_units);
+  launch_with_shared(matmul_sm90_kernel<Shape, kTransA, kTransB, Out>, dim3(blocks),
+                     dim3(3 * sm90::kWarpgroup), Shape::kShared, stream.handle, q);
 }
 
 #else

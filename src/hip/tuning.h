@@ -19,8 +19,8 @@ struct ProductTuning {
   double medium_speed, small_speed;  ///< of these tiles on a full GPU; large tiles have 1
   double bf16_small_speed;
   double sm90_smallest;     ///< multiplications of a product from which sm_90's kernels are used
-  double sm90_small_speed;  ///< of tiles of 128 x 128, where those of 128 x 256 have 1
-  double sm90_store;        ///< storing a tile of 128 x 256 takes as long as this many indices of k
+  double sm90_small_speed;  ///< of tiles of 128 x 128, where those of 128 x 192 have 1
+  double sm90_store;        ///< storing a tile of 128 x 192 takes as long as this many indices of k
   double sm90_summing;      ///< writing and adding a million elements of a part: as long as this many
   double alone;             ///< a compute unit with one or two blocks takes as long as with this many
   double summing;           ///< writing and adding a part takes as long as this many steps along k
@@ -38,7 +38,7 @@ struct Tuning {
   AttentionTuning attention;
 };
 
-constexpr Tuning kH200 = {{0.7, 0.35, 0.6, 1e9, 0.8, 370.0, 130.0, 2.2, 40.0, 32, 128}, {64, 2}};
+constexpr Tuning kH200 = {{0.7, 0.35, 0.6, 1e9, 0.93, 400.0, 205.0, 2.2, 40.0, 32, 128}, {64, 2}};
 constexpr Tuning kTuning = kH200;  // no other card has been measured
 
 // The layout of attention's tiles. Where shared memory limits the blocks of a compute unit (CDNA has 64 KB),

@@ -91,8 +91,9 @@ class Bf16Linear : public DeviceTest {
 
 // Sizes around one and several tiles, with k shorter and longer than the steps on their way, aligned to 16
 // bytes or not.
-constexpr Size kBf16Sizes[] = {{1, 1, 1},       {3, 5, 7},      {64, 64, 64}, {130, 72, 200}, {129, 67, 31},
-                               {136, 264, 520}, {1, 264, 1000}, {40, 33, 9},  {24, 16, 1304}};
+constexpr Size kBf16Sizes[] = {{1, 1, 1},      {3, 5, 7},       {64, 64, 64},   {130, 72, 200},
+                               {129, 67, 31},  {136, 264, 520}, {1, 264, 1000}, {40, 33, 9},
+                               {24, 16, 1304}, {2, 8, 8},       {128, 192, 64}, {129, 200, 136}};
 
 TEST_P(Bf16Linear, IsExactForIntegersAndRoundedOnceOtherwise) {
   for (const Size s : kBf16Sizes) {
@@ -154,7 +155,7 @@ TEST_P(Bf16Linear, BackwardIsExactForIntegersAndRoundedOnceOtherwise) {
 /// Rows of logits have a pitch, so that each starts at an aligned address although V is odd. The elements in
 /// the gaps have no meaning, and must not reach a product.
 TEST_P(Bf16Linear, RowsMayHaveAPitch) {
-  for (const Size s : {Size{130, 67, 72}, Size{5, 129, 64}, Size{64, 203, 8}}) {
+  for (const Size s : {Size{130, 67, 72}, Size{5, 129, 64}, Size{64, 203, 8}, Size{200, 397, 264}}) {
     const int64_t rows = s.m, V = s.n, in = s.k, gap = (V + 63) / 64 * 64 - V;
     const Tensor x = random_bf16({rows, in}, true), w = random_bf16({V, in}, true), b = integers({V});
     const Values vx = values_bf16(x), vw = values_bf16(w);
@@ -187,7 +188,8 @@ TEST_P(Bf16Linear, RowsMayHaveAPitch) {
 TEST_P(Bf16Linear, LargeProductsAreExactToo) {
   std::vector<Size> sizes = {{200, 136, 200}};
   if (device_->preferred_dtype() == DType::kBF16)  // matrix cores: other devices would take minutes
-    sizes = {{1048, 1032, 1000}, {520, 2304, 1024}, {16384, 264, 264}, {1000, 1003, 1032}};
+    sizes = {{1048, 1032, 1000}, {520, 2304, 1024}, {16384, 264, 264}, {1000, 1003, 1032},
+             {2500, 3080, 776},  {4100, 4104, 64},  {8200, 104, 1208}};
   const auto cpu = make_device("cpu", 0);
   std::deque<Buffer> memory;
   const auto on_cpu = [&](const Values& values, int64_t rows, int64_t columns) {
@@ -220,14 +222,17 @@ TEST_P(Bf16Linear, LargeProductsAreExactToo) {
       const Tensor b32 = on_cpu(values(b), 1, out).reshape({out}),
                    db32 = on_cpu(Values(out), 1, out).reshape({out});
       const Tensor y32 = on_cpu(Values(rows * out), rows, out), dx32 = on_cpu(Values(rows * in), rows, in);
+      const Tensor z = padded(zeros({rows, out}, DType::kBF16), gap),
+                   z32 = on_cpu(Values(rows * out), rows, out);
       const Tensor dw32 = on_cpu(values(dw), dw.dim(0), dw.dim(1));
-      device_->linear(y, x, {w, b, layout}, Activation::kRelu, {});
+      device_->linear(y, x, {w, b, layout}, Activation::kRelu, z);
       device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, Activation::kRelu, pre);
-      cpu->linear(y32, x32, {w32, b32, layout}, Activation::kRelu, {});
+      cpu->linear(y32, x32, {w32, b32, layout}, Activation::kRelu, z32);
       cpu->linear_backward(dx32, {dw32, db32, layout}, dy32, x32, {w32, {}, layout}, Activation::kRelu,
                            pre32);
       const std::string size = fmt_size(out_in ? "out,in" : "in,out", rows, out, in);
       EXPECT_EQ(values_bf16(y), from_cpu(y32, true)) << size;
+      EXPECT_EQ(values_bf16(z), from_cpu(z32, true)) << size;
       EXPECT_EQ(values_bf16(dx), from_cpu(dx32, true)) << size;
       EXPECT_EQ(values(dw), from_cpu(dw32, false)) << size;
       EXPECT_EQ(values(db), from_cpu(db32, false)) << size;

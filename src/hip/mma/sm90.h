@@ -1,6 +1,6 @@
 // The instructions of NVIDIA's Hopper (sm_90a) for products whose operands stay in shared memory: wgmma
-// multiplies, TMA copies whole tiles, and mbarriers tell when a tile has arrived or has been read. NVIDIA's PTX
-// manual describes each under its name.
+// multiplies, TMA copies whole tiles, and mbarriers tell when a tile has arrived or has been read. NVIDIA's
+// PTX manual describes each under its name.
 //
 // sm_90a is a feature set of its own: code for it runs on compute capability 9.0 alone.
 #pragma once
@@ -18,10 +18,12 @@ constexpr int kWarpgroup = 128;  ///< threads that issue a wgmma together
 
 // ---- The host's side: tensor maps -----------------------------------------------------------------------
 
-/// A matrix as TMA sees it: [rows, width] bf16 elements, of which a copy takes a box of [box_rows, 64]. A box
-/// is lines of 128 bytes in shared memory, with the 16-byte units of line r permuted by r mod 8. Elements
-/// outside the matrix are zero. `pitch` is the number of elements between rows, a multiple of 8.
-inline CUtensorMap tensor_map(const void* matrix, int rows, int width, int pitch, int box_rows) {
+/// Matrices as TMA sees them: [depth, rows, width] elements, of which a copy takes a box of [box_rows, 128
+/// bytes]. A box is lines of 128 bytes in shared memory, with the 16-byte units of line r permuted by r mod
+/// 8. Elements outside a matrix are read as zero. They are not written, but for those in the last 16 bytes of
+/// a row. `pitch` is the number of elements between rows, a multiple of 16 bytes; one matrix follows another.
+template <typename T>
+CUtensorMap tensor_map(const T* matrix, int rows, int width, int pitch, int box_rows, int depth = 1) {
   using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
                               const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
                               CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
@@ -38,23 +40,18 @@ inline CUtensorMap tensor_map(const void* matrix, int rows, int width, int pitch
     return reinterpret_cast<Encode>(function);
   }();
   CUtensorMap map;
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(pitch) * 2};
-  const cuuint32_t box[2] = {64, static_cast<cuuint32_t>(box_rows)}, steps[2] = {1, 1};
-  const CUresult result =
-      encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(matrix), sizes, strides, box, steps,
-             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const auto type = sizeof(T) == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+  const cuuint64_t row_bytes = static_cast<cuuint64_t>(pitch) * sizeof(T);
+  const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows),
+                               static_cast<cuuint64_t>(depth)};
+  const cuuint64_t strides[2] = {row_bytes, row_bytes * static_cast<cuuint64_t>(rows)};
+  const cuuint32_t box[3] = {128 / sizeof(T), static_cast<cuuint32_t>(box_rows), 1}, steps[3] = {1, 1, 1};
+  const CUresult result = encode(&map, type, 3, const_cast<T*>(matrix), sizes, strides, box, steps,
+                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
     throw Error("cuTensorMapEncodeTiled failed with error " + std::to_string(static_cast<int>(result)));
   return map;
-}
-
-/// A barrier of the threads of one warpgroup; barrier 0 is that of the block.
-__device__ inline void sync_warpgroup(int barrier) {
-#if defined(__CUDA_ARCH__)
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "n"(kWarpgroup) : "memory");
-#endif
 }
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -96,13 +93,73 @@ __device__ inline void wait(uint32_t barrier, int parity) {
 /// Starts to copy the box at (column, row) to shared memory; its bytes count at `barrier`.
 __device__ inline void copy_box(uint32_t to, const CUtensorMap& map, int column, int row, uint32_t barrier) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
-      "[%4];" ::"r"(to),
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
+      "[%1, {%2, %3, 0}], [%4];" ::"r"(to),
       "l"(&map), "r"(column), "r"(row), "r"(barrier)
       : "memory");
 }
 __device__ inline void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map));
+}
+
+/// Orders this thread's stores to shared memory before the copies that a later barrier allows.
+__device__ inline void fence_for_copies() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+/// Starts to copy a box from shared memory to (column, row) of matrix `depth`.
+__device__ inline void store_box(const CUtensorMap& map, uint32_t from, int column, int row, int depth) {
+  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(&map),
+               "r"(from), "r"(column), "r"(row), "r"(depth)
+               : "memory");
+}
+/// The same, but adds to what is there. Each element is one addition in fp32.
+__device__ inline void add_box(const CUtensorMap& map, uint32_t from, int column, int row, int depth) {
+  asm volatile(
+      "cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(
+          &map),
+      "r"(from), "r"(column), "r"(row), "r"(depth)
+      : "memory");
+}
+/// Ends a group of stores, for wait_for_reads.
+__device__ inline void end_of_stores() {
+  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+/// Waits until at most kGroups of this thread's groups of stores have shared memory to read.
+template <int kGroups>
+__device__ inline void wait_for_reads() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kGroups) : "memory");
+}
+/// Stores or loads a value of 4 or 8 bytes at an address in shared memory.
+template <typename T>
+__device__ inline void store_shared(uint32_t to, T value) {
+  if constexpr (sizeof(T) == 4) {
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(*reinterpret_cast<const uint32_t*>(&value))
+                 : "memory");
+  } else {
+    asm volatile("st.shared.b64 [%0], %1;" ::"r"(to), "l"(*reinterpret_cast<const uint64_t*>(&value))
+                 : "memory");
+  }
+}
+template <typename T>
+__device__ inline T load_shared(uint32_t from) {
+  T value;
+  if constexpr (sizeof(T) == 4) {
+    asm volatile("ld.shared.b32 %0, [%1];"
+                 : "=r"(*reinterpret_cast<uint32_t*>(&value))
+                 : "r"(from)
+                 : "memory");
+  } else {
+    asm volatile("ld.shared.b64 %0, [%1];"
+                 : "=l"(*reinterpret_cast<uint64_t*>(&value))
+                 : "r"(from)
+                 : "memory");
+  }
+  return value;
+}
+
+/// A barrier of the threads of one warpgroup; barrier 0 is that of the block.
+__device__ inline void sync_warpgroup(int barrier) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "n"(kWarpgroup) : "memory");
 }
 
 // ---- Registers ------------------------------------------------------------------------------------------
@@ -142,17 +199,16 @@ __device__ inline void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroups) : "memory");
 }
 
-/// d += A B, or d = A B if `accumulate` is 0: 64 x 128 sums of a warpgroup, over 16 indices of k.
+/// d += A B: 64 x 128 sums of a warpgroup, over 16 indices of k.
 template <bool kTransA, bool kTransB>
-__device__ inline void multiply_async(float (&d)[64], uint64_t a, uint64_t b, int accumulate) {
+__device__ inline void multiply_async(float (&d)[64], uint64_t a, uint64_t b) {
   asm volatile(
-      "{.reg .pred p; setp.ne.b32 p, %66, 0; "
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
       "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, "
       "%36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, "
       "%53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-      "}, %64, %65, p, 1, 1, %67, %68;}"
+      "}, %64, %65, 1, 1, 1, %66, %67;"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
         "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
         "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]),
@@ -162,24 +218,21 @@ __device__ inline void multiply_async(float (&d)[64], uint64_t a, uint64_t b, in
         "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]), "+f"(d[50]),
         "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]), "+f"(d[57]),
         "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-      : "l"(a), "l"(b), "r"(accumulate), "n"(int(kTransA)), "n"(int(kTransB)));
+      : "l"(a), "l"(b), "n"(int(kTransA)), "n"(int(kTransB)));
 }
 
-/// d += A B, or d = A B if `accumulate` is 0: 64 x 256 sums of a warpgroup, over 16 indices of k.
+/// d += A B: 64 x 192 sums of a warpgroup, over 16 indices of k.
 template <bool kTransA, bool kTransB>
-__device__ inline void multiply_async(float (&d)[128], uint64_t a, uint64_t b, int accumulate) {
+__device__ inline void multiply_async(float (&d)[96], uint64_t a, uint64_t b) {
   asm volatile(
-      "{.reg .pred p; setp.ne.b32 p, %130, 0; "
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+      "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
       "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, "
       "%36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, "
       "%53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, %67, %68, %69, "
       "%70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, "
-      "%87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, "
-      "%103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, "
-      "%117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-      "}, %128, %129, p, 1, 1, %131, %132;}"
+      "%87, %88, %89, %90, %91, %92, %93, %94, %95"
+      "}, %96, %97, 1, 1, 1, %98, %99;"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
         "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
         "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]),
@@ -193,12 +246,8 @@ __device__ inline void multiply_async(float (&d)[128], uint64_t a, uint64_t b, i
         "+f"(d[72]), "+f"(d[73]), "+f"(d[74]), "+f"(d[75]), "+f"(d[76]), "+f"(d[77]), "+f"(d[78]),
         "+f"(d[79]), "+f"(d[80]), "+f"(d[81]), "+f"(d[82]), "+f"(d[83]), "+f"(d[84]), "+f"(d[85]),
         "+f"(d[86]), "+f"(d[87]), "+f"(d[88]), "+f"(d[89]), "+f"(d[90]), "+f"(d[91]), "+f"(d[92]),
-        "+f"(d[93]), "+f"(d[94]), "+f"(d[95]), "+f"(d[96]), "+f"(d[97]), "+f"(d[98]), "+f"(d[99]),
-        "+f"(d[100]), "+f"(d[101]), "+f"(d[102]), "+f"(d[103]), "+f"(d[104]), "+f"(d[105]), "+f"(d[106]),
-        "+f"(d[107]), "+f"(d[108]), "+f"(d[109]), "+f"(d[110]), "+f"(d[111]), "+f"(d[112]), "+f"(d[113]),
-        "+f"(d[114]), "+f"(d[115]), "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119]), "+f"(d[120]),
-        "+f"(d[121]), "+f"(d[122]), "+f"(d[123]), "+f"(d[124]), "+f"(d[125]), "+f"(d[126]), "+f"(d[127])
-      : "l"(a), "l"(b), "r"(accumulate), "n"(int(kTransA)), "n"(int(kTransB)));
+        "+f"(d[93]), "+f"(d[94]), "+f"(d[95])
+      : "l"(a), "l"(b), "n"(int(kTransA)), "n"(int(kTransB)));
 }
 
 #endif
