@@ -10,20 +10,20 @@
 // 128. With k = 768, a tile takes 9,216 clocks, in which the other warpgroup must store 192 sums a thread: 48
 // clocks for each.
 //
-// Measured on an H200 at its power limit, 32,768 rows of GPT-2 (TFLOP/s; cuBLAS, without an epilogue, in the
-// same run):
+// Measured on an H200 that computed products without a pause, with 32,768 rows of GPT-2 (TFLOP/s; cuBLAS in turn
+// with these, without an epilogue):
 //
 // |                           | here       | cuBLAS     | share of the peak of 989 |
 // |---------------------------|------------|------------|--------------------------|
 // | y = x W                   | 596 to 663 | 539 to 646 | 0.60 to 0.67             |
 // | dx = dy W^T               | 559 to 670 | 508 to 653 | 0.57 to 0.68             |
-// | dW += x^T dy              | 541 to 611 | 523 to 694 | 0.55 to 0.62             |
+// | dW += x^T dy              | 543 to 611 | 523 to 694 | 0.55 to 0.62             |
 // | FF1 with bias, pre, GELU  | 552        |            | 0.56                     |
 // | dx with GELU's slope      | 442        |            | 0.45                     |
 //
-// A colder H200 gave 656 to 748. Three stages of 40 KB with a third buffer were 5 to 10 % slower than four,
-// and clusters of two blocks that share the copies of B 3 to 6 % slower. An instruction of the epilogue costs
-// the other warpgroup about a clock, which is why GELU is not free.
+// With pauses (matmul_bench), they reach 656 to 748. Three stages with a third buffer were 4 to 9 % slower than
+// four, and clusters of two blocks that share the copies of B 1 to 6 % slower. GELU's instructions slow the other
+// warpgroup down, by about a clock each as far as these times tell.
 #pragma once
 
 #include <algorithm>
