@@ -3,8 +3,6 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <vector>
 
 namespace hipgpt {
@@ -16,7 +14,7 @@ struct AddedRange {
   char32_t first, last;
   utf8proc_category_t category;
 };
-constexpr AddedRange kAddedSinceUnicode15[] = {
+constexpr AddedRange kAddedSinceUnicode15[] = {  // in order
     {0x897, 0x897, UTF8PROC_CATEGORY_MN},     {0x1C89, 0x1C89, UTF8PROC_CATEGORY_LU},
     {0x1C8A, 0x1C8A, UTF8PROC_CATEGORY_LL},   {0xA7CB, 0xA7CC, UTF8PROC_CATEGORY_LU},
     {0xA7CD, 0xA7CD, UTF8PROC_CATEGORY_LL},   {0xA7DA, 0xA7DA, UTF8PROC_CATEGORY_LU},
@@ -47,10 +45,8 @@ constexpr AddedRange kAddedSinceUnicode15[] = {
 utf8proc_category_t category_of(char32_t c) {
   const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   if (category != UTF8PROC_CATEGORY_CN) return category;
-  for (const AddedRange& range : kAddedSinceUnicode15) {
-    if (c >= range.first && c <= range.last) return range.category;
-  }
-  return category;
+  const auto* range = std::ranges::lower_bound(kAddedSinceUnicode15, c, {}, &AddedRange::last);
+  return range != std::end(kAddedSinceUnicode15) && c >= range->first ? range->category : category;
 }
 
 /// Both properties of a character, as the table below stores them.
@@ -78,7 +74,7 @@ Properties properties_of(char32_t c) {
 }
 
 /// Letters and numbers are assigned only up to U+323AF, so the table stops at U+40000 and takes 512 KiB.
-Properties properties_from_table(char32_t c) {
+inline Properties properties_from_table(char32_t c) {
   static const std::vector<Properties> table = [] {
     std::vector<Properties> all(0x40000);
     for (char32_t i = 0; i < all.size(); ++i) all[i] = properties_of(i);
@@ -87,27 +83,7 @@ Properties properties_from_table(char32_t c) {
   return c < table.size() ? table[c] : properties_of(c);
 }
 
-/// Skips ASCII letters eight at a time. Most words are shorter than that, so they cost one branch instead of
-/// one per letter. Each byte of a 64-bit number is compared on its own and its top bit holds the result.
-size_t skip_ascii_letters(std::string_view text, size_t position) {
-  static_assert(std::endian::native == std::endian::little);
-  constexpr uint64_t kEach = 0x0101010101010101;
-  while (position + 8 <= text.size()) {
-    uint64_t bytes;
-    std::memcpy(&bytes, text.data() + position, 8);
-    const uint64_t lower = (bytes | 0x20 * kEach) & 0x7F * kEach;
-    const uint64_t from_a = lower + (0x80 - 'a') * kEach;
-    const uint64_t after_z = lower + (0x80 - 'z' - 1) * kEach;
-    const uint64_t others = ~(from_a & ~after_z & ~bytes) & 0x80 * kEach;
-    if (others != 0) return position + static_cast<size_t>(std::countr_zero(others)) / 8;
-    position += 8;
-  }
-  return position;
-}
-
-}  // namespace
-
-Decoded decode_at(std::string_view text, size_t position) {
+inline Decoded decode(std::string_view text, size_t position) {
   utf8proc_int32_t code_point;
   const size_t available = std::min<size_t>(text.size() - position, 4);
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data() + position);
@@ -116,33 +92,22 @@ Decoded decode_at(std::string_view text, size_t position) {
   return {code_point, static_cast<uint8_t>(size)};
 }
 
+}  // namespace
+
+Decoded decode_at(std::string_view text, size_t position) {
+  return decode(text, position);
+}
+
 Character multibyte_character_at(std::string_view text, size_t position) {
-  const auto [code_point, size] = decode_at(text, position);
+  const auto [code_point, size] = decode(text, position);
   if (code_point < 0) return {CharClass::kOther, 1};
   return {properties_from_table(static_cast<char32_t>(code_point)).kind, size};
 }
 
 CasedCharacter cased_character_at(std::string_view text, size_t position) {
-  const auto [code_point, size] = decode_at(text, position);
+  const auto [code_point, size] = decode(text, position);
   if (code_point < 0) return {LetterCase::kNone, 1};
   return {properties_from_table(static_cast<char32_t>(code_point)).letter_case, size};
-}
-
-size_t run_end(std::string_view text, size_t position, CharClass kind) {
-  if (kind == CharClass::kLetter) position = skip_ascii_letters(text, position);
-  while (position < text.size()) {
-    const uint8_t ascii = kAsciiClass[static_cast<uint8_t>(text[position])];
-    if (ascii == static_cast<uint8_t>(kind)) {
-      ++position;
-    } else if (ascii == kNotAscii) {
-      const Character c = multibyte_character_at(text, position);
-      if (c.kind != kind) break;
-      position += c.size;
-    } else {
-      break;
-    }
-  }
-  return position;
 }
 
 /// A well-formed character is never inside another, so it suffices to check the three preceding bytes, where

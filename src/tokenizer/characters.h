@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace hipgpt {
@@ -70,8 +72,41 @@ inline Character character_at(std::string_view text, size_t position) {
 /// Returns the same character's case.
 CasedCharacter cased_character_at(std::string_view text, size_t position);
 
+/// Skips ASCII letters eight at a time. Most words are shorter than that, so they cost one branch instead of
+/// one per letter. Each byte of a 64-bit number is compared on its own and its top bit holds the result.
+inline size_t skip_ascii_letters(std::string_view text, size_t position) {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr uint64_t kEach = 0x0101010101010101;
+  while (position + 8 <= text.size()) {
+    uint64_t bytes;
+    std::memcpy(&bytes, text.data() + position, 8);
+    const uint64_t lower = (bytes | 0x20 * kEach) & 0x7F * kEach;
+    const uint64_t from_a = lower + (0x80 - 'a') * kEach;
+    const uint64_t after_z = lower + (0x80 - 'z' - 1) * kEach;
+    const uint64_t others = ~(from_a & ~after_z & ~bytes) & 0x80 * kEach;
+    if (others != 0) return position + static_cast<size_t>(std::countr_zero(others)) / 8;
+    position += 8;
+  }
+  return position;
+}
+
 /// Skips characters of class `kind` from `position` on and returns where they end.
-size_t run_end(std::string_view text, size_t position, CharClass kind);
+inline size_t run_end(std::string_view text, size_t position, CharClass kind) {
+  if (kind == CharClass::kLetter) position = skip_ascii_letters(text, position);
+  while (position < text.size()) {
+    const uint8_t ascii = kAsciiClass[static_cast<uint8_t>(text[position])];
+    if (ascii == static_cast<uint8_t>(kind)) {
+      ++position;
+    } else if (ascii == kNotAscii) {
+      const Character c = multibyte_character_at(text, position);
+      if (c.kind != kind) break;
+      position += c.size;
+    } else {
+      break;
+    }
+  }
+  return position;
+}
 
 /// Returns the first position at or after `position` where a character starts.
 size_t character_boundary(std::string_view text, size_t position);

@@ -39,10 +39,12 @@ SpecialTokens::SpecialTokens(std::vector<Token> tokens, Normalization form) : to
   std::vector<Token> verbatim_tokens, normalized_tokens;
   std::string storage;
   for (const Token& token : tokens_) {
-    (token.normalized ? normalized_tokens : verbatim_tokens).push_back(token);
-    if (!token.normalized) continue;
-    normalized_texts_.emplace_back(hipgpt::normalized(form, token.text, storage));
-    normalized_tokens.back().text = normalized_texts_.back();
+    if (token.normalized) {
+      normalized_texts_.emplace_back(hipgpt::normalized(form, token.text, storage));
+      normalized_tokens.push_back({normalized_texts_.back(), token.id});
+    } else {
+      verbatim_tokens.push_back(token);
+    }
   }
   verbatim_ = Search(verbatim_tokens);
   normalized_ = Search(normalized_tokens);
