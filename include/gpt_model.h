@@ -21,8 +21,8 @@ namespace hipgpt {
 /// operations read a rounded copy of the matrices.
 class GPTModel {
  public:
-  /// Weights are zero until initialize() or a checkpoint fills them. The device must outlive the model. Throws
-  /// Error for a dtype other than fp32 and bf16.
+  /// Weights are zero until initialize() or a checkpoint fills them. The device must outlive the model.
+  /// Throws Error for a dtype other than fp32 and bf16.
   GPTModel(Device& device, const ModelConfig& config, DType dtype = DType::kF32);
 
   Device& device() const { return device_; }

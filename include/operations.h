@@ -6,8 +6,8 @@
 // src/device/check.h the contract. Each of these is defined once, in the file named after the operation.
 //
 // The letters are the same everywhere in HipGPT: B sequences in a batch, T tokens in each, R = B*T rows, E
-// embedding, H heads, D = E/H head size, F feed-forward, V vocabulary. The same input gives the same bits: the
-// order of every reduction depends on shapes alone, never on the number of threads.
+// embedding, H heads, D = E/H head size, F feed-forward, V vocabulary. The same input gives the same bits:
+// the order of every reduction depends on shapes alone, never on the number of threads.
 //
 // Precision: the matrices of an operation (activations, their gradients, and the weights it reads as [.,.])
 // are all fp32 or all bf16. Everything else is fp32: biases, the parameters and statistics of LayerNorm, lse,

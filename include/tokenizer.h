@@ -82,9 +82,9 @@ class Tokenizer {
   }
 
   /// Returns exactly the bytes that were encoded. A special token gives its text. There are two exceptions. A
-  /// vocabulary with a normalizer gives the normalized text. And a file of Hugging Face's may add a text, such
-  /// as "é", whose letters spell another token's bytes: both have the same id, which gives those bytes. Throws
-  /// Error for an id out of range.
+  /// vocabulary with a normalizer gives the normalized text. And a file of Hugging Face's may add a text,
+  /// such as "é", whose letters spell another token's bytes: both have the same id, which gives those bytes.
+  /// Throws Error for an id out of range.
   std::string decode(std::span<const int32_t> ids) const;
 
   /// The bytes of one token, valid while any copy of this tokenizer lives. Throws Error for an id out of

@@ -1,6 +1,7 @@
-// AdamW, round_to_bf16, sum and l2_norm. An AdamW step reads p, g, m, v and writes p, m, v: 28 bytes and about
-// 15 operations per parameter, and 2 bytes for the bf16 copy. Rounding reads 4 bytes and writes 2. Sums and norms read 4 bytes per element. All of them are memory-bound: their minimum time is
-// these bytes divided by the bandwidth.
+// AdamW, round_to_bf16, sum and l2_norm. An AdamW step reads p, g, m, v and writes p, m, v: 28 bytes and
+// about 15 operations per parameter, and 2 bytes for the bf16 copy. Rounding reads 4 bytes and writes 2. Sums
+// and norms read 4 bytes per element. All of them are memory-bound: their minimum time is these bytes divided
+// by the bandwidth.
 //
 // A sum takes two steps. In the first, each block of 256 threads, each reading 16 floats at a time, writes
 // one double to scratch. In the second, one block adds these doubles. The number of blocks depends only on n,

@@ -6,11 +6,14 @@
 //
 // Two kernels share no sums, so no atomics are needed. Both compute S and dP and keep them in registers:
 //   queries_kernel  a block takes 128 queries and walks over the keys they see; it computes delta and dQ
-//   keys_kernel     a block takes 128 keys and walks over the queries that see them; it computes S^T, dP^T, and
-//                   from them dK and dV
+//   keys_kernel     a block takes 128 keys and walks over the queries that see them; it computes S^T, dP^T,
+//                   and from them dK and dV
 //   Operations: 7 T^2 D per head, where one kernel with all five products would take 5 T^2 D and add dQ in
 //   memory; also two exponentials per score. Bytes: each kernel reads and writes its own rows once and walks
 //   over the other rows T/64 times, mostly in L2.
+//
+// Measured on an H200 at B=32 T=1024 H=12 D=64: 0.39 and 0.50 ms, 198 and 204 TFLOP/s of all seven products,
+// or 143 of the five that are needed. Hopper's wgmma is not used.
 #include <cmath>
 #include <type_traits>
 
@@ -230,7 +233,8 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
     const auto q = tiles.other(stage, 0), g = tiles.other(stage, 1);
 #pragma unroll 1
     for (int part = 0; part < kTileRows; part += Shape::kAtOnce) {
-      if (query + part + Shape::kAtOnce - 1 < first + wave.first_together) continue;  // these queries see none of the wave's keys
+      // These queries see none of the keys.
+      if (query + part + Shape::kAtOnce - 1 < first + wave.first_together) continue;
       typename Shape::Scores s = {}, dp = {};
       wave.add_rows_rows(s, tiles.own[0], q, part);
       wave.add_rows_rows(dp, tiles.own[1], g, part);

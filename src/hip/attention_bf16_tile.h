@@ -15,8 +15,8 @@ namespace hipgpt::hip {
 constexpr int kAttentionWaves = 4;  ///< waves of a block, each with rows of its own
 constexpr int kTileRows = 64;       ///< rows of a tile that the block walks along
 
-/// kRows rows of a head of up to kHead columns, as blocks of 64 columns. A block holds a line of 128 bytes for
-/// each row, permuted as in OperandTile.
+/// kRows rows of a head of up to kHead columns, as blocks of 64 columns. A block holds a line of 128 bytes
+/// for each row, permuted as in OperandTile.
 template <int kRows, int kHead>
 struct HeadTile {
   static constexpr int kBlocks = (kHead + 63) / 64;

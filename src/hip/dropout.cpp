@@ -1,6 +1,6 @@
-// Residual addition and dropout: 12 bytes per element, or 8 without x, and half of that in bf16. It is memory-bound: the minimum time
-// is these bytes divided by the bandwidth. With dropout, Philox costs about 30 integer operations per
-// element, fewer than a large GPU does in the time of 12 bytes.
+// Residual addition and dropout: 12 bytes per element, or 8 without x, and half of that in bf16. It is
+// memory-bound: the minimum time is these bytes divided by the bandwidth. With dropout, Philox costs about 30
+// integer operations per element, fewer than a large GPU does in the time of 12 bytes.
 //
 // A team of 32 lanes walks along a row. Each lane takes a pack of 16 bytes; one Philox block serves four
 // columns. A block has 8 rows.

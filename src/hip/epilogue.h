@@ -31,8 +31,8 @@ struct Epilogue {
     return map(z, [act](float x) { return activation_slope(act, x); });
   }
 
-  /// Stores a pack to C[row, column ...], or the part of it that is inside C. C is aligned if every row starts
-  /// at a multiple of 16 bytes; then `pre` and `slope_at` are aligned too, and so is `bias`.
+  /// Stores a pack to C[row, column ...], or the part of it that is inside C. C is aligned if every row
+  /// starts at a multiple of 16 bytes; then `pre` and `slope_at` are aligned too, and so is `bias`.
   __device__ void store(const Rows<T>& c, int row, int column, Sums s) const {
     if (row >= c.rows || column >= c.width) return;
     const bool whole = c.aligned && column + kVecSize<T> <= c.width;

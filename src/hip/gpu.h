@@ -16,8 +16,8 @@ inline bool is_rdna(std::string_view architecture) {
   return architecture.starts_with("gfx1") && architecture.size() == 7;
 }
 
-/// Whether the kernels use matrix cores for bf16 on this architecture: NVIDIA's sm_80 and later. Elsewhere bf16
-/// works, but slowly.
+/// Whether the kernels use matrix cores for bf16 on this architecture: NVIDIA's sm_80 and later. Elsewhere
+/// bf16 works, but slowly.
 inline bool multiplies_bf16(std::string_view architecture) {
   return architecture.starts_with("sm_") && (architecture.size() > 5 || architecture >= "sm_80");
 }

@@ -54,7 +54,8 @@ __device__ Vec<float, kPack> centered(Vec<float, kPack> v, float mean, float sca
   return v;
 }
 
-/// Sums each of kCount values over the kLanes threads of a row. Each thread receives the sums. All threads of the block must call it.
+/// Sums each of kCount values over the kLanes threads of a row. Each thread receives the sums. All threads of
+/// the block must call it.
 template <int kLanes, int kCount>
 __device__ void row_sums(float (&v)[kCount]) {
 #pragma unroll
@@ -95,8 +96,8 @@ struct Forward {
   int rows, width;
 };
 
-/// Returns the pack of x that starts at `column`. If kResidual, returns x + dropout(branch), rounded to T, and
-/// writes it to `sum`.
+/// Returns the pack of x that starts at `column`. If kResidual, returns x + dropout(branch), rounded to T,
+/// and writes it to `sum`.
 template <bool kAligned, bool kResidual, typename T>
 __device__ Floats<T> load_input(const Forward<T>& a, int row, int column, int width) {
   const int64_t begin = static_cast<int64_t>(row) * a.width;

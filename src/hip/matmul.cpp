@@ -14,9 +14,9 @@
 // |      | TFLOP/s    | times cuBLAS        | limit                                               |
 // |------|------------|---------------------|-----------------------------------------------------|
 // | fp32 | 47 to 55   | 1.16 (1.04 to 1.22) | 165, a third of the matrix cores' tf32 rate of 495  |
-// | bf16 | 372 to 748 | 1.04 (0.97 to 1.49) | 989, the peak; about 790 for cuBLAS's best shapes   |
+// | bf16 | 369 to 754 | 1.08 (1.01 to 2.01) | 989, the peak                                       |
 //
-// GPT-2's products in bf16 reach 656 to 748 TFLOP/s. Without wgmma, a block reads 64 KB of shared memory and
+// GPT-2's products in bf16 reach 664 to 754 TFLOP/s. Without wgmma, a block reads 64 KB of shared memory and
 // fills 32 KB for each step of 128 x 128 x 64, which takes at least 768 clocks: 247 to 409 TFLOP/s. Without
 // matrix cores, fp32 reaches 34 to 40 TFLOP/s of a peak of 67. A row times GPT-2's head, 50257 x 768, takes
 // 38 us and reads 4.0 of 4.3 TB/s.

@@ -10,8 +10,8 @@
 // 128. With k = 768, a tile takes 9,216 clocks, in which the other warpgroup must store 192 sums a thread: 48
 // clocks for each.
 //
-// Measured on an H200 that computed products without a pause, with 32,768 rows of GPT-2 (TFLOP/s; cuBLAS in turn
-// with these, without an epilogue):
+// Measured on an H200 that computed products without a pause, with 32,768 rows of GPT-2 (TFLOP/s; cuBLAS in
+// turn with these, without an epilogue):
 //
 // |                           | here       | cuBLAS     | share of the peak of 989 |
 // |---------------------------|------------|------------|--------------------------|
@@ -21,9 +21,9 @@
 // | FF1 with bias, pre, GELU  | 552        |            | 0.56                     |
 // | dx with GELU's slope      | 442        |            | 0.45                     |
 //
-// With pauses (matmul_bench), they reach 656 to 748. Three stages with a third buffer were 4 to 9 % slower than
-// four, and clusters of two blocks that share the copies of B 1 to 6 % slower. GELU's instructions slow the other
-// warpgroup down, by about a clock each as far as these times tell.
+// With pauses (matmul_bench), they reach 664 to 754. Three stages with a third buffer were 4 to 9 % slower
+// than four, and clusters of two blocks that share the copies of B 1 to 6 % slower. GELU's instructions slow
+// the other warpgroup down, by about a clock each as far as these times tell.
 #pragma once
 
 #include <algorithm>

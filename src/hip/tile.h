@@ -25,8 +25,8 @@ struct Rows {
     return aligned ? load_whole(p) : load_part(p, 0, width - column);
   }
 
-  /// Loads four neighbours as floats, whatever T. For this, the rows are aligned if they start at multiples of
-  /// four elements and are whole fours long.
+  /// Loads four neighbours as floats, whatever T. For this, the rows are aligned if they start at multiples
+  /// of four elements and are whole fours long.
   __device__ vec4 load_four(int row, int column) const {
     if (row >= rows || column >= width) return {};
     return aligned ? load_floats<true, 4>(at(row, 0), column, width)

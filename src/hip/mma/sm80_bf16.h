@@ -63,8 +63,8 @@ struct Sm80Bf16Atom {
     return sum;
   }
 
-  /// Sums, rounded to bf16, as the left operand of another product: sum_row and left_row are equal, and so are
-  /// sum_column and left_k.
+  /// Sums, rounded to bf16, as the left operand of another product: sum_row and left_row are equal, and so
+  /// are sum_column and left_k.
   __device__ static Left as_left(const float (&sum)[kSum]) {
     Left left;
     Vec<float, kSum> floats;
