@@ -7,8 +7,8 @@
 // Two kernels share no sums, so no atomics are needed. Both compute S and dP and keep them in registers:
 //   queries_kernel  a block takes 128 queries, or 64 if D > 64, and walks over the keys they see; it computes
 //                   delta and dQ
-//   keys_kernel     a block takes as many keys and walks over the queries that see them; it computes S^T, dP^T,
-//                   and from them dK and dV
+//   keys_kernel     a block takes as many keys and walks over the queries that see them; it computes S^T and
+//                   dP^T, and from them dK and dV
 //   Operations: 7 T^2 D per head, where one kernel with all five products would take 5 T^2 D and add dQ in
 //   memory; also two exponentials per score. Bytes: each kernel reads and writes its own rows once and walks
 //   over the other rows T/64 times, mostly in L2.
