@@ -45,7 +45,7 @@ struct AtomOf<OfTarget> {
 #endif
 };
 
-/// Attention needs an atom everywhere. Where the target has none, it emulates one, which is slow.
+/// The atom of attention in bf16, which NVIDIA and the emulated platform have.
 struct AttentionAtomOfTarget;
 template <>
 struct AtomOf<AttentionAtomOfTarget> {
@@ -60,6 +60,33 @@ struct AtomOf<Bf16OfTarget> {
   using Type = NoAtom;
 #endif
 };
+
+/// Loads the left operand of an atom, rows `row` ... of a tile over indices `k` ....
+template <typename Atom, typename Tile>
+__device__ __forceinline__ void load_left(typename Atom::Left& left, const Tile& tile, int k, int row,
+                                          int lane) {
+  if constexpr (Atom::kLoadsMatrices) {
+    Atom::load_left(left, tile, k, row, lane);
+  } else {
+#pragma unroll
+    for (int e = 0; e < Atom::kLeft; ++e)
+      left.set(e, tile.template piece<1>(k + Atom::left_k(lane, e), row + Atom::left_row(lane, e))[0]);
+  }
+}
+
+/// The same for the right operand and its columns.
+template <typename Atom, typename Tile>
+__device__ __forceinline__ void load_right(typename Atom::Right& right, const Tile& tile, int k, int column,
+                                           int lane) {
+  if constexpr (Atom::kLoadsMatrices) {
+    Atom::load_right(right, tile, k, column, lane);
+  } else {
+#pragma unroll
+    for (int e = 0; e < Atom::kRight; ++e)
+      right.set(e,
+                tile.template piece<1>(k + Atom::right_k(lane, e), column + Atom::right_column(lane, e))[0]);
+  }
+}
 
 /// The sums of a block's tile, computed by matrix cores. Each wave has a part of 64 rows, divided into atoms.
 template <typename Shape>
@@ -126,28 +153,9 @@ class AtomAccumulator {
                                        typename Atom::Right (&right)[kAtomsN], const A& a, const B& b,
                                        int k) const {
 #pragma unroll
-    for (int i = 0; i < kAtomsM; ++i) {
-      const int row = part_ * kPartM + i * Atom::kM;
-      if constexpr (Atom::kLoadsMatrices) {
-        Atom::load_left(left[i], a, k, row, lane_);
-      } else {
+    for (int i = 0; i < kAtomsM; ++i) load_left<Atom>(left[i], a, k, part_ * kPartM + i * Atom::kM, lane_);
 #pragma unroll
-        for (int e = 0; e < Atom::kLeft; ++e)
-          left[i].set(e, a.template piece<1>(k + Atom::left_k(lane_, e), row + Atom::left_row(lane_, e))[0]);
-      }
-    }
-#pragma unroll
-    for (int j = 0; j < kAtomsN; ++j) {
-      const int column = column_ + j * Atom::kN;
-      if constexpr (Atom::kLoadsMatrices) {
-        Atom::load_right(right[j], b, k, column, lane_);
-      } else {
-#pragma unroll
-        for (int e = 0; e < Atom::kRight; ++e)
-          right[j].set(
-              e, b.template piece<1>(k + Atom::right_k(lane_, e), column + Atom::right_column(lane_, e))[0]);
-      }
-    }
+    for (int j = 0; j < kAtomsN; ++j) load_right<Atom>(right[j], b, k, column_ + j * Atom::kN, lane_);
   }
 
   float sums_[kAtomsM][kAtomsN][Atom::kSum];

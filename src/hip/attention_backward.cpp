@@ -37,32 +37,6 @@ namespace {
 constexpr int kSide = 32;  ///< queries and keys of a tile
 constexpr int kThreads = 128, kHalf = kThreads / 2;
 
-/// The rows of one head. dQ, dK and dV have the layout of Q, K and V.
-template <typename T>
-struct Head {
-  Rows<const T> q, k, v, out, dout;
-  Rows<T> dq;
-  T *dk, *dv;
-  const float* lse;
-  uint32_t first_dropout_row;
-
-  __device__ Head(const BackwardWork<T>& w, int bh) {
-    const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size;
-    const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
-    const int64_t wide = row * 3 * width + column, narrow = row * width + column;
-    q = {w.qkv + wide, 3 * width, w.seq_len, w.head_size, w.aligned};
-    k = {q.data + width, q.stride, q.rows, q.width, q.aligned};
-    v = {k.data + width, q.stride, q.rows, q.width, q.aligned};
-    out = {w.out + narrow, width, q.rows, q.width, q.aligned};
-    dout = {w.dout + narrow, width, q.rows, q.width, q.aligned};
-    dq = {w.dqkv + wide, q.stride, q.rows, q.width, q.aligned};
-    dk = dq.data + width;
-    dv = dk + width;
-    lse = w.lse + static_cast<int64_t>(bh) * w.seq_len;
-    first_dropout_row = static_cast<uint32_t>(bh) * w.seq_len;
-  }
-};
-
 /// The tiles of a block, and the part of each thread. kHead is at least D; columns beyond D are zero.
 template <int kHead, typename T>
 struct BackwardTile {
@@ -75,7 +49,7 @@ struct BackwardTile {
   using Loader = TileLoader<HeadTile, kThreads>;
   static constexpr int kSize = 4 * HeadTile::kSize + 2 * ScoreTile::kSize;  ///< vec4 of shared memory
 
-  const Head<T>& head;
+  const BackwardHead<T>& head;
   float scale;
   DropoutMask mask;
   HeadTile q, k, v, g;  ///< g: dO
@@ -86,7 +60,8 @@ struct BackwardTile {
   HeadTile a, b, c;
   ScoreTile scores;
 
-  __device__ BackwardTile(const Head<T>& h, float scale_, const DropoutMask& mask_, vec4* memory, float* rows)
+  __device__ BackwardTile(const BackwardHead<T>& h, float scale_, const DropoutMask& mask_, vec4* memory,
+                          float* rows)
       : head(h),
         scale(scale_),
         mask(mask_),
@@ -200,7 +175,7 @@ __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork<T> work, Dr
   HIPGPT_SHARED(float, rows, [2 * kSide]);
   const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
   mask.pass = &pass;  // read once, not for every factor
-  const Head<T> head(work, blockIdx.x % work.sequence_heads);
+  const BackwardHead<T> head(work, blockIdx.x % work.sequence_heads);
   const P tile(head, work.scale, mask, memory, rows);
   // The most queries see the first keys, so these start first.
   const int first = kWholeHead ? 0 : blockIdx.x / work.sequence_heads * kSide;
@@ -235,8 +210,8 @@ __global__ void __launch_bounds__(kThreads) keys_kernel(BackwardWork<T> work, Dr
         }
       }
     }
-    const Rows<T> result{tile.half == 0 ? head.dv : head.dk, head.dq.stride, head.dq.rows, head.dq.width,
-                         head.dq.aligned};
+    const Rows<T> result{tile.half == 0 ? head.dv.data : head.dk.data, head.dq.stride, head.dq.rows,
+                         head.dq.width, head.dq.aligned};
 #pragma unroll
     for (int c = 0; c < P::kOwn; ++c) {
 #pragma unroll
@@ -258,7 +233,7 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(BackwardWork<T> work,
   HIPGPT_SHARED(float, rows, [2 * kSide]);
   const int32_t pass = mask.p > 0.0f ? *mask.pass : 0;
   mask.pass = &pass;
-  const Head<T> head(work, blockIdx.x % work.sequence_heads);
+  const BackwardHead<T> head(work, blockIdx.x % work.sequence_heads);
   const P tile(head, work.scale, mask, memory, rows);
   // The last queries see the most keys, so they start first.
   const int tiles = (work.seq_len + kSide - 1) / kSide;

@@ -29,30 +29,6 @@ namespace hipgpt::hip {
 
 namespace {
 
-/// The rows of one head.
-struct Head {
-  Rows<const bf16> q, k, v, out, dout;
-  Rows<bf16> dq, dk, dv;
-  const float* lse;
-  uint32_t first_dropout_row;
-
-  __device__ Head(const BackwardWork<bf16>& w, int bh) {
-    const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size;
-    const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
-    const int64_t wide = row * 3 * width + column, narrow = row * width + column;
-    q = {w.qkv + wide, 3 * width, w.seq_len, w.head_size, w.aligned};
-    k = {q.data + width, q.stride, q.rows, q.width, q.aligned};
-    v = {k.data + width, q.stride, q.rows, q.width, q.aligned};
-    out = {w.out + narrow, width, q.rows, q.width, q.aligned};
-    dout = {w.dout + narrow, width, q.rows, q.width, q.aligned};
-    dq = {w.dqkv + wide, q.stride, q.rows, q.width, q.aligned};
-    dk = {dq.data + width, q.stride, q.rows, q.width, q.aligned};
-    dv = {dk.data + width, q.stride, q.rows, q.width, q.aligned};
-    lse = w.lse + static_cast<int64_t>(bh) * w.seq_len;
-    first_dropout_row = static_cast<uint32_t>(bh) * w.seq_len;
-  }
-};
-
 /// A block owns kOwn rows, kRows in each wave, and walks over tiles of kTileRows rows, of which a wave takes
 /// kAtOnce at a time.
 template <int kHead, int kRows, int kAtOnce_, typename AtomName>
@@ -94,7 +70,7 @@ __device__ inline float factor_of(const DropoutMask& mask, uint32_t row, int key
 
 /// delta of the block's queries, to shared memory and to `deltas` of the head.
 template <int kHead, int kOwn, int kThreads>
-__device__ void compute_delta(const Head& head, int first, float* own, float* deltas) {
+__device__ void compute_delta(const BackwardHead<bf16>& head, int first, float* own, float* deltas) {
   constexpr int kLanes = 8;
   for (int r = threadIdx.x / kLanes; r < kOwn; r += kThreads / kLanes) {
     float dot = 0.0f;
@@ -121,7 +97,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   const int32_t pass = kDropout ? *mask.pass : 0;
   mask.pass = &pass;
   const int bh = blockIdx.x % work.sequence_heads;
-  const Head head(work, bh);
+  const BackwardHead<bf16> head(work, bh);
   // The last queries see the most keys, so they start first.
   const int count = (work.seq_len + kOwn - 1) / kOwn;
   const int first = (count - 1 - static_cast<int>(blockIdx.x) / work.sequence_heads) * kOwn;
@@ -206,7 +182,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   const int32_t pass = kDropout ? *mask.pass : 0;
   mask.pass = &pass;
   const int bh = blockIdx.x % work.sequence_heads;
-  const Head head(work, bh);
+  const BackwardHead<bf16> head(work, bh);
   // The most queries see the first keys, so these start first.
   const int first = static_cast<int>(blockIdx.x) / work.sequence_heads * Shape::kOwn;
   const int first_query = first / kTileRows * kTileRows;

@@ -19,6 +19,31 @@ struct BackwardWork {
   bool aligned;
 };
 
+/// The rows of one head.
+template <typename T>
+struct BackwardHead {
+  Rows<const T> q, k, v, out, dout;
+  Rows<T> dq, dk, dv;
+  const float* lse;
+  uint32_t first_dropout_row;
+
+  __device__ BackwardHead(const BackwardWork<T>& w, int bh) {
+    const int width = w.heads * w.head_size, column = bh % w.heads * w.head_size;
+    const int64_t row = static_cast<int64_t>(bh / w.heads) * w.seq_len;
+    const int64_t wide = row * 3 * width + column, narrow = row * width + column;
+    q = {w.qkv + wide, 3 * width, w.seq_len, w.head_size, w.aligned};
+    k = {q.data + width, q.stride, q.rows, q.width, q.aligned};
+    v = {k.data + width, q.stride, q.rows, q.width, q.aligned};
+    out = {w.out + narrow, width, q.rows, q.width, q.aligned};
+    dout = {w.dout + narrow, width, q.rows, q.width, q.aligned};
+    dq = {w.dqkv + wide, q.stride, q.rows, q.width, q.aligned};
+    dk = {dq.data + width, q.stride, q.rows, q.width, q.aligned};
+    dv = {dk.data + width, q.stride, q.rows, q.width, q.aligned};
+    lse = w.lse + static_cast<int64_t>(bh) * w.seq_len;
+    first_dropout_row = static_cast<uint32_t>(bh) * w.seq_len;
+  }
+};
+
 /// Whether this platform has attention kernels on matrix cores for T: NVIDIA, and the emulated one for tests.
 #if defined(__HIP_PLATFORM_AMD__)
 template <typename T>

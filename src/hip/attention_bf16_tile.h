@@ -133,7 +133,7 @@ struct WaveProduct {
       load_rows(l, left, k);
 #pragma unroll
       for (int j = 0; j < kColumns; ++j)
-        load_right(r[j], right.along_columns(k / 64), k % 64, first + j * Atom::kN);
+        load_right<Atom>(r[j], right.along_columns(k / 64), k % 64, first + j * Atom::kN, lane);
 #pragma unroll
       for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
@@ -154,7 +154,7 @@ struct WaveProduct {
 #pragma unroll
       for (int j = 0; j < kHeadAtoms; ++j) {
         typename Atom::Right r;
-        load_right(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN);
+        load_right<Atom>(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN, lane);
 #pragma unroll
         for (int i = 0; i < kAtoms; ++i) Atom::multiply_add(sums[i][j], l[i], r);
       }
@@ -186,36 +186,13 @@ struct WaveProduct {
   template <typename Tile>
   __device__ __forceinline__ void load_rows(typename Atom::Left (&l)[kAtoms], const Tile& tile, int k) const {
 #pragma unroll
-    for (int i = 0; i < kAtoms; ++i) load_left(l[i], tile.along_columns(k / 64), k % 64, row + i * Atom::kM);
+    for (int i = 0; i < kAtoms; ++i)
+      load_left<Atom>(l[i], tile.along_columns(k / 64), k % 64, row + i * Atom::kM, lane);
   }
   __device__ __forceinline__ void load_rows(typename Atom::Left (&l)[kAtoms], const LeftRows& left,
                                             int k) const {
 #pragma unroll
     for (int i = 0; i < kAtoms; ++i) l[i] = left.atoms[k / Atom::kK][i];
-  }
-
-  template <typename Tile>
-  __device__ __forceinline__ void load_left(typename Atom::Left& operand, const Tile& tile, int k,
-                                            int r) const {
-    if constexpr (Atom::kLoadsMatrices) {
-      Atom::load_left(operand, tile, k, r, lane);
-    } else {
-#pragma unroll
-      for (int e = 0; e < Atom::kLeft; ++e)
-        operand.set(e, tile.template piece<1>(k + Atom::left_k(lane, e), r + Atom::left_row(lane, e))[0]);
-    }
-  }
-  template <typename Tile>
-  __device__ __forceinline__ void load_right(typename Atom::Right& operand, const Tile& tile, int k,
-                                             int column) const {
-    if constexpr (Atom::kLoadsMatrices) {
-      Atom::load_right(operand, tile, k, column, lane);
-    } else {
-#pragma unroll
-      for (int e = 0; e < Atom::kRight; ++e)
-        operand.set(
-            e, tile.template piece<1>(k + Atom::right_k(lane, e), column + Atom::right_column(lane, e))[0]);
-    }
   }
 };
 
