@@ -61,6 +61,9 @@ DType choose_dtype(const std::string& name, const Device& device, const ModelCon
 /// "fp32" or "bf16".
 std::string name_of(DType dtype);
 
+/// One line to show to the user: the device of a model, and its dtype unless that is fp32.
+std::string where_it_computes(const GPTModel& model);
+
 /// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), except N(0, 0.02/sqrt(2L)) for
 /// the last matrix of a residual branch; biases 0, LayerNorm weights 1. The result is a pure function of the
 /// seed.

@@ -160,8 +160,7 @@ void run_generation(const GenerationRun& run) {
   weights.load_into(model);
 
   const std::string facts =
-      fmt::format("{} {} parameters; {}{}", description, model.weights().size(), device->description(),
-                  model.dtype() == DType::kF32 ? "" : ", " + name_of(model.dtype()));
+      fmt::format("{} {} parameters; {}", description, model.weights().size(), where_it_computes(model));
   if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts);
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();

@@ -212,9 +212,9 @@ struct Plan {
   int parts;
 };
 
-/// The best number of parts for one tile shape. `speed` is its speed on a full GPU, relative to large tiles.
-template <typename Shape, typename In, typename Out>
-Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
+/// The number of parts, for tiles of one shape, with the lowest cost(tiles and parts together, parts).
+template <typename Shape, typename In, typename Out, typename Cost>
+Plan cheapest(const Stream& stream, const Product<In, Out>& p, const Cost& cost) {
   constexpr const ProductTuning& kHere = kTuning.product;
   const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
   const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.part_pitch());
@@ -222,12 +222,21 @@ Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
       std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
   Plan best{1e300, 1};
   for (int parts = 1; parts <= most; ++parts) {
-    const double share = static_cast<double>(tiles) * parts / stream.compute_units;
-    const double cost = std::max(std::ceil(share), kHere.alone) / share / speed +
-                        (parts > 1 ? kHere.summing * parts / p.k : 0.0);
-    if (cost < best.cost) best = {cost, parts};
+    const double of_parts = cost(static_cast<double>(tiles) * parts, parts);
+    if (of_parts < best.cost) best = {of_parts, parts};
   }
   return best;
+}
+
+/// The best number of parts for one tile shape. `speed` is its speed on a full GPU, relative to large tiles.
+template <typename Shape, typename In, typename Out>
+Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
+  constexpr const ProductTuning& kHere = kTuning.product;
+  return cheapest<Shape>(stream, p, [&](double tiles, int parts) {
+    const double share = tiles / stream.compute_units;
+    return std::max(std::ceil(share), kHere.alone) / share / speed +
+           (parts > 1 ? kHere.summing * parts / p.k : 0.0);
+  });
 }
 
 /// The same for the tiles of matmul_sm90.h, of which a compute unit multiplies one at a time. The cost is the
@@ -235,22 +244,15 @@ Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
 template <typename Shape, typename Out>
 Plan plan_sm90(const Stream& stream, const Product<bf16, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
-  const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
-  const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.part_pitch());
-  const int64_t most =
-      std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
-  const double area = static_cast<double>(Shape::kM * Shape::kN) / (Sm90Large::kM * Sm90Large::kN);
-  Plan best{1e300, 1};
-  for (int parts = 1; parts <= most; ++parts) {
-    const double rounds = std::ceil(static_cast<double>(tiles) * parts / stream.compute_units);
+  constexpr double kArea = static_cast<double>(Shape::kM * Shape::kN) / (Sm90Large::kM * Sm90Large::kN);
+  return cheapest<Shape>(stream, p, [&](double tiles, int parts) {
+    const double rounds = std::ceil(tiles / stream.compute_units);
     const double k = static_cast<double>(p.k) / parts;
     // A tile is stored while the next one is multiplied, but for the last.
-    const double multiplying = (rounds * std::max(k / speed, kHere.sm90_store) + kHere.sm90_store) * area;
+    const double multiplying = (rounds * std::max(k / speed, kHere.sm90_store) + kHere.sm90_store) * kArea;
     // The parts are written and read again at the speed of memory.
-    const double summing = parts > 1 ? kHere.sm90_summing * parts * p.m * p.n / 1e6 : 0.0;
-    if (multiplying + summing < best.cost) best = {multiplying + summing, parts};
-  }
-  return best;
+    return multiplying + (parts > 1 ? kHere.sm90_summing * parts * p.m * p.n / 1e6 : 0.0);
+  });
 }
 
 template <typename Shape, typename In, typename Out>

@@ -10,20 +10,11 @@
 // 128. With k = 768, a tile takes 9,216 clocks, in which the other warpgroup must store 192 sums a thread: 48
 // clocks for each.
 //
-// Measured on an H200 that computed products without a pause, with 32,768 rows of GPT-2 (TFLOP/s; cuBLAS in
-// turn with these, without an epilogue):
-//
-// |                           | here       | cuBLAS     | share of the peak of 989 |
-// |---------------------------|------------|------------|--------------------------|
-// | y = x W                   | 596 to 663 | 539 to 646 | 0.60 to 0.67             |
-// | dx = dy W^T               | 559 to 670 | 508 to 653 | 0.57 to 0.68             |
-// | dW += x^T dy              | 543 to 611 | 523 to 694 | 0.55 to 0.62             |
-// | FF1 with bias, pre, GELU  | 552        |            | 0.56                     |
-// | dx with GELU's slope      | 442        |            | 0.45                     |
-//
-// With pauses (matmul_bench), they reach 664 to 754. Three stages with a third buffer were 4 to 9 % slower
-// than four, and clusters of two blocks that share the copies of B 1 to 6 % slower. GELU's instructions slow
-// the other warpgroup down, by about a clock each as far as these times tell.
+// Measured on an H200 by tests/bench/compare_pytorch_gpu.py, with 32,768 rows of GPT-2: 664 to 754 TFLOP/s,
+// 1.03 to 1.13 times cuBLAS. Without pauses between products, in a harness that was not kept, plain products
+// reached 543 to 670 TFLOP/s, FF1 with bias, pre and GELU 552, and dx with GELU's slope 442. With three
+// stages and a third buffer, products were 4 to 9 % slower. With clusters of two blocks that share the copies
+// of B, they were 1 to 6 % slower.
 #pragma once
 
 #include <algorithm>

@@ -59,6 +59,11 @@ std::string name_of(DType dtype) {
   return dtype == DType::kF32 ? "fp32" : to_string(dtype);
 }
 
+std::string where_it_computes(const GPTModel& model) {
+  const std::string device = model.device().description();
+  return model.dtype() == DType::kF32 ? device : device + ", " + name_of(model.dtype());
+}
+
 void initialize(GPTModel& model, uint64_t seed) {
   const float sigma = 0.02f;
   const float residual_sigma = sigma / std::sqrt(2.0f * static_cast<float>(model.config().num_layers));

@@ -12,7 +12,7 @@ namespace {
 enum class Numbers { kSingle, kUpToThree };
 enum class LastSpace { kByLines, kOneWord };
 
-/// Returns the end of the word, given that it is none of letters or numbers.
+/// Returns the end of a word that consists of neither letters nor numbers.
 template <LastSpace last_space>
 size_t other_end(std::string_view text, size_t begin) {
   const size_t first = text[begin] == ' ' && begin + 1 < text.size() ? begin + 1 : begin;

@@ -205,8 +205,7 @@ int run_training(const TrainingRun& run) {
   folder.create();
   const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
-  progress.print(fmt::format("device     {}{}", device->description(),
-                             model->dtype() == DType::kF32 ? "" : ", " + name_of(model->dtype())));
+  progress.print("device     " + where_it_computes(*model));
 
   TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,

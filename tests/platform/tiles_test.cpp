@@ -35,6 +35,22 @@ __global__ void product_kernel(Product<float, float> p) {
   Block::run(p, memory);
 }
 
+/// The product of contiguous matrices, in one part.
+template <bool kTransA, bool kTransB, typename T>
+Product<T, float> product_of(float* c, const T* a, const T* b, int m, int n, int k) {
+  return {.c = c,
+          .a = a,
+          .b = b,
+          .lda = kTransA ? m : k,
+          .ldb = kTransB ? k : n,
+          .ldc = n,
+          .m = m,
+          .n = n,
+          .k = k,
+          .part_k = k,
+          .aligned_c = n % 4 == 0};
+}
+
 /// The largest error of C = op(A) op(B), computed with one block per tile. The error of an element is
 /// relative to the sum of the magnitudes of its products.
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
@@ -42,17 +58,7 @@ double product_error(int m, int n, int k) {
   const DeviceArray<float> a(random_values(static_cast<size_t>(m) * k, 1)),
       b(random_values(static_cast<size_t>(k) * n, 2));
   const DeviceArray<float> c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
-  const Product<float, float> p{.c = c.data(),
-                                .a = a.data(),
-                                .b = b.data(),
-                                .lda = kTransA ? m : k,
-                                .ldb = kTransB ? k : n,
-                                .ldc = n,
-                                .m = m,
-                                .n = n,
-                                .k = k,
-                                .part_k = k,
-                                .aligned_c = n % 4 == 0};
+  const auto p = product_of<kTransA, kTransB>(c.data(), a.data(), b.data(), m, n, k);
   const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
   hipLaunchKernelGGL((product_kernel<Shape, kTransA, kTransB, kAligned>), dim3(tiles), dim3(Shape::kThreads),
                      0, nullptr, p);
@@ -138,17 +144,7 @@ void expect_bf16_product_is_exact(int m, int n, int k) {
                            y = integers(static_cast<size_t>(k) * n, 2);
   const DeviceArray<bf16> a(halves(x)), b(halves(y));
   const DeviceArray<float> c(std::vector<float>(static_cast<size_t>(m) * n, NAN));
-  const Product<bf16, float> p{.c = c.data(),
-                               .a = a.data(),
-                               .b = b.data(),
-                               .lda = kTransA ? m : k,
-                               .ldb = kTransB ? k : n,
-                               .ldc = n,
-                               .m = m,
-                               .n = n,
-                               .k = k,
-                               .part_k = k,
-                               .aligned_c = n % 4 == 0};
+  const auto p = product_of<kTransA, kTransB>(c.data(), a.data(), b.data(), m, n, k);
   const int tiles = (m + Shape::kM - 1) / Shape::kM * ((n + Shape::kN - 1) / Shape::kN);
   using Block = Bf16ProductTile<Shape, kTransA, kTransB, kAligned>;
   launch_with_shared(product_bf16_kernel<Shape, kTransA, kTransB, kAligned>, dim3(tiles),
