@@ -5,15 +5,12 @@
 //
 // Prints one JSON object per product, with the median over several rounds of a captured graph of them.
 #include <algorithm>
-#include <bit>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "device.h"
+#include "bench.h"
 
 using namespace hipgpt;
 
@@ -39,61 +36,19 @@ void add_weight(std::vector<Product>& products, int64_t rows, int64_t in, int64_
   products.push_back({"dx and dW", What::kBackward, rows, in, out});
 }
 
-class Matrix {
- public:
-  Matrix(Device& device, int64_t rows, int64_t columns, DType dtype)
-      : memory_(device, static_cast<size_t>(rows * columns) * dtype_size(dtype)),
-        tensor_(memory_.data(), {rows, columns}, dtype) {
-    std::mt19937 generator(1);
-    std::vector<uint16_t> halves;
-    std::vector<float> values;
-    for (int64_t i = 0; i < rows * columns; ++i) {
-      const float value = static_cast<float>(generator()) * 0x1p-31f - 1.0f;
-      if (dtype == DType::kF32) {
-        values.push_back(value);
-      } else {
-        halves.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
-      }
-    }
-    device.copy_to_device(tensor_,
-                          dtype == DType::kF32 ? static_cast<const void*>(values.data()) : halves.data());
-  }
-  Tensor tensor() const { return tensor_; }
-
- private:
-  Buffer memory_;
-  Tensor tensor_;
-};
-
-double median_us(Device& device, const Product& p, DType dtype) {
-  const Matrix x(device, p.rows, p.in, dtype), w(device, p.in, p.out, dtype), y(device, p.rows, p.out, dtype);
-  const Matrix dx(device, p.rows, p.in, dtype), dw(device, p.in, p.out, DType::kF32);
-  const Buffer waiting(device, sizeof(float));
-  const Tensor one(waiting.data(), {1});
-  const Linear layer{w.tensor(), {}}, transposed{w.tensor(), {}, Layout::kOutIn}, gradients{dw.tensor(), {}};
-  const int repeats = std::clamp(static_cast<int>(4e11 / p.flops()), 1, 100);
-  const auto graph = device.capture([&] {
-    for (int i = 0; i < repeats; ++i) {
-      switch (p.what) {
-        case What::kForward: device.linear(y.tensor(), x.tensor(), layer, Activation::kNone, {}); break;
-        case What::kInput: device.linear(dx.tensor(), y.tensor(), transposed, Activation::kNone, {}); break;
-        case What::kBackward:
-          device.linear_backward(dx.tensor(), gradients, y.tensor(), x.tensor(), layer, Activation::kNone,
-                                 {});
-      }
+double time_of(Device& device, const Product& p, DType dtype) {
+  Operands operands(device);
+  const Tensor x = operands.random({p.rows, p.in}, dtype), w = operands.random({p.in, p.out}, dtype),
+               y = operands.random({p.rows, p.out}, dtype), dx = operands.random({p.rows, p.in}, dtype),
+               dw = operands.random({p.in, p.out}, DType::kF32);
+  const Linear layer{w, {}}, transposed{w, {}, Layout::kOutIn}, gradients{dw, {}};
+  return median_us(device, std::clamp(static_cast<int>(4e11 / p.flops()), 1, 100), [&] {
+    switch (p.what) {
+      case What::kForward: device.linear(y, x, layer, Activation::kNone, {}); break;
+      case What::kInput: device.linear(dx, y, transposed, Activation::kNone, {}); break;
+      case What::kBackward: device.linear_backward(dx, gradients, y, x, layer, Activation::kNone, {});
     }
   });
-  float waited_for = 0.0f;
-  std::vector<double> times;
-  for (int round = 0; round < 8; ++round) {
-    const auto start = std::chrono::steady_clock::now();
-    graph->replay();
-    device.copy_to_host(&waited_for, one);
-    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
-    if (round > 0) times.push_back(time.count() / repeats);
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
 }
 
 }  // namespace
@@ -110,7 +65,7 @@ int main(int argc, char** argv) {
   add_weight(products, 16384, 1536, 384);
   products.push_back({"square", What::kForward, 4096, 4096, 4096});
   for (const Product& p : products) {
-    const double us = median_us(*device, p, dtype);
+    const double us = time_of(*device, p, dtype);
     std::printf(
         "{\"what\": \"%s\", \"rows\": %lld, \"in\": %lld, \"out\": %lld, \"us\": %.1f, \"tflops\": %.2f}\n",
         p.name, static_cast<long long>(p.rows), static_cast<long long>(p.in), static_cast<long long>(p.out),
