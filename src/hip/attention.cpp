@@ -26,6 +26,7 @@
 
 #include "device/check.h"
 #include "hip/attention_bf16.h"
+#include "hip/attention_sm90.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
 #include "hip/fault.h"
@@ -212,6 +213,10 @@ void launch_attention(const Stream& stream, const AttentionWork<T>& work, const 
 template <typename T>
 void attend(const Stream& stream, const AttentionWork<T>& work, const DropoutMask& mask) {
   if constexpr (kAttentionOnMatrixCores<T>) {
+    if constexpr (kMayHaveSm90) {
+      if (attention_fits_sm90(stream, work.head_size, work.aligned) && work.past == nullptr)
+        return attend_on_sm90(stream, work, mask);
+    }
     if (work.head_size <= kLargestHeadOnMatrixCores) return attend_on_matrix_cores(stream, work, mask);
   } else {
     const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads <

@@ -26,6 +26,7 @@
 
 #include "device/check.h"
 #include "hip/attention_bf16.h"
+#include "hip/attention_sm90.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
 #include "hip_kernels.h"
@@ -289,6 +290,10 @@ void launch(const Stream& stream, const BackwardWork<T>& work, const DropoutMask
 template <typename T>
 void attend_backward(const Stream& stream, const BackwardWork<T>& work, const DropoutMask& mask) {
   if constexpr (kAttentionOnMatrixCores<T>) {
+    if constexpr (kMayHaveSm90) {
+      if (attention_fits_sm90(stream, work.head_size, work.aligned))
+        return attend_backward_on_sm90(stream, work, mask);
+    }
     if (work.head_size <= kLargestHeadOnMatrixCores)
       return attend_backward_on_matrix_cores(stream, work, mask);
   } else {

@@ -37,11 +37,20 @@ struct DropoutMask {
 
   /// The same for the four elements that start at column 4 `column4`.
   __device__ vec4 factors(uint32_t row, uint32_t column4) const {
+    const uint32_t bits = kept(row, column4);
+    return {factor(bits), factor(bits >> 1), factor(bits >> 2), factor(bits >> 3)};
+  }
+
+  /// The same four elements as bits, the lowest first: 1 if an element is kept.
+  __device__ uint32_t kept(uint32_t row, uint32_t column4) const {
     uint32_t x[4] = {column4, row, static_cast<uint32_t>(*pass), use};
     philox4x32_10(x, key0, key1);
-    return {x[0] < threshold ? 0.0f : scale, x[1] < threshold ? 0.0f : scale, x[2] < threshold ? 0.0f : scale,
-            x[3] < threshold ? 0.0f : scale};
+    return (x[0] >= threshold ? 1u : 0u) | (x[1] >= threshold ? 2u : 0u) | (x[2] >= threshold ? 4u : 0u) |
+           (x[3] >= threshold ? 8u : 0u);
   }
+
+  /// The factor of an element from its bit, the lowest of `bits`.
+  __device__ float factor(uint32_t bits) const { return (bits & 1u) != 0 ? scale : 0.0f; }
 };
 
 }  // namespace hipgpt::hip

@@ -83,22 +83,6 @@ struct Sm90Tiles {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-/// The stages, in the order in which they are filled and read.
-template <int kStages>
-struct Ring {
-  int stage = 0, parity = 0;
-
-  __device__ void skip(int count) {
-    const int sum = stage + count;
-    stage = sum % kStages;
-    parity ^= sum / kStages & 1;
-  }
-  __device__ void advance() {
-    stage = stage + 1 == kStages ? 0 : stage + 1;
-    parity ^= stage == 0 ? 1 : 0;
-  }
-};
-
 /// Addresses of a block's barriers.
 template <typename Shape>
 struct Sm90Barriers {
@@ -275,7 +259,7 @@ __device__ __forceinline__ void load_tiles(const Sm90Product<Out>& p, const Sm90
                                            uint32_t stages) {
   using namespace sm90;
   const Sm90Tiles<Shape, Out> tiles{p};
-  Ring<Shape::kStages> ring;
+  sm90::Ring<Shape::kStages> ring;
   prefetch_map(p.a);
   prefetch_map(p.b);
   for (int index = blockIdx.x; index < tiles.count(); index += gridDim.x) {
@@ -316,7 +300,7 @@ __device__ __forceinline__ void multiply_tiles(const Sm90Product<Out>& p, const 
   Sm90Store<Shape, Out> store{
       p, barriers,
       stages + Shape::kStages * Shape::kStageBytes + group * Shape::kBuffers * Shape::kBufferBytes, group};
-  Ring<Shape::kStages> ring;
+  sm90::Ring<Shape::kStages> ring;
   int turn = 1 - group;  // the first group does not wait for its first turn
   const auto skip_tile = [&](int& index) {
     if (index < count) ring.skip(tiles.steps(index));

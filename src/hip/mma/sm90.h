@@ -88,14 +88,31 @@ __device__ inline void wait(uint32_t barrier, int parity) {
       : "memory");
 }
 
+/// Stages in the order in which they are filled and read, and the parity of their phase.
+template <int kStages>
+struct Ring {
+  int stage = 0, parity = 0;
+
+  __device__ void skip(int count) {
+    const int sum = stage + count;
+    stage = sum % kStages;
+    parity ^= sum / kStages & 1;
+  }
+  __device__ void advance() {
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+    parity ^= stage == 0 ? 1 : 0;
+  }
+};
+
 // ---- Copies ---------------------------------------------------------------------------------------------
 
-/// Starts to copy the box at (column, row) to shared memory; its bytes count at `barrier`.
-__device__ inline void copy_box(uint32_t to, const CUtensorMap& map, int column, int row, uint32_t barrier) {
+/// Starts to copy the box at (column, row) of matrix `depth` to shared memory; its bytes count at `barrier`.
+__device__ inline void copy_box(uint32_t to, const CUtensorMap& map, int column, int row, uint32_t barrier,
+                                int depth = 0) {
   asm volatile(
       "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
-      "[%1, {%2, %3, 0}], [%4];" ::"r"(to),
-      "l"(&map), "r"(column), "r"(row), "r"(barrier)
+      "[%1, {%2, %3, %4}], [%5];" ::"r"(to),
+      "l"(&map), "r"(column), "r"(row), "r"(depth), "r"(barrier)
       : "memory");
 }
 __device__ inline void prefetch_map(const CUtensorMap& map) {
@@ -199,8 +216,24 @@ __device__ inline void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroups) : "memory");
 }
 
-/// d += A B: 64 x 128 sums of a warpgroup, over 16 indices of k.
-template <bool kTransA, bool kTransB>
+// Sum d[e] of a thread is in row sum_row(e), of the 64 of its warpgroup, and column sum_column(e).
+__device__ inline int sum_row(int e) {
+  return static_cast<int>(threadIdx.x) % kWarpgroup / 32 * 16 + static_cast<int>(threadIdx.x) % 32 / 4 +
+         e / 2 % 2 * 8;
+}
+__device__ inline int sum_column(int e) {
+  return e / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + e % 2;
+}
+
+/// Keeps the compiler from reading sums before the wait that precedes this call.
+template <int kCount>
+__device__ inline void after_wait(float (&d)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
+/// d += A B, or d = A B without kAdd: 64 x 128 sums of a warpgroup, over 16 indices of k.
+template <bool kTransA, bool kTransB, bool kAdd = true>
 __device__ inline void multiply_async(float (&d)[64], uint64_t a, uint64_t b) {
   asm volatile(
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
@@ -208,7 +241,7 @@ __device__ inline void multiply_async(float (&d)[64], uint64_t a, uint64_t b) {
       "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, "
       "%36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, "
       "%53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-      "}, %64, %65, 1, 1, 1, %66, %67;"
+      "}, %64, %65, %66, 1, 1, %67, %68;"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
         "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
         "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]),
@@ -218,7 +251,7 @@ __device__ inline void multiply_async(float (&d)[64], uint64_t a, uint64_t b) {
         "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), "+f"(d[49]), "+f"(d[50]),
         "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]), "+f"(d[57]),
         "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-      : "l"(a), "l"(b), "n"(int(kTransA)), "n"(int(kTransB)));
+      : "l"(a), "l"(b), "n"(int(kAdd)), "n"(int(kTransA)), "n"(int(kTransB)));
 }
 
 /// d += A B: 64 x 192 sums of a warpgroup, over 16 indices of k.
@@ -248,6 +281,23 @@ __device__ inline void multiply_async(float (&d)[96], uint64_t a, uint64_t b) {
         "+f"(d[86]), "+f"(d[87]), "+f"(d[88]), "+f"(d[89]), "+f"(d[90]), "+f"(d[91]), "+f"(d[92]),
         "+f"(d[93]), "+f"(d[94]), "+f"(d[95])
       : "l"(a), "l"(b), "n"(int(kTransA)), "n"(int(kTransB)));
+}
+
+/// d += A B: 64 x 64 sums of a warpgroup, over 16 indices of k. A is in registers: the
+/// thread's sums d[8 k / 16] ... of 16 columns, as pairs of bf16.
+template <bool kTransB>
+__device__ inline void multiply_async(float (&d)[32], const uint32_t (&a)[4], uint64_t b) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
+      "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+      "}, {%32, %33, %34, %35}, %36, 1, 1, 1, %37;"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+        "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+        "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]),
+        "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]),
+        "+f"(d[30]), "+f"(d[31])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(int(kTransB)));
 }
 
 #endif
