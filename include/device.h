@@ -40,6 +40,12 @@ class Device {
 
   // ---- Memory -------------------------------------------------------------------------------------------
 
+  /// Bytes that can be allocated now, or 0 if that is unknown, and the bytes of the device.
+  struct Memory {
+    size_t free, total;
+  };
+  virtual Memory memory() const = 0;
+
   /// Returns memory aligned to 64 bytes, with undefined contents. Throws Error, naming the size, when memory
   /// runs out.
   virtual void* allocate(size_t bytes) = 0;

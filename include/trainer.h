@@ -26,6 +26,7 @@ struct TrainerOptions {
   float weight_decay = 0.1f;
   float grad_clip = 1.0f;  ///< largest global norm of the gradient; 0: no limit
   float dropout = 0.0f;
+  bool recompute = false;  ///< see TrainingPass::kRecomputing
   uint64_t seed = 1337;
 };
 
@@ -55,6 +56,14 @@ class Trainer {
   /// Throws Error unless the loader's rows are as long as the model's context S. The model and the loader
   /// must outlive the trainer.
   Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& options);
+
+  /// The bytes of device memory that a Trainer allocates.
+  struct Bytes {
+    size_t state;        ///< gradients and the optimizer's moments
+    size_t activations;  ///< of the pass
+  };
+  static Bytes bytes(const GPTModel& model, const TrainerOptions& options);
+
   Trainer(const Trainer&) = delete;  // captured steps refer to this object
   Trainer& operator=(const Trainer&) = delete;
 

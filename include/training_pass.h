@@ -18,11 +18,15 @@ class TrainingPass {
  public:
   enum Kind {
     kWithGradients,
+    kRecomputing,  ///< with gradients; saves the inputs of layers, and computes their activations twice
     kForwardOnly,  ///< for evaluation: layers share the memory of their activations
   };
 
   /// Throws Error unless B >= 1 and T is from 1 to the model's S.
   TrainingPass(const GPTModel& model, int batch, int seq_len, Kind kind = kWithGradients);
+
+  /// The bytes of device memory that such a pass allocates.
+  static size_t bytes(const GPTModel& model, int batch, int seq_len, Kind kind);
 
   int seq_len() const { return static_cast<int>(seq_len_); }
   int max_batch() const { return static_cast<int>(max_batch_); }
@@ -48,6 +52,8 @@ class TrainingPass {
   Tensor compute_loss_and_gradients(GPTWeights& gradients, float scale, const Dropout& dropout);
 
  private:
+  TrainingPass(const GPTModel& model, int batch, int seq_len, Kind kind, bool allocate);
+
   /// Fills the activations and returns the hidden states that the head reads, [b*T,E].
   Tensor forward(Dropout dropout);
 
@@ -76,6 +82,7 @@ class TrainingPass {
   int64_t max_batch_, seq_len_;
   int64_t head_rows_;  // rows of logits computed and used at a time
   int64_t batch_ = 0;  // b of the current batch; 0 before the first
+  size_t bytes_ = 0;
   Buffer memory_;
   std::vector<int32_t> host_batch_;
   Tensor batch_memory_;    // inputs, targets and micro_step, contiguous: one copy per batch

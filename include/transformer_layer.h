@@ -63,6 +63,11 @@ class TransformerLayer {
   void forward(Tensor y, const ResidualNorm& next, Tensor x, int64_t batch, const LayerActivations& saved,
                const LayerScratch& scratch, const Dropout& dropout) const;
 
+  /// Fills `saved` for backward() again, with the bits of forward(), for a caller that saved x alone. Applies
+  /// input_norm() itself.
+  void recompute(Tensor x, int64_t batch, const LayerActivations& saved, const LayerScratch& scratch,
+                 const Dropout& dropout) const;
+
   /// Turns dx [R,E] from dL/dy into dL/dx in place and adds the gradients of the weights to `gradients`.
   void backward(Tensor dx, Tensor x, int64_t batch, const LayerActivations& saved,
                 const LayerScratch& scratch, const LayerWeights& gradients, const Dropout& dropout) const;
@@ -75,12 +80,16 @@ class TransformerLayer {
  private:
   enum DropoutSite { kProbabilities, kAttentionBranch, kFeedForwardBranch };
 
-  /// qkv = QKV(LN1 x).
-  void before_attention(const LayerActivations& saved) const;
+  /// qkv = QKV(LN1 x),  attention = attn(qkv).
+  void attend(int64_t batch, const LayerActivations& saved, const Dropout& dropout) const;
 
-  /// residual_mid = x + dropout(O(attention)),  y = residual_mid + dropout(FF2(act(FF1(LN2 residual_mid)))).
-  void after_attention(Tensor y, const ResidualNorm& next, Tensor x, const LayerActivations& saved,
-                       const LayerScratch& scratch, const Dropout& dropout) const;
+  /// residual_mid = x + dropout(O(attention)),  ff = act(FF1(LN2 residual_mid)).
+  void after_attention(Tensor x, const LayerActivations& saved, const LayerScratch& scratch,
+                       const Dropout& dropout) const;
+
+  /// y = residual_mid + dropout(FF2(ff)).
+  void add_feed_forward(Tensor y, const ResidualNorm& next, const LayerActivations& saved,
+                        const LayerScratch& scratch, const Dropout& dropout) const;
 
   /// Computes sum = x + dropout(branch) and, unless it is none, the LayerNorm `next` of the sum.
   void add_branch(Tensor sum, const ResidualNorm& next, Tensor x, Tensor branch,

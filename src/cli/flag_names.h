@@ -29,6 +29,7 @@ inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
     {Parameter::kPrompt, "--prompt"},
     {Parameter::kPromptFile, "--prompt-file"},
     {Parameter::kPromptsFile, "--prompts"},
+    {Parameter::kRecompute, "--recompute"},
     {Parameter::kReset, "--reset"},
     {Parameter::kResume, "--resume"},
     {Parameter::kRunName, "--run-name"},

@@ -52,7 +52,8 @@ void declare_data(CommandLine& line, TrainingRun& run) {
   line.name("--val-data-path", run.val_data_paths, "Texts for validation, instead of --val-fraction");
   line.option("--tokens", run.tokens, "The data are little-endian ids of this type without a header")
       .one_of({"u16", "u32"});
-  line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json or .tiktoken file, or the tokenizer in this folder");
+  line.name("--tokenizer", run.tokenizer,
+            "Use this tokenizer.json or .tiktoken file, or the tokenizer in this folder");
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
   line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
       .show_default();
@@ -79,6 +80,7 @@ void declare_training(CommandLine& line, TrainerOptions& t, GivenRates& rates) {
   line.number("--grad-clip", t.grad_clip, 0.0, 1e9, "Largest norm of the gradient; 0: no limit")
       .show_default();
   line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing an activation").show_default();
+  line.flag("--recompute", t.recompute, "Save memory: compute activations again in the backward pass");
   line.number("--seed", t.seed, 0, 9007199254740992.0, "Seed for weights, batches and dropout")
       .show_default();
 }

@@ -15,6 +15,7 @@
 #include "device/check.h"
 #include "error.h"
 #include "util/available_cores.h"
+#include "util/host_memory.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
 
@@ -49,13 +50,6 @@ void reserve_blas_buffers(int threads) {
   for (void* buffer : buffers) blas_memory_free(buffer);
 }
 
-/// "7 MiB", "1.5 GiB".
-std::string amount(size_t bytes) {
-  constexpr size_t kMiB = size_t{1} << 20, kGiB = size_t{1} << 30;
-  if (bytes < kGiB) return fmt::format("{} MiB", (bytes + kMiB - 1) / kMiB);
-  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / kGiB);
-}
-
 }  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
@@ -78,17 +72,22 @@ std::string CpuDevice::description() const {
                      openblas_get_corename());
 }
 
+Device::Memory CpuDevice::memory() const {
+  const HostMemory host = host_memory();
+  return {host.free, host.total};
+}
+
 void* CpuDevice::allocate(size_t bytes) {
   // Linux promises more memory than the machine has and kills a process that uses it, so fail before that.
   const auto present =
       static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   void* memory = bytes > present ? nullptr : ::operator new (bytes, std::align_val_t{64}, std::nothrow);
   if (memory == nullptr) {
-    const std::string limit = bytes > present ? "this machine has " + amount(present)
+    const std::string limit = bytes > present ? "this machine has " + memory_text(present)
                                               : "less than that is free (ulimit -v is a limit too)";
     throw Error(
         fmt::format("out of memory: one tensor or buffer needs {}, but {}; make the model, {} or {} smaller",
-                    amount(bytes), limit, Parameter::kBatch, Parameter::kMaxSeqLen));
+                    memory_text(bytes), limit, Parameter::kBatch, Parameter::kMaxSeqLen));
   }
   return memory;
 }

@@ -23,6 +23,7 @@ class CpuDevice final : public Device {
 
   std::string description() const override;
 
+  Memory memory() const override;
   void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;
   void* allocate_host(size_t bytes) override { return allocate(bytes); }

@@ -218,6 +218,14 @@ const hip::Stream& HipDevice::stream() const {
   return main_.launch;
 }
 
+Device::Memory HipDevice::memory() const {
+  stream();
+  Memory memory{};
+  HIP_CHECK(hipMemGetInfo(&memory.free, &memory.total));
+  if (properties_.integrated != 0) memory.free = 0;  // such a GPU can use the memory of the host too
+  return memory;
+}
+
 void* HipDevice::allocate(size_t bytes) {
   stream();
   void* memory = nullptr;

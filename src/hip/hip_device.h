@@ -62,6 +62,7 @@ class HipDevice final : public Device {
 
   std::string description() const override;
 
+  Memory memory() const override;
   void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;
   void* allocate_host(size_t bytes) override;

@@ -23,6 +23,8 @@ class MemoryPlan {
     bytes_ += (entries_.back().shape.bytes() + kAlignment - 1) / kAlignment * kAlignment;
   }
 
+  size_t bytes() const { return bytes_; }
+
   /// Allocates one buffer for all added tensors and points each of them into it.
   Buffer allocate(Device& device) const {
     Buffer buffer(device, bytes_);

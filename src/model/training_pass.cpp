@@ -36,6 +36,13 @@ void copy_rows_to_host(float* to, Device& device, const Tensor& matrix) {
 }  // namespace
 
 TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind kind)
+    : TrainingPass(model, batch, seq_len, kind, true) {}
+
+size_t TrainingPass::bytes(const GPTModel& model, int batch, int seq_len, Kind kind) {
+  return TrainingPass(model, batch, seq_len, kind, false).bytes_;
+}
+
+TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind kind, bool allocate)
     : model_(model), device_(model.device()), kind_(kind), max_batch_(batch), seq_len_(seq_len) {
   const ModelConfig& c = model.config();
   if (batch < 1) throw Error(fmt::format("a batch of {} sequences: must be at least 1", batch));
@@ -45,14 +52,14 @@ TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind k
   }
   const int64_t rows = max_batch_ * seq_len_, E = c.embed_dim;
   const auto L = static_cast<size_t>(c.num_layers);
-  const bool with_gradients = kind == kWithGradients;
+  const bool with_gradients = kind != kForwardOnly;
   const DType dtype = model.dtype();
   // In bf16, rows of logits have a pitch, so that each starts at a multiple of 128 bytes.
   const int64_t V = c.vocab_size, pitch = dtype == DType::kBF16 ? (V + 63) / 64 * 64 : V;
   head_rows_ = choose_head_rows(device_, pitch * static_cast<int64_t>(dtype_size(dtype)), rows);
-  // Without a backward pass, nothing needs to be saved, so all layers share the same memory.
+  // Layers whose activations nothing reads later share the same memory.
   x_.resize(with_gradients ? L + 1 : 2);
-  layers_.resize(with_gradients ? L : 1);
+  layers_.resize(kind == kWithGradients ? L : 1);
 
   MemoryPlan plan;
   plan.add(batch_memory_, {2 * rows + 1}, DType::kI32);
@@ -71,7 +78,8 @@ TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind k
     plan.add(dhidden_, {rows, E}, dtype);
     plan.add(dx_, {rows, E}, dtype);
   }
-  memory_ = plan.allocate(device_);
+  bytes_ = plan.bytes();
+  if (allocate) memory_ = plan.allocate(device_);
 }
 
 LayerActivations TrainingPass::activations(size_t layer) const {
@@ -79,7 +87,7 @@ LayerActivations TrainingPass::activations(size_t layer) const {
 }
 
 Tensor TrainingPass::input(size_t layer) const {
-  return x_[kind_ == kWithGradients ? layer : layer % 2].rows(0, rows());
+  return x_[kind_ == kForwardOnly ? layer % 2 : layer].rows(0, rows());
 }
 
 ResidualNorm TrainingPass::final_norm() const {
@@ -159,6 +167,9 @@ void TrainingPass::backward(GPTWeights& gradients, Dropout dropout) {
                                w.final_norm, final_norm().stats);
   }
   for (size_t l = layers.size(); l-- > 0;) {
+    // The activations of the last layer are still there.
+    if (kind_ == kRecomputing && l + 1 < layers.size())
+      layers[l].recompute(input(l), batch_, activations(l), scratch, dropout);
     layers[l].backward(dx, input(l), batch_, activations(l), scratch, gradients.layers[l], dropout);
   }
   if (dropout.p > 0.0f) device_.add_dropout(dx, {}, dx, dropout);
@@ -166,7 +177,7 @@ void TrainingPass::backward(GPTWeights& gradients, Dropout dropout) {
 }
 
 void TrainingPass::check_gradients(const GPTWeights& gradients) const {
-  if (kind_ != kWithGradients)
+  if (kind_ == kForwardOnly)
     throw Error("this TrainingPass is kForwardOnly and has no gradients: create it with kWithGradients");
   if (batch_ == 0) throw Error("TrainingPass has no batch yet: call set_batch() first");
   if (!gradients.flat() || !(gradients.config() == model_.config())) {

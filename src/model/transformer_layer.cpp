@@ -35,37 +35,49 @@ ResidualNorm TransformerLayer::input_norm(const LayerActivations& saved) const {
 void TransformerLayer::forward(Tensor y, const ResidualNorm& next, Tensor x, int64_t batch,
                                const LayerActivations& saved, const LayerScratch& scratch,
                                const Dropout& dropout) const {
-  const int64_t B = batch, T = x.dim(0) / B, E = x.dim(1);
-  before_attention(saved);
-  device_.attention(saved.attention.reshape({B, T, E}), saved.lse.reshape({B, heads_, T}),
-                    saved.qkv.reshape({B, T, 3 * E}), heads_, site(dropout, kProbabilities));
-  after_attention(y, next, x, saved, scratch, dropout);
+  attend(batch, saved, dropout);
+  after_attention(x, saved, scratch, dropout);
+  add_feed_forward(y, next, saved, scratch, dropout);
 }
 
 void TransformerLayer::forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache,
                                       Tensor past, const LayerActivations& saved,
                                       const LayerScratch& scratch) const {
   const int64_t B = cache.keys.dim(0), T = x.dim(0) / B, E = x.dim(1);
-  before_attention(saved);
+  device_.linear(saved.qkv, saved.ln1, weights_.qkv, Activation::kNone, {});
   device_.attention_cached(saved.attention.reshape({B, T, E}), cache.keys, cache.values,
                            saved.qkv.reshape({B, T, 3 * E}), heads_, past);
-  after_attention(y, next, x, saved, scratch, Dropout{});
+  after_attention(x, saved, scratch, Dropout{});
+  add_feed_forward(y, next, saved, scratch, Dropout{});
 }
 
-void TransformerLayer::before_attention(const LayerActivations& saved) const {
+void TransformerLayer::recompute(Tensor x, int64_t batch, const LayerActivations& saved,
+                                 const LayerScratch& scratch, const Dropout& dropout) const {
+  const ResidualNorm first = input_norm(saved);
+  device_.layernorm(first.y, first.stats, x, first.norm);
+  attend(batch, saved, dropout);
+  after_attention(x, saved, scratch, dropout);
+}
+
+void TransformerLayer::attend(int64_t batch, const LayerActivations& saved, const Dropout& dropout) const {
+  const int64_t B = batch, T = saved.ln1.dim(0) / B, E = saved.ln1.dim(1);
   device_.linear(saved.qkv, saved.ln1, weights_.qkv, Activation::kNone, {});
+  device_.attention(saved.attention.reshape({B, T, E}), saved.lse.reshape({B, heads_, T}),
+                    saved.qkv.reshape({B, T, 3 * E}), heads_, site(dropout, kProbabilities));
 }
 
-void TransformerLayer::after_attention(Tensor y, const ResidualNorm& next, Tensor x,
-                                       const LayerActivations& saved, const LayerScratch& scratch,
+void TransformerLayer::after_attention(Tensor x, const LayerActivations& saved, const LayerScratch& scratch,
                                        const Dropout& dropout) const {
   const LayerWeights& w = weights_;
   device_.linear(scratch.branch, saved.attention, w.out, Activation::kNone, {});
   add_branch(saved.residual_mid, {saved.ln2, saved.ln2_stats, w.ln2}, x, scratch.branch,
              site(dropout, kAttentionBranch));
-
   device_.linear(saved.ff, saved.ln2, w.ff1, activation_, saved.ff_pre);
-  device_.linear(scratch.branch, saved.ff, w.ff2, Activation::kNone, {});
+}
+
+void TransformerLayer::add_feed_forward(Tensor y, const ResidualNorm& next, const LayerActivations& saved,
+                                        const LayerScratch& scratch, const Dropout& dropout) const {
+  device_.linear(scratch.branch, saved.ff, weights_.ff2, Activation::kNone, {});
   add_branch(y, next, saved.residual_mid, scratch.branch, site(dropout, kFeedForwardBranch));
 }
 

@@ -112,6 +112,29 @@ std::string describe(const GPTModel& model) {
       to_string(c.activation));
 }
 
+/// The memory of a run, which is allocated at its start. Throws Error if the device has less.
+std::string describe_memory(const GPTModel& model, const TrainerOptions& options) {
+  const auto [state, activations] = Trainer::bytes(model, options);
+  const size_t weights = model.weights().flat().bytes() + model.rounded_matrices().bytes();
+  const Device::Memory memory = model.device().memory();
+  const std::string needed = fmt::format("{}: {} for weights, {} for gradients and AdamW, {} for activations",
+                                         memory_text(weights + state + activations), memory_text(weights),
+                                         memory_text(state), memory_text(activations));
+  if (memory.free == 0) return needed;
+  if (state + activations <= memory.free)
+    return needed + fmt::format("; {} are free", memory_text(memory.free));
+  TrainerOptions with_recompute = options;
+  with_recompute.recompute = true;
+  std::string remedy = fmt::format("make {} smaller", Parameter::kBatch);
+  if (!options.recompute) {
+    const size_t least = Trainer::bytes(model, with_recompute).activations;
+    remedy += fmt::format(", or give {}, with which activations take {}", Parameter::kRecompute,
+                          memory_text(least));
+  }
+  throw Error(fmt::format("the run needs {}, but {} of {} are free: {}", needed, memory_text(memory.free),
+                          memory_text(memory.total), remedy));
+}
+
 /// An older version drew other sequences for the micro-batches of a step, and other tokens for a validation
 /// with a batch of another size than the default.
 void check_batches(const TrainingRun& run, const SavedTraining& saved, Progress& progress) {
@@ -206,6 +229,7 @@ int run_training(const TrainingRun& run) {
   const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
   progress.print("device     " + where_it_computes(*model));
+  progress.print("memory     " + describe_memory(*model, run.training));
 
   TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,

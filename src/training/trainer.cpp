@@ -34,11 +34,25 @@ NotFinite::NotFinite(int64_t at_step, double with_loss, double with_norm)
       loss(with_loss),
       grad_norm(with_norm) {}
 
+namespace {
+
+TrainingPass::Kind kind_of_pass(const TrainerOptions& options) {
+  return options.recompute ? TrainingPass::kRecomputing : TrainingPass::kWithGradients;
+}
+
+}  // namespace
+
+Trainer::Bytes Trainer::bytes(const GPTModel& model, const TrainerOptions& options) {
+  const int T = model.config().max_seq_len;
+  return {3 * model.weights().flat().bytes(),
+          TrainingPass::bytes(model, options.batch, T, kind_of_pass(options))};
+}
+
 Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& options)
     : model_(model),
       data_(data),
       options_(options),
-      pass_(model, options.batch, model.config().max_seq_len),
+      pass_(model, options.batch, model.config().max_seq_len, kind_of_pass(options)),
       gradients_(model.device(), model.config()),
       optimizer_(model.device(), model.config()),
       inputs_(static_cast<size_t>(options.batch) * static_cast<size_t>(model.config().max_seq_len)),

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <fstream>
 
+#include "util/control_groups.h"
+
 namespace hipgpt {
 
 namespace {
@@ -26,22 +28,10 @@ std::optional<double> quota(const std::string& group, bool version_2) {
 
 std::optional<int> cores_by_quota(const std::string& root) {
   std::optional<double> least;
-  std::ifstream groups(root + "/proc/self/cgroup");
-  // Each line is "number:controllers:path". Version 2 has the number 0 and no controllers.
-  for (std::string number, controllers, path; std::getline(groups, number, ':') &&
-                                              std::getline(groups, controllers, ':') &&
-                                              std::getline(groups, path);) {
-    const bool version_2 = number == "0" && controllers.empty();
-    if (!version_2 && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
-    // A quota also holds for the groups below. In a container, the root may be the group of the container,
-    // and the path one that only the host has.
-    const std::string mount = root + "/sys/fs/cgroup" + (version_2 ? "" : "/" + controllers);
-    for (path = path == "/" ? "" : path;; path.erase(path.rfind('/'))) {
-      const std::optional<double> here = quota(mount + path, version_2);
-      if (here) least = std::min(least.value_or(*here), *here);
-      if (path.find('/') == std::string::npos) break;
-    }
-  }
+  for_each_control_group(root, "cpu", [&](const std::string& folder, bool version_2) {
+    const std::optional<double> here = quota(folder, version_2);
+    if (here) least = std::min(least.value_or(*here), *here);
+  });
   if (!least) return std::nullopt;
   return static_cast<int>(std::clamp(std::ceil(*least), 1.0, 1e6));
 }

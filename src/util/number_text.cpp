@@ -46,4 +46,10 @@ std::string bytes_text(uint64_t bytes) {
   return fmt::format("{:.1f} {}B", number, *unit);
 }
 
+std::string memory_text(uint64_t bytes) {
+  constexpr uint64_t kMiB = 1 << 20, kGiB = 1 << 30;
+  if (bytes < kGiB) return fmt::format("{} MiB", (bytes + kMiB - 1) / kMiB);
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / kGiB);
+}
+
 }  // namespace hipgpt

@@ -19,4 +19,7 @@ std::string counted(uint64_t number, std::string_view noun, std::string_view plu
 /// 1234567 -> "1.2 MB", in units of 1,000.
 std::string bytes_text(uint64_t bytes);
 
+/// 7 << 20 -> "7 MiB", 3 << 29 -> "1.5 GiB": an amount of memory, in units of 1,024, rounded up to whole MiB.
+std::string memory_text(uint64_t bytes);
+
 }  // namespace hipgpt

@@ -28,6 +28,7 @@ constexpr std::pair<Parameter, std::string_view> kFields[] = {
     {Parameter::kPrompt, "prompt"},
     {Parameter::kPromptFile, "prompt_file"},
     {Parameter::kPromptsFile, "prompts_file"},
+    {Parameter::kRecompute, "recompute"},
     {Parameter::kReset, "reset"},
     {Parameter::kResume, "resume"},
     {Parameter::kRunName, "run_name"},

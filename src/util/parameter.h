@@ -39,6 +39,7 @@ enum class Parameter {
   kPrompt,
   kPromptFile,
   kPromptsFile,
+  kRecompute,
   kReset,
   kResume,
   kRunName,

@@ -91,6 +91,13 @@ TEST_F(BadInputCliTest, AModelThatDoesNotFitChangesNothing) {
   EXPECT_REFUSED(train({{"--vocab-size", "290"}, {"--dim", "65536"}, {"--layers", "1024"}}), "memory");
 }
 
+TEST_F(BadInputCliTest, ABatchThatDoesNotFitIsRefusedWithTheNumbers) {
+  const Result result = train({{"--batch", "1048576"}, {"--dim", "4096"}, {"--device", "cpu"}});
+  EXPECT_REFUSED(result, "--batch");
+  EXPECT_NE(result.err.find("are free: make --batch smaller, or give --recompute"), std::string::npos)
+      << result.err;
+}
+
 TEST_F(BadInputCliTest, AVocabularyWithoutRoomForTheSpecialTokenNamesTheFlag) {
   write("documents.txt", "one<|endoftext|>" + sample_text());
   EXPECT_REFUSED(train({{"--data-path", "documents.txt"}, {"--vocab-size", "256"}}), "--vocab-size");

@@ -23,9 +23,9 @@ class TrainingCliTest : public CliTest {
   }
 
   /// Returns the checkpoint that a run from scratch with these flags leaves.
-  std::string checkpoint_of(const Flags& changes) const {
+  std::string checkpoint_of(const Flags& changes, const Arguments& more = {"--reset"}) const {
     fs::remove(path("gpt_checkpoint.bin"));
-    EXPECT_TRUE(succeeds(train(changes, {"--reset"})));
+    EXPECT_TRUE(succeeds(train(changes, more)));
     return read("gpt_checkpoint.bin");
   }
 
@@ -110,6 +110,10 @@ TEST_F(TrainingCliTest, PrintsTheParameterCountFirstAndPlainLinesInAPipe) {
   // V E + S E + L (4E^2 + 2EF + F + 9E) + E V + V at V=300 S=8 E=16 L=2 F=16.
   EXPECT_NE(result.out.find("13,420 parameters (by the formula, and counted)"), std::string::npos)
       << result.out;
+  EXPECT_NE(
+      result.out.find("\nmemory     1 MiB: 1 MiB for weights, 1 MiB for gradients and AdamW, 1 MiB for "),
+      std::string::npos)
+      << result.out;
   EXPECT_EQ(result.out.find_first_of("\r\x1b\t"), std::string::npos);
   EXPECT_EQ(result.err, "");
   EXPECT_TRUE(result.out.ends_with('\n'));
@@ -161,8 +165,10 @@ TEST_F(TrainingCliTest, EveryFlagThatChangesTheMathMatters) {
   for (const auto& [flag, value] : changes) EXPECT_TRUE(checkpoint_of({{flag, value}}) != plain) << flag;
   EXPECT_TRUE(checkpoint_of({{"--warmup-steps", "1"}, {"--min-lr", "1e-5"}}) !=
               checkpoint_of({{"--warmup-steps", "1"}}));
-  EXPECT_TRUE(checkpoint_of({{"--log-every", "1"}, {"--eval-every", "1"}}) ==
-              plain);  // logging and evaluating change nothing
+  // Logging, evaluating and recomputing change nothing.
+  EXPECT_TRUE(checkpoint_of({{"--log-every", "1"}, {"--eval-every", "1"}}) == plain);
+  EXPECT_TRUE(checkpoint_of({{"--layers", "3"}}) ==
+              checkpoint_of({{"--layers", "3"}}, {"--reset", "--recompute"}));
 }
 
 TEST_F(TrainingCliTest, ResumesFromACheckpointAsIfItHadNotStopped) {

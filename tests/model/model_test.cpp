@@ -212,7 +212,8 @@ TEST_P(EveryModel, CacheGivesTheLogitsOfAFullPass) {
 TEST_P(EveryModel, InBf16AgreesWithFp32) {
   SmallModel exact(config(), 2, where()), rounded(config(), 2, where(), DType::kBF16);
   const Dropout dropout{.p = 0.1f, .seed = 1};
-  const double expected = exact.pass.loss_and_gradients(exact.inputs, exact.targets, exact.grads, 1.0f, dropout, 2);
+  const double expected =
+      exact.pass.loss_and_gradients(exact.inputs, exact.targets, exact.grads, 1.0f, dropout, 2);
   const double loss =
       rounded.pass.loss_and_gradients(rounded.inputs, rounded.targets, rounded.grads, 1.0f, dropout, 2);
   EXPECT_NEAR(loss, expected, 0.02 * expected);
@@ -411,6 +412,31 @@ TEST_P(EveryModel, EvaluationWithoutGradientsGivesTheSameLoss) {
   TrainingPass evaluation(small.model, 3, config().max_seq_len, TrainingPass::kForwardOnly);
   EXPECT_EQ(with, evaluation.loss(small.inputs, small.targets));
   EXPECT_EQ(fewer, evaluation.loss(small.first(small.inputs, 2), small.first(small.targets, 2)));
+}
+
+TEST_P(EveryModel, RecomputingGivesTheSameBitsInLessMemory) {
+  const Dropout dropout{.p = 0.1f, .seed = 1};
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    ModelConfig deep = config();
+    deep.num_layers = 3;
+    SmallModel small(deep, 3, where(), dtype);
+    TrainingPass pass(small.model, 3, deep.max_seq_len, TrainingPass::kRecomputing);
+    GPTWeights grads(*small.device, deep);
+    std::vector<float> recomputed(static_cast<size_t>(small.model.weights().size()));
+    for (const int batch : {3, 2}) {
+      const auto inputs = small.first(small.inputs, batch), targets = small.first(small.targets, batch);
+      const double saving = small.pass.loss_and_gradients(inputs, targets, small.grads, 1.0f, dropout, 2);
+      EXPECT_EQ(saving, pass.loss_and_gradients(inputs, targets, grads, 1.0f, dropout, 2));
+      small.device->copy_to_host(recomputed.data(), grads.flat());
+      EXPECT_EQ(small.gradients(), recomputed) << to_string(dtype) << " " << batch;
+      EXPECT_EQ(small.pass.loss(inputs, targets), pass.loss(inputs, targets));
+    }
+    const auto bytes = [&](TrainingPass::Kind kind) {
+      return TrainingPass::bytes(small.model, 3, deep.max_seq_len, kind);
+    };
+    EXPECT_LT(bytes(TrainingPass::kForwardOnly), bytes(TrainingPass::kRecomputing));
+    EXPECT_LT(bytes(TrainingPass::kRecomputing), bytes(TrainingPass::kWithGradients));
+  }
 }
 
 TEST_P(EveryModel, ThreadsAndRepetitionNeverChangeABit) {

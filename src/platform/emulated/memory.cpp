@@ -15,6 +15,7 @@
 #include "platform/emulated/poison.h"
 #include "platform/emulated/runtime.h"
 #include "platform/emulated/sanitizer.h"
+#include "util/host_memory.h"
 
 using namespace hipgpt::emulated;
 
@@ -126,7 +127,7 @@ hipError_t hipMemset(void* to, int byte, size_t bytes) {
 
 hipError_t hipMemGetInfo(size_t* available, size_t* total) {
   if (available == nullptr || total == nullptr) return finish(hipErrorInvalidValue);
-  *available = static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  *available = hipgpt::host_memory().free;
   *total = physical_memory();
   return hipSuccess;
 }
