@@ -126,6 +126,7 @@ __device__ __forceinline__ void queries_gradients(const Sm90Backward& p,
     }
     if (first_thread) arrive(m.own_empty(own.stage));
     own.advance();
+    sync_warpgroup(1 + group);  // all threads have read their deltas from the place of the result
     store_rows(dq, m.result(0) + half, group, p.dqkv, kQueries, first, head, p.heads,
                [&](int) { return p.scale; });
   });
@@ -198,7 +199,7 @@ __device__ __forceinline__ void keys_gradients(const Sm90Backward& p, const Sm90
       wait_for_products<0>();
       after_wait(dk);
       after_wait(dv);
-      if (first_thread) arrive(m.empty(ring.stage));
+      arrive(m.empty(ring.stage));
       ring.advance();
     }
     if (first_thread) arrive(m.own_empty(own.stage));
@@ -264,8 +265,7 @@ __global__ void __launch_bounds__(3 * sm90::kWarpgroup, 1)
       },
       [&](const Memory& m, int stage, int head, int tile) {
         copy_statistics(p, m.extra(stage), head, tile * kSm90Rows);
-        __syncwarp();  // the arrival below stands for all lanes
-        if (!starts_copies()) return;
+        if (!starts_copies()) return sm90::arrive(m.full(stage));
         sm90::arrive_and_expect(m.full(stage), 2 * kSm90TileBytes);
         copy_tile(m.other(stage, 0), p.qkv, kQueries, tile, head, p.heads, m.full(stage));
         copy_tile(m.other(stage, 1), p.dout, kQueries, tile, head, p.heads, m.full(stage));

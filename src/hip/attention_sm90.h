@@ -71,6 +71,9 @@ struct Sm90AttentionShape {
   static constexpr int kOwnBytes = kOwn * kSm90TileBytes, kStageBytes = 2 * kSm90TileBytes + kStageExtra;
   static constexpr int kShared = 1024 + 2 * kOwnBytes + kStages * kStageBytes + kResults * kSm90TileBytes;
   static constexpr int kBarriers = 2 * kStages + 4;
+  /// Arrivals that fill and empty a stage. TMA and products count as one each for a warp and for a warpgroup;
+  /// extra bytes are written by 32 lanes and read by all threads.
+  static constexpr int kFull = kStageExtra > 0 ? 32 : 1, kEmpty = kStageExtra > 0 ? 2 * sm90::kWarpgroup : 2;
   static_assert(kStageBytes % 1024 == 0 && kShared <= 227 * 1024 - 256);
 };
 
@@ -96,8 +99,8 @@ struct Sm90AttentionMemory {
 
   __device__ void init() const {
     for (int i = 0; i < Shape::kStages; ++i) {
-      sm90::init_barrier(full(i), 1);
-      sm90::init_barrier(empty(i), 2);
+      sm90::init_barrier(full(i), Shape::kFull);
+      sm90::init_barrier(empty(i), Shape::kEmpty);
     }
     for (int set = 0; set < 2; ++set) {
       sm90::init_barrier(own_full(set), 1);

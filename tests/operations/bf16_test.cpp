@@ -216,11 +216,11 @@ TEST_P(Bf16Linear, LargeProductsAreExactToo) {
       const Tensor plain = random_bf16({rows, out}, true), dy = padded(plain, gap),
                    pre = random_bf16({rows, in}, true);
       const Tensor y = padded(zeros({rows, out}, DType::kBF16), gap), dx = zeros({rows, in}, DType::kBF16);
-      const Tensor dw = out_in ? integers({out, in}) : integers({in, out}), db = zeros({out});
+      const Tensor dw = out_in ? integers({out, in}) : integers({in, out}), db = integers({out});
       const Tensor x32 = on_cpu(values_bf16(x), rows, in), w32 = on_cpu(values_bf16(w), w.dim(0), w.dim(1));
       const Tensor dy32 = on_cpu(values_bf16(plain), rows, out), pre32 = on_cpu(values_bf16(pre), rows, in);
       const Tensor b32 = on_cpu(values(b), 1, out).reshape({out}),
-                   db32 = on_cpu(Values(out), 1, out).reshape({out});
+                   db32 = on_cpu(values(db), 1, out).reshape({out});
       const Tensor y32 = on_cpu(Values(rows * out), rows, out), dx32 = on_cpu(Values(rows * in), rows, in);
       const Tensor z = padded(zeros({rows, out}, DType::kBF16), gap),
                    z32 = on_cpu(Values(rows * out), rows, out);

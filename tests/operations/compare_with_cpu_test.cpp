@@ -42,6 +42,7 @@ class Forwarding : public Device {
  public:
   Forwarding() : inner_(make_device("cpu", 1)) {}
   std::string description() const override { return inner_->description(); }
+  Memory memory() const override { return inner_->memory(); }
   void* allocate(size_t bytes) override { return inner_->allocate(bytes); }
   void release(void* memory) noexcept override { inner_->release(memory); }
   void* allocate_host(size_t bytes) override { return inner_->allocate_host(bytes); }
