@@ -270,6 +270,28 @@ def backward():
     return f
 
 
+def llama():
+    """A layer of GPT-2 and one of Llama (src/model)."""
+    f = Figure(420, "A layer of GPT-2 and a layer of Llama side by side")
+    left = ["LayerNorm: mean, deviation, w, b", "Q K V: a key for each query head", "positions: learned, added once", "attention, O", "+",
+            "LayerNorm", "FF1, relu or gelu", "FF2", "+"]
+    right = ["RMSNorm: root mean square, w", "Q K V: 4 query heads share a key", "RoPE: rotates Q and K, each layer", "attention, O", "+",
+             "RMSNorm", "W1 and W3, silu as a gate", "W2", "+"]
+    for x, title, rows in ((30, "GPT-2", left), (410, "Llama", right)):
+        f.text(x, 30, title, "big")
+        f.path([(x + 20, 46), (x + 20, 402)], "bus")
+        for i, (row, other) in enumerate(zip(rows, left)):
+            y = 50 + 39 * i
+            if row == "+":
+                f.add(f'<circle class="paper" cx="{x + 20}" cy="{y + 16}" r="11"/>'
+                      f'<circle class="sblue" cx="{x + 20}" cy="{y + 16}" r="11"/>')
+                f.text(x + 20, y + 21, "+", "bold blue", "middle")
+            else:
+                changed = x > 100 and row != other
+                f.labelled(x + 52, y, 260, 32, row, style="warm" if changed else "plain", text="small bold" if changed else "small")
+    return f
+
+
 def cache():
     """What a new token costs with and without a cache (src/generation)."""
     f = Figure(240, "Without a cache, the sixth token computes six rows; with it, one row and five keys and values read back")
@@ -403,10 +425,15 @@ def train(build, folder):
     (folder / "data/data.txt").write_bytes(text)
     (folder / "tiny.txt").write_bytes(text[:600])
     (folder / "last.txt").write_bytes(text[-410000:])
+    chapters = text.decode().split("\n\n")
+    for file, kept in (("chapters.txt", lambda i: i % 10), ("tenth_chapters.txt", lambda i: not i % 10)):
+        (folder / file).write_text("".join(c + "\n\n" for i, c in enumerate(chapters, 1) if kept(i)))
     for name, arguments in {
             "": [], "high": ["--lr", "1.0", "--steps", "200", "--eval-every", "50"],
             "overfit": ["--data-path", "tiny.txt", "--val-data-path", "last.txt", "--eval-every", "100", "--eval-batches", "20"],
             "small": ["--dim", "8", "--heads", "1", "--layers", "1", "--ff", "16"],
+            "heads1": ["--heads", "1", "--eval-every", "1000"], "heads16": ["--heads", "16", "--eval-every", "1000"],
+            "mixed": ["--vocab-size", "5000", "--data-path", "chapters.txt", "--val-data-path", "tenth_chapters.txt"],
             "seq1": ["--vocab-size", "512", "--dim", "64", "--seq", "1", "--batch", "1024", "--steps", "1500", "--eval-every", "100"],
             "seq32": ["--vocab-size", "512", "--dim", "64", "--steps", "1500", "--eval-every", "100"]}.items():
         own = ["--run-name", name] if name else []
@@ -495,7 +522,7 @@ def heads(run):
     tokens = run.sample(LONG, 1, "--temp", "0")["prompt_tokens"]
     run.model.forward(tokens)
     T, size = len(tokens), 6.2
-    f = Figure(436, "The attention of all eight heads of the default run over 26 tokens")
+    f = Figure(456, "The attention of all eight heads of the default run over 26 tokens")
     for n, head in enumerate(run.model.heads):
         x, y = 20 + n % 4 * 186, 66 + n // 4 * 192
         f.text(x, y - 8, f"layer {n // 4}, head {n % 4}", "small bold")
@@ -503,6 +530,9 @@ def heads(run):
         for i, row in enumerate(head):
             for j, p in enumerate(row):
                 f.cell(x + size * j, y + size * i, size, math.sqrt(p))
+    ends = [run.losses(name, "val_loss")[-1][1] for name in ("heads1", "", "heads16")]
+    f.text(20, 440, "validation loss after the default run with 1 head of 128 numbers: {:.2f}, 4 heads of 32: {:.2f}, 16 heads of 8: {:.2f}"
+           .format(*ends), "small muted")
     f.text(20, 24, "Row i: where token i looks. Stronger is more, on a scale of square roots. The diagonal is the token itself.", "muted")
     return f
 
@@ -638,7 +668,7 @@ def learning(run):
 
 def tenths(run):
     """The perplexity of each tenth of the text (src/training)."""
-    f = Figure(250, "The perplexity of the trained model over each tenth of the King James Bible")
+    f = Figure(290, "The perplexity of the trained model over each tenth of the King James Bible")
     values = [float(v) for v in (run.folder / "tenths.txt").read_text().split()]
     f.text(20, 28, "perplexity of each tenth of the text, after the default run", "bold")
     top = max(values)
@@ -649,6 +679,8 @@ def tenths(run):
         f.text(x + 27, 218, f"{i + 1}", "small muted", "middle")
     f.text(30, 240, "1 to 9: read while training", "small blue")
     f.text(732, 240, "10: never read, and another kind of text", "small orange", "end")
+    mixed = [run.losses("mixed", key)[-1][1] for key in ("loss", "val_loss")]
+    f.text(30, 274, "the same run, but with every tenth chapter held out: training {:.2f}, validation {:.2f}".format(*mixed), "bold")
     return f
 
 
@@ -687,7 +719,8 @@ def check_model(run):
 
 
 EXPLAINING = {"src/way.svg": way, "src/data/shift.svg": shift, "src/model/bus.svg": bus, "src/cpu/layernorm.svg": layernorm,
-              "src/model/backward.svg": backward, "src/generation/cache.svg": cache}
+              "src/model/backward.svg": backward, "src/generation/cache.svg": cache,
+              "src/model/llama.svg": llama}
 OF_A_RUN = {"src/generation/guess.svg": guess, "src/tokenizer/merges.svg": merges, "src/data/ruler.svg": ruler,
             "src/model/heads.svg": heads, "src/model/neighbours.svg": neighbours, "src/cpu/sizes.svg": sizes, "src/model/pays.svg": pays, "src/model/lens.svg": lens, "src/model/votes.svg": votes,
             "src/training/learning.svg": learning, "src/training/tenths.svg": tenths, "src/generation/temperature.svg": temperature}

@@ -155,6 +155,13 @@ def check_form(page, is_chapter):
     return words
 
 
+def check_formulas(page):
+    """GitHub reads a formula as Markdown first: it would drop a backslash before a sign, and take `}_` for emphasis."""
+    for formula in re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", "\n".join(without_code(line) for _, line in page.prose), flags=re.S):
+        if re.search(r"\\[^A-Za-z]|\}_|\*", formula):
+            fail(page.path, 1, f"GitHub would not show this formula as it is: {formula}")
+
+
 def check_words(words_page, chapters, pages):
     linked = set()
     for page in chapters:
@@ -292,7 +299,8 @@ def main():
     contents = load(ROOT / "src/README.md", pages)
     rows = [re.match(r"\| (\d+|A) \|.*?\]\(([^)#]+)\)", line) for _, line in contents.prose]
     places = {row[1]: (contents.path.parent / row[2]).resolve() for row in rows if row}
-    chapters = [contents] + [load(path, pages) for path in places.values() if path.exists() and path != contents.path]
+    paths = dict.fromkeys(path for path in places.values() if path.exists())  # a file may hold several chapters
+    chapters = [load(path, pages) for path in paths]
     if len(places) < 17:
         fail(contents.path, 1, f"the table has {len(places)} chapters")
 
@@ -301,6 +309,8 @@ def main():
         links = [path for folder in ("src", "include", "tests", "data") for path in (ROOT / folder).rglob("*.md")]
         for path in sorted(links) + [ROOT / "README.md"]:
             check_links(load(path, pages), pages)
+        for page in chapters:
+            check_formulas(page)
         quoted = sum(check_quotations(page) for page in chapters)
         for number, path in places.items():
             words = check_form(load(path, pages), number.isdigit() and 1 <= int(number) <= 10) if path.exists() else 0
