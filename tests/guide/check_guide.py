@@ -33,7 +33,8 @@ SECONDS = 60  # for a bash block; the training run of src/README.md has ten minu
 FENCE = re.compile(r"^```(.*)$")
 LINK = re.compile(r"(?<!!)\[[^\]\[]*\]\(([^)\s]+)\)")
 IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
-NUMBER = re.compile(r"(?<![\w.,])-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
+DIGITS = r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?"  # 1,554,056, 8.5181 or 3.00e-05
+NUMBER = re.compile(rf"(?<![\w.,]){DIGITS}(?!\w)")
 
 failures = []
 
@@ -226,7 +227,7 @@ def line_agrees(expected, actual, percent):
         return ".*?".join(pieces)
 
     for match in NUMBER.finditer(expected):
-        parts.append(literal(expected[at:match.start()]) + r"(-?[\d,]*\.?\d+(?:e[-+]?\d+)?)")
+        parts.append(literal(expected[at:match.start()]) + f"({DIGITS})")
         numbers.append(match[0])
         at = match.end()
     match = re.fullmatch("".join(parts) + literal(expected[at:]), actual.rstrip())
