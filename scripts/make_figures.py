@@ -659,7 +659,7 @@ def learning(run):
               ("overfit", "600 bytes of text: learnt by heart", 1000, 0, 12, ""), ("small", "E = 8, one layer: too small", 1000, 2, 10, "")]
     for (x, y), (name, title, steps, low, top, note) in zip(places, titles):
         if name == "high":
-            top = 4 * math.ceil(worst / 4 / 250) * 250
+            top = 20 * math.ceil(worst / 20)
         last = run.losses(name, "loss")[-1][1], run.losses(name, "val_loss")[-1][1]
         chart(f, x, y, 340, 130, [("sblue", run.losses(name, "loss")), ("sorange", run.losses(name, "val_loss"))], steps, low, top,
               title, f"at the end: training {last[0]:.2f}, validation {last[1]:.2f}")
