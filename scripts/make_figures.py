@@ -276,7 +276,7 @@ def llama():
     left = ["LayerNorm: mean, deviation, w, b", "Q K V: a key for each query head", "positions: learned, added once", "attention, O", "+",
             "LayerNorm", "FF1, relu or gelu", "FF2", "+"]
     right = ["RMSNorm: root mean square, w", "Q K V: 4 query heads share a key", "RoPE: rotates Q and K, each layer", "attention, O", "+",
-             "RMSNorm", "W1 and W3, silu as a gate", "W2", "+"]
+             "RMSNorm", "W1 and W3, silu as a gate", "FF2", "+"]
     for x, title, rows in ((30, "GPT-2", left), (410, "Llama", right)):
         f.text(x, 30, title, "big")
         f.path([(x + 20, 46), (x + 20, 402)], "bus")
@@ -656,7 +656,7 @@ def learning(run):
     high = run.losses("high", "loss")
     worst = max(v for _, v in high)
     titles = [("", "the default run", 1000, 2, 10, ""), ("high", "--lr 0.1: too high", 300, 0, 1000, ""),
-              ("overfit", "600 bytes of text: learnt by heart", 1000, 0, 12, ""), ("small", "E = 8, one layer: too small", 1000, 2, 10, "")]
+              ("overfit", "600 bytes of text: learned by heart", 1000, 0, 24, ""), ("small", "E = 8, one layer: too small", 1000, 2, 10, "")]
     for (x, y), (name, title, steps, low, top, note) in zip(places, titles):
         if name == "high":
             top = 20 * math.ceil(worst / 20)
