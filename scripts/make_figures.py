@@ -425,11 +425,11 @@ def train(build, folder):
     (folder / "data/data.txt").write_bytes(text)
     (folder / "tiny.txt").write_bytes(text[:600])
     (folder / "last.txt").write_bytes(text[-410000:])
-    chapters = text.decode().split("\n\n")
+    chapters = text.decode().strip().split("\n\n")
     for file, kept in (("chapters.txt", lambda i: i % 10), ("tenth_chapters.txt", lambda i: not i % 10)):
         (folder / file).write_text("".join(c + "\n\n" for i, c in enumerate(chapters, 1) if kept(i)))
     for name, arguments in {
-            "": [], "high": ["--lr", "1.0", "--steps", "200", "--eval-every", "50"],
+            "": [], "high": ["--lr", "0.1", "--steps", "300", "--eval-every", "100"],
             "overfit": ["--data-path", "tiny.txt", "--val-data-path", "last.txt", "--eval-every", "100", "--eval-batches", "20"],
             "small": ["--dim", "8", "--heads", "1", "--layers", "1", "--ff", "16"],
             "heads1": ["--heads", "1", "--eval-every", "1000"], "heads16": ["--heads", "16", "--eval-every", "1000"],
