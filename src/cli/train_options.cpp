@@ -52,7 +52,8 @@ void declare_data(CommandLine& line, TrainingRun& run) {
   line.name("--val-data-path", run.val_data_paths, "Texts for validation, instead of --val-fraction");
   line.option("--tokens", run.tokens, "The data are little-endian ids of this type without a header")
       .one_of({"u16", "u32"});
-  line.name("--tokenizer", run.tokenizer, "Use this tokenizer.json or .tiktoken file, or the tokenizer in this folder");
+  line.name("--tokenizer", run.tokenizer,
+            "Use this tokenizer.json or .tiktoken file, or the tokenizer in this folder");
   line.number("--vocab-size", run.vocab_size, 256, 1 << 24, "V, tokens to learn (5000)");
   line.number("--val-fraction", run.val_fraction, 0.0, 0.9, "Last part of the data, kept for validation")
       .show_default();
@@ -127,6 +128,7 @@ void declare_start(CommandLine& line, TrainingRun& run) {
       .excludes("--reset");
   line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
   line.name("--tensorboard", run.tensorboard, "Write TensorBoard's event files into this folder");
+  line.number("--profile", run.profile_steps, 1, kMany, "Time every operation of N steps and print a table");
   line.machine(run.threads);
 }
 

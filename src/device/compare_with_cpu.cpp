@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <deque>
 #include <random>
 
 #include "cpu/cpu_device.h"
+#include "device/measured_speed.h"
 #include "util/bf16.h"
 #include "util/largest_error.h"
 
@@ -125,37 +125,6 @@ class Operands {
   std::deque<Buffer> memory_;
   std::vector<Tensor> tensors_;
 };
-
-/// The median time of one call of f, in seconds, measured by replaying graphs that take a few milliseconds.
-double seconds_of(Device& device, const std::function<void()>& f) {
-  const Buffer memory(device, 4);
-  const Tensor one(memory.data(), {1}, DType::kI32);
-  const auto time = [&](Device::Graph& graph) {
-    int32_t waited_for = 0;
-    const auto start = std::chrono::steady_clock::now();
-    graph.replay();
-    device.copy_to_host(&waited_for, one);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
-  const auto once = device.capture(f);
-  time(*once);
-  const int repeats = std::clamp(static_cast<int>(5e-3 / time(*once)), 1, 200);
-  const auto many = device.capture([&] {
-    for (int i = 0; i < repeats; ++i) f();
-  });
-  std::vector<double> times;
-  for (int round = 0; round < 5; ++round) times.push_back(time(*many) / repeats);
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
-}
-
-double copy_speed(Device& device, int64_t floats) {
-  const Buffer memory(device, static_cast<size_t>(floats) * 2 * sizeof(float));
-  const Tensor all(memory.data(), {2, floats});
-  device.set_zero(all);
-  const double seconds = seconds_of(device, [&] { device.copy(all.rows(0, 1), all.rows(1, 1)); });
-  return 2.0 * static_cast<double>(floats) * sizeof(float) / seconds;
-}
 
 double number(int64_t n) {
   return static_cast<double>(n);

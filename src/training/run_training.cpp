@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "device/timing_device.h"
 #include "error.h"
 #include "huggingface.h"
 #include "records/progress_line.h"
@@ -195,12 +196,14 @@ int run_training(const TrainingRun& run) {
   folder.lock();
   const auto device =
       make_device(run.device, run.threads, [&](const std::string& note) { progress.warn(note); });
+  std::optional<TimingDevice> timing;
+  if (run.profile_steps > 0) timing.emplace(*device);
   const std::optional<SavedTraining> saved = find_saved(run, folder, progress);
 
   // Everything is checked before anything is written.
   const std::optional<Start> start = find_start(run, saved);
   PreparedData data(run, given_tokenizer(run, start), folder, progress);
-  const auto model = make_model(run, start, data.tokenizer().vocab_size(), *device);
+  const auto model = make_model(run, start, data.tokenizer().vocab_size(), timing ? *timing : *device);
   if (saved) check_continuation(run, *saved, data, progress);
   folder.create();
   const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
@@ -216,7 +219,7 @@ int run_training(const TrainingRun& run) {
                      .data_hash = data.data_hash(),
                      .flags = run.flags,
                      .roles = start ? start->weights.roles : TokenRoles()},
-                    progress);
+                    progress, timing ? &*timing : nullptr);
   if (saved && saved->optimizer) loop.resume(*saved->optimizer);
   if (loop.step() == run.training.steps) {
     progress.print(fmt::format("done       the run is complete: {}", counted(loop.step(), "step")));
