@@ -80,8 +80,6 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       .show_default()
       .needs("--explain");
   line.flag("--explain-steps", run.explain_steps, "Explain at every checkpoint of the named run")
-      .needs("--explain")
-      .needs("--run-name")
       .excludes("--step");
   return line.parse(argc, argv, exit_status);
 }

@@ -38,7 +38,8 @@ std::string line(const ProfileRow& row, int64_t steps, double all_seconds, doubl
 }  // namespace
 
 std::string profile_table(const std::vector<ProfileRow>& rows, int64_t steps, const Roofline& roofline) {
-  ProfileRow all{.name = "all"};
+  ProfileRow all;
+  all.name = "all";
   double shortest = 0.0;
   for (const ProfileRow& row : rows) {
     all.calls += row.calls;

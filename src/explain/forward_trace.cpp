@@ -151,7 +151,8 @@ ForwardTrace trace_forward(const GPTModel& model, std::span<const int32_t> token
   const GPTWeights& w = model.operands();
   const Pass pass(model, tokens);
   pass.run();
-  ForwardTrace trace{.tokens = static_cast<int64_t>(tokens.size())};
+  ForwardTrace trace;
+  trace.tokens = static_cast<int64_t>(tokens.size());
   const auto add_place = [&](std::string name, const Tensor& stream) {
     trace.places.push_back(std::move(name));
     trace.stream.push_back(pass.rows(stream));

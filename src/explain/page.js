@@ -31,7 +31,8 @@ function visible(text) {
 const text = (id) => visible(data.vocabulary[id]);
 const quoted = (id) => JSON.stringify(data.vocabulary[id]);
 const code = (id) => make('span', { class: 'text' }, text(id));
-const percent = (p) => (p >= 0.0995 ? `${Math.round(100 * p)} %` : `${(100 * p).toFixed(1)} %`);
+const percent = (p) => (p > 0 && p < 0.0005 ? '< 0.1 %' : p >= 0.0995 ? `${Math.round(100 * p)} %` : `${(100 * p).toFixed(1)} %`);
+const short = (x) => Number(x.toPrecision(2));
 const signed = (x) => (x < 0 ? '−' : '+') + Math.abs(x).toFixed(2);
 const checkpoint = () => data.checkpoints[chosen.checkpoint];
 const position = () => checkpoint().positions[chosen.token];
@@ -45,14 +46,17 @@ function weightsOf(head, i) {
   return weights;
 }
 
+/** A bar as long as this share of what is around it. */
 function bar(share, className) {
   const element = make('span', { class: `bar ${className || ''}` });
-  element.style.width = `${(7 * Math.min(1, share)).toFixed(2)}rem`;
+  element.style.width = `${(100 * Math.min(1, share)).toFixed(1)}%`;
   return element;
 }
 
+const track = (share) => make('span', { class: 'track' }, bar(share));
+
 function headerRow(names) {
-  return make('thead', {}, make('tr', {}, ...names.map((name) => make('th', { scope: 'col' }, name))));
+  return make('thead', {}, make('tr', {}, ...names.map((name) => (name instanceof Node ? name : make('th', { scope: 'col' }, name)))));
 }
 
 /** Makes radio buttons of `buttons`: one of them is chosen, and the arrow keys choose another. */
@@ -213,13 +217,14 @@ function showHead() {
   const weights = weightsOf(head, chosen.token);
   find('head-title').replaceChildren(`Layer ${head.layer}, head ${head.head}: where token ${chosen.token}, `, code(tokens[chosen.token]), ', looks');
   find('head-text').replaceChildren(...tokens.map((id, t) => {
-    const span = make('span', { class: t < weights.length ? 'text shade' : 'text soft' }, data.vocabulary[id]);
+    const shown = data.vocabulary[id].replace(/\n/g, '⏎\n');
+    const span = make('span', { class: t < weights.length ? 'text shade' : 'text soft' }, shown);
     if (t < weights.length) span.style.setProperty('--p', Math.sqrt(weights[t]));
     return span;
   }));
   const largest = weights.map((w, t) => ({ w, t })).sort((a, b) => b.w - a.w).slice(0, 8);
   find('head-bars').replaceChildren(make('tbody', {}, ...largest.map(({ w, t }) => make('tr', {},
-    make('th', { scope: 'row' }, `${t} `, code(tokens[t])), make('td', {}, bar(w / largest[0].w)), make('td', { class: 'number' }, percent(w))))));
+    make('th', { scope: 'row' }, `${t} `, code(tokens[t])), make('td', {}, track(w / largest[0].w)), make('td', { class: 'number' }, percent(w))))));
 }
 
 // ---- 4. The next token and its votes ----------------------------------------------------------------------
@@ -234,11 +239,12 @@ function showNext() {
   if (s.repetition_penalty !== 1) isSet.push(`repetition penalty ${s.repetition_penalty}`);
   find('sampling').replaceChildren(`The model's ten likeliest, and the chance to be drawn with ${isSet.join(', ')}.`,
     ...(next === undefined ? [] : [' Next in the text is ', code(next), `, with ${percent(Math.exp(position().next_logprob))}.`]));
+  const wide = (name) => make('th', { scope: 'colgroup', colspan: 2 }, name);
   const most = Math.max(...position().likeliest.flatMap(([, , p, drawn]) => [p, drawn]));
-  find('next').replaceChildren(headerRow(['token', 'model', '', 'drawn', '']), make('tbody', {},
+  find('next').replaceChildren(headerRow(['token', wide('model'), wide('drawn')]), make('tbody', {},
     ...position().likeliest.map(([id, , p, drawn]) => make('tr', {}, make('th', { scope: 'row' }, code(id)),
-      make('td', {}, bar(p / most)), make('td', { class: 'number' }, percent(p)),
-      make('td', {}, drawn > 0 ? bar(drawn / most) : ''), make('td', { class: 'number' }, drawn > 0 ? percent(drawn) : '–')))));
+      make('td', {}, track(p / most)), make('td', { class: 'number' }, percent(p)),
+      make('td', {}, drawn > 0 ? track(drawn / most) : ''), make('td', { class: 'number' }, drawn > 0 ? percent(drawn) : '–')))));
 
   const { votes } = position();
   const at = Math.max(0, votes.findIndex((v) => v.token === chosen.candidate));
@@ -277,7 +283,8 @@ function drawCost() {
     `${(sum('flop') / 1e6).toFixed(1)} MFLOP, ${(sum('bytes') / 1e6).toFixed(1)} MB moved. This device multiplies matrices with at most ` +
     `${(data.cost.flop_per_second / 1e9).toFixed(0)} GFLOP/s and copies with ${(data.cost.bytes_per_second / 1e9).toFixed(0)} GB/s, as measured. ` +
     'Roof is the time that these limits allow, as a part of the time taken; over 100 %, the data were in a cache.';
-  find('cost').replaceChildren(headerRow(['operation', 'shapes', 'time', 'share', 'MFLOP', 'kB', 'FLOP/byte', 'roof']), make('tbody', {},
+  find('cost').replaceChildren(headerRow(['operation', 'shapes',
+    ...['time', 'share', 'MFLOP', 'kB', 'FLOP/byte', 'roof'].map((name) => make('th', { scope: 'col', class: 'number' }, name))]), make('tbody', {},
     ...operations.map((o) => make('tr', {}, make('th', { scope: 'row' }, o.label), make('td', {}, o.shapes),
       ...[`${(1e6 * o.seconds).toFixed(1)} µs`, percent(o.seconds / seconds), (o.flop / 1e6).toFixed(2), (o.bytes / 1e3).toFixed(0),
         (o.flop / o.bytes).toFixed(1), percent(o.roof)].map((cell) => make('td', { class: 'number' }, cell))))));
@@ -304,8 +311,8 @@ function drawRoofline(operations) {
   find('roofline').replaceChildren(svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': 'Roofline: FLOP per second of each operation by its FLOP per byte; the table has the numbers' },
     svg('path', { class: 'limit', d: `M${x(left)},${y(left * slope)} L${x(top / slope)},${y(top)} L${x(right)},${y(top)}` }),
     svg('path', { class: 'limit', d: `M${edge},${edge / 2} V${height - edge} H${width - edge / 2}` }),
-    svg('text', { x: width - edge, y: height - edge / 2, 'text-anchor': 'end' }, `FLOP/byte, from ${left.toFixed(2)} to ${right.toFixed(0)}`),
-    svg('text', { x: edge, y: edge / 2 - 5 }, 'FLOP/s'),
+    svg('text', { x: width - edge, y: height - edge / 2, 'text-anchor': 'end' }, `FLOP/byte, from ${short(left)} to ${short(right)}, logarithmic`),
+    svg('text', { x: edge, y: edge / 2 - 5 }, `GFLOP/s, from ${short(low / 1e9)} to ${short(high / 1e9)}, logarithmic`),
     svg('text', { x: width - edge, y: y(top) - 6, 'text-anchor': 'end' }, `${(top / 1e9).toFixed(0)} GFLOP/s`),
     ...dots.map((d) => svg('circle', { cx: x(d.x), cy: y(d.y), r: 4 }, svg('title', {}, `${d.label}: ${(d.y / 1e9).toFixed(1)} GFLOP/s`)))));
 }

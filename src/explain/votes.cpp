@@ -55,7 +55,9 @@ VoteCounter::VoteCounter(const GPTModel& model, const ForwardTrace& trace) : tra
 
 Votes VoteCounter::count(int64_t t, int32_t v) const {
   const auto logits = trace_.logits.row(t);
-  Votes votes{.logit = logits[static_cast<size_t>(v)], .mean_logit = mean_of(logits)};
+  Votes votes;
+  votes.logit = logits[static_cast<size_t>(v)];
+  votes.mean_logit = mean_of(logits);
 
   std::vector<double> direction(mean_);  // W_v - mean_u W_u, then d_v
   const auto row = head_.row(v);

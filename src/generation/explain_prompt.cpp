@@ -25,25 +25,12 @@ bool is_page(const GenerationRun& run) {
 }
 
 /// The prompt and the tokens drawn after it.
-std::vector<int32_t> text_to_explain(const GenerationRun& run, std::vector<int32_t> prompt,
+std::vector<int32_t> text_to_explain(const GenerationRun& run, const std::vector<int32_t>& prompt,
                                      const Sampling& sampling, const std::vector<int32_t>& stop_tokens,
                                      const GPTModel& model) {
-  const size_t most = std::min(static_cast<size_t>(model.config().max_seq_len), kMostExplained);
-  const size_t wanted = prompt.size() + static_cast<size_t>(run.explained_tokens);
-  if (wanted > most) {
-    const std::string why = most < kMostExplained ? "this model sees at once" : "a page can show";
-    throw Error(fmt::format(
-        "{}: the prompt has {}{}, but {} {}; give a shorter prompt{}", Parameter::kExplainFile,
-        counted(prompt.size(), "token"),
-        run.explained_tokens > 0
-            ? fmt::format(" and {} adds {}", Parameter::kExplainedTokens, run.explained_tokens)
-            : "",
-        most, why,
-        run.explained_tokens > 0 ? fmt::format(" or a smaller {}", Parameter::kExplainedTokens) : ""));
-  }
   if (run.explained_tokens == 0) return prompt;
   Generator generator(model, prompt, sampling);
-  while (generator.tokens().size() < wanted) {
+  for (int64_t n = 0; n < run.explained_tokens; ++n) {
     if (std::ranges::find(stop_tokens, generator.next()) != stop_tokens.end()) break;
   }
   return generator.tokens();
@@ -85,8 +72,13 @@ JsonValue facts_of(const ExplainedModel& explained) {
 
 }  // namespace
 
-void check_explain_file(const GenerationRun& run) {
+void check_explain_flags(const GenerationRun& run) {
   const std::string& file = run.explain_file;
+  if (run.explain_steps && (file.empty() || run.run_name.empty())) {
+    throw Error(fmt::format("give {} FILE and {} NAME with {}", Parameter::kExplainFile, Parameter::kRunName,
+                            Parameter::kExplainSteps));
+  }
+  if (file.empty()) return;
   if (!is_page(run) && !file.ends_with(".json")) {
     throw Error(fmt::format("{} {}: the name must end in .html, for a page, or .json, for its data",
                             Parameter::kExplainFile, file));
@@ -96,6 +88,18 @@ void check_explain_file(const GenerationRun& run) {
                             Parameter::kExplainFile, file));
   }
   AtomicFile probe(file);
+}
+
+void check_explain_length(const GenerationRun& run, int64_t prompt_tokens, const ModelConfig& config) {
+  const int64_t context = config.max_seq_len, of_page = static_cast<int64_t>(kMostExplained);
+  if (prompt_tokens + run.explained_tokens <= std::min(context, of_page)) return;
+  const bool draws = run.explained_tokens > 0;
+  throw Error(fmt::format(
+      "{}: the prompt has {}{}, but {} at most {}; give a shorter prompt{}", Parameter::kExplainFile,
+      counted(static_cast<uint64_t>(prompt_tokens), "token"),
+      draws ? fmt::format(", and {} adds {}", Parameter::kExplainedTokens, run.explained_tokens) : "",
+      context < of_page ? "the model sees" : "a page shows", std::min(context, of_page),
+      draws ? fmt::format(" or a smaller {}", Parameter::kExplainedTokens) : ""));
 }
 
 void explain_prompt(const GenerationRun& run, const std::string& prompt, const Sampling& sampling,

@@ -21,9 +21,12 @@ struct ExplainedModel {
   std::optional<int64_t> step = {};  ///< of its checkpoint
 };
 
-/// Throws Error unless run.explain_file can be written and its name ends in .html or .json. Called before the
-/// model is loaded.
-void check_explain_file(const GenerationRun& run);
+/// Throws Error unless the run's choices go together and run.explain_file can be written. Called before
+/// anything is loaded.
+void check_explain_flags(const GenerationRun& run);
+
+/// Throws Error if the prompt and the tokens to draw are more than the model or a page can take.
+void check_explain_length(const GenerationRun& run, int64_t prompt_tokens, const ModelConfig& config);
 
 /// Writes run.explain_file. `sampling` and `stop_tokens` are for the tokens that the run draws after the
 /// prompt. With run.explain_steps, the model ends with the weights of the run's newest checkpoint.

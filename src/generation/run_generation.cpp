@@ -144,7 +144,7 @@ void run_generation(const GenerationRun& run) {
   std::optional<MappedFile> scored_text;
   std::vector<std::string> prompts;
   const bool exports = !run.export_folder.empty(), explains = !run.explain_file.empty();
-  if (explains) check_explain_file(run);
+  check_explain_flags(run);
   if (!run.perplexity_file.empty()) {
     scored_text.emplace(run.perplexity_file, MappedFile::Access::kSequential);
     warn_unless_text(run.perplexity_file, scored_text->text());
@@ -155,6 +155,10 @@ void run_generation(const GenerationRun& run) {
   if (exports) {
     export_to_huggingface(run.export_folder, weights, tokenizer);
     return print_status(fmt::format("{} exported to {}\n", description, run.export_folder));
+  }
+  if (explains) {
+    const auto count = static_cast<int64_t>(tokenizer.encode(prompts[0]).size());
+    check_explain_length(run, count, weights.config);
   }
   const std::vector<int32_t> stop = stop_tokens(run, weights.roles, tokenizer);
 

@@ -24,7 +24,17 @@ namespace hipgpt {
 
 namespace {
 
+/// The first step of a run is not timed, because it is the slowest.
+void check_profile(const TrainingRun& run, int64_t steps_done) {
+  const int64_t left = run.training.steps - steps_done;
+  if (run.profile_steps == 0 || left > run.profile_steps) return;
+  throw Error(fmt::format("{} {}: the run has {} left, and the first one is not timed; give a larger {}",
+                          Parameter::kProfileSteps, run.profile_steps,
+                          counted(static_cast<uint64_t>(left), "step"), Parameter::kSteps));
+}
+
 void check_flags(const TrainingRun& run) {
+  check_profile(run, 0);
   if (run.training.min_learning_rate > run.training.learning_rate) {
     throw Error(fmt::format("{} {} must not exceed {} {}", Parameter::kMinLearningRate,
                             run.training.min_learning_rate, Parameter::kLearningRate,
@@ -225,6 +235,7 @@ int run_training(const TrainingRun& run) {
     progress.print(fmt::format("done       the run is complete: {}", counted(loop.step(), "step")));
     return 0;
   }
+  check_profile(run, loop.step());
   return loop.run();
 }
 

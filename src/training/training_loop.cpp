@@ -112,11 +112,6 @@ void TrainingLoop::resume(const OptimizerFile& optimizer) {
 
 int TrainingLoop::run() {
   const StopSignal stop_signal(ProgressLine::print_in_signal_handler);
-  if (const int64_t left = run_.training.steps - trainer_.step(); left <= run_.profile_steps) {
-    throw Error(
-        fmt::format("{} {}: the run has {} left, and the first one is not timed; give fewer, or more {}",
-                    Parameter::kProfileSteps, run_.profile_steps, counted(left, "step"), Parameter::kSteps));
-  }
   check_that_checkpoints_can_be_written();
   first_step_ = reported_step_ = trainer_.step();
   begin_records();

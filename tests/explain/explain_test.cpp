@@ -322,9 +322,9 @@ TEST(NextTokenTest, ChancesAreThoseOfTheSampler) {
       EXPECT_NEAR(c.drawn, expected[static_cast<size_t>(c.id)], 1e-12) << c.id;
       EXPECT_EQ(c.logit, logits[static_cast<size_t>(c.id)]);
       total += c.probability;
-      if (i > 0)
-        EXPECT_TRUE(chances[i - 1].logit > c.logit ||
-                    (chances[i - 1].logit == c.logit && chances[i - 1].id < c.id));
+      if (i == 0) continue;
+      const TokenChance& likelier = chances[i - 1];
+      EXPECT_TRUE(likelier.logit > c.logit || (likelier.logit == c.logit && likelier.id < c.id));
     }
     EXPECT_NEAR(total, 1.0, 1e-12);
   }
@@ -332,8 +332,7 @@ TEST(NextTokenTest, ChancesAreThoseOfTheSampler) {
 
 TEST(MergesTest, MergesOfATokenJoinItsBytes) {
   const std::string text = "the theme of the anthem, the lath, ththth; caf\xC3\xA9 caf\xC3\xA9";
-  const Tokenizer tokenizer =
-      Tokenizer::train(text, {.vocab_size = 290, .special_tokens = {"<|endoftext|>"}});
+  const Tokenizer tokenizer = Tokenizer::train(text, {290, {"<|endoftext|>"}, 1, {}});
   int merged = 0;
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
     const std::string bytes(tokenizer.token_bytes(id));
