@@ -127,6 +127,17 @@ TEST_F(ExplainCliTest, ARunsCheckpointsAreOnOnePage) {
   EXPECT_NE(data.at("checkpoints").at(1), second.at("checkpoints").at(0));
 }
 
+TEST_F(ExplainCliTest, AHuggingFaceFolderIsExplained) {
+  const std::string folder = HIPGPT_TEST_DATA_DIR "/fixtures/gpt2_small";
+  const auto data = explain({"--ckpt", folder, "--prompt", "the king"});
+  const auto& position = data.at("checkpoints").at(0).at("positions").back();
+  EXPECT_TRUE(data.at("checkpoints").at(0).at("step").is_null());
+  EXPECT_EQ(data.at("parts").back(), "final LayerNorm bias");
+  double sum = position.at("mean_logit");
+  for (const auto& part : position.at("votes").at(0).at("parts")) sum += part.get<double>();
+  EXPECT_NEAR(sum, position.at("votes").at(0).at("logit").get<double>(), 2e-3);
+}
+
 TEST_F(ExplainCliTest, WrongFlagsAreRefused) {
   EXPECT_REFUSED(generate({"--prompt", "a", "--explain", "out.txt"}), "--explain out.txt");
   EXPECT_REFUSED(generate({"--prompt", "a", "--explain", "no/out.html"}), "no/out.html");

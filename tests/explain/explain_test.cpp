@@ -161,6 +161,24 @@ TEST_P(ExplainTest, PartsAddUpToTheStreamAndVotesToTheLogit) {
   }
 }
 
+TEST_P(ExplainTest, InBf16TheVotesShowTheRounding) {
+  ModelConfig c = kGpt2;
+  c.embed_dim = 16;
+  GPTModel model(*device_, c, DType::kBF16);
+  set_weights(model, random_weights(c));
+  const ForwardTrace trace = trace_forward(model, kText);
+  const VoteCounter counter(model, trace);
+  double largest = 0.0;
+  for (int32_t v = 0; v < c.vocab_size; ++v) {
+    const Votes votes = counter.count(6, v);
+    EXPECT_NEAR(std::accumulate(votes.parts.begin(), votes.parts.end(), votes.mean_logit + votes.rounding),
+                votes.logit, 1e-9);
+    largest = std::max(largest, std::abs(votes.rounding));
+  }
+  EXPECT_GT(largest, 1e-5);
+  EXPECT_LT(largest, 0.1);
+}
+
 /// A part that nothing after it reads can be taken out: the logit then changes by its vote, apart from what
 /// all tokens share.
 TEST_P(ExplainTest, AVoteIsWhatTheLogitLosesWithoutThePart) {

@@ -38,6 +38,20 @@ count 1 'The votes for <span'
 count 17 '<td class="number">[0-9.]+ µs</td>'
 ok "a page without a network, with any text"
 
+# The keys choose a token wherever the focus is, and a head among the heads.
+sed 's|^<noscript>|<script>\
+const press = (element, key) => element.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));\
+for (const key of ["Home", "ArrowRight", "ArrowRight", "ArrowLeft"]) press(document.querySelector("#tokens [aria-checked=true]"), key);\
+press(document.body, "ArrowRight");\
+press(document.querySelector("#heads [aria-checked=true]"), "End");\
+</script>&|' page.html >keys.html
+dom keys.html
+count 1 'aria-label="token 2:[^>]*aria-checked="true" tabindex="0"'
+count "$((tokens - 1))" 'aria-label="token [0-9]+:[^>]*aria-checked="false" tabindex="-1"'
+count 1 'Token 2 is id '
+count 1 'Layer 1, head 1: where token 2,'
+ok "the keyboard"
+
 "$generate" --run-name a --prompt "the king shall" --explain-steps --explain steps.html 2>log || fail "$(cat log)"
 dom steps.html
 count 8 '<canvas role="img"'
