@@ -155,8 +155,9 @@ OperationCost adamw(Tensor params, Tensor rounded, Tensor grads, Tensor m, Tenso
           2.0 * bytes(params, m, v) + bytes(rounded, grads, grad_norm, rates)};
 }
 
-OperationCost sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling&) {
-  return {shape(logits), size(logits), bytes(token, logits, seen, draw)};
+OperationCost sample(Tensor token, Tensor logits, Tensor seen, Tensor draw, const Sampling& options) {
+  const double of_seen = options.repetition_penalty != 1.0 ? bytes(seen) : 0.0;
+  return {shape(logits), size(logits), bytes(token, logits, draw) + of_seen};
 }
 
 OperationCost increment(Tensor counters) {
