@@ -19,8 +19,8 @@ struct ProfileRow {
 /// The rows of these calls, the longest time first.
 std::vector<ProfileRow> profile_rows(const std::vector<TimingDevice::Call>& calls);
 
-/// The table of `steps` recorded steps, several lines without a final line feed. Each row has the calls, time,
-/// FLOP and bytes of one step, and the part of the roofline's speed that it reaches. The last row has sums.
+/// The table of `steps` recorded steps: lines without a final line feed. Each row has the calls, time, FLOP
+/// and bytes of one step, and the part of the roofline's speed that it reaches. The last row has the sums.
 std::string profile_table(const std::vector<ProfileRow>& rows, int64_t steps, const Roofline& roofline);
 
 }  // namespace hipgpt

@@ -14,13 +14,18 @@
 
 namespace hipgpt {
 
+struct ForwardTrace;
+struct Rows;
+
 /// The longest text that can be explained. Attention has a number for every pair of tokens.
 inline constexpr size_t kMostExplained = 256;
 
-/// Collects the data of one text, at one or several checkpoints of a model. README.md lists its members.
+/// Collects the data of one text, at one or several checkpoints of a model of the same sizes. README.md lists
+/// their members.
 class Explanation {
  public:
-  /// The text is the first `prompt_tokens` tokens and their continuation. The tokenizer must outlive this.
+  /// The text is the first `prompt_tokens` tokens and their continuation. `checkpoints` is how many will be
+  /// added: the more there are, the fewer weights of attention each has. The tokenizer must outlive this.
   Explanation(const Tokenizer& tokenizer, std::vector<int32_t> tokens, size_t prompt_tokens,
               const Sampling& sampling, size_t checkpoints = 1);
 
@@ -34,9 +39,9 @@ class Explanation {
   JsonValue json(JsonValue model) const;
 
  private:
-  JsonValue lens_of(const struct Rows& logits);
-  JsonValue attention_of(const struct ForwardTrace& trace, const ModelConfig& config) const;
-  JsonValue positions_of(const GPTModel& model, const struct ForwardTrace& trace);
+  JsonValue lens_of(const Rows& logits);
+  JsonValue attention_of(const ForwardTrace& trace, const ModelConfig& config) const;
+  JsonValue positions_of(const GPTModel& model, const ForwardTrace& trace);
   JsonValue vocabulary() const;
   JsonValue merges() const;
 

@@ -161,12 +161,33 @@ TEST_F(ExplainCliTest, WrongFlagsAreRefused) {
 }
 
 TEST_F(ExplainCliTest, AtMost256TokensAreExplained) {
-  ASSERT_TRUE(
-      succeeds(train({{"--run-name", "long"}, {"--seq", "300"}, {"--batch", "1"}, {"--val-fraction", "0"}})));
+  ASSERT_TRUE(succeeds(train({{"--run-name", "long"},
+                              {"--seq", "300"},
+                              {"--heads", "16"},
+                              {"--batch", "1"},
+                              {"--val-fraction", "0"}})));
   const std::string prompt(257, 'z');
   EXPECT_REFUSED(generate({"--prompt", prompt, "--run-name", "long", "--explain", "out.html"}), "256");
   const auto data = explain({"--prompt", prompt.substr(1), "--run-name", "long"});
   EXPECT_EQ(data.at("tokens").size(), 256u);
+  // All weights of 16 heads would take over 2 MB, so a row has pairs of a position and a weight, at most 16.
+  EXPECT_EQ(data.at("attention_rows"), "largest");
+  for (const auto& head : data.at("checkpoints").at(0).at("heads")) {
+    for (const auto& row : head.at("rows")) {
+      int64_t sum = 0, before = -1;
+      ASSERT_LE(row.size(), 32u);
+      for (size_t n = 0; n + 1 < row.size(); n += 2) {
+        EXPECT_GT(row.at(n).get<int64_t>(), before);
+        before = row.at(n);
+        sum += row.at(n + 1).get<int64_t>();
+      }
+      EXPECT_LE(sum, 10010);
+      const bool has_all = before < 16;
+      if (has_all) {
+        EXPECT_NEAR(static_cast<double>(sum), 10000.0, 16.0);
+      }
+    }
+  }
 }
 
 using ProfileCliTest = CliTest;
