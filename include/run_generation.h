@@ -17,6 +17,10 @@ struct GenerationRun {
   bool interactive = false;           ///< each line the user types is a prompt
   std::string perplexity_file;        ///< a text to score
 
+  std::string explain_file;      ///< a .html or .json file for what the model does with the prompt, or empty
+  int64_t explained_tokens = 0;  ///< tokens to draw after the prompt and explain too
+  bool explain_steps = false;    ///< explain at every checkpoint of the named run
+
   int64_t num_tokens = 50;
   int64_t num_samples = 1;  ///< samples per prompt
   int64_t stop_token = -1;  ///< -1: those that the model names, else <|endoftext|>

@@ -37,6 +37,8 @@ struct TrainingRun {
 
   std::string command;  ///< the command line that started the run, for the report; or empty
 
+  int64_t profile_steps = 0;  ///< after the first step, time every operation of this many; 0: none
+
   std::string tensorboard;  ///< folder for TensorBoard's event files, or empty
   int64_t log_every = 20;
   int64_t eval_every = 200;

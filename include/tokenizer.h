@@ -91,6 +91,16 @@ class Tokenizer {
   /// range.
   std::string_view token_bytes(int32_t id) const;
 
+  struct MergeStep {
+    int32_t rank;  ///< 0 for the merge that was learned first
+    size_t at;     ///< the position of the left piece among the pieces before this step
+  };
+
+  /// Returns the merges that make this token of its bytes, in the order in which they apply. There are none
+  /// for a byte, a special token, a token of over 256 bytes, and one that its bytes do not merge to. Throws
+  /// Error for an id out of range.
+  std::vector<MergeStep> merges_of(int32_t id) const;
+
   std::optional<int32_t> special_token(std::string_view text) const;
 
   /// Whether the vocabulary marks this token as special. Hugging Face's tokenizers may also find tokens that

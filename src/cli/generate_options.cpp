@@ -64,6 +64,23 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one next to the checkpoint)");
   line.device(run.device, run.dtype);
   line.machine(run.threads);
+
+  line.group("Explanation");
+  line.name("--explain", run.explain_file,
+            "Write what the model does with the prompt: a page (.html) or its data (.json)")
+      .excludes("--prompts")
+      .excludes("--interactive")
+      .excludes("--perplexity")
+      .excludes("--export")
+      .excludes("--num-tokens")
+      .excludes("--num-samples")
+      .excludes("--json")
+      .excludes("--logprobs");
+  line.number("--gen", run.explained_tokens, 0, 255, "Tokens to draw after the prompt and to explain too")
+      .show_default()
+      .needs("--explain");
+  line.flag("--explain-steps", run.explain_steps, "Explain at every checkpoint of the named run")
+      .excludes("--step");
   return line.parse(argc, argv, exit_status);
 }
 

@@ -129,6 +129,7 @@ void declare_start(CommandLine& line, TrainingRun& run) {
       .excludes("--reset");
   line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
   line.name("--tensorboard", run.tensorboard, "Write TensorBoard's event files into this folder");
+  line.number("--profile", run.profile_steps, 1, kMany, "Time every operation of N steps and print a table");
   line.machine(run.threads);
 }
 

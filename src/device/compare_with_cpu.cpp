@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <deque>
 #include <random>
 
 #include "cpu/cpu_device.h"
+#include "device/measured_speed.h"
+#include "device/timing_device.h"
 #include "util/bf16.h"
 #include "util/largest_error.h"
 
@@ -34,11 +35,6 @@ struct Operand {
   }
 };
 
-/// The bytes that an operation moves.
-struct Bytes {
-  double f32, bf16 = 0.0;
-};
-
 /// An operation with its input. `prepare` runs once before it, to compute operands that an earlier operation
 /// provides. `matrices` are the operands that are bf16 in the operation's other version, if there is one.
 struct Case {
@@ -46,8 +42,6 @@ struct Case {
 
   std::string name;
   double tolerance;
-  Bytes bytes;
-  double flops;
   std::vector<Operand> operands;
   std::vector<size_t> matrices;
   Run run, prepare = {};
@@ -126,50 +120,17 @@ class Operands {
   std::vector<Tensor> tensors_;
 };
 
-/// The median time of one call of f, in seconds, measured by replaying graphs that take a few milliseconds.
-double seconds_of(Device& device, const std::function<void()>& f) {
-  const Buffer memory(device, 4);
-  const Tensor one(memory.data(), {1}, DType::kI32);
-  const auto time = [&](Device::Graph& graph) {
-    int32_t waited_for = 0;
-    const auto start = std::chrono::steady_clock::now();
-    graph.replay();
-    device.copy_to_host(&waited_for, one);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
-  const auto once = device.capture(f);
-  time(*once);
-  const int repeats = std::clamp(static_cast<int>(5e-3 / time(*once)), 1, 200);
-  const auto many = device.capture([&] {
-    for (int i = 0; i < repeats; ++i) f();
-  });
-  std::vector<double> times;
-  for (int round = 0; round < 5; ++round) times.push_back(time(*many) / repeats);
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
-}
-
-double copy_speed(Device& device, int64_t floats) {
-  const Buffer memory(device, static_cast<size_t>(floats) * 2 * sizeof(float));
-  const Tensor all(memory.data(), {2, floats});
-  device.set_zero(all);
-  const double seconds = seconds_of(device, [&] { device.copy(all.rows(0, 1), all.rows(1, 1)); });
-  return 2.0 * static_cast<double>(floats) * sizeof(float) / seconds;
-}
-
 double number(int64_t n) {
   return static_cast<double>(n);
 }
 
-/// One case per operation, in fp32. `bytes` counts each value that must be read or written once.
+/// One case per operation, in fp32.
 std::vector<Case> fp32_cases(const ComparisonSizes& s) {
   const int64_t B = s.B, T = s.T, E = s.E, F = s.F, V = s.V, S = s.S, R = B * T, H = s.H;
   const auto heads = static_cast<int>(H);
   const int64_t N = s.N;  // rows of operations that memory bounds: more than the caches hold
-  const double RE = number(R * E), RF = number(R * F), EF = number(E * F), NE = number(N * E);
   // The rounding errors of a sum grow with the square root of its length.
   const double of_sums = 1e-6 * std::sqrt(number(std::max({E, F, R})));
-  const double scores = number(B) * number(T) * number(T) * number(E);  // half of them are masked
   const auto dropout = [](Tensor micro_step) {
     return Dropout{.p = 0.1f, .seed = 5, .micro_step = micro_step};
   };
@@ -182,8 +143,6 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
   return {
       {"linear",
        of_sums,
-       {4 * (RE + EF + 2 * RF), 2 * (RE + EF + 2 * RF)},
-       2 * number(R) * EF,
        {{{R, F}, zero, true}, {{R, E}}, {{E, F}}, {{F}}, {{R, F}, zero, true}},
        {0, 1, 2, 4},
        [](Device& d, const auto& t) {
@@ -191,8 +150,6 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
        }},
       {"linear_backward",
        of_sums,
-       {4 * (4 * RE + 2 * EF + RF), 2 * (4 * RE + 3 * EF + RF)},
-       4 * number(R) * EF,
        {{{R, E}, zero, true},
         {{E, F}, zero, true},
         {{F}, zero, true},
@@ -206,22 +163,16 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
        }},
       {"embedding",
        1e-6,
-       {12 * NE, 6 * NE},
-       0,
        {{{N, E}, zero, true}, {{N / T, T}, id, false, V}, {{V, E}}, {{S, E}}},
        {0, 2, 3},
        [](Device& d, const auto& t) { d.embedding(t[0], t[1], t[2], t[3], {}); }},
       {"embedding_backward",
        2e-6,
-       {16 * NE, 12 * NE},
-       0,
        {{{V, E}, zero, true}, {{S, E}, zero, true}, {{N, E}}, {{N / T, T}, id, false, V}},
        {2},
        [](Device& d, const auto& t) { d.embedding_backward(t[0], t[1], t[2], t[3]); }},
       {"layernorm",
        2e-5,
-       {8 * NE, 4 * NE},
-       0,
        {{{N, E}, zero, true}, {{N}, zero}, {{N}, zero, true}, {{N, E}}, {{E}}, {{E}}},
        {0, 3},
        [](Device& d, const auto& t) {
@@ -229,8 +180,6 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
        }},
       {"residual_layernorm",
        2e-5,
-       {16 * NE, 8 * NE},
-       0,
        {{{N, E}, zero, true},
         {{N, E}, zero, true},
         {{N}, zero},
@@ -246,8 +195,6 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
        }},
       {"layernorm_backward",
        2e-5,
-       {16 * NE, 8 * NE},
-       0,
        {{{N, E}, zero, true},
         {{E}, zero, true},
         {{E}, zero, true},
@@ -263,15 +210,11 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
        stats},
       {"attention",
        5e-6,
-       {16 * RE, 8 * RE},
-       2 * scores,
        {{{B, T, E}, zero, true}, {{B, H, T}, zero, true}, {{B, T, 3 * E}}, {{1}, step, false, 3}},
        {0, 2},
        [=](Device& d, const auto& t) { d.attention(t[0], t[1], t[2], heads, dropout(t[3])); }},
       {"attention_backward",
        2e-5,
-       {32 * RE, 16 * RE},
-       5 * scores,
        {{{B, T, 3 * E}, zero, true},
         {{B, T, E}},
         {{B, T, 3 * E}},
@@ -285,57 +228,41 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
        [=](Device& d, const auto& t) { d.attention(t[3], t[4], t[2], heads, dropout(t[5])); }},
       {"attention_cached",
        5e-6,
-       {8 * number(B * S * E), 4 * number(B * S * E)},
-       0,
        {{{B, 1, E}, zero, true}, {{B, S, E}}, {{B, S, E}}, {{B, 1, 3 * E}}, {{1}, step, false, S - 1}},
        {0, 1, 2, 3},
        [=](Device& d, const auto& t) { d.attention_cached(t[0], t[1], t[2], t[3], heads, t[4]); }},
       {"add_dropout",
        1e-6,
-       {12 * NE, 6 * NE},
-       0,
        {{{N, E}, zero, true}, {{N, E}}, {{N, E}}, {{1}, step, false, 3}},
        {0, 1, 2},
        [=](Device& d, const auto& t) { d.add_dropout(t[0], t[1], t[2], dropout(t[3])); }},
       {"cross_entropy",
        2e-6,
-       {4 * number(T * V), 2 * number(T * V)},
-       0,
        {{{T}, zero, true}, {{T, V}}, {{T}, id, false, V}},
        {1},
        [](Device& d, const auto& t) { d.cross_entropy(t[0], t[1], t[2]); }},
       {"cross_entropy_with_gradient",
        1e-5,
-       {8 * number(T * V), 4 * number(T * V)},
-       0,
        {{{T}, zero, true}, {{T, V}, Operand::kRandom, true}, {{T}, id, false, V}},
        {1},
        [](Device& d, const auto& t) { d.cross_entropy_with_gradient(t[0], t[1], t[2], 1.0f); }},
       {"round_to_bf16",
-       0,
-       {6 * NE},
        0,
        {{.shape = {N * E}, .content = zero, .compared = true, .dtype = DType::kBF16}, {{N * E}}},
        {},
        [](Device& d, const auto& t) { d.round_to_bf16(t[0], t[1]); }},
       {"sum",
        2e-6,
-       {4 * NE},
-       0,
        {{{1}, zero, true}, {{N, E}, Operand::kPositive}},
        {},
        [](Device& d, const auto& t) { d.sum(t[0], t[1]); }},
       {"l2_norm",
        2e-6,
-       {4 * NE},
-       0,
        {{{1}, zero, true}, {{N, E}}},
        {},
        [](Device& d, const auto& t) { d.l2_norm(t[0], t[1]); }},
       {"adamw",
        1e-5,
-       {28 * NE},
-       0,
        {{{N * E}, Operand::kRandom, true},
         {{N * E}},
         {{N * E}, zero, true},
@@ -349,20 +276,12 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
        }},
       {"sample",
        0,
-       {4 * number(B * V)},
-       0,
        {{{B}, step, true, 0}, {{B, V}}, {{B, V}, step, true, 0}, {{B, 2}, step, true, 1}},
        {},
        [](Device& d, const auto& t) {
          d.sample(t[0], t[1], t[2], t[3], {.top_k = 50, .top_p = 0.9, .seed = 7});
        }},
-      {"increment",
-       0,
-       {8 * number(R)},
-       0,
-       {{{R}, step, true, 41}},
-       {},
-       [](Device& d, const auto& t) { d.increment(t[0]); }},
+      {"increment", 0, {{{R}, step, true, 41}}, {}, [](Device& d, const auto& t) { d.increment(t[0]); }},
   };
 }
 
@@ -376,7 +295,6 @@ std::vector<Case> all_cases(const ComparisonSizes& sizes) {
     c.name += " bf16";
     c.tolerance = std::max(c.tolerance, 0x1p-7);
     for (const size_t i : c.matrices) c.operands[i].dtype = DType::kBF16;
-    c.bytes.f32 = c.bytes.bf16;
     cases.push_back(std::move(c));
   }
   return cases;
@@ -410,24 +328,29 @@ bool DeviceReport::agrees() const {
 DeviceReport compare_with_cpu(Device& device, const ComparisonSizes& sizes, int cpu_threads,
                               const std::function<void(const OperationReport&)>& done) {
   CpuDevice cpu(cpu_threads);
+  TimingDevice cost_of(cpu);
   DeviceReport report{device.description(), copy_speed(device, sizes.B * sizes.T * sizes.F * 4), {}};
   for (const Case& c : all_cases(sizes)) {
-    const Operands ours(device, c), cpus(cpu, c);
+    const Operands ours(device, c), cpus(cost_of, c);
     ours.run();
+    cost_of.start();
     cpus.run();
+    const OperationCost cost = cost_of.stop().back().cost;
     const double error = largest_error(c, ours, cpus);
     report.operations.push_back(
-        {c.name, error, c.tolerance, seconds_of(device, [&] { ours.run(); }), c.bytes.f32, c.flops});
+        {c.name, error, c.tolerance, seconds_of(device, [&] { ours.run(); }), cost.bytes, cost.flops});
     if (done) done(report.operations.back());
   }
   return report;
 }
 
 std::string line_of(const OperationReport& o, double copy_bytes_per_second) {
+  constexpr double kManyPerByte = 10.0;  // the memory bounds operations with fewer FLOP per byte
   const double speed = o.bytes / o.seconds;
-  const std::string rate = o.flops > 0 ? fmt::format("{:.2f} TFLOP/s", o.flops / o.seconds / 1e12)
-                                       : fmt::format("{:.1f} GB/s, {:.0f} % of a copy", speed / 1e9,
-                                                     100 * speed / copy_bytes_per_second);
+  const std::string rate =
+      o.flops > kManyPerByte * o.bytes
+          ? fmt::format("{:.2f} TFLOP/s", o.flops / o.seconds / 1e12)
+          : fmt::format("{:.1f} GB/s, {:.0f} % of a copy", speed / 1e9, 100 * speed / copy_bytes_per_second);
   return fmt::format("{:<33}{} {:.1e} (at most {:.0e})  {:>9}  {}", o.name, o.agrees() ? "ok   " : "WRONG",
                      o.error, o.tolerance, duration(o.seconds), rate);
 }

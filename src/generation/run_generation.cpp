@@ -6,8 +6,10 @@
 #include <random>
 
 #include "checkpoint.h"
+#include "device/timing_device.h"
 #include "error.h"
 #include "generation/completer.h"
+#include "generation/explain_prompt.h"
 #include "generation/interactive.h"
 #include "generation/perplexity.h"
 #include "generation/prompts.h"
@@ -59,6 +61,7 @@ struct FoundModel {
   StoredWeights weights;
   Tokenizer tokenizer;
   std::string description;
+  std::optional<int64_t> step = {};  // of a checkpoint
 };
 
 FoundModel find_model(const GenerationRun& run) {
@@ -73,7 +76,7 @@ FoundModel find_model(const GenerationRun& run) {
   Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
   checkpoint.check_tokenizer(tokenizer.hash(), tokenizer.vocab_size(), tokenizer_path);
   return {checkpoint.weights(), std::move(tokenizer),
-          fmt::format("{}: step {},", path, checkpoint.info().step)};
+          fmt::format("{}: step {},", path, checkpoint.info().step), checkpoint.info().step};
 }
 
 std::vector<int32_t> stop_tokens(const GenerationRun& run, const TokenRoles& roles,
@@ -140,23 +143,30 @@ void complete_prompts(const GenerationRun& run, const std::vector<std::string>& 
 void run_generation(const GenerationRun& run) {
   std::optional<MappedFile> scored_text;
   std::vector<std::string> prompts;
-  const bool exports = !run.export_folder.empty();
+  const bool exports = !run.export_folder.empty(), explains = !run.explain_file.empty();
+  check_explain_flags(run);
   if (!run.perplexity_file.empty()) {
     scored_text.emplace(run.perplexity_file, MappedFile::Access::kSequential);
     warn_unless_text(run.perplexity_file, scored_text->text());
   } else if (!run.interactive && !exports) {
     prompts = read_prompts(run);
   }
-  const auto [weights, tokenizer, description] = find_model(run);
+  const auto [weights, tokenizer, description, step] = find_model(run);
   if (exports) {
     export_to_huggingface(run.export_folder, weights, tokenizer);
     return print_status(fmt::format("{} exported to {}\n", description, run.export_folder));
+  }
+  if (explains) {
+    const auto count = static_cast<int64_t>(tokenizer.encode(prompts[0]).size());
+    check_explain_length(run, count, weights.config);
   }
   const std::vector<int32_t> stop = stop_tokens(run, weights.roles, tokenizer);
 
   const auto device =
       make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });
-  GPTModel model(*device, weights.config, choose_dtype(run.dtype, *device, weights.config));
+  TimingDevice timing(*device);
+  GPTModel model(explains ? timing : *device, weights.config,
+                 choose_dtype(run.dtype, *device, weights.config));
   weights.load_into(model);
 
   const std::string facts =
@@ -165,6 +175,10 @@ void run_generation(const GenerationRun& run) {
   Sampling sampling = run.sampling;
   sampling.seed = run.seed ? *run.seed : std::random_device{}();
   print_status(fmt::format("{}; seed {}\n", facts, sampling.seed));
+  if (explains) {
+    const std::string name = description.substr(0, description.size() - 1);  // without its comma
+    return explain_prompt(run, prompts[0], sampling, stop, {tokenizer, model, timing, name, step});
+  }
   Completer completer(run, sampling, stop, tokenizer, model);
   complete_prompts(run, prompts, completer);
 }

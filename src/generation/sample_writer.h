@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "generation/log_probabilities.h"
+#include "model/log_probabilities.h"
 #include "tokenizer.h"
 
 namespace hipgpt {

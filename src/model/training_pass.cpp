@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "error.h"
+#include "model/host_values.h"
 #include "model/layer_memory.h"
-#include "util/bf16.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
 
@@ -18,19 +18,6 @@ namespace {
 int64_t choose_head_rows(const Device& device, int64_t row_bytes, int64_t rows) {
   const int64_t fit = device.working_set() / row_bytes / 32 * 32;
   return std::min(rows, std::max<int64_t>(fit, 256));
-}
-
-/// Copies a matrix, whose rows may have a pitch, to the host as fp32.
-void copy_rows_to_host(float* to, Device& device, const Tensor& matrix) {
-  if (matrix.dtype() == DType::kF32 && matrix.contiguous()) return device.copy_to_host(to, matrix);
-  const int64_t rows = matrix.dim(0), width = matrix.dim(1), pitch = matrix.pitch();
-  const auto size = static_cast<size_t>((rows - 1) * pitch + width);
-  std::vector<uint16_t> bits(size);
-  device.copy_to_host(bits.data(), Tensor(matrix.bf16(), {static_cast<int64_t>(size)}, DType::kBF16));
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < width; ++j)
-      to[i * width + j] = from_bf16(bits[static_cast<size_t>(i * pitch + j)]);
-  }
 }
 
 }  // namespace

@@ -19,6 +19,9 @@ namespace {
 /// A piece is large enough to fill a word cache and small enough that all pieces in flight use little memory.
 constexpr size_t kPieceBytes = size_t{1} << 19;
 
+/// Merges are listed for tokens of at most this many bytes, because the search for them is quadratic.
+constexpr size_t kLongestMerged = 256;
+
 /// A vocabulary file holds special tokens verbatim and all other tokens in GPT-2's byte alphabet. A text such
 /// as "Ġthe" would be ambiguous there.
 SpecialTokens number_specials(const std::vector<std::string>& texts) {
@@ -148,6 +151,28 @@ std::string_view Tokenizer::token_bytes(int32_t id) const {
                             vocab_size() - 1));
   }
   return tables_->token_bytes(static_cast<size_t>(id));
+}
+
+/// Encodes the token's bytes as a word, as WordEncoder does, and notes each merge.
+std::vector<Tokenizer::MergeStep> Tokenizer::merges_of(int32_t id) const {
+  const std::string_view bytes = token_bytes(id);
+  if (bytes.size() > kLongestMerged) return {};
+  const MergeTable& merges = tables_->model.merges;
+  std::vector<uint32_t> pieces;
+  for (const char byte : bytes) pieces.push_back(tables_->model.byte_ids[static_cast<uint8_t>(byte)]);
+  std::vector<MergeStep> steps;
+  while (pieces.size() > 1) {
+    size_t best = 0;
+    const auto rank = [&](size_t at) { return merges.rank(pieces[at], pieces[at + 1]); };
+    for (size_t at = 1; at + 1 < pieces.size(); ++at) {
+      if (rank(at) < rank(best)) best = at;
+    }
+    if (rank(best) == MergeTable::kNone) return {};
+    steps.push_back({static_cast<int32_t>(rank(best)), best});
+    pieces[best] = merges.result(rank(best));
+    pieces.erase(pieces.begin() + static_cast<ptrdiff_t>(best) + 1);
+  }
+  return pieces == std::vector{static_cast<uint32_t>(id)} ? steps : std::vector<MergeStep>();
 }
 
 std::optional<int32_t> Tokenizer::special_token(std::string_view text) const {

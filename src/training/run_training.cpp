@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "device/timing_device.h"
 #include "error.h"
 #include "huggingface.h"
 #include "records/progress_line.h"
@@ -23,7 +24,17 @@ namespace hipgpt {
 
 namespace {
 
+/// The first step of a run is not timed, because it is the slowest.
+void check_profile(const TrainingRun& run, int64_t steps_done) {
+  const int64_t left = run.training.steps - steps_done;
+  if (run.profile_steps == 0 || left > run.profile_steps) return;
+  throw Error(fmt::format("{} {}: the run has {} left, and the first one is not timed; give a larger {}",
+                          Parameter::kProfileSteps, run.profile_steps,
+                          counted(static_cast<uint64_t>(left), "step"), Parameter::kSteps));
+}
+
 void check_flags(const TrainingRun& run) {
+  check_profile(run, 0);
   if (run.training.min_learning_rate > run.training.learning_rate) {
     throw Error(fmt::format("{} {} must not exceed {} {}", Parameter::kMinLearningRate,
                             run.training.min_learning_rate, Parameter::kLearningRate,
@@ -218,12 +229,14 @@ int run_training(const TrainingRun& run) {
   folder.lock();
   const auto device =
       make_device(run.device, run.threads, [&](const std::string& note) { progress.warn(note); });
+  std::optional<TimingDevice> timing;
+  if (run.profile_steps > 0) timing.emplace(*device);
   const std::optional<SavedTraining> saved = find_saved(run, folder, progress);
 
   // Everything is checked before anything is written.
   const std::optional<Start> start = find_start(run, saved);
   PreparedData data(run, given_tokenizer(run, start), folder, progress);
-  const auto model = make_model(run, start, data.tokenizer().vocab_size(), *device);
+  const auto model = make_model(run, start, data.tokenizer().vocab_size(), timing ? *timing : *device);
   if (saved) check_continuation(run, *saved, data, progress);
   folder.create();
   const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
@@ -240,12 +253,13 @@ int run_training(const TrainingRun& run) {
                      .data_hash = data.data_hash(),
                      .flags = run.flags,
                      .roles = start ? start->weights.roles : TokenRoles()},
-                    progress);
+                    progress, timing ? &*timing : nullptr);
   if (saved && saved->optimizer) loop.resume(*saved->optimizer);
   if (loop.step() == run.training.steps) {
     progress.print(fmt::format("done       the run is complete: {}", counted(loop.step(), "step")));
     return 0;
   }
+  check_profile(run, loop.step());
   return loop.run();
 }
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "device/profile.h"
 #include "error.h"
 #include "records/report.h"
 #include "training/stop_signal.h"
@@ -84,13 +85,14 @@ bool stop_asked() {
 
 TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model,
                            const Tokenizer& tokenizer, const TrainingTokens& tokens,
-                           CheckpointWriter::Run saved_with, ProgressLine& progress)
+                           CheckpointWriter::Run saved_with, ProgressLine& progress, TimingDevice* timing)
     : run_(run),
       folder_(folder),
       model_(model),
       tokenizer_(tokenizer),
       tokens_(tokens),
       progress_(progress),
+      timing_(timing),
       train_data_(loader(tokens.train)),
       trainer_(model, train_data_, run.training),
       roles_(saved_with.roles),
@@ -117,6 +119,7 @@ int TrainingLoop::run() {
   for (bool ended = false; !ended;) {
     const bool done = train_step();
     const int64_t n = trainer_.step();
+    if (timing_ != nullptr) profile();
     if (n == first_step_) {
       progress_.print("stopped    within the first step; there is nothing to save");
       return 128 + StopSignal::received();
@@ -146,6 +149,19 @@ int TrainingLoop::run() {
   summary(signal);
   report();
   return signal == 0 ? 0 : 128 + signal;
+}
+
+/// Records the operations of the steps after the first, which is slower because it touches memory for the
+/// first time.
+void TrainingLoop::profile() {
+  const int64_t done = trainer_.step() - first_step_;
+  if (done == 1) timing_->start();
+  if (done != 1 + run_.profile_steps) return;
+  const auto before = Clock::now();
+  const auto rows = profile_rows(timing_->stop());
+  const Roofline roofline = measure_roofline(timing_->device(), model_.dtype());
+  progress_.print("profile    " + profile_table(rows, run_.profile_steps, roofline));
+  paused_ += Clock::now() - before;
 }
 
 /// Runs one step. A request to stop ends it between two micro-batches, and then it returns false.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "data_loader.h"
+#include "device/timing_device.h"
 #include "records/metrics_file.h"
 #include "records/progress_line.h"
 #include "records/tensorboard.h"
@@ -22,8 +23,10 @@ namespace hipgpt {
 /// Trains, evaluates, samples, saves and reports.
 class TrainingLoop {
  public:
+  /// `timing` is the model's device if the run profiles its steps, or null.
   TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const Tokenizer& tokenizer,
-               const TrainingTokens& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress);
+               const TrainingTokens& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress,
+               TimingDevice* timing);
 
   /// Restores moments and step from `optimizer`.
   void resume(const OptimizerFile& optimizer);
@@ -49,6 +52,7 @@ class TrainingLoop {
   void log(int64_t n, const StepResult& result);
   bool validate(int64_t n);
   void sample(int64_t n);
+  void profile();
   bool train_step();
   bool save_due(int64_t n);
   void save(bool is_best);
@@ -68,6 +72,7 @@ class TrainingLoop {
   const Tokenizer& tokenizer_;
   const TrainingTokens& tokens_;
   ProgressLine& progress_;
+  TimingDevice* timing_;
   DataLoader train_data_;
   std::optional<DataLoader> val_data_;
   Trainer trainer_;

@@ -8,10 +8,10 @@
 #include <random>
 #include <set>
 
-#include "generation/log_probabilities.h"
 #include "generation/sliding_windows.h"
 #include "generator.h"
 #include "gpt_model.h"
+#include "model/log_probabilities.h"
 #include "operations/device_fixture.h"
 #include "training_pass.h"
 #include "util/utf8_stream.h"

@@ -37,6 +37,38 @@ TEST_P(Comparison, EveryOperationOfEveryDeviceAgrees) {
   EXPECT_EQ(in_bf16, 13);
 }
 
+/// Bytes that must move and FLOP, from the sizes alone.
+TEST(ComparisonTest, TheCostOfAnOperation) {
+  const auto device = make_device("cpu", 1);
+  const DeviceReport report = compare_with_cpu(*device, kSmall, 1);
+  const auto of = [&](const std::string& name) {
+    return *std::ranges::find(report.operations, name, &OperationReport::name);
+  };
+  const double R = 40, E = 24, F = 40, N = 60, T = 20, H = 3, V = 301, B = 2;
+  EXPECT_EQ(of("linear").bytes, 4 * (R * E + E * F + F + 2 * R * F));
+  EXPECT_EQ(of("linear bf16").bytes, 2 * (R * E + E * F + 2 * R * F) + 4 * F);
+  EXPECT_EQ(of("linear").flops, 2 * R * E * F + 9 * R * F);
+  EXPECT_EQ(of("linear_backward").flops, 4 * R * E * F + R * F + 8 * R * E);
+  EXPECT_EQ(of("layernorm").bytes, 4 * (2 * N * E + 2 * N + 2 * E));
+  EXPECT_EQ(of("residual_layernorm bf16").bytes, 2 * 4 * N * E + 4 * (2 * N + 2 * E));
+  EXPECT_EQ(of("attention").bytes, 4 * (R * 3 * E + R * E + R * H));
+  EXPECT_EQ(of("attention").flops, B * T * (T + 1) / 2 * (4 * E + 4 * H));
+  EXPECT_EQ(of("attention_backward").flops, B * T * (T + 1) / 2 * (10 * E + 8 * H));
+  EXPECT_EQ(of("add_dropout").bytes, 12 * N * E);
+  EXPECT_EQ(of("cross_entropy_with_gradient").bytes, 4 * (2 * T * V + 2 * T));
+  EXPECT_EQ(of("adamw").bytes, 28 * N * E + 16);
+  EXPECT_EQ(of("round_to_bf16").bytes, 6 * N * E);
+  EXPECT_EQ(of("sample").bytes, 4 * (B * V + 3 * B));
+}
+
+/// The memory bounds operations with few FLOP per byte, so their lines have GB/s.
+TEST(ComparisonTest, ALineHasTheRateThatBoundsTheOperation) {
+  const OperationReport slow{"layernorm", 0.0, 1.0, 1e-3, 1e6, 1e6},
+      product{"linear", 0.0, 1.0, 1e-3, 1e6, 1e9};
+  EXPECT_NE(line_of(slow, 2e9).find("1.0 GB/s, 50 % of a copy"), std::string::npos);
+  EXPECT_NE(line_of(product, 2e9).find("1.00 TFLOP/s"), std::string::npos);
+}
+
 /// A device that forwards every call to another one.
 class Forwarding : public Device {
  public:

@@ -53,7 +53,8 @@ for block in "${blocks[@]}"; do
   run bash -euo pipefail "$block"
   [[ $status == 0 ]] || { cat "$block" && fail "this block of README.md failed"; }
   ! grep -q 'run_tests.sh\|^ctest' "$block" || expect_output "ctest ran"
-  while IFS= read -r prompt; do expect_output "$prompt"; done < <(sed -n 's/.*generate.*--prompt "\([^"]*\)".*/\1/p' "$block")
+  # A prompt is printed, unless it is explained.
+  while IFS= read -r prompt; do expect_output "$prompt"; done < <(sed -n '/--explain/!s/.*generate.*--prompt "\([^"]*\)".*/\1/p' "$block")
   ok "$(grep -c . "$block") lines from $(head -n 1 "$block")"
 done
 
@@ -67,3 +68,8 @@ for file in checkpoints/mine/{tokenizer.json,tokens.bin,latest.bin,metrics.jsonl
   [[ -s $file ]] || fail "a named run did not write $file"
 done
 ok "the artifacts"
+
+for file in page.html born.html; do
+  grep -q '</html>' $file || fail "$file is not a page"
+done
+ok "the pages"

@@ -16,7 +16,7 @@ device
 model                        gpt_model.h gpt_weights.h kv_cache.h model_config.h training_pass.h transformer_layer.h
 checkpoint                   checkpoint.h run_folder.h safetensors_file.h stored_weights.h token_roles.h
 huggingface                  huggingface.h
-records
+records explain
 generation                   generator.h run_generation.h
 training                     run_training.h trainer.h
 cli

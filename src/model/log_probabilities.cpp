@@ -1,4 +1,4 @@
-#include "generation/log_probabilities.h"
+#include "model/log_probabilities.h"
 
 #include <algorithm>
 #include <cmath>
