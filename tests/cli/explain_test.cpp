@@ -173,7 +173,8 @@ TEST_F(ExplainCliTest, AtMost256TokensAreExplained) {
   // All weights of 16 heads would take over 2 MB, so a row has pairs of a position and a weight, at most 16.
   EXPECT_EQ(data.at("attention_rows"), "largest");
   for (const auto& head : data.at("checkpoints").at(0).at("heads")) {
-    for (const auto& row : head.at("rows")) {
+    for (size_t i = 0; i < head.at("rows").size(); ++i) {
+      const auto& row = head.at("rows").at(i);
       int64_t sum = 0, before = -1;
       ASSERT_LE(row.size(), 32u);
       for (size_t n = 0; n + 1 < row.size(); n += 2) {
@@ -182,10 +183,7 @@ TEST_F(ExplainCliTest, AtMost256TokensAreExplained) {
         sum += row.at(n + 1).get<int64_t>();
       }
       EXPECT_LE(sum, 10010);
-      const bool has_all = before < 16;
-      if (has_all) {
-        EXPECT_NEAR(static_cast<double>(sum), 10000.0, 16.0);
-      }
+      EXPECT_GE(sum, i < 16 ? 9990 : 0);
     }
   }
 }
