@@ -19,7 +19,7 @@ emulated GPU run with waves of 64 lanes and of 32, and with the threads of a blo
 
 The exit status is 0 if the exercise is done. NAME is one of:
 TEXT
-  ls "$exercises" | sed -n 's/\.cpp$//p' | paste -sd ' ' | fold -sw 100 | sed 's/^/  /'
+  (cd "$exercises" && printf '%s\n' *.cpp) | sed 's/\.cpp$//' | paste -sd ' ' | fold -sw 100 | sed 's/^/  /'
 }
 
 name=
@@ -58,11 +58,14 @@ if [[ ! -f $build/CMakeCache.txt ]]; then
     exit 1
   fi
 fi
-# The compiler's messages appear only if the build fails.
-if ! cmake --build "$build" --parallel "$(getconf _NPROCESSORS_ONLN)" --target "${targets[@]}" >"$build/build.log" 2>&1; then
-  grep -v '^\[[0-9 /%]*\] ' "$build/build.log" >&2 || true
-  exit 1
-fi
+# The compiler's messages appear only if the build fails, without the commands that produced them.
+for target in "${targets[@]}"; do
+  if ! cmake --build "$build" --parallel "$(getconf _NPROCESSORS_ONLN)" --target "$target" >"$build/build.log" 2>&1; then
+    grep -vE '^(\[[0-9 /%]+\] |FAILED: |ninja: |g?make|[^ ]*/[^ ]* -D)' "$build/build.log" >&2 || true
+    echo "exercise.sh: $source does not compile" >&2
+    exit 1
+  fi
+done
 
 # What waves of 64 lanes print is shown; what waves of 32 print, only if they fail where those of 64 do not.
 "$build/tests/exercises/${targets[0]}"

@@ -20,8 +20,7 @@ void count_access(const void* address, size_t bytes, bool is_write);
 template <typename T>
 class Counted {
  public:
-  Counted(const Counted&) =
-      delete;  // a local variable is a float: write `float v = x[i]`, not `auto v = x[i]`
+  Counted(const Counted&) = delete;  // a local variable is a float: `float v = x[i]`, not `auto v = x[i]`
 
   // Inlined, so that each access in a kernel has an address of its own in the machine code.
   [[gnu::always_inline]] operator T() const {
