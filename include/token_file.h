@@ -1,5 +1,5 @@
 // Files of token ids, mapped into memory for reading: our tokens.bin, the shards of llm.c, and bare ids.
-// src/data/README.md describes the layouts.
+// src/data/details.md describes the layouts.
 #pragma once
 
 #include <cassert>

@@ -1,5 +1,5 @@
 // Text to token ids and back: byte-level byte-pair encoding, as GPT-2 does it.
-// src/tokenizer/README.md explains it.
+// src/tokenizer/README.md explains it, src/tokenizer/details.md has the details.
 #pragma once
 
 #include <cstdint>

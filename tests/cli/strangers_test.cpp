@@ -47,7 +47,7 @@ class StrangersCliTest : public CliTest {
 
 // ---- Tokens
 
-/// Returns a tokens.bin with other ids, a vocabulary of 65536 and correct checksums (src/data/README.md).
+/// Returns a tokens.bin with other ids, a vocabulary of 65536 and correct checksums (src/data/details.md).
 std::string with_ids(std::string file, uint16_t id) {
   constexpr size_t kVocabAt = 24, kTokenChecksumAt = 56, kHeaderChecksumAt = 64, kHeader = 72;
   const auto put = [&](size_t at, uint64_t value) { std::memcpy(file.data() + at, &value, sizeof(value)); };

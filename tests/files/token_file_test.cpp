@@ -14,7 +14,7 @@ namespace {
 
 using TokenFileTest = FilesTest;
 
-// Offsets of the header's fields, as src/data/README.md lists them.
+// Offsets of the header's fields, as src/data/details.md lists them.
 constexpr size_t kVersionAt = 8, kTokenBytesAt = 12, kCountAt = 16, kVocabSizeAt = 24, kTokenizerHashAt = 32,
                  kTextHashAt = 40, kTextBytesAt = 48, kTokenChecksumAt = 56, kHeaderChecksumAt = 64,
                  kHeaderBytes = 72;

@@ -1,5 +1,5 @@
 // Corrects the checksums of changed files, because wrong ones would keep the code behind them from being
-// reached. src/checkpoint/README.md and src/data/README.md describe the layouts.
+// reached. src/checkpoint/README.md and src/data/details.md describe the layouts.
 #pragma once
 
 #include <fmt/format.h>

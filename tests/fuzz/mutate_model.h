@@ -175,7 +175,7 @@ inline std::string any_ids(Random& random, size_t count, size_t width, uint64_t 
   return ids;
 }
 
-/// Changes a tokens.bin, whose format src/data/README.md describes.
+/// Changes a tokens.bin, whose format src/data/details.md describes.
 inline std::string change_tokens(std::string file, Random& random, uint64_t vocab_size) {
   if (random.chance(60)) {
     const uint64_t vocab =
