@@ -5,7 +5,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 exercises=$root/tests/exercises
-build=$root/build-exercises
+build=${HIPGPT_EXERCISES_BUILD:-$root/build-exercises}
 
 usage() {
   cat <<'TEXT'
