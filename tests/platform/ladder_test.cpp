@@ -29,7 +29,7 @@ class Ladder : public testing::Test {
   /// A copy on the GPU, which lives as long as the test. Without values, it is uninitialised.
   float* on_gpu(size_t count, const Values& values = {}) {
     buffers_.emplace_back(std::make_unique<Buffer>(*device_, count * sizeof(float)));
-    auto* data = static_cast<float*>(buffers_.back()->data());
+    auto* data = reinterpret_cast<float*>(buffers_.back()->data());
     if (!values.empty()) {
       const std::vector<float> floats(values.begin(), values.end());
       device_->copy_to_device(Tensor(data, {static_cast<int64_t>(count)}), floats.data());
