@@ -6,6 +6,7 @@
 // that reads x three times shows less than the bandwidth of memory.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <random>
@@ -59,6 +60,23 @@ double median_us(const std::function<void()>& f) {
   return times[times.size() / 2];
 }
 
+std::vector<float> values_of(Device& device, const Array& array) {
+  wait();
+  std::vector<float> values(static_cast<size_t>(array.tensor().size()));
+  device.copy_to_host(values.data(), array.tensor());
+  return values;
+}
+
+/// Throws if a rung's result is not that of the library's kernel.
+void check(const char* rung, const std::vector<float>& actual, const std::vector<float>& expected) {
+  for (size_t i = 0; i < actual.size(); ++i) {
+    if (std::abs(actual[i] - expected[i]) <= 1e-2f) continue;
+    throw std::runtime_error(std::string(rung) + ": element " + std::to_string(i) + " is " +
+                             std::to_string(actual[i]) + ", and the library's is " +
+                             std::to_string(expected[i]));
+  }
+}
+
 struct Row {
   std::string name;
   double us;
@@ -76,29 +94,38 @@ void print(const char* title, const std::vector<Row>& rows, double work, double 
 void layernorm(Device& device, int rows, int E) {
   const Array x(device, rows, E), y(device, rows, E), w(device, 1, E), b(device, 1, E),
       stats(device, 2, rows);
-  std::vector<Row> table;
-  for (const auto& rung : hip::ladder::layernorm_rungs()) {
-    table.push_back(
-        {rung.name, median_us([&] { rung.run(y.data(), x.data(), w.data(), b.data(), rows, E); })});
-  }
   const Norm norm{Tensor(w.data(), {E}), Tensor(b.data(), {E})};
   const NormStats kept{Tensor(stats.data(), {rows}), Tensor(stats.data() + rows, {rows})};
-  table.push_back({"the library's, which keeps mean and rstd",
-                   median_us([&] { device.layernorm(y.tensor(), kept, x.tensor(), norm); })});
+  const auto library = [&] { device.layernorm(y.tensor(), kept, x.tensor(), norm); };
+  library();
+  const std::vector<float> expected = values_of(device, y);
+  std::vector<Row> table;
+  for (const auto& rung : hip::ladder::layernorm_rungs()) {
+    device.set_zero(y.tensor());
+    table.push_back(
+        {rung.name, median_us([&] { rung.run(y.data(), x.data(), w.data(), b.data(), rows, E); })});
+    check(rung.name, values_of(device, y), expected);
+  }
+  table.push_back({"the library's, which keeps mean and rstd", median_us(library)});
   const std::string title = "LayerNorm of " + std::to_string(rows) + " x " + std::to_string(E) + ", fp32";
   print(title.c_str(), table, 8.0 * rows * E, 1e9, "GB/s");
 }
 
 void matmul(Device& device, int size) {
   const Array a(device, size, size), b(device, size, size), c(device, size, size);
+  const auto library = [&] {
+    device.linear(c.tensor(), a.tensor(), Linear{b.tensor(), {}}, Activation::kNone, {});
+  };
+  library();
+  const std::vector<float> expected = values_of(device, c);
   std::vector<Row> table;
   for (const auto& rung : hip::ladder::matmul_rungs()) {
+    device.set_zero(c.tensor());
     table.push_back(
         {rung.name, median_us([&] { rung.run(c.data(), a.data(), b.data(), size, size, size); })});
+    check(rung.name, values_of(device, c), expected);
   }
-  table.push_back({"the library's", median_us([&] {
-                     device.linear(c.tensor(), a.tensor(), Linear{b.tensor(), {}}, Activation::kNone, {});
-                   })});
+  table.push_back({"the library's", median_us(library)});
   const std::string title =
       "C = A B, all of them " + std::to_string(size) + " x " + std::to_string(size) + ", fp32";
   print(title.c_str(), table, 2.0 * size * size * size, 1e12, "TFLOP/s");
