@@ -2,7 +2,7 @@
 //
 //     ladder_bench [DEVICE]
 //
-// Prints two Markdown tables. LayerNorm counts 8 bytes an element, the least that a rung can move. So a rung
+// Prints three Markdown tables. LayerNorm counts 8 bytes an element, the least that it can move. So a rung
 // that reads x three times shows less than the bandwidth of memory.
 #include <algorithm>
 #include <chrono>
@@ -131,6 +131,27 @@ void matmul(Device& device, int size) {
   print(title.c_str(), table, 2.0 * size * size * size, 1e12, "TFLOP/s");
 }
 
+void attention(Device& device, int B, int T) {
+  const int H = 12, D = 64, E = H * D;
+  const Array qkv(device, B * T, 3 * E), out(device, B * T, E), lse(device, B * H, T);
+  const Buffer scratch(device, static_cast<size_t>(B) * H * T * T * sizeof(float));
+  auto* const scores = reinterpret_cast<float*>(scratch.data());
+  const Tensor inputs(qkv.data(), {B, T, 3 * E}), result(out.data(), {B, T, E}), rows(lse.data(), {B, H, T});
+  const auto library = [&] { device.attention(result, rows, inputs, H, {}); };
+  library();
+  const std::vector<float> expected = values_of(device, out);
+  std::vector<Row> table;
+  for (const auto& rung : hip::ladder::attention_rungs()) {
+    device.set_zero(out.tensor());
+    table.push_back({rung.name, median_us([&] { rung.run(out.data(), scores, qkv.data(), B, T, H, D); })});
+    check(rung.name, values_of(device, out), expected);
+  }
+  table.push_back({"the library's", median_us(library)});
+  const std::string title =
+      "Causal attention, B=" + std::to_string(B) + " T=" + std::to_string(T) + " H=12 D=64, fp32";
+  print(title.c_str(), table, 2.0 * B * H * T * T * D, 1e12, "TFLOP/s");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -142,6 +163,7 @@ int main(int argc, char** argv) {
     const bool emulated = description.find("emulated") != std::string::npos;
     layernorm(*device, emulated ? 64 : 32768, 768);
     matmul(*device, emulated ? 128 : 4096);
+    attention(*device, emulated ? 1 : 8, emulated ? 40 : 1024);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ladder_bench: %s\n", error.what());
     return 1;

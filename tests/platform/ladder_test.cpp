@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device.h"
+#include "reference/attention.h"
 #include "reference/layernorm.h"
 #include "reference/matmul.h"
 
@@ -76,6 +77,21 @@ TEST_F(Ladder, Matmul) {
     rung.run(c, on_gpu(a.size(), a), on_gpu(b.size(), b), m, n, k);
     wait();
     expect_near(rung.name, c, expected, 1e-3);
+  }
+}
+
+TEST_F(Ladder, Attention) {
+  ASSERT_EQ(hip::ladder::attention_rungs().size(), 2u);
+  const int B = 2, T = 37, H = 3;
+  for (const int D : {32, 64, 128}) {
+    const int E = H * D;
+    const Values qkv = random(B * T * 3 * E), expected = reference::attention(qkv, B, T, H, E);
+    for (const auto& rung : hip::ladder::attention_rungs()) {
+      float* out = on_gpu(expected.size());
+      rung.run(out, on_gpu(B * H * T * T), on_gpu(qkv.size(), qkv), B, T, H, D);
+      wait();
+      expect_near(rung.name, out, expected, 1e-4);
+    }
   }
 }
 
