@@ -276,7 +276,7 @@ def llama():
     left = ["LayerNorm: mean, deviation, w, b", "Q K V: a key for each query head", "positions: learned, added once", "attention, O", "+",
             "LayerNorm", "FF1, relu or gelu", "FF2", "+"]
     right = ["RMSNorm: root mean square, w", "Q K V: 4 query heads share a key", "RoPE: rotates Q and K, each layer", "attention, O", "+",
-             "RMSNorm", "W1 and W3, silu as a gate", "W2", "+"]
+             "RMSNorm", "W1 and W3, silu as a gate", "FF2", "+"]
     for x, title, rows in ((30, "GPT-2", left), (410, "Llama", right)):
         f.text(x, 30, title, "big")
         f.path([(x + 20, 46), (x + 20, 402)], "bus")
@@ -425,11 +425,11 @@ def train(build, folder):
     (folder / "data/data.txt").write_bytes(text)
     (folder / "tiny.txt").write_bytes(text[:600])
     (folder / "last.txt").write_bytes(text[-410000:])
-    chapters = text.decode().split("\n\n")
+    chapters = text.decode().strip().split("\n\n")
     for file, kept in (("chapters.txt", lambda i: i % 10), ("tenth_chapters.txt", lambda i: not i % 10)):
         (folder / file).write_text("".join(c + "\n\n" for i, c in enumerate(chapters, 1) if kept(i)))
     for name, arguments in {
-            "": [], "high": ["--lr", "1.0", "--steps", "200", "--eval-every", "50"],
+            "": [], "high": ["--lr", "0.1", "--steps", "300", "--eval-every", "100"],
             "overfit": ["--data-path", "tiny.txt", "--val-data-path", "last.txt", "--eval-every", "100", "--eval-batches", "20"],
             "small": ["--dim", "8", "--heads", "1", "--layers", "1", "--ff", "16"],
             "heads1": ["--heads", "1", "--eval-every", "1000"], "heads16": ["--heads", "16", "--eval-every", "1000"],
@@ -656,10 +656,10 @@ def learning(run):
     high = run.losses("high", "loss")
     worst = max(v for _, v in high)
     titles = [("", "the default run", 1000, 2, 10, ""), ("high", "--lr 0.1: too high", 300, 0, 1000, ""),
-              ("overfit", "600 bytes of text: learnt by heart", 1000, 0, 12, ""), ("small", "E = 8, one layer: too small", 1000, 2, 10, "")]
+              ("overfit", "600 bytes of text: learned by heart", 1000, 0, 24, ""), ("small", "E = 8, one layer: too small", 1000, 2, 10, "")]
     for (x, y), (name, title, steps, low, top, note) in zip(places, titles):
         if name == "high":
-            top = 4 * math.ceil(worst / 4 / 250) * 250
+            top = 20 * math.ceil(worst / 20)
         last = run.losses(name, "loss")[-1][1], run.losses(name, "val_loss")[-1][1]
         chart(f, x, y, 340, 130, [("sblue", run.losses(name, "loss")), ("sorange", run.losses(name, "val_loss"))], steps, low, top,
               title, f"at the end: training {last[0]:.2f}, validation {last[1]:.2f}")
