@@ -1,0 +1,21 @@
+// A barrier that half of the threads never reach.
+// > the threads are at different barriers
+#include "gpu.h"
+
+__global__ void block_sum_kernel(Float* y, const Float* x) {
+  HIPGPT_SHARED(Float, sums, [256]);
+  const int t = threadIdx.x;
+  sums[t] = x[blockIdx.x * 256 + t];
+  for (int half = 128; half > 0; half /= 2) {
+    if (t < half) {
+      __syncthreads();
+      sums[t] += sums[t + half];
+    }
+  }
+  __syncthreads();
+  if (t == 0) y[blockIdx.x] = sums[0];
+}
+
+void block_sum(Float* y, const Float* x) {
+  hipLaunchKernelGGL(block_sum_kernel, dim3(4), dim3(256), 0, 0, y, x);
+}
