@@ -23,6 +23,9 @@ class CpuDevice final : public Device {
 
   std::string description() const override;
 
+  /// A line to show to the user if matrix products are slower than this processor allows, or "".
+  const std::string& note() const { return note_; }
+
   void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;
   void* allocate_host(size_t bytes) override { return allocate(bytes); }
@@ -43,6 +46,7 @@ class CpuDevice final : public Device {
 
  private:
   cpu::ThreadPool threads_;
+  std::string note_;
 };
 
 }  // namespace hipgpt
