@@ -56,6 +56,10 @@ class Device {
   virtual void copy(Tensor dst, Tensor src) = 0;
   virtual void set_zero(Tensor t) = 0;
 
+  /// Whether operations can read the host's memory, a mapped file for example, and weights narrower than their
+  /// activations (see `linear` in operations.h).
+  virtual bool reads_host_memory() const { return false; }
+
   /// The type in which models should compute: bf16 if the device has matrix cores for it, else fp32.
   virtual DType preferred_dtype() const = 0;
 

@@ -34,6 +34,7 @@ struct GenerationRun {
 
   std::string device = "auto";
   std::string dtype = "auto";  ///< see choose_dtype()
+  std::string weights = "fp32";  ///< see choose_weights()
   int threads = 0;
 };
 

@@ -34,6 +34,7 @@ class CpuDevice final : public Device {
   void copy_to_host(void* host, Tensor src) override;
   void copy(Tensor dst, Tensor src) override;
   void set_zero(Tensor t) override;
+  bool reads_host_memory() const override { return true; }
   DType preferred_dtype() const override { return DType::kF32; }
   int64_t working_set() const override;
   std::unique_ptr<Graph> capture(std::function<void()> f) override;

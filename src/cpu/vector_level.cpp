@@ -16,6 +16,23 @@ VectorLevel processor_level() {
   return VectorLevel::kBaseline;
 }
 
+namespace {
+
+VectorLevel& current() {
+  static VectorLevel level = processor_level();
+  return level;
+}
+
+}  // namespace
+
+VectorLevel vector_level() {
+  return current();
+}
+
+void set_vector_level(VectorLevel level) {
+  current() = level;
+}
+
 const char* to_string(VectorLevel level) {
   switch (level) {
     case VectorLevel::kBaseline: return "baseline";

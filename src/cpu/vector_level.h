@@ -12,6 +12,10 @@ enum class VectorLevel : uint8_t { kBaseline, kAVX, kAVX2, kAVX512 };
 /// The level of this processor, by CPUID and by the registers that the operating system saves.
 VectorLevel processor_level();
 
+/// The level that the operations use: the processor's, unless a test has set a lower one.
+VectorLevel vector_level();
+void set_vector_level(VectorLevel level);
+
 /// "AVX2".
 const char* to_string(VectorLevel level);
 

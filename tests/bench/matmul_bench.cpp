@@ -42,7 +42,7 @@ void add_weight(std::vector<Product>& products, int64_t rows, int64_t in, int64_
 class Matrix {
  public:
   Matrix(Device& device, int64_t rows, int64_t columns, DType dtype)
-      : memory_(device, static_cast<size_t>(rows * columns) * dtype_size(dtype)),
+      : memory_(device, dtype_bytes(dtype, rows * columns)),
         tensor_(memory_.data(), {rows, columns}, dtype) {
     std::mt19937 generator(1);
     std::vector<uint16_t> halves;
