@@ -26,6 +26,14 @@ Tensor in_place(const SafetensorsTensor& stored, const Tensor& wanted) {
   return wanted.at(const_cast<std::byte*>(stored.bytes.data()));
 }
 
+/// Releases the memory of a tensor's bytes in its file.
+void forget(const std::vector<SafetensorsFile>& files, const SafetensorsTensor& tensor) {
+  for (const SafetensorsFile& file : files) {
+    const SafetensorsTensor* found = file.find(tensor.name);
+    if (found != nullptr && found->bytes.data() == tensor.bytes.data()) file.forget(tensor);
+  }
+}
+
 Tensor allocate(Kept& kept, Device& device, const Tensor& shape) {
   kept.buffers.emplace_back(device, shape.bytes());
   return shape.at(kept.buffers.back().data());
@@ -61,6 +69,7 @@ GPTModel StoredWeights::model(Device& device, DType dtype, DType format) const {
       if (const Tensor mapped = in_place(stored, shape)) return mapped;
       const Tensor copy = allocate(*kept, device, shape);
       read_floats({copy.f32(), static_cast<size_t>(copy.size())}, stored);
+      forget(files, stored);
       return copy;
     }
     const Tensor wanted = is_head ? Tensor(nullptr, {shape.dim(0), shape.dim(1)}, format)
@@ -70,6 +79,7 @@ GPTModel StoredWeights::model(Device& device, DType dtype, DType format) const {
     }
     const Tensor converted = allocate(*kept, device, wanted);
     convert_weight(converted, stored, is_head ? Layout::kOutIn : Layout::kInOut);
+    forget(files, stored);
     return converted;
   };
   GPTWeights weights(config, place, kept);
