@@ -83,6 +83,21 @@ std::string data_checksum(const MappedFile& file, size_t first) {
   return checksum_text(XXH3_64bits_digest(&state));
 }
 
+std::string header_checksum_entry(std::string_view checksum) {
+  return fmt::format("\"{}\":\"{}\"", kHeaderChecksumKey, checksum);
+}
+
+/// Computes the checksum of `head` (length and header), in which the checksum field holds `written`.
+std::string header_checksum(std::string_view head, std::string_view written) {
+  std::string zeroed(head);
+  const std::string zeros = checksum_text(0);
+  const size_t at = zeroed.find(header_checksum_entry(written));
+  if (at != std::string::npos && written.size() == zeros.size()) {
+    zeroed.replace(at, header_checksum_entry(zeros).size(), header_checksum_entry(zeros));
+  }
+  return checksum_text(XXH3_64bits(zeroed.data(), zeroed.size()));
+}
+
 /// Returns whether the file has checksums. Throws Error if they do not match.
 bool check_checksums(const std::string& path, std::string_view head, const MappedFile& file,
                      const Metadata& metadata) {
