@@ -62,6 +62,10 @@ class Device {
   virtual void copy(Tensor dst, Tensor src) = 0;
   virtual void set_zero(Tensor t) = 0;
 
+  /// Whether operations can read the host's memory, a mapped file for example, and weights narrower than their
+  /// activations (see `linear` in operations.h).
+  virtual bool reads_host_memory() const { return false; }
+
   /// The type in which models should compute: bf16 if the device has matrix cores for it, else fp32.
   virtual DType preferred_dtype() const = 0;
 
@@ -117,8 +121,9 @@ class Buffer {
 
 /// The device that `--device NAME` selects: "cpu", "hip" (a GPU), "hip:N" (the GPU with that index), or
 /// "auto" (a GPU if there is one). `threads` is the number of CPU threads; 0 means all cores. Throws Error if
-/// the name is unknown, if there is no such GPU, or if this build has no kernels for it. If "auto" skips a
-/// GPU because this build has no kernels for it, `warn` receives the reason.
+/// the name is unknown, if there is no such GPU, or if this build has no kernels for it. `warn` receives
+/// the reason if "auto" skips a GPU because this build has no kernels for it, or if the CPU's matrix products
+/// are slower than the processor allows.
 std::unique_ptr<Device> make_device(const std::string& name, int threads,
                                     const std::function<void(const std::string&)>& warn = {});
 

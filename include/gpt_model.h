@@ -17,13 +17,17 @@
 
 namespace hipgpt {
 
-/// The weights are always fp32. A model computes in fp32 or in bf16: in bf16, activations are bf16, and
-/// operations read a rounded copy of the matrices.
+/// The weights of a model that can be trained are fp32. It computes in fp32 or in bf16: in bf16, activations
+/// are bf16, and operations read a rounded copy of the matrices. A model that only generates computes in fp32
+/// with weights in any format; StoredWeights::model() makes it.
 class GPTModel {
  public:
   /// Weights are zero until initialize() or a checkpoint fills them. The device must outlive the model.
   /// Throws Error for a dtype other than fp32 and bf16.
   GPTModel(Device& device, const ModelConfig& config, DType dtype = DType::kF32);
+
+  /// A model that only generates. The device reads_host_memory() and must outlive the model.
+  GPTModel(Device& device, GPTWeights weights);
 
   Device& device() const { return device_; }
   const ModelConfig& config() const { return config_; }
@@ -33,7 +37,11 @@ class GPTModel {
 
   const GPTWeights& weights() const { return weights_; }
 
-  /// Calls f, which may write the weights, and then rounds the matrices if the model computes in bf16.
+  /// The format of the matrices that products read.
+  DType weights_dtype() const { return operands().head.weight.dtype(); }
+
+  /// Calls f, which may write the weights, and then rounds the matrices if the model computes in bf16. Throws
+  /// Error for a model that only generates.
   void write_weights(const std::function<void(const GPTWeights& weights)>& f);
 
   /// The weights that operations read: the weights themselves, or the rounded matrices and the fp32 vectors.
@@ -45,12 +53,15 @@ class GPTModel {
   const std::vector<TransformerLayer>& layers() const { return layers_; }
 
  private:
+  void add_layers();
+
   Device& device_;
   ModelConfig config_;
   DType dtype_;
   GPTWeights weights_;
   std::optional<GPTWeights> rounded_;
   std::vector<TransformerLayer> layers_;
+  bool only_generates_ = false;
 };
 
 /// The type that `name` ("auto", "fp32" or "bf16") selects for a model on a device. "auto" is the device's
@@ -58,10 +69,16 @@ class GPTModel {
 /// over 128. Throws Error for any other name.
 DType choose_dtype(const std::string& name, const Device& device, const ModelConfig& config);
 
-/// "fp32" or "bf16".
+/// The format that `name` ("fp32", "bf16" or "int8") selects for the weights of a model that only generates, in
+/// which the device computes in `dtype`. Throws Error for any other name, and unless the device can read
+/// weights narrower than fp32.
+DType choose_weights(const std::string& name, const Device& device, DType dtype);
+
+/// "fp32", "bf16" or "int8".
 std::string name_of(DType dtype);
 
-/// One line to show to the user: the device of a model, and its dtype unless that is fp32.
+/// One line to show to the user: the device of a model, and its dtype and that of its weights unless they are
+/// fp32.
 std::string where_it_computes(const GPTModel& model);
 
 /// GPT-2's initialisation (Radford et al., 2019): matrices from N(0, 0.02), except N(0, 0.02/sqrt(2L)) for

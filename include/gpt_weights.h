@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,11 @@ class GPTWeights {
 
   /// Zeroed weights on a device, which must outlive them.
   GPTWeights(Device& device, const ModelConfig& config);
+
+  /// Weights that lie elsewhere, each where `place` says for its name and shape. `memory` keeps them there. A
+  /// tensor that `place` returns in bf16 or int8 is [out,in]. flat() has no memory.
+  using Place = std::function<Tensor(const std::string& name, const Tensor& shape)>;
+  GPTWeights(const ModelConfig& config, const Place& place, std::shared_ptr<const void> memory);
 
   /// The vectors of `weights` and bf16 matrices in memory of their own, with undefined values. flat() has the
   /// matrices alone. `weights` and the device must outlive the result.
@@ -68,6 +74,7 @@ class GPTWeights {
 
   ModelConfig config_;
   Buffer buffer_;
+  std::shared_ptr<const void> memory_;  // of weights that lie elsewhere
   Tensor flat_;
   int64_t decayed_ = 0;
 };

@@ -28,7 +28,8 @@
 
 /// y = act(x W + b).   x [R,in], y [R,out]. `pre` [R,out], if given, receives x W + b for linear_backward;
 /// y and pre may be the same tensor, and their rows may have a pitch, the same for both. If x is bf16, y and
-/// pre may be fp32.
+/// pre may be fp32. A device that reads_host_memory() also takes, if x is fp32, a weight [out,in] in bf16 or
+/// int8.
 HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre),
                  (y, x, layer, act, pre))
 
@@ -44,7 +45,8 @@ HIPGPT_OPERATION(linear_backward,
 // ---- Embedding ------------------------------------------------------------------------------------------
 
 /// y[b,t] = wte[token[b,t]] + wpe[first + t].   tokens int32 [B,T], wte [V,E], wpe [S,E], y [B*T,E];
-/// first_position int32 [1] holds `first`, which is 0 if it is none.
+/// first_position int32 [1] holds `first`, which is 0 if it is none. A device that reads_host_memory() also
+/// takes, if y and wpe are fp32, wte in bf16 or int8.
 HIPGPT_OPERATION(embedding, (Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position),
                  (y, tokens, wte, wpe, first_position))
 

@@ -38,6 +38,7 @@ struct GenerationRun {
 
   std::string device = "auto";
   std::string dtype = "auto";  ///< see choose_dtype()
+  std::string weights = "fp32";  ///< see choose_weights()
   int threads = 0;
 };
 

@@ -13,6 +13,8 @@
 
 namespace hipgpt {
 
+class MappedFile;
+
 /// A tensor in a file, or one to be written to a file. It does not own its bytes: they belong to the
 /// SafetensorsFile it came from, or to the caller of write_safetensors().
 struct SafetensorsTensor {
@@ -38,6 +40,9 @@ class SafetensorsFile {
   const SafetensorsTensor& tensor(std::string_view name) const;
   const SafetensorsTensor* find(std::string_view name) const;
 
+  /// Releases the memory of a tensor's bytes. They are read from the file again if touched.
+  void forget(const SafetensorsTensor& tensor) const;
+
   /// True for files written by HipGPT, of which open() has checked every bit. Other programs write no
   /// checksum.
   bool has_checksum() const { return has_checksum_; }
@@ -49,7 +54,7 @@ class SafetensorsFile {
   SafetensorsFile() = default;
 
   std::string path_;
-  std::shared_ptr<const void> mapping_;  // keeps the file in memory
+  std::shared_ptr<const MappedFile> mapping_;  // keeps the file in memory
   std::map<std::string, std::string> metadata_;
   std::vector<SafetensorsTensor> tensors_;
   std::map<std::string, size_t, std::less<>> index_;  // name -> index in tensors_

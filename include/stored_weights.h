@@ -23,6 +23,10 @@ struct StoredWeights {
 
   /// Copies the weights, as fp32, into a model with the same config.
   void load_into(GPTModel& model) const;
+
+  /// A model that generates. It computes in `dtype` (fp32 or bf16) and stores the matrices of its products in
+  /// `format` (choose_weights()). Where the device can read them as they lie in the files, they are not copied.
+  GPTModel model(Device& device, DType dtype, DType format) const;
 };
 
 }  // namespace hipgpt

@@ -10,14 +10,27 @@
 
 namespace hipgpt {
 
-enum class DType : uint8_t { kF32, kBF16, kI32 };
+/// kInt8 is a format of weights: the rows of a matrix consist of Int8Groups.
+enum class DType : uint8_t { kF32, kBF16, kI32, kInt8 };
 
-/// The size of an element in bytes.
-constexpr size_t dtype_size(DType dtype) {
-  return dtype == DType::kBF16 ? 2 : 4;
+/// 64 adjacent values of a row, each scale * values[i]. Zeros fill the last group of a row.
+struct Int8Group {
+  static constexpr int64_t kSize = 64;
+  float scale;
+  int8_t values[kSize];
+};
+
+/// The size of `n` adjacent elements of a row in bytes.
+constexpr size_t dtype_bytes(DType dtype, int64_t n) {
+  const auto count = static_cast<size_t>(n);
+  switch (dtype) {
+    case DType::kBF16: return 2 * count;
+    case DType::kInt8: return (count + Int8Group::kSize - 1) / Int8Group::kSize * sizeof(Int8Group);
+    default: return 4 * count;
+  }
 }
 
-/// "f32", "bf16" or "i32".
+/// "f32", "bf16", "i32" or "int8".
 const char* to_string(DType dtype);
 
 /// A pointer, a shape and a dtype. Copying a Tensor copies the view. The memory belongs to a Buffer
@@ -25,7 +38,8 @@ const char* to_string(DType dtype);
 ///
 /// The elements of a row (the last dimension) are adjacent in memory. Rows begin `pitch` elements apart. The
 /// pitch is usually the length of a row; then the tensor is contiguous. A longer pitch lets every row begin
-/// at an aligned address, whatever its length. Operations may change what is between the rows of results.
+/// at an aligned address, whatever its length. Operations may change what is between the rows of results. An
+/// int8 tensor is a contiguous matrix.
 ///
 /// Every method checks its arguments and throws Error if they are not valid.
 class Tensor {
@@ -67,6 +81,11 @@ class Tensor {
   uint16_t* bf16() const {
     if (dtype_ != DType::kBF16) wrong_dtype(DType::kBF16);
     return static_cast<uint16_t*>(data_);
+  }
+
+  const Int8Group* int8() const {
+    if (dtype_ != DType::kInt8) wrong_dtype(DType::kInt8);
+    return static_cast<const Int8Group*>(data_);
   }
 
   /// The same elements with another shape of the same size. The tensor must be contiguous.

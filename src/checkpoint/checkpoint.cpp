@@ -154,6 +154,7 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   size_t count = 0;
   GPTWeights(info_.config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
     check_floats(path(), file_.tensor(name), tensor.shape());
+    file_.forget(file_.tensor(name));
     ++count;
   });
   if (file_.tensors().size() != count) {

@@ -70,8 +70,17 @@ std::string checksum_text(uint64_t hash) {
   return fmt::format("xxh3-64:{:016x}", hash);
 }
 
-std::string data_checksum(std::span<const std::byte> data) {
-  return checksum_text(XXH3_64bits(data.data(), data.size()));
+/// The checksum of a file's bytes from `first` on. Releases their memory as it goes.
+std::string data_checksum(const MappedFile& file, size_t first) {
+  constexpr size_t kPart = size_t{16} << 20;
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  for (const std::string_view all = file.text(); first < all.size(); first += kPart) {
+    const std::string_view part = all.substr(first, kPart);
+    XXH3_64bits_update(&state, part.data(), part.size());
+    file.forget(part);
+  }
+  return checksum_text(XXH3_64bits_digest(&state));
 }
 
 std::string header_checksum_entry(std::string_view checksum) {
@@ -90,7 +99,7 @@ std::string header_checksum(std::string_view head, std::string_view written) {
 }
 
 /// Returns whether the file has checksums. Throws Error if they do not match.
-bool check_checksums(const std::string& path, std::string_view head, std::span<const std::byte> data,
+bool check_checksums(const std::string& path, std::string_view head, const MappedFile& file,
                      const Metadata& metadata) {
   const auto of_data = metadata.find(kChecksumKey);
   const auto of_header = metadata.find(kHeaderChecksumKey);
@@ -104,7 +113,7 @@ bool check_checksums(const std::string& path, std::string_view head, std::span<c
   if (header_checksum(head, of_header->second) != of_header->second) {
     fail(path, "damaged (checksum of the header does not match)", remedy);
   }
-  if (data_checksum(data) != of_data->second) {
+  if (data_checksum(file, head.size()) != of_data->second) {
     fail(path, "damaged (checksum of the tensors does not match the header)", remedy);
   }
   return true;
@@ -301,7 +310,7 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
   result.mapping_ = file;
   result.metadata_ = read_metadata(path, header);
   result.tensors_ = read_tensors(path, header, data);
-  result.has_checksum_ = check_checksums(path, head, data, result.metadata_);
+  result.has_checksum_ = check_checksums(path, head, *file, result.metadata_);
   for (size_t i = 0; i < result.tensors_.size(); ++i) result.index_[result.tensors_[i].name] = i;
   return result;
 }
@@ -318,6 +327,10 @@ const SafetensorsTensor& SafetensorsFile::tensor(std::string_view name) const {
          "use a file of the requested model");
   }
   return *found;
+}
+
+void SafetensorsFile::forget(const SafetensorsTensor& tensor) const {
+  mapping_->forget({reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()});
 }
 
 std::string SafetensorsFile::checksum() const {

@@ -11,6 +11,7 @@ inline constexpr std::pair<Parameter, std::string_view> kFlagNames[] = {
     {Parameter::kCheckpointEvery, "--ckpt-every"},
     {Parameter::kDataPaths, "--data-path"},
     {Parameter::kDType, "--dtype"},
+    {Parameter::kWeights, "--weights"},
     {Parameter::kDevice, "--device"},
     {Parameter::kEmbedDim, "--dim"},
     {Parameter::kExplainFile, "--explain"},

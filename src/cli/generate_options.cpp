@@ -63,11 +63,16 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       .excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one next to the checkpoint)");
   line.device(run.device, run.dtype);
+  line.option("--weights", run.weights, "Store the matrices in this type on the CPU; narrower is faster")
+      .one_of({"fp32", "bf16", "int8"})
+      .excludes("--export")
+      .show_default();
   line.machine(run.threads);
 
   line.group("Explanation");
   line.name("--explain", run.explain_file,
             "Write what the model does with the prompt: a page (.html) or its data (.json)")
+      .excludes("--weights")
       .excludes("--prompts")
       .excludes("--interactive")
       .excludes("--perplexity")

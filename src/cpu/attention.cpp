@@ -34,8 +34,14 @@ struct View {
   View slice(int64_t first, int64_t count) const { return {row(first), count, cols, stride}; }
 };
 
-/// C = alpha op(A) op(B) + beta C.
+/// C = alpha op(A) op(B) + beta C. For one row, as in generation, sgemm would copy all of B.
 void product(View c, float alpha, View a, bool transpose_a, View b, bool transpose_b, float beta) {
+  if (c.rows == 1 && !transpose_a) {
+    cblas_sgemv(CblasRowMajor, transpose_b ? CblasNoTrans : CblasTrans, static_cast<blasint>(b.rows),
+                static_cast<blasint>(b.cols), alpha, b.data, static_cast<blasint>(b.stride), a.data, 1, beta,
+                c.data, 1);
+    return;
+  }
   cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
               static_cast<blasint>(c.rows), static_cast<blasint>(c.cols),
               static_cast<blasint>(transpose_a ? a.rows : a.cols), alpha, a.data,

@@ -11,6 +11,7 @@
 #include <new>
 #include <vector>
 
+#include "cpu/blas_core.h"
 #include "cpu/parallel.h"
 #include "device/check.h"
 #include "error.h"
@@ -53,6 +54,7 @@ void reserve_blas_buffers(int threads) {
 }  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
+  note_ = cpu::correct_blas_core();
   // matmul.cpp divides products among our threads, so OpenBLAS must not start its own.
   openblas_set_num_threads(1);
   if (openblas_get_parallel() == OPENBLAS_OPENMP && threads_.size() > 1) {

@@ -23,6 +23,9 @@ class CpuDevice final : public Device {
 
   std::string description() const override;
 
+  /// A line to show to the user if matrix products are slower than this processor allows, or "".
+  const std::string& note() const { return note_; }
+
   Memory memory() const override;
   void* allocate(size_t bytes) override;
   void release(void* memory) noexcept override;
@@ -32,6 +35,7 @@ class CpuDevice final : public Device {
   void copy_to_host(void* host, Tensor src) override;
   void copy(Tensor dst, Tensor src) override;
   void set_zero(Tensor t) override;
+  bool reads_host_memory() const override { return true; }
   DType preferred_dtype() const override { return DType::kF32; }
   int64_t working_set() const override;
   std::unique_ptr<Graph> capture(std::function<void()> f) override;
@@ -44,6 +48,7 @@ class CpuDevice final : public Device {
 
  private:
   cpu::ThreadPool threads_;
+  std::string note_;
 };
 
 }  // namespace hipgpt

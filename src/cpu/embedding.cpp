@@ -4,12 +4,13 @@
 #include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
 #include "cpu/parallel.h"
+#include "cpu/widen.h"
 #include "device/check.h"
 
 namespace hipgpt::cpu {
 
 void embedding(ThreadPool& threads, Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
-  check::embedding(y, tokens, wte, wpe, first_position);
+  check::embedding(y, tokens, is_narrow(y, wte) ? in_fp32(wte) : wte, wpe, first_position);
   if (y.dtype() == DType::kBF16) {
     InFp32 fp32(threads);
     return embedding(threads, fp32.write(y), tokens, fp32.read(wte), fp32.read(wpe), first_position);
@@ -21,12 +22,14 @@ void embedding(ThreadPool& threads, Tensor y, Tensor tokens, Tensor wte, Tensor 
   }
   const int64_t first = first_position ? *first_position.i32() : 0;
   const int32_t* ids = tokens.i32();
-  const float *token_rows = wte.f32(), *position_rows = wpe.f32() + first * width;
+  const float* position_rows = wpe.f32() + first * width;
   float* out = y.f32();
   parallel_ranges(threads, tokens.size(), rows_per_range(width), [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const float *a = token_rows + ids[i] * width, *b = position_rows + i % seq_len * width;
-      for (int64_t e = 0; e < width; ++e) out[i * width + e] = a[e] + b[e];
+      float* row = out + i * width;
+      const float* position = position_rows + i % seq_len * width;
+      widen_row(row, wte, ids[i]);
+      for (int64_t e = 0; e < width; ++e) row[e] += position[e];
     }
   });
 }

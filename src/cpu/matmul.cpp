@@ -3,6 +3,9 @@
 // The shape of C alone determines its tiles, and each tile is one OpenBLAS call on one thread. At the sizes
 // of a small GPT, this is a third faster than OpenBLAS's own threads, which meet at several barriers per
 // call. In addition, the bits of a tile do not depend on the number of threads.
+//
+// A product of up to eight rows with a weight stored [out,in] uses the kernels of matvec.h instead, which also
+// read bf16 and int8. For more rows, a tile of such a weight is first converted to fp32.
 #include <cblas.h>
 
 #include <algorithm>
@@ -10,7 +13,9 @@
 #include "cpu/activation.h"
 #include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
+#include "cpu/matvec.h"
 #include "cpu/parallel.h"
+#include "cpu/widen.h"
 #include "device/check.h"
 
 namespace hipgpt::cpu {
@@ -24,11 +29,12 @@ struct Product {
   int64_t m, n, k;
   int64_t lda, ldb, ldc;  // elements between rows in memory
   bool transpose_a = false, transpose_b = false, accumulate = false;
+  Tensor narrow = {};  // bf16 or int8 [n,k], instead of b; transpose_b is true
 
   /// C[i0:i0+rows, j0:j0+cols].
   void tile(int64_t i0, int64_t rows, int64_t j0, int64_t cols) const {
     const float* a0 = transpose_a ? a + i0 : a + i0 * lda;
-    const float* b0 = transpose_b ? b + j0 * ldb : b + j0;
+    const float* b0 = narrow ? widened(j0, cols) : transpose_b ? b + j0 * ldb : b + j0;
     const float beta = accumulate ? 1.0f : 0.0f;
     if (m == 1) {  // one row: a matrix-vector product, as in generation
       cblas_sgemv(CblasRowMajor, transpose_b ? CblasNoTrans : CblasTrans,
@@ -41,6 +47,13 @@ struct Product {
                 transpose_b ? CblasTrans : CblasNoTrans, static_cast<blasint>(rows),
                 static_cast<blasint>(cols), static_cast<blasint>(k), 1.0f, a0, static_cast<blasint>(lda), b0,
                 static_cast<blasint>(ldb), beta, c + i0 * ldc + j0, static_cast<blasint>(ldc));
+  }
+
+  /// Rows [j0, j0 + rows) of `narrow` in fp32.
+  const float* widened(int64_t j0, int64_t rows) const {
+    float* wide = thread_scratch(rows * k);
+    for (int64_t j = 0; j < rows; ++j) widen_row(wide + j * k, narrow, j0 + j);
+    return wide;
   }
 };
 
@@ -82,6 +95,19 @@ void multiply(ThreadPool& threads, const Product& p) {
   for_each_tile(threads, p, [](auto...) {});
 }
 
+/// z = x W^T for a few rows of x, then after() as in for_each_tile(). A piece of W fits a second-level cache.
+template <typename AfterTile>
+void multiply_few_rows(ThreadPool& threads, const Matvec& product, const AfterTile& after) {
+  constexpr int64_t kBytes = 64 << 10, kColumns = 4;
+  const Tensor& w = product.weight;
+  const int64_t columns = kBytes / static_cast<int64_t>(dtype_bytes(w.dtype(), w.dim(1)));
+  const int64_t grain = std::max(kColumns, columns / kColumns * kColumns);
+  parallel_ranges(threads, w.dim(0), grain, [&](int64_t begin, int64_t end) {
+    product.columns(begin, end);
+    after(0, product.rows, begin, end - begin);
+  });
+}
+
 /// sums[j] += sum_i x[i,j]. A piece sums 64 columns, so no two threads share a sum.
 void add_column_sums(ThreadPool& threads, float* sums, Tensor x) {
   constexpr int64_t kColumns = 64;
@@ -100,40 +126,48 @@ void add_column_sums(ThreadPool& threads, float* sums, Tensor x) {
 }  // namespace
 
 void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
-  check::linear(y, x, layer, act, pre);
+  const bool out_in = layer.layout == Layout::kOutIn, narrow = out_in && is_narrow(x, layer.weight);
+  check::linear(y, x, narrow ? Linear{in_fp32(layer.weight), layer.bias, layer.layout} : layer, act, pre);
   if (x.dtype() == DType::kBF16) {
     InFp32 fp32(threads);
     const Tensor y32 = fp32.write(y), pre32 = fp32.write(pre);  // y is rounded last, for y may be pre
     return linear(threads, y32, fp32.read(x), {fp32.read(layer.weight), layer.bias, layer.layout}, act,
                   pre32);
   }
-  const Product product{.c = pre ? pre.f32() : y.f32(),
-                        .a = x.f32(),
-                        .b = layer.weight.f32(),
-                        .m = y.dim(0),
-                        .n = y.dim(1),
-                        .k = x.dim(1),
-                        .lda = x.dim(1),
-                        .ldb = layer.weight.dim(1),
-                        .ldc = y.pitch(),
-                        .transpose_b = layer.layout == Layout::kOutIn};
+  const Tensor z = pre ? pre : y;
   const float* bias = layer.bias ? layer.bias.f32() : nullptr;
-  float *before = product.c, *after = y.f32();
-  const int64_t pitch = product.ldc;
+  float *before = z.f32(), *after = y.f32();
+  const int64_t pitch = z.pitch();
   with_activation(act, [&](auto activation) {
     // Bias and activation are applied to a tile while it is still in the cache.
-    for_each_tile(threads, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
+    const auto finish = [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
       if (bias == nullptr && before == after && act == Activation::kNone) return;
       for (int64_t i = i0; i < i0 + rows; ++i) {
-        float *z = before + i * pitch, *out = after + i * pitch;
+        float *row = before + i * pitch, *out = after + i * pitch;
         if (bias != nullptr) {
 #pragma omp simd
-          for (int64_t j = j0; j < j0 + cols; ++j) z[j] += bias[j];
+          for (int64_t j = j0; j < j0 + cols; ++j) row[j] += bias[j];
         }
 #pragma omp simd
-        for (int64_t j = j0; j < j0 + cols; ++j) out[j] = activation(z[j]);
+        for (int64_t j = j0; j < j0 + cols; ++j) out[j] = activation(row[j]);
       }
-    });
+    };
+    constexpr int64_t kFewRows = 8;
+    if (out_in && x.dim(0) <= kFewRows) {
+      return multiply_few_rows(threads, {before, pitch, x.f32(), x.dim(0), layer.weight}, finish);
+    }
+    const Product product{.c = before,
+                          .a = x.f32(),
+                          .b = narrow ? nullptr : layer.weight.f32(),
+                          .m = y.dim(0),
+                          .n = y.dim(1),
+                          .k = x.dim(1),
+                          .lda = x.dim(1),
+                          .ldb = layer.weight.dim(1),
+                          .ldc = pitch,
+                          .transpose_b = out_in,
+                          .narrow = narrow ? layer.weight : Tensor()};
+    for_each_tile(threads, product, finish);
   });
 }
 

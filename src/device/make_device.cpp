@@ -62,7 +62,9 @@ std::unique_ptr<Device> make_device(const std::string& name, int threads,
   } else if (name != "cpu") {
     throw Error(fmt::format("{} {}: must be auto, cpu, hip or hip:N", Parameter::kDevice, name));
   }
-  return std::make_unique<CpuDevice>(threads);
+  auto cpu = std::make_unique<CpuDevice>(threads);
+  if (warn && !cpu->note().empty()) warn(cpu->note());
+  return cpu;
 }
 
 std::vector<DeviceInfo> list_devices() {

@@ -44,7 +44,7 @@ struct ProductSpeed {
 };
 
 ProductSpeed product_speed(Device& device, int64_t n, DType dtype) {
-  const size_t bytes = static_cast<size_t>(n * n) * dtype_size(dtype);
+  const size_t bytes = dtype_bytes(dtype, n * n);
   const Buffer memory(device, 3 * bytes);
   const auto matrix = [&](size_t i) { return Tensor(memory.data() + i * bytes, {n, n}, dtype); };
   for (size_t i = 0; i < 3; ++i) device.set_zero(matrix(i));

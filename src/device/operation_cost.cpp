@@ -13,7 +13,7 @@ double size(const Tensor& t) {
 
 /// The bytes of the elements, without the gaps between rows.
 double bytes(const Tensor& t) {
-  return size(t) * static_cast<double>(dtype_size(t.dtype()));
+  return size(t) * static_cast<double>(dtype_bytes(t.dtype(), 1));
 }
 
 template <typename... Tensors>
@@ -77,7 +77,7 @@ OperationCost linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Ten
 }
 
 OperationCost embedding(Tensor y, Tensor tokens, Tensor, Tensor wpe, Tensor) {
-  const double positions = dim(tokens, 1) * dim(wpe, 1) * static_cast<double>(dtype_size(wpe.dtype()));
+  const double positions = dim(tokens, 1) * dim(wpe, 1) * static_cast<double>(dtype_bytes(wpe.dtype(), 1));
   return {shape(y), size(y), 2.0 * bytes(y) + positions + bytes(tokens)};
 }
 

@@ -15,6 +15,7 @@ const char* to_string(DType dtype) {
     case DType::kF32: return "f32";
     case DType::kBF16: return "bf16";
     case DType::kI32: return "i32";
+    case DType::kInt8: return "int8";
   }
   return "unknown";
 }
@@ -41,6 +42,10 @@ Tensor::Tensor(void* data, std::initializer_list<int64_t> shape, DType dtype) : 
     shape_[static_cast<size_t>(rank_++)] = d;
   }
   if (rank_ > 0) pitch_ = shape_[static_cast<size_t>(rank_ - 1)];
+  if (dtype == DType::kInt8 && rank_ != 2) {
+    throw Error(
+        fmt::format("a tensor of shape [{}] cannot be int8: only a matrix can", fmt::join(shape, ",")));
+  }
 }
 
 int64_t Tensor::size() const {
@@ -51,14 +56,15 @@ int64_t Tensor::size() const {
 
 size_t Tensor::bytes() const {
   const int64_t elements = size();
-  if (elements == 0 || contiguous()) return static_cast<size_t>(elements) * dtype_size(dtype_);
-  const int64_t width = shape_[static_cast<size_t>(rank_ - 1)];
-  return static_cast<size_t>((elements / width - 1) * pitch_ + width) * dtype_size(dtype_);
+  if (elements == 0) return 0;
+  const int64_t width = rank_ == 0 ? 1 : shape_[static_cast<size_t>(rank_ - 1)];
+  if (dtype_ == DType::kInt8) return static_cast<size_t>(elements / width) * dtype_bytes(dtype_, width);
+  return dtype_bytes(dtype_, contiguous() ? elements : (elements / width - 1) * pitch_ + width);
 }
 
 Tensor Tensor::reshape(std::initializer_list<int64_t> shape) const {
   Tensor t(data_, shape, dtype_);
-  if (!contiguous() || t.size() != size()) {
+  if (!contiguous() || t.size() != size() || dtype_ == DType::kInt8) {
     throw Error(fmt::format("{} cannot be reshaped to [{}]", to_string(*this), fmt::join(shape, ",")));
   }
   return t;
@@ -66,7 +72,7 @@ Tensor Tensor::reshape(std::initializer_list<int64_t> shape) const {
 
 Tensor Tensor::with_pitch(int64_t pitch) const {
   Tensor t = *this;
-  if (rank_ < 2 || pitch < shape_[static_cast<size_t>(rank_ - 1)]) {
+  if (rank_ < 2 || dtype_ == DType::kInt8 || pitch < shape_[static_cast<size_t>(rank_ - 1)]) {
     throw Error(fmt::format("{} cannot have a pitch of {}", to_string(*this), pitch));
   }
   t.pitch_ = pitch;
@@ -83,7 +89,9 @@ Tensor Tensor::rows(int64_t first, int64_t count) const {
   int64_t stride = rank_ == 1 ? 1 : pitch_;  // elements from one index of the leading dimension to the next
   for (int i = 1; i < rank_ - 1; ++i) stride *= shape_[static_cast<size_t>(i)];
   if (data_ != nullptr) {
-    t.data_ = static_cast<std::byte*>(data_) + static_cast<size_t>(first * stride) * dtype_size(dtype_);
+    const size_t offset = dtype_ == DType::kInt8 ? static_cast<size_t>(first) * dtype_bytes(dtype_, stride)
+                                                 : dtype_bytes(dtype_, first * stride);
+    t.data_ = static_cast<std::byte*>(data_) + offset;
   }
   return t;
 }

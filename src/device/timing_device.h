@@ -44,6 +44,7 @@ class TimingDevice final : public Device {
   void set_zero(Tensor t) override;
   DType preferred_dtype() const override { return device_.preferred_dtype(); }
   int64_t working_set() const override { return device_.working_set(); }
+  bool reads_host_memory() const override { return device_.reads_host_memory(); }
   Memory memory() const override { return device_.memory(); }
 
   /// The graph calls `f` while the device records. At other times it replays a graph of the other device,

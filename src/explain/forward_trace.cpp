@@ -80,7 +80,7 @@ class Pass {
   /// y = x W, without the bias.
   Rows product(const Tensor& x, const Linear& layer) const {
     const int64_t E = model_.config().embed_dim;
-    const Buffer memory(device_, static_cast<size_t>(x.dim(0) * E) * dtype_size(x.dtype()));
+    const Buffer memory(device_, dtype_bytes(x.dtype(), x.dim(0) * E));
     const Tensor y(memory.data(), {x.dim(0), E}, x.dtype());
     device_.linear(y, x, {layer.weight, {}, layer.layout}, Activation::kNone, {});
     return rows(y);
@@ -95,7 +95,7 @@ class Pass {
     for (int64_t i = 0; i < T_ * E; ++i) {
       if (i % E / D != head) alone.values[static_cast<size_t>(i)] = 0.0f;
     }
-    const Buffer memory(device_, static_cast<size_t>(T_ * E) * dtype_size(all.dtype()));
+    const Buffer memory(device_, dtype_bytes(all.dtype(), T_ * E));
     const Tensor x(memory.data(), {T_, E}, all.dtype());
     if (all.dtype() == DType::kF32) {
       device_.copy_to_device(x, alone.values.data());

@@ -165,9 +165,9 @@ void run_generation(const GenerationRun& run) {
   const auto device =
       make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });
   TimingDevice timing(*device);
-  GPTModel model(explains ? timing : *device, weights.config,
-                 choose_dtype(run.dtype, *device, weights.config));
-  weights.load_into(model);
+  const DType dtype = choose_dtype(run.dtype, *device, weights.config);
+  GPTModel model =
+      weights.model(explains ? timing : *device, dtype, choose_weights(run.weights, *device, dtype));
 
   const std::string facts =
       fmt::format("{} {} parameters; {}", description, model.weights().size(), where_it_computes(model));

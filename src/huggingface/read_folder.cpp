@@ -168,6 +168,7 @@ std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFi
                                 file.path(), tensor.name));
       }
       check_floats(file.path(), tensor, wanted[name]);
+      file.forget(tensor);
       if (!tensors.emplace(name, tensor).second) throw Error(fmt::format("{}: has {} twice", folder, name));
     }
   }

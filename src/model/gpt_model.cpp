@@ -36,12 +36,27 @@ GPTModel::GPTModel(Device& device, const ModelConfig& config, DType dtype)
   } else if (dtype != DType::kF32) {
     throw Error(std::string("a model cannot compute in ") + to_string(dtype) + ": must be f32 or bf16");
   }
-  for (int l = 0; l < config.num_layers; ++l) {
-    layers_.emplace_back(device, config, operands().layers[static_cast<size_t>(l)], l);
+  add_layers();
+}
+
+GPTModel::GPTModel(Device& device, GPTWeights weights)
+    : device_(device),
+      config_(weights.config()),
+      dtype_(DType::kF32),
+      weights_(std::move(weights)),
+      only_generates_(true) {
+  if (!device.reads_host_memory()) throw Error(device.description() + ": cannot read weights of the host");
+  add_layers();
+}
+
+void GPTModel::add_layers() {
+  for (int l = 0; l < config_.num_layers; ++l) {
+    layers_.emplace_back(device_, config_, operands().layers[static_cast<size_t>(l)], l);
   }
 }
 
 void GPTModel::write_weights(const std::function<void(const GPTWeights&)>& f) {
+  if (only_generates_) throw Error("the weights of a model that only generates cannot be written");
   f(weights_);
   if (rounded_) device_.round_to_bf16(rounded_->flat(), weights_.flat().rows(0, weights_.decayed()));
 }
@@ -55,13 +70,29 @@ DType choose_dtype(const std::string& name, const Device& device, const ModelCon
   return fits ? device.preferred_dtype() : DType::kF32;
 }
 
+DType choose_weights(const std::string& name, const Device& device, DType dtype) {
+  const std::string flag = fmt::format("{} {}", Parameter::kWeights, name);
+  if (name == "fp32") return DType::kF32;
+  if (name != "bf16" && name != "int8") throw Error(flag + ": must be fp32, bf16 or int8");
+  if (!device.reads_host_memory()) {
+    throw Error(
+        fmt::format("{}: only the CPU generates with such weights; use {} cpu", flag, Parameter::kDevice));
+  }
+  if (dtype != DType::kF32) {
+    throw Error(fmt::format("{}: computes in fp32; use {} fp32", flag, Parameter::kDType));
+  }
+  return name == "bf16" ? DType::kBF16 : DType::kInt8;
+}
+
 std::string name_of(DType dtype) {
   return dtype == DType::kF32 ? "fp32" : to_string(dtype);
 }
 
 std::string where_it_computes(const GPTModel& model) {
-  const std::string device = model.device().description();
-  return model.dtype() == DType::kF32 ? device : device + ", " + name_of(model.dtype());
+  const std::string where = model.device().description();
+  if (model.dtype() != DType::kF32) return where + ", " + name_of(model.dtype());
+  const DType weights = model.weights_dtype();
+  return weights == DType::kF32 ? where : fmt::format("{}, {} weights", where, name_of(weights));
 }
 
 void initialize(GPTModel& model, uint64_t seed) {

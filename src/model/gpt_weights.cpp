@@ -53,9 +53,23 @@ GPTWeights::GPTWeights(Device& device, const ModelConfig& config) : GPTWeights(c
   device.set_zero(flat_);
 }
 
+GPTWeights::GPTWeights(const ModelConfig& config, const Place& place, std::shared_ptr<const void> memory)
+    : GPTWeights(config) {
+  memory_ = std::move(memory);
+  visit(*this, [&](const std::string& name, Tensor& tensor, std::initializer_list<int64_t>) {
+    tensor = place(name, tensor);
+  });
+  if (config.tied_head) head.weight = wte;
+  for (LayerWeights& layer : layers) {
+    for (Linear* linear : {&layer.qkv, &layer.out, &layer.ff1, &layer.ff2}) {
+      if (linear->weight.dtype() != DType::kF32) linear->layout = Layout::kOutIn;
+    }
+  }
+}
+
 GPTWeights GPTWeights::rounded(Device& device, const GPTWeights& weights) {
   GPTWeights copy(weights.config_);
-  copy.buffer_ = Buffer(device, static_cast<size_t>(weights.decayed_) * dtype_size(DType::kBF16));
+  copy.buffer_ = Buffer(device, dtype_bytes(DType::kBF16, weights.decayed_));
   copy.place(2, copy.buffer_.data(), DType::kBF16);
   copy.flat_ = Tensor(copy.buffer_.data(), {weights.decayed_}, DType::kBF16);
   // Both lists have the same order, so the vectors of one can be copied to the other in turn.
@@ -76,8 +90,7 @@ int64_t GPTWeights::place(size_t rank, std::byte* memory, DType dtype) {
   int64_t offset = 0;
   visit(*this, [&](const std::string&, Tensor& tensor, std::initializer_list<int64_t> shape) {
     if (shape.size() != rank) return;
-    auto* const address =
-        memory == nullptr ? nullptr : memory + static_cast<size_t>(offset) * dtype_size(dtype);
+    auto* const address = memory == nullptr ? nullptr : memory + dtype_bytes(dtype, offset);
     tensor = Tensor(address, shape, dtype);
     offset += tensor.size();
   });

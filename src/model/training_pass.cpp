@@ -43,7 +43,7 @@ TrainingPass::TrainingPass(const GPTModel& model, int batch, int seq_len, Kind k
   const DType dtype = model.dtype();
   // In bf16, rows of logits have a pitch, so that each starts at a multiple of 128 bytes.
   const int64_t V = c.vocab_size, pitch = dtype == DType::kBF16 ? (V + 63) / 64 * 64 : V;
-  head_rows_ = choose_head_rows(device_, pitch * static_cast<int64_t>(dtype_size(dtype)), rows);
+  head_rows_ = choose_head_rows(device_, static_cast<int64_t>(dtype_bytes(dtype, pitch)), rows);
   // Layers whose activations nothing reads later share the same memory.
   x_.resize(with_gradients ? L + 1 : 2);
   layers_.resize(kind == kWithGradients ? L : 1);

@@ -10,6 +10,7 @@ constexpr std::pair<Parameter, std::string_view> kFields[] = {
     {Parameter::kCheckpointEvery, "checkpoint_every"},
     {Parameter::kDataPaths, "data_paths"},
     {Parameter::kDType, "dtype"},
+    {Parameter::kWeights, "weights"},
     {Parameter::kDevice, "device"},
     {Parameter::kEmbedDim, "embed_dim"},
     {Parameter::kExplainFile, "explain_file"},

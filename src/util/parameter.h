@@ -21,6 +21,7 @@ enum class Parameter {
   kCheckpointEvery,
   kDataPaths,
   kDType,
+  kWeights,
   kDevice,
   kEmbedDim,
   kExplainFile,

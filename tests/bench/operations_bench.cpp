@@ -37,7 +37,7 @@ class OperationsBench {
 
  private:
   /// Bytes of matrices with this many elements.
-  double matrices(double elements) const { return elements * static_cast<double>(dtype_size(dtype_)); }
+  double matrices(double elements) const { return elements * static_cast<double>(dtype_bytes(dtype_, 1)); }
 
   void measure(const char* name, double flops, double bytes, const std::function<void()>& f) {
     f();  // a first call may set up the device

@@ -79,6 +79,25 @@ TEST_F(EvaluationCliTest, TheStrideDefaultsToHalfAWindowAndChangesTheScore) {
   EXPECT_REFUSED(generate({"--perplexity", "text.txt", "--stride", "9"}), "--stride 9");
 }
 
+TEST_F(EvaluationCliTest, SmallerWeightsHardlyChangeThePerplexity) {
+  const double exact = perplexity("text.txt", {"--device", "cpu"}).at("perplexity");
+  for (const auto& [weights, tolerance] : {std::pair{"bf16", 1e-3}, std::pair{"int8", 5e-3}}) {
+    const double p = perplexity("text.txt", {"--device", "cpu", "--weights", weights}).at("perplexity");
+    EXPECT_NEAR(p, exact, tolerance * exact) << weights;
+    EXPECT_NE(p, exact) << weights;
+    const Result result = generate({"--prompt", "the king", "--device", "cpu", "--weights", weights});
+    EXPECT_TRUE(succeeds(result));
+    EXPECT_NE(result.err.find(std::string(weights) + " weights"), std::string::npos) << result;
+  }
+}
+
+TEST_F(EvaluationCliTest, SmallerWeightsHaveTheirLimits) {
+  EXPECT_REFUSED(generate({"--prompt", "the", "--weights", "int4"}), "--weights");
+  EXPECT_REFUSED(generate({"--export", "e", "--weights", "int8"}), "--weights");
+  EXPECT_REFUSED(generate({"--prompt", "the", "--device", "cpu", "--dtype", "bf16", "--weights", "int8"}),
+                 "--weights int8: computes in fp32; use --dtype fp32");
+}
+
 TEST_F(EvaluationCliTest, PerplexityOfShortAndOfBinaryTexts) {
   write("short.txt", "the king");  // shorter than a window
   const Json brief = perplexity("short.txt");

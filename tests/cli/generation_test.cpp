@@ -114,6 +114,19 @@ TEST_F(GenerationCliTest, WithoutAModelItSaysSo) {
   EXPECT_REFUSED(generate({"--prompt", "a"}), "gpt_checkpoint.bin");
 }
 
+/// Without kernels for several processors, OpenBLAS ignores the variable, and there is nothing to report.
+TEST_F(GenerationCliTest, SlowKernelsOfOpenBlasAreReported) {
+  ::setenv("OPENBLAS_CORETYPE", "Prescott", 1);
+  const Result slow = generate({"--prompt", "the king", "--device", "cpu", "--num-tokens", "1"});
+  ::unsetenv("OPENBLAS_CORETYPE");
+  EXPECT_TRUE(succeeds(slow));
+  const bool uses_them = slow.err.find("for Prescott") != std::string::npos;
+  EXPECT_EQ(uses_them, slow.err.find("OPENBLAS_CORETYPE=Prescott: matrix products do not use this "
+                                     "processor's ") != std::string::npos)
+      << slow;
+  EXPECT_EQ(lines_of(slow.err).size(), uses_them ? 3u : 2u) << slow;
+}
+
 class StopTokenCliTest : public CliTest {
  protected:
   StopTokenCliTest() {

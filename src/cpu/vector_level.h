@@ -1,0 +1,22 @@
+// The vector instructions of a processor, as far as the CPU device chooses code by them at run time.
+#pragma once
+
+#include <cstdint>
+
+namespace hipgpt::cpu {
+
+/// Each level includes the ones before it. kAVX2 includes FMA; kAVX512 is F, CD, BW, DQ and VL. Every
+/// processor of another architecture than x86-64 is kBaseline.
+enum class VectorLevel : uint8_t { kBaseline, kAVX, kAVX2, kAVX512 };
+
+/// The level of this processor, by CPUID and by the registers that the operating system saves.
+VectorLevel processor_level();
+
+/// The level that the operations use: the processor's, unless a test has set a lower one.
+VectorLevel vector_level();
+void set_vector_level(VectorLevel level);
+
+/// "AVX2".
+const char* to_string(VectorLevel level);
+
+}  // namespace hipgpt::cpu
