@@ -13,7 +13,7 @@ double size(const Tensor& t) {
 
 /// The bytes of the elements, without the gaps between rows.
 double bytes(const Tensor& t) {
-  return size(t) * static_cast<double>(dtype_bytes(t.dtype(), 1));
+  return t ? static_cast<double>(dtype_bytes(t.dtype(), t.size())) : 0.0;
 }
 
 template <typename... Tensors>
