@@ -166,8 +166,13 @@ void run_generation(const GenerationRun& run) {
       make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });
   TimingDevice timing(*device);
   const DType dtype = choose_dtype(run.dtype, *device, weights.config);
-  GPTModel model =
-      weights.model(explains ? timing : *device, dtype, choose_weights(run.weights, *device, dtype));
+  const auto make_model = [&] {
+    if (!explains) return weights.model(*device, dtype, choose_weights(run.weights, *device, dtype));
+    GPTModel explained(timing, weights.config, dtype);  // receives the weights of each checkpoint in turn
+    weights.load_into(explained);
+    return explained;
+  };
+  GPTModel model = make_model();
 
   const std::string facts =
       fmt::format("{} {} parameters; {}", description, model.weights().size(), where_it_computes(model));

@@ -10,7 +10,8 @@ The guide is src/README.md and the chapters in its table. In a chapter,
     ```cpp           is quoted from the source file that is linked last above it. A line `...` stands for lines left out.
     ```bash          is run, in the order of the chapters, in one folder, after the training run of src/README.md.
     ```text          below a bash block is what it printed. Each line is found in the output, in this order. Numbers agree
-                     to the last digit shown, or within N % for ```text within N %. `...` matches anything.
+                     to the last digit shown, or, for ```text within N %, within N % or 0.05. `...` matches
+                     anything. A trained model differs that much between processors, which round differently.
     ```text sample   is an example of what it may print, and is not compared.
 
 Exits with 77, which ctest reports as skipped, if the commands cannot run because the King James Bible cannot be had.
@@ -29,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 KJV = "82a24e4e23c644fe579ed387b20e54eb529cc0a87a25e0810064edb2216780c2"
 SECTIONS = ("By hand", "The code", "See it", "Exercise", "You can now say", "The paper")  # of every chapter but 0, 16 and A
 MOST_WORDS = 1200
-SECONDS = 60  # for a bash block; the training run of src/README.md and the build of an exercise have ten minutes
+SECONDS = 120  # for a bash block, on a busy machine; the training run of src/README.md and the build of an exercise have ten minutes
 FENCE = re.compile(r"^```(.*)$")
 LINK = re.compile(r"(?<!!)\[[^\]\[]*\]\(([^)\s]+)\)")
 IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
@@ -213,10 +214,11 @@ def check_questions(path, pages):
 
 
 def same(expected, actual, percent):
-    """Whether two numbers agree: within `percent`, or by one unit in the last digit of the expected one."""
+    """Whether two numbers agree: to one unit in the last digit of the expected one or, with `percent`, within that or 0.05."""
     digits = len(expected.partition(".")[2]) if "e" not in expected else 0
     a, b = float(expected.replace(",", "")), float(actual.replace(",", ""))
-    return abs(a - b) <= max(1.001 * 10.0 ** -digits if digits else 0, abs(a) * percent / 100)
+    unit = 1.001 * 10.0 ** -digits if digits else 0
+    return abs(a - b) <= max(unit, abs(a) * percent / 100, 0.05 if percent and digits else 0)
 
 
 def line_agrees(expected, actual, percent):
