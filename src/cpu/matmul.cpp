@@ -134,22 +134,22 @@ void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activa
     return linear(threads, y32, fp32.read(x), {fp32.read(layer.weight), layer.bias, layer.layout}, act,
                   pre32);
   }
-  const Tensor z = pre ? pre : y;
+  const Tensor sums = pre ? pre : y;
   const float* bias = layer.bias ? layer.bias.f32() : nullptr;
-  float *before = z.f32(), *after = y.f32();
-  const int64_t pitch = z.pitch();
+  float *before = sums.f32(), *after = y.f32();
+  const int64_t pitch = sums.pitch();
   with_activation(act, [&](auto activation) {
     // Bias and activation are applied to a tile while it is still in the cache.
     const auto finish = [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
       if (bias == nullptr && before == after && act == Activation::kNone) return;
       for (int64_t i = i0; i < i0 + rows; ++i) {
-        float *row = before + i * pitch, *out = after + i * pitch;
+        float *z = before + i * pitch, *out = after + i * pitch;
         if (bias != nullptr) {
 #pragma omp simd
-          for (int64_t j = j0; j < j0 + cols; ++j) row[j] += bias[j];
+          for (int64_t j = j0; j < j0 + cols; ++j) z[j] += bias[j];
         }
 #pragma omp simd
-        for (int64_t j = j0; j < j0 + cols; ++j) out[j] = activation(row[j]);
+        for (int64_t j = j0; j < j0 + cols; ++j) out[j] = activation(z[j]);
       }
     };
     constexpr int64_t kFewRows = 8;
