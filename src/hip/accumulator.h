@@ -6,22 +6,25 @@
 //
 // AtomAccumulator uses the matrix cores that an atom describes. PlainAccumulator uses ordinary
 // multiplications. This file selects the atom for the compiler's target. Tests run the atoms of other
-// families with emulated instructions. RDNA's matrix cores (WMMA) do not support fp32, so RDNA has no atom
-// yet and uses PlainAccumulator. So does CDNA for bf16.
+// families with emulated instructions. RDNA's matrix cores (WMMA) do not support fp32, so RDNA uses
+// PlainAccumulator for it.
 #pragma once
 
 #include <type_traits>
 
 #include "hip/mma/cdna.h"
+#include "hip/mma/cdna_bf16.h"
 #include "hip/mma/plain.h"
+#include "hip/mma/rdna_bf16.h"
 #include "hip/mma/sm80.h"
 #include "hip/mma/sm80_bf16.h"
 
 namespace hipgpt::hip {
 
-/// Stands for an architecture without matrix cores for the type, or whose atom is not written yet.
+/// Stands for an architecture without matrix cores for the type.
 struct NoAtom {
   static constexpr int kStep = 0, kPad = 1;
+  static constexpr bool kPacked = false;
 };
 
 /// The atom of the compiler's target. A kernel's name must not depend on the target, or the host would launch
@@ -45,20 +48,30 @@ struct AtomOf<OfTarget> {
 #endif
 };
 
-/// The atom of attention in bf16, which NVIDIA and the emulated platform have.
-struct AttentionAtomOfTarget;
-template <>
-struct AtomOf<AttentionAtomOfTarget> {
-  using Type = Sm80Bf16Atom;
-};
-
 template <>
 struct AtomOf<Bf16OfTarget> {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   using Type = Sm80Bf16Atom;
+#elif defined(HIPGPT_EMULATED_BF16_ATOM)
+  using Type = HIPGPT_EMULATED_BF16_ATOM;  // for tests: the kernels of AMD with emulated instructions
+#elif __has_builtin(__builtin_amdgcn_mfma_f32_16x16x16bf16_1k)
+  using Type = CdnaBf16Atom;
+#elif __has_builtin(__builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12)  // gfx12 has that of gfx11, too
+  using Type = Rdna4Bf16Atom;
+#elif __has_builtin(__builtin_amdgcn_wmma_f32_16x16x16_bf16_w32)
+  using Type = Rdna3Bf16Atom;
 #else
   using Type = NoAtom;
 #endif
+};
+
+/// The atom of attention in bf16. AMD's targets without matrix cores have a kernel, too, which never runs.
+struct AttentionAtomOfTarget;
+template <>
+struct AtomOf<AttentionAtomOfTarget> {
+  using Matrix = AtomOf<Bf16OfTarget>::Type;
+  using Type = std::conditional_t<!kForAmd, Sm80Bf16Atom,
+                                  std::conditional_t<std::is_same_v<Matrix, NoAtom>, CdnaBf16Atom, Matrix>>;
 };
 
 /// Loads the left operand of an atom, rows `row` ... of a tile over indices `k` ....
@@ -85,6 +98,17 @@ __device__ __forceinline__ void load_right(typename Atom::Right& right, const Ti
     for (int e = 0; e < Atom::kRight; ++e)
       right.set(e,
                 tile.template piece<1>(k + Atom::right_k(lane, e), column + Atom::right_column(lane, e))[0]);
+  }
+}
+
+/// The right operand that belongs to the left operand Atom::as_left(), whose order of k is that of the sums.
+template <typename Atom, typename Tile>
+__device__ __forceinline__ void load_right_for_sums(typename Atom::Right& right, const Tile& tile, int k,
+                                                    int column, int lane) {
+  if constexpr (Atom::kPacked) {
+    Atom::load_right_for_sums(right, tile, k, column, lane);
+  } else {
+    load_right<Atom>(right, tile, k, column, lane);
   }
 }
 

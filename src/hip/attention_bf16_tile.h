@@ -12,8 +12,22 @@
 
 namespace hipgpt::hip {
 
-constexpr int kAttentionWaves = 4;  ///< waves of a block, each with rows of its own
-constexpr int kTileRows = 64;       ///< rows of a tile that the block walks along
+/// Threads of a block: four waves, each with rows of its own; on RDNA eight.
+constexpr int kAttentionThreads = kForAmd ? 256 : 128;
+constexpr int kTileRows = 64;  ///< rows of a tile that the block walks along
+
+/// Tiles in shared memory that a block walks along: one is read while the next arrives. AMD's next tile
+/// arrives in registers, so that a block takes less of the 64 KB.
+constexpr int kTileStages = kForAmd ? 1 : 2;
+constexpr int kOtherStage = kTileStages - 1;  ///< the other stage is stage ^ kOtherStage
+
+/// Eight neighbours, or zeros outside.
+__device__ inline Vec<bf16, 8> load_unit(const Rows<const bf16>& source, int row, int column) {
+  if (!source.aligned) return source.load(row, column);
+  const bool exists = row < source.rows && column < source.width;
+  const auto unit = load_whole(exists ? source.at(row, column) : source.data);
+  return exists ? unit : Vec<bf16, 8>{};
+}
 
 /// kRows rows of a head of up to kHead columns, as blocks of 64 columns. A block holds a line of 128 bytes
 /// for each row, permuted as in OperandTile.
@@ -87,12 +101,75 @@ __device__ inline void wait_for_tiles() {
 #endif
 }
 
-/// Products whose left operand is kRows rows of a wave.
-template <typename Atom_, int kRows, int kHead>
+/// The next tile of the walk, on AMD.
+template <typename T, int kHead>
+struct TileInRegisters {
+  static constexpr int kCount = T::kUnits / kAttentionThreads;
+  static_assert(T::kUnits % kAttentionThreads == 0);
+  Vec<bf16, 8> units[kCount];
+
+  static __device__ int row(int i) {
+    return (static_cast<int>(threadIdx.x) + i * kAttentionThreads) / 8 % kTileRows;
+  }
+  static __device__ int column(int i) {
+    const int thread = threadIdx.x;
+    return (thread + i * kAttentionThreads) / 8 / kTileRows * 64 + thread % 8 * 8;
+  }
+  __device__ void load(const Rows<const bf16>& source, int first) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      if (kHead % 64 == 0 || column(i) < kHead) units[i] = load_unit(source, first + row(i), column(i));
+  }
+  __device__ void store(const T& tile) const {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i)
+      if (kHead % 64 == 0 || column(i) < kHead) tile.unit(row(i), column(i)) = units[i];
+  }
+};
+
+/// Loads the two tiles of a stage, such as K and V:
+///   start    starts to load rows `first` ...
+///   finish   ends the load; a barrier must follow
+///   release  ends the use of the tiles before the next finish()
+template <int kHead>
+struct StageLoader {
+  using T = HeadTile<kTileRows, kHead>;
+
+  __device__ void start(const T& tile0, const T& tile1, const Rows<const bf16>& source0,
+                        const Rows<const bf16>& source1, int first) {
+    if constexpr (kForAmd) {
+      next_[0].load(source0, first);
+      next_[1].load(source1, first);
+    } else {
+      tile0.template load<kAttentionThreads>(source0, first);
+      tile1.template load<kAttentionThreads>(source1, first);
+      end_of_loads();
+    }
+  }
+  __device__ void finish(const T& tile0, const T& tile1) const {
+    if constexpr (kForAmd) {
+      next_[0].store(tile0);
+      next_[1].store(tile1);
+    } else {
+      wait_for_tiles();
+    }
+  }
+  __device__ void release() const {
+    if constexpr (kForAmd) __syncthreads();
+  }
+
+ private:
+  struct None {};
+  std::conditional_t<kForAmd, TileInRegisters<T, kHead>, None> next_[2];
+};
+
+/// Products whose left operand is kRows rows of a wave, its share of the block's rows.
+template <typename Atom_, int kBlockRows, int kHead>
 struct WaveProduct {
   using Atom = Atom_;
+  static constexpr int kRows = kBlockRows / (kAttentionThreads / Atom::kLanes);
   static constexpr int kAtoms = kRows / Atom::kM, kHeadAtoms = kHead / Atom::kN;
-  static_assert(kRows % Atom::kM == 0 && kHead % Atom::kN == 0 && Atom::kM == 16);
+  static_assert(kRows % Atom::kM == 0 && kHead % Atom::kN == 0 && kHead % Atom::kK == 0 && Atom::kM == 16);
 
   /// Sums [kRows, 16 kColumns].
   template <int kColumns>
@@ -121,8 +198,19 @@ struct WaveProduct {
     for (int k = 0; k < kHead; k += Atom::kK) load_rows(left.atoms[k / Atom::kK], tile, k);
   }
 
+  /// The wave's rows of a matrix in memory as left operands.
+  struct MemoryRows {
+    Rows<const bf16> source;
+    int first;  ///< the block's first row
+  };
+
+  __device__ __forceinline__ void load_rows(LeftRows& left, const MemoryRows& rows) const {
+#pragma unroll
+    for (int k = 0; k < kHead; k += Atom::kK) load_rows(left.atoms[k / Atom::kK], rows, k);
+  }
+
   /// sums[i][j] += (the wave's rows) (rows first + 16 j ... of right)^T, over the columns of the head. The
-  /// wave's rows are LeftRows, or a tile that is read again each time, which takes fewer registers.
+  /// wave's rows are LeftRows, or a tile or memory that is read again each time, which takes fewer registers.
   template <int kColumns, typename Left, typename Right>
   __device__ __forceinline__ void add_rows_rows(Sums<kColumns>& sums, const Left& left, const Right& right,
                                                 int first) const {
@@ -146,15 +234,17 @@ struct WaveProduct {
   template <int kColumns, typename Right>
   __device__ __forceinline__ void add_scores_rows(Sums<kHeadAtoms>& sums, const Sums<kColumns>& p,
                                                   const Right& right, int first) const {
+    constexpr int kStep = Atom::kK / Atom::kN;  // atoms of p that make one left operand
+    static_assert(kColumns % kStep == 0);
 #pragma unroll
-    for (int k = 0; k < kColumns; ++k) {
+    for (int k = 0; k < kColumns / kStep; ++k) {
       typename Atom::Left l[kAtoms];
 #pragma unroll
-      for (int i = 0; i < kAtoms; ++i) l[i] = Atom::as_left(p[i][k]);
+      for (int i = 0; i < kAtoms; ++i) l[i] = Atom::as_left(&p[i][k * kStep]);
 #pragma unroll
       for (int j = 0; j < kHeadAtoms; ++j) {
         typename Atom::Right r;
-        load_right<Atom>(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN, lane);
+        load_right_for_sums<Atom>(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN, lane);
 #pragma unroll
         for (int i = 0; i < kAtoms; ++i) Atom::multiply_add(sums[i][j], l[i], r);
       }
@@ -169,14 +259,15 @@ struct WaveProduct {
 #pragma unroll
       for (int j = 0; j < kHeadAtoms; ++j) {
 #pragma unroll
-        for (int e = 0; e < Atom::kSum; e += 2) {
-          static_assert(Atom::kNeighbours == 2);
+        for (int e = 0; e < Atom::kSum; e += Atom::kNeighbours) {
+          using Neighbours = Vec<float, Atom::kNeighbours>;
           const int column = j * Atom::kN + Atom::sum_column(lane, e);
           const float factor = scale(i, Atom::lane_row(e));
-          const auto pair =
-              from_floats<bf16>(Vec<float, 2>{sums[i][j][e] * factor, sums[i][j][e + 1] * factor});
+          Neighbours values;
+#pragma unroll
+          for (int v = 0; v < Atom::kNeighbours; ++v) values[v] = sums[i][j][e + v] * factor;
           auto* to = &tile.unit(row + i * Atom::kM + Atom::sum_row(lane, e), column / 8 * 8)[column % 8];
-          *reinterpret_cast<Vec<bf16, 2>*>(to) = pair;
+          *reinterpret_cast<Vec<bf16, Atom::kNeighbours>*>(to) = from_floats<bf16>(values);
         }
       }
     }
@@ -193,6 +284,18 @@ struct WaveProduct {
                                             int k) const {
 #pragma unroll
     for (int i = 0; i < kAtoms; ++i) l[i] = left.atoms[k / Atom::kK][i];
+  }
+  __device__ __forceinline__ void load_rows(typename Atom::Left (&l)[kAtoms], const MemoryRows& rows,
+                                            int k) const {
+#pragma unroll
+    for (int i = 0; i < kAtoms; ++i) {
+#pragma unroll
+      for (int u = 0; u < Atom::kOperandUnits; ++u) {
+        const int at = rows.first + row + i * Atom::kM + lane % 16;
+        const auto unit = load_unit(rows.source, at, k + Atom::unit_k(lane, u));
+        l[i].set_unit(u, __builtin_bit_cast(vec4, unit));
+      }
+    }
   }
 };
 
