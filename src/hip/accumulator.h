@@ -101,17 +101,6 @@ __device__ __forceinline__ void load_right(typename Atom::Right& right, const Ti
   }
 }
 
-/// The right operand that belongs to the left operand Atom::as_left(), whose order of k is that of the sums.
-template <typename Atom, typename Tile>
-__device__ __forceinline__ void load_right_for_sums(typename Atom::Right& right, const Tile& tile, int k,
-                                                    int column, int lane) {
-  if constexpr (Atom::kPacked) {
-    Atom::load_right_for_sums(right, tile, k, column, lane);
-  } else {
-    load_right<Atom>(right, tile, k, column, lane);
-  }
-}
-
 /// The sums of a block's tile, computed by matrix cores. Each wave has a part of 64 rows, divided into atoms.
 template <typename Shape>
 class AtomAccumulator {
@@ -122,7 +111,7 @@ class AtomAccumulator {
   static constexpr int kStagePad = Atom::kStagePad;
 
   __device__ AtomAccumulator() : sums_{} {
-    const int wave = threadIdx.x / Atom::kLanes;
+    const int wave = same_in_wave(static_cast<int>(threadIdx.x) / Atom::kLanes);
     lane_ = threadIdx.x % Atom::kLanes;
     part_ = wave % (Shape::kM / kPartM);
     column_ = wave / (Shape::kM / kPartM) * kPartN;

@@ -16,14 +16,17 @@ namespace hipgpt::hip {
 constexpr int kAttentionThreads = kForAmd ? 256 : 128;
 constexpr int kTileRows = 64;  ///< rows of a tile that the block walks along
 
+/// The rows that a block owns, queries or keys, as many as registers allow.
+template <int kHead>
+constexpr int kBlockRows = kForAmd || kHead <= 64 ? 128 : 64;
+
 /// Tiles in shared memory that a block walks along: one is read while the next arrives. AMD's next tile
 /// arrives in registers, so that a block takes less of the 64 KB.
 constexpr int kTileStages = kForAmd ? 1 : 2;
 constexpr int kOtherStage = kTileStages - 1;  ///< the other stage is stage ^ kOtherStage
 
-/// Eight neighbours, or zeros outside.
+/// Eight neighbours in aligned rows, or zeros outside.
 __device__ inline Vec<bf16, 8> load_unit(const Rows<const bf16>& source, int row, int column) {
-  if (!source.aligned) return source.load(row, column);
   const bool exists = row < source.rows && column < source.width;
   const auto unit = load_whole(exists ? source.at(row, column) : source.data);
   return exists ? unit : Vec<bf16, 8>{};
@@ -101,29 +104,40 @@ __device__ inline void wait_for_tiles() {
 #endif
 }
 
-/// The next tile of the walk, on AMD.
-template <typename T, int kHead>
-struct TileInRegisters {
-  static constexpr int kCount = T::kUnits / kAttentionThreads;
-  static_assert(T::kUnits % kAttentionThreads == 0);
-  Vec<bf16, 8> units[kCount];
+/// v[i] without an index into registers.
+__device__ inline float element_of(const vec4& v, int i) {
+  return i < 2 ? (i == 0 ? v[0] : v[1]) : (i == 2 ? v[2] : v[3]);
+}
 
-  static __device__ int row(int i) {
-    return (static_cast<int>(threadIdx.x) + i * kAttentionThreads) / 8 % kTileRows;
+/// What a product needs of a tile that the block walks along: operands whose k are columns of the head, or
+/// rows, or both.
+enum class Use : uint8_t { kAlongColumns = 1, kAlongRows = 2, kBoth = 3 };
+
+/// kTileRows rows of a head. AMD's atoms read along k, so there a product along rows has its own transposed
+/// tile.
+template <int kHead, Use kUse>
+struct WalkedTile {
+  using Plain = HeadTile<kTileRows, kHead>;
+  static constexpr bool kHasPlain = !kForAmd || kUse != Use::kAlongRows;
+  static constexpr bool kHasTransposed = kForAmd && kUse != Use::kAlongColumns;
+  static constexpr int kPlainUnits = kHasPlain ? Plain::kUnits : 0;
+  static constexpr int kUnits = kPlainUnits + (kHasTransposed ? kHead * kTileRows / 8 : 0);
+
+  vec4* memory;
+
+  __device__ Plain plain() const { return {memory}; }
+  __device__ auto along_columns(int block) const {
+    static_assert(kHasPlain);
+    return plain().along_columns(block);
   }
-  static __device__ int column(int i) {
-    const int thread = threadIdx.x;
-    return (thread + i * kAttentionThreads) / 8 / kTileRows * 64 + thread % 8 * 8;
-  }
-  __device__ void load(const Rows<const bf16>& source, int first) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i)
-      if (kHead % 64 == 0 || column(i) < kHead) units[i] = load_unit(source, first + row(i), column(i));
-  }
-  __device__ void store(const T& tile) const {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i)
-      if (kHead % 64 == 0 || column(i) < kHead) tile.unit(row(i), column(i)) = units[i];
+  /// The k of AMD's tile are in the order of Atom::sum_k.
+  __device__ auto along_rows() const {
+    if constexpr (kForAmd) {
+      static_assert(kHasTransposed);
+      return OperandTile<64 * Plain::kBlocks, true>{memory + kPlainUnits};
+    } else {
+      return plain().along_rows();
+    }
   }
 };
 
@@ -131,37 +145,112 @@ struct TileInRegisters {
 ///   start    starts to load rows `first` ...
 ///   finish   ends the load; a barrier must follow
 ///   release  ends the use of the tiles before the next finish()
-template <int kHead>
+template <typename Atom, int kHead, Use kUse0, Use kUse1>
 struct StageLoader {
-  using T = HeadTile<kTileRows, kHead>;
+  using Tile0 = WalkedTile<kHead, kUse0>;
+  using Tile1 = WalkedTile<kHead, kUse1>;
 
-  __device__ void start(const T& tile0, const T& tile1, const Rows<const bf16>& source0,
-                        const Rows<const bf16>& source1, int first) {
-    if constexpr (kForAmd) {
-      next_[0].load(source0, first);
-      next_[1].load(source1, first);
-    } else {
-      tile0.template load<kAttentionThreads>(source0, first);
-      tile1.template load<kAttentionThreads>(source1, first);
-      end_of_loads();
-    }
+  __device__ void start(const Tile0& tile0, const Tile1& tile1, const Rows<const bf16>& source0,
+                        const Rows<const bf16>& source1, int first) const {
+    tile0.plain().template load<kAttentionThreads>(source0, first);
+    tile1.plain().template load<kAttentionThreads>(source1, first);
+    end_of_loads();
   }
-  __device__ void finish(const T& tile0, const T& tile1) const {
-    if constexpr (kForAmd) {
-      next_[0].store(tile0);
-      next_[1].store(tile1);
-    } else {
-      wait_for_tiles();
+  __device__ void finish(const Tile0&, const Tile1&) const { wait_for_tiles(); }
+  __device__ void release() const {}
+};
+
+/// AMD's: the next tiles arrive in registers. A thread has a few rows of eight columns, which it may store
+/// transposed.
+template <typename Atom, int kHead, Use kUse0, Use kUse1>
+struct StageLoaderInRegisters {
+  using Tile0 = WalkedTile<kHead, kUse0>;
+  using Tile1 = WalkedTile<kHead, kUse1>;
+
+  __device__ void start(const Tile0&, const Tile1&, const Rows<const bf16>& source0,
+                        const Rows<const bf16>& source1, int first) {
+    if (thread() >= 2 * kTileThreads) return;
+    const Rows<const bf16>& source = thread() < kTileThreads ? source0 : source1;
+#pragma unroll
+    for (int i = 0; i < kRows; ++i)
+      rows_[i] = __builtin_bit_cast(Words<4>, load_unit(source, first + row(i), column()));
+  }
+  __device__ void finish(const Tile0& tile0, const Tile1& tile1) const {
+    if (thread() < kTileThreads) {
+      store(tile0);
+    } else if (thread() < 2 * kTileThreads) {
+      store(tile1);
     }
   }
   __device__ void release() const {
-    if constexpr (kForAmd) __syncthreads();
+    __syncthreads();
   }
 
  private:
-  struct None {};
-  std::conditional_t<kForAmd, TileInRegisters<T, kHead>, None> next_[2];
+  template <int kCount>
+  using Words = Vec<uint32_t, kCount>;
+  static constexpr int kRows = kHead <= 64 ? 4 : 8;  ///< of a thread
+  static constexpr int kAcross = kHead / 8, kTileThreads = kTileRows / kRows * kAcross;
+  static_assert(2 * kTileThreads <= kAttentionThreads);
+  Words<4> rows_[kRows];
+
+  static __device__ int thread() {
+    return static_cast<int>(threadIdx.x);
+  }
+  static __device__ int column() {
+    return thread() % kTileThreads % kAcross * 8;
+  }
+  /// The thread's first element along a line of the transposed tile.
+  static __device__ int place() {
+    return thread() % kTileThreads / kAcross * kRows;
+  }
+  /// The row that belongs to place() + i.
+  static __device__ int row(int i) {
+    constexpr int kUnits = Atom::kK / 8;
+    const int unit = place() / 8;
+    return unit / kUnits * Atom::kK + Atom::sum_k(unit % kUnits, place() % 8 + i);
+  }
+
+  template <typename T>
+  __device__ void store(const T& tile) const {
+    if constexpr (T::kHasPlain) {
+#pragma unroll
+      for (int i = 0; i < kRows; ++i)
+        tile.plain().unit(row(i), column()) = __builtin_bit_cast(Unit, rows_[i]);
+    }
+    if constexpr (T::kHasTransposed) {
+#pragma unroll
+      for (int c = 0; c < 8; ++c) {
+        Words<kRows / 2> line;
+#pragma unroll
+        for (int w = 0; w < kRows / 2; ++w) line[w] = pair_of(rows_[2 * w], rows_[2 * w + 1], c);
+        auto* unit = reinterpret_cast<bf16*>(tile.along_rows().unit(0, place(), c, column()));
+        *reinterpret_cast<Words<kRows / 2>*>(unit + place() % 8) = line;
+      }
+    }
+  }
+  using Unit = Vec<bf16, 8>;
 };
+
+template <typename Atom, int kHead, Use kUse0, Use kUse1>
+using StageLoaderOf = std::conditional_t<kForAmd, StageLoaderInRegisters<Atom, kHead, kUse0, kUse1>,
+                                         StageLoader<Atom, kHead, kUse0, kUse1>>;
+
+/// Keeps AMD's compiler from moving the loads of all steps of a product to its start, which would take more
+/// registers than there are.
+__device__ inline void end_of_step() {
+#if __has_builtin(__builtin_amdgcn_sched_barrier)
+  __builtin_amdgcn_sched_barrier(0);
+#endif
+}
+
+/// A value that AMD's compiler takes for a new one, so that loads at its address stay where they are.
+__device__ inline int not_before(int value) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  asm volatile("" : "+s"(value));
+#endif
+  return value;
+}
 
 /// Products whose left operand is kRows rows of a wave, its share of the block's rows.
 template <typename Atom_, int kBlockRows, int kHead>
@@ -181,7 +270,7 @@ struct WaveProduct {
   int first_together, last_together;
 
   __device__ WaveProduct()
-      : lane(threadIdx.x % Atom::kLanes), row(static_cast<int>(threadIdx.x) / Atom::kLanes * kRows) {
+      : lane(threadIdx.x % Atom::kLanes), row(same_in_wave(static_cast<int>(threadIdx.x) / Atom::kLanes) * kRows) {
     constexpr int kTogether = kWaveSize > Atom::kLanes ? kWaveSize / Atom::kLanes * kRows : kRows;
     first_together = row / kTogether * kTogether;
     last_together = first_together + kTogether - 1;
@@ -218,6 +307,7 @@ struct WaveProduct {
     for (int k = 0; k < kHead; k += Atom::kK) {
       typename Atom::Left l[kAtoms];
       typename Atom::Right r[kColumns];
+      end_of_step();
       load_rows(l, left, k);
 #pragma unroll
       for (int j = 0; j < kColumns; ++j)
@@ -241,10 +331,11 @@ struct WaveProduct {
       typename Atom::Left l[kAtoms];
 #pragma unroll
       for (int i = 0; i < kAtoms; ++i) l[i] = Atom::as_left(&p[i][k * kStep]);
+      end_of_step();
 #pragma unroll
       for (int j = 0; j < kHeadAtoms; ++j) {
         typename Atom::Right r;
-        load_right_for_sums<Atom>(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN, lane);
+        load_right<Atom>(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN, lane);
 #pragma unroll
         for (int i = 0; i < kAtoms; ++i) Atom::multiply_add(sums[i][j], l[i], r);
       }
@@ -291,7 +382,7 @@ struct WaveProduct {
     for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
       for (int u = 0; u < Atom::kOperandUnits; ++u) {
-        const int at = rows.first + row + i * Atom::kM + lane % 16;
+        const int at = not_before(rows.first) + row + i * Atom::kM + lane % 16;
         const auto unit = load_unit(rows.source, at, k + Atom::unit_k(lane, u));
         l[i].set_unit(u, __builtin_bit_cast(vec4, unit));
       }

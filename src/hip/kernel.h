@@ -55,4 +55,13 @@ constexpr int kWaveSize = 64;
 constexpr int kWaveSize = 32;
 #endif
 
+/// Tells AMD's compiler that all lanes of a wave have the same value.
+__device__ inline int same_in_wave(int value) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_amdgcn_readfirstlane(value);
+#else
+  return value;
+#endif
+}
+
 }  // namespace hipgpt::hip

@@ -30,17 +30,27 @@ struct OperandTile {
   vec4* memory;
 
   /// The place of unit `unit` of line `line`; lines of all blocks are counted.
-  static __device__ int place(int line, int unit) {
+  static __device__ int place(int line, int unit) { return line * 8 + (unit ^ permutation(line)); }
+  static __device__ int permutation(int line) {
 #if defined(__CUDACC__)
-    return line * 8 + (unit ^ (line & 7));
+    return line & 7;
 #else
-    return line * 8 + (unit ^ ((line ^ line >> 2 ^ line >> 5) & 7));
+    return (line ^ line >> 2 ^ line >> 5) & 7;
 #endif
   }
 
   /// The unit that holds element (k, column).
   __device__ vec4* unit(int k, int column) const {
     return memory + (kAlongK ? place(column, k / 8) : place(column / 64 * 64 + k, column % 64 / 8));
+  }
+
+  /// The same for (k + lane_k, column + lane_column), if kAlongK and no sum carries. In loops that are
+  /// unrolled, k and column are constants. Then all tiles need only eight addresses, since a permutation of a
+  /// sum without carries is the exclusive or of two.
+  __device__ vec4* unit(int k, int lane_k, int column, int lane_column) const {
+    static_assert(kAlongK);
+    const int lane_unit = lane_k / 8 ^ permutation(lane_column);
+    return memory + column * 8 + (lane_column * 8 + (lane_unit ^ (k / 8 ^ permutation(column))));
   }
 
   /// The bits of element (k, column).
@@ -58,15 +68,10 @@ struct OperandTile {
   }
 };
 
-/// Column i of 8 x 8 elements, whose rows are `rows`.
-__device__ inline Vec<uint32_t, 4> column_of_square(const Vec<uint32_t, 4> (&rows)[8], int i) {
-  Vec<uint32_t, 4> column;
-#pragma unroll
-  for (int pair = 0; pair < 4; ++pair) {
-    const uint32_t low = rows[2 * pair][i / 2], high = rows[2 * pair + 1][i / 2];
-    column[pair] = i % 2 == 0 ? (low & 0xffffu) | high << 16 : low >> 16 | (high & 0xffff0000u);
-  }
-  return column;
+/// Elements i of two units, as a pair.
+__device__ inline uint32_t pair_of(const Vec<uint32_t, 4>& first, const Vec<uint32_t, 4>& second, int i) {
+  const uint32_t low = first[i / 2], high = second[i / 2];
+  return i % 2 == 0 ? (low & 0xffffu) | high << 16 : low >> 16 | (high & 0xffff0000u);
 }
 
 /// One operand in memory. Its rows are along k or along the width, `stride` elements apart. Elements from
@@ -143,9 +148,8 @@ struct PackedLoader {
                   : Rows<const bf16>{source.data, source.stride, source.k_end, source.width, false};
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
-        const auto unit =
-            kAlongK ? rows.load(column0 + thread / 8 + i * kAcross, k0 + thread % 8 * 8)
-                    : rows.load(k0 + thread / kAcross * 8 + i, column0 + thread % kAcross * 8);
+        const auto unit = kAlongK ? rows.load(column0 + thread / 8 + i * kAcross, k0 + thread % 8 * 8)
+                                  : rows.load(k0 + thread / kAcross * 8 + i, column0 + thread % kAcross * 8);
         units[i] = __builtin_bit_cast(Vec<uint32_t, 4>, unit);
       }
       return;
@@ -156,9 +160,10 @@ struct PackedLoader {
     const auto load_units = [&](int last) {  // `last`: the last k that exists in the step
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
-        const int row = kAlongK ? min(thread / 8 + i * kAcross, width - 1) : min(thread / kAcross * 8 + i, last);
-        const int column = kAlongK ? min(thread % 8 * 8, last / 8 * 8)
-                                   : min(thread % kAcross * 8, (width - 1) / 8 * 8);
+        const int row =
+            kAlongK ? min(thread / 8 + i * kAcross, width - 1) : min(thread / kAcross * 8 + i, last);
+        const int column =
+            kAlongK ? min(thread % 8 * 8, last / 8 * 8) : min(thread % kAcross * 8, (width - 1) / 8 * 8);
         units[i] = *reinterpret_cast<const Vec<uint32_t, 4>*>(base + row * stride + column);
       }
     };
@@ -179,10 +184,15 @@ struct PackedLoader {
   __device__ void store(const T& tile, int thread) const {
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const int line = kAlongK ? thread / 8 + i * kAcross : thread % kAcross * 8 + i;
-      const int unit = kAlongK ? thread % 8 : thread / kAcross;
-      auto* to = reinterpret_cast<Vec<uint32_t, 4>*>(tile.memory + T::place(line, unit));
-      *to = kAlongK ? units[i] : column_of_square(units, i);
+      const int line = kAlongK ? i * kAcross : i, lane_line = kAlongK ? thread / 8 : thread % kAcross * 8;
+      const int unit = (kAlongK ? thread % 8 : thread / kAcross) * 8;
+      auto* to = reinterpret_cast<Vec<uint32_t, 4>*>(tile.unit(0, unit, line, lane_line));
+      if constexpr (kAlongK) {
+        *to = units[i];
+      } else {
+#pragma unroll
+        for (int pair = 0; pair < 4; ++pair) (*to)[pair] = pair_of(units[2 * pair], units[2 * pair + 1], i);
+      }
     }
   }
 };
@@ -263,7 +273,7 @@ struct Bf16Shape {
   using Atom = typename AtomOf<Atom_>::Type;
   static constexpr int kM = kM_, kN = kN_, kThreads = kThreads_, kStep = 64;
   static constexpr int kTM = kThreads / 16, kTN = kM * kN / kThreads / kTM;  // for PlainAccumulator
-  static constexpr int kStages = 3;  // of asynchronous copies
+  static constexpr int kStages = 3;                                          // of asynchronous copies
   static constexpr int kRegisterStages = kForAmd || Atom::kPacked ? 1 : 2;
   static constexpr int kStepUnits = (kM + kN) * 8;
   static_assert(kTN % 4 == 0);

@@ -24,9 +24,6 @@ struct AmdOperand {
 #pragma unroll
     for (int i = 0; i < 4; ++i) pairs[4 * unit + i] = __float_as_uint(eight[i]);
   }
-  __device__ void set_pair(int i, uint32_t low, uint32_t high) {
-    pairs[i] = low | high << 16;
-  }
   template <typename To>
   __device__ To as(int first) const {
     To result;
@@ -39,7 +36,8 @@ struct AmdOperand {
 /// The loads of an atom: lane l holds row or column l mod 16 of an operand. `Atom` gives
 ///   kUnits               units of eight k that a lane holds
 ///   unit_k(lane, unit)   the first k of a unit
-///   sum_k(lane, i)       k of element i in the operand that as_left() makes of sums
+///   sum_k(unit, i)       which k of a step element i of a unit is, in the operand that as_left() makes of
+///                        sums
 template <typename Atom, int kUnits>
 struct AmdOperandLoads {
   static constexpr int kOperandUnits = kUnits;
@@ -52,23 +50,11 @@ struct AmdOperandLoads {
   __device__ static void load_left(Left& left, const Tile& tile, int k, int row, int lane) {
     static_assert(Tile::kAlongK);
 #pragma unroll
-    for (int u = 0; u < kUnits; ++u) left.set_unit(u, *tile.unit(k + Atom::unit_k(lane, u), row + lane % 16));
+    for (int u = 0; u < kUnits; ++u) left.set_unit(u, *tile.unit(k, Atom::unit_k(lane, u), row, lane % 16));
   }
   template <typename Tile>
   __device__ static void load_right(Right& right, const Tile& tile, int k, int column, int lane) {
     load_left(right, tile, k, column, lane);
-  }
-
-  /// The right operand that belongs to as_left(). Its k are lines of the tile, so it is read in single
-  /// elements.
-  template <typename Tile>
-  __device__ static void load_right_for_sums(Right& right, const Tile& tile, int k, int column, int lane) {
-    static_assert(!Tile::kAlongK);
-#pragma unroll
-    for (int i = 0; i < 8 * kUnits; i += 2) {
-      right.set_pair(i / 2, tile.element(k + Atom::sum_k(lane, i), column + lane % 16),
-                     tile.element(k + Atom::sum_k(lane, i + 1), column + lane % 16));
-    }
   }
 
   __device__ static int sum_row(int lane, int) {

@@ -13,15 +13,9 @@ struct CdnaBf16Atom : AmdOperandLoads<CdnaBf16Atom, 1> {
   static constexpr int kStagePad = 1;
   static constexpr int kRowLanes = 4, kRowStride = 16, kOfFour = 4;  // as in sm80_bf16.h
 
-  __device__ static int unit_k(int lane, int) {
-    return lane / 16 * 8;
-  }
-  __device__ static int sum_column(int lane, int i) {
-    return lane / 16 * 4 + i;
-  }
-  __device__ static int sum_k(int lane, int i) {
-    return i / 4 * 16 + lane / 16 * 4 + i % 4;
-  }
+  __device__ static int unit_k(int lane, int) { return lane / 16 * 8; }
+  __device__ static int sum_column(int lane, int i) { return lane / 16 * 4 + i; }
+  __device__ static int sum_k(int unit, int i) { return i / 4 * 16 + unit * 4 + i % 4; }
 
   /// Moves a sum to a vector register before it is stored, as in cdna.h.
   __device__ static float result(float sum) {

@@ -12,18 +12,10 @@ struct Rdna4Bf16Atom : AmdOperandLoads<Rdna4Bf16Atom, 1> {
   static constexpr int kStagePad = 1;
   static constexpr int kRowLanes = 2, kRowStride = 16, kOfFour = 4;
 
-  __device__ static int unit_k(int lane, int) {
-    return lane / 16 * 8;
-  }
-  __device__ static int sum_column(int lane, int i) {
-    return lane / 16 * 8 + i;
-  }
-  __device__ static int sum_k(int lane, int i) {
-    return sum_column(lane, i);
-  }
-  __device__ static float result(float sum) {
-    return sum;
-  }
+  __device__ static int unit_k(int lane, int) { return lane / 16 * 8; }
+  __device__ static int sum_column(int lane, int i) { return lane / 16 * 8 + i; }
+  __device__ static int sum_k(int unit, int i) { return unit * 8 + i; }
+  __device__ static float result(float sum) { return sum; }
 
   __device__ static Left as_left(const float (*sums)[kSum]) {
     Left left;
@@ -37,8 +29,7 @@ struct Rdna4Bf16Atom : AmdOperandLoads<Rdna4Bf16Atom, 1> {
     using Eight = short __attribute__((ext_vector_type(8)));
     using Sums = float __attribute__((ext_vector_type(8)));
     const Sums c = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12(
-        b.as<Eight>(0), a.as<Eight>(0),
-        Sums{sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7]});
+        b.as<Eight>(0), a.as<Eight>(0), Sums{sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7]});
 #pragma unroll
     for (int i = 0; i < kSum; ++i) sum[i] = c[i];
 #else
@@ -55,18 +46,10 @@ struct Rdna3Bf16Atom : AmdOperandLoads<Rdna3Bf16Atom, 2> {
   static constexpr int kStagePad = 1;
   static constexpr int kRowLanes = 2, kRowStride = 16, kOfFour = 2;
 
-  __device__ static int unit_k(int, int unit) {
-    return unit * 8;
-  }
-  __device__ static int sum_column(int lane, int i) {
-    return 2 * i + lane / 16;
-  }
-  __device__ static int sum_k(int, int i) {
-    return i;
-  }
-  __device__ static float result(float sum) {
-    return sum;
-  }
+  __device__ static int unit_k(int, int unit) { return unit * 8; }
+  __device__ static int sum_column(int lane, int i) { return 2 * i + lane / 16; }
+  __device__ static int sum_k(int unit, int i) { return unit * 8 + i; }
+  __device__ static float result(float sum) { return sum; }
 
   /// Exchanges sums with the lane that holds the other columns.
   __device__ static Left as_left(const float (*sums)[kSum]) {
