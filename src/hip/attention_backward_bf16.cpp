@@ -115,7 +115,8 @@ struct RowValues {
 
 /// The dropout factor of a score.
 __device__ inline float factor_of(const DropoutMask& mask, uint32_t row, int key) {
-  return element_of(mask.factors(row, key / 4), key % 4);
+  const vec4 f = mask.factors(row, key / 4);
+  return element_of(f[0], f[1], f[2], f[3], key % 4);
 }
 
 /// delta of the block's queries, to shared memory and to `deltas` of the head.
@@ -306,6 +307,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
               if (masked.value && (row > column || column >= work.seq_len)) p = 0.0f;
               float f = 1.0f;
               if (kDropout) f = factor_of(mask, head.first_dropout_row + column, row);
+              if (kDropout) end_of_step();  // one factor after the other
               dp[i][j][e] = p * (f * dp[i][j][e] - delta_at);
               s[i][j][e] = f * p;
             }
@@ -353,9 +355,9 @@ void launch(const Stream& stream, const BackwardWork<bf16>& work, const DropoutM
 
 template <bool kDropout>
 void launch(const Stream& stream, const BackwardWork<bf16>& work, const DropoutMask& mask) {
-  if (work.head_size <= 32) return launch<32, 32, kDropout>(stream, work, mask);
-  if (work.head_size <= 64) return launch<64, kForAmd ? 32 : 16, kDropout>(stream, work, mask);
-  if (work.head_size <= 96) return launch<96, kForAmd ? 16 : 32, kDropout>(stream, work, mask);
+  if (work.head_size <= 32) return launch < 32, kForAmd ? 16 : 32, kDropout > (stream, work, mask);
+  if (work.head_size <= 64) return launch<64, 16, kDropout>(stream, work, mask);
+  if (work.head_size <= 96) return launch < 96, kForAmd ? 16 : 32, kDropout > (stream, work, mask);
   launch<128, 16, kDropout>(stream, work, mask);
 }
 

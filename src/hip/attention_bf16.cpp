@@ -125,7 +125,7 @@ struct ForwardRows {
           const vec4 f = mask.factors(row + i * Atom::kM + Atom::sum_row(lane, e), column / 4);
 #pragma unroll
           for (int v = 0; v < Atom::kOfFour; ++v)
-            s[i][j][e + v] *= element_of(f, Atom::sum_column(lane, e + v) % 4);
+            s[i][j][e + v] *= element_of(f[0], f[1], f[2], f[3], Atom::sum_column(lane, e + v) % 4);
         }
       }
     }
@@ -142,7 +142,7 @@ struct ForwardRows {
 };
 
 template <int kHead, int kBlockQueries, bool kDropout, typename AtomName>
-__global__ void __launch_bounds__(kAttentionThreads, kForAmd && kHead > 64 ? 1 : 2)
+__global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 2)
     attention_bf16_kernel(AttentionWork<bf16> work, DropoutMask mask) {
   using Shape = ForwardShape<kHead, kBlockQueries, AtomName>;
   using Product = typename Shape::Product;

@@ -25,11 +25,12 @@ constexpr int kBlockRows = kForAmd || kHead <= 64 ? 128 : 64;
 constexpr int kTileStages = kForAmd ? 1 : 2;
 constexpr int kOtherStage = kTileStages - 1;  ///< the other stage is stage ^ kOtherStage
 
-/// Eight neighbours in aligned rows, or zeros outside.
-__device__ inline Vec<bf16, 8> load_unit(const Rows<const bf16>& source, int row, int column) {
-  const bool exists = row < source.rows && column < source.width;
-  const auto unit = load_whole(exists ? source.at(row, column) : source.data);
-  return exists ? unit : Vec<bf16, 8>{};
+/// Eight neighbours in aligned rows, without branches: zeros for columns outside; for rows outside, the last.
+/// Their scores are masked, or belong to rows that are not stored.
+__device__ inline Vec<uint32_t, 4> load_unit(const Rows<const bf16>& source, int row, int column) {
+  const auto unit = load_whole(source.at(min(row, source.rows - 1), min(column, source.width - 8)));
+  const uint32_t mask = column < source.width ? 0xffffffffu : 0u;
+  return map(__builtin_bit_cast(Vec<uint32_t, 4>, unit), [mask](uint32_t x) { return x & mask; });
 }
 
 /// kRows rows of a head of up to kHead columns, as blocks of 64 columns. A block holds a line of 128 bytes
@@ -104,9 +105,9 @@ __device__ inline void wait_for_tiles() {
 #endif
 }
 
-/// v[i] without an index into registers.
-__device__ inline float element_of(const vec4& v, int i) {
-  return i < 2 ? (i == 0 ? v[0] : v[1]) : (i == 2 ? v[2] : v[3]);
+/// v[i] without an index into registers. Its arguments are values, or the compiler would choose an address.
+__device__ inline float element_of(float v0, float v1, float v2, float v3, int i) {
+  return i < 2 ? (i == 0 ? v0 : v1) : (i == 2 ? v2 : v3);
 }
 
 /// What a product needs of a tile that the block walks along: operands whose k are columns of the head, or
@@ -169,22 +170,19 @@ struct StageLoaderInRegisters {
 
   __device__ void start(const Tile0&, const Tile1&, const Rows<const bf16>& source0,
                         const Rows<const bf16>& source1, int first) {
-    if (thread() >= 2 * kTileThreads) return;
-    const Rows<const bf16>& source = thread() < kTileThreads ? source0 : source1;
-#pragma unroll
-    for (int i = 0; i < kRows; ++i)
-      rows_[i] = __builtin_bit_cast(Words<4>, load_unit(source, first + row(i), column()));
+    source_ = thread() < kTileThreads ? source0 : source1;
+    first_ = first;
+    if (kAhead) load();
   }
-  __device__ void finish(const Tile0& tile0, const Tile1& tile1) const {
+  __device__ void finish(const Tile0& tile0, const Tile1& tile1) {
+    if (!kAhead) load();
     if (thread() < kTileThreads) {
       store(tile0);
     } else if (thread() < 2 * kTileThreads) {
       store(tile1);
     }
   }
-  __device__ void release() const {
-    __syncthreads();
-  }
+  __device__ void release() const { __syncthreads(); }
 
  private:
   template <int kCount>
@@ -192,7 +190,17 @@ struct StageLoaderInRegisters {
   static constexpr int kRows = kHead <= 64 ? 4 : 8;  ///< of a thread
   static constexpr int kAcross = kHead / 8, kTileThreads = kTileRows / kRows * kAcross;
   static_assert(2 * kTileThreads <= kAttentionThreads);
+  // RDNA's 256 registers do not suffice for wide rows and two gradients.
+  static constexpr bool kAhead = kHead <= 64 || Atom::kLanes == 64 || kUse1 != Use::kBoth;
+  Rows<const bf16> source_;
+  int first_;
   Words<4> rows_[kRows];
+
+  __device__ void load() {
+    if (thread() >= 2 * kTileThreads) return;
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) rows_[i] = load_unit(source_, first_ + row(i), column());
+  }
 
   static __device__ int thread() {
     return static_cast<int>(threadIdx.x);
@@ -270,7 +278,8 @@ struct WaveProduct {
   int first_together, last_together;
 
   __device__ WaveProduct()
-      : lane(threadIdx.x % Atom::kLanes), row(same_in_wave(static_cast<int>(threadIdx.x) / Atom::kLanes) * kRows) {
+      : lane(threadIdx.x % Atom::kLanes),
+        row(same_in_wave(static_cast<int>(threadIdx.x) / Atom::kLanes) * kRows) {
     constexpr int kTogether = kWaveSize > Atom::kLanes ? kWaveSize / Atom::kLanes * kRows : kRows;
     first_together = row / kTogether * kTogether;
     last_together = first_together + kTogether - 1;
@@ -315,7 +324,10 @@ struct WaveProduct {
 #pragma unroll
       for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
-        for (int j = 0; j < kColumns; ++j) Atom::multiply_add(sums[i][j], l[i], r[j]);
+        for (int j = 0; j < kColumns; ++j) {
+          Atom::multiply_add(sums[i][j], l[i], r[j]);
+          if constexpr (kForAmd) Atom::end_of_step(sums[i][j]);
+        }
       }
     }
   }
@@ -331,13 +343,16 @@ struct WaveProduct {
       typename Atom::Left l[kAtoms];
 #pragma unroll
       for (int i = 0; i < kAtoms; ++i) l[i] = Atom::as_left(&p[i][k * kStep]);
-      end_of_step();
 #pragma unroll
       for (int j = 0; j < kHeadAtoms; ++j) {
+        if (j % 4 == 0) end_of_step();
         typename Atom::Right r;
         load_right<Atom>(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN, lane);
 #pragma unroll
-        for (int i = 0; i < kAtoms; ++i) Atom::multiply_add(sums[i][j], l[i], r);
+        for (int i = 0; i < kAtoms; ++i) {
+          Atom::multiply_add(sums[i][j], l[i], r);
+          if constexpr (kForAmd) Atom::end_of_step(sums[i][j]);
+        }
       }
     }
   }
@@ -382,8 +397,8 @@ struct WaveProduct {
     for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
       for (int u = 0; u < Atom::kOperandUnits; ++u) {
-        const int at = not_before(rows.first) + row + i * Atom::kM + lane % 16;
-        const auto unit = load_unit(rows.source, at, k + Atom::unit_k(lane, u));
+        const int at = rows.first + row + i * Atom::kM + lane % 16;
+        const auto unit = load_unit(rows.source, at, not_before(k) + Atom::unit_k(lane, u));
         l[i].set_unit(u, __builtin_bit_cast(vec4, unit));
       }
     }

@@ -17,6 +17,8 @@ struct CdnaBf16Atom : AmdOperandLoads<CdnaBf16Atom, 1> {
   __device__ static int sum_column(int lane, int i) { return lane / 16 * 4 + i; }
   __device__ static int sum_k(int unit, int i) { return i / 4 * 16 + unit * 4 + i % 4; }
 
+  __device__ static void end_of_step(float (&)[kSum]) {}
+
   /// Moves a sum to a vector register before it is stored, as in cdna.h.
   __device__ static float result(float sum) {
 #if __has_builtin(__builtin_amdgcn_mfma_f32_16x16x16bf16_1k)

@@ -5,6 +5,20 @@
 
 namespace hipgpt::hip {
 
+/// Keeps the products of a step together: otherwise the compiler moves the loads of all steps before the first
+/// product, which takes more registers than there are.
+__device__ inline void keep_products_here(float (&sum)[8]) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  using Sums = float __attribute__((ext_vector_type(8)));
+  Sums c{sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7]};
+  asm volatile("" : "+v"(c));
+#pragma unroll
+  for (int i = 0; i < 8; ++i) sum[i] = c[i];
+#else
+  static_cast<void>(sum);
+#endif
+}
+
 /// RDNA 4 (gfx12): each half of the lanes holds half of k.
 struct Rdna4Bf16Atom : AmdOperandLoads<Rdna4Bf16Atom, 1> {
   static constexpr int kM = 16, kN = 16, kK = 16, kLanes = 32;
@@ -15,6 +29,7 @@ struct Rdna4Bf16Atom : AmdOperandLoads<Rdna4Bf16Atom, 1> {
   __device__ static int unit_k(int lane, int) { return lane / 16 * 8; }
   __device__ static int sum_column(int lane, int i) { return lane / 16 * 8 + i; }
   __device__ static int sum_k(int unit, int i) { return unit * 8 + i; }
+  __device__ static void end_of_step(float (&sum)[kSum]) { keep_products_here(sum); }
   __device__ static float result(float sum) { return sum; }
 
   __device__ static Left as_left(const float (*sums)[kSum]) {
@@ -49,6 +64,7 @@ struct Rdna3Bf16Atom : AmdOperandLoads<Rdna3Bf16Atom, 2> {
   __device__ static int unit_k(int, int unit) { return unit * 8; }
   __device__ static int sum_column(int lane, int i) { return 2 * i + lane / 16; }
   __device__ static int sum_k(int unit, int i) { return unit * 8 + i; }
+  __device__ static void end_of_step(float (&sum)[kSum]) { keep_products_here(sum); }
   __device__ static float result(float sum) { return sum; }
 
   /// Exchanges sums with the lane that holds the other columns.
