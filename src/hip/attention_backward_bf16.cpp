@@ -277,6 +277,25 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
     for (int part = 0; part < kTileRows; part += Shape::kAtOnce) {
       // These queries see none of the keys.
       if (query + part + Shape::kAtOnce - 1 < first + wave.first_together) continue;
+      // AMD computes the dropout factors first, a bit each, while few registers are in use.
+      uint32_t kept = 0;
+      const auto score_bit = [](int i, int j, int e) { return (i * Shape::kColumns + j) * Atom::kSum + e; };
+      if constexpr (kDropout && kForAmd) {
+        static_assert(kAtoms * Shape::kColumns * Atom::kSum <= 32);
+#pragma unroll
+        for (int i = 0; i < kAtoms; ++i) {
+#pragma unroll
+          for (int j = 0; j < Shape::kColumns; ++j) {
+#pragma unroll
+            for (int e = 0; e < Atom::kSum; ++e) {
+              const int row = key + i * Atom::kM + Atom::sum_row(wave.lane, e);
+              const int column = query + part + j * Atom::kN + Atom::sum_column(wave.lane, e);
+              const bool keep = factor_of(mask, head.first_dropout_row + column, row) != 0.0f;
+              kept = computed_here(kept | (keep ? 1u << score_bit(i, j, e) : 0u));
+            }
+          }
+        }
+      }
       typename Shape::Scores s = {}, dp = {};
       wave.add_rows_rows(s, own_k, q, part);
       wave.add_rows_rows(dp, own_v, g, part);
@@ -306,8 +325,10 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
               float p = exp2_of(fmaf(s[i][j][e], scale2, -lse_at));
               if (masked.value && (row > column || column >= work.seq_len)) p = 0.0f;
               float f = 1.0f;
-              if (kDropout) f = factor_of(mask, head.first_dropout_row + column, row);
-              if (kDropout) end_of_step();  // one factor after the other
+              if (kDropout) {
+                f = kForAmd ? (kept >> score_bit(i, j, e) & 1u) * mask.scale
+                            : factor_of(mask, head.first_dropout_row + column, row);
+              }
               dp[i][j][e] = p * (f * dp[i][j][e] - delta_at);
               s[i][j][e] = f * p;
             }

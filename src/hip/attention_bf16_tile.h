@@ -110,6 +110,14 @@ __device__ inline float element_of(float v0, float v1, float v2, float v3, int i
   return i < 2 ? (i == 0 ? v0 : v1) : (i == 2 ? v2 : v3);
 }
 
+/// Keeps AMD's compiler from computing a value later, where more registers are in use.
+__device__ inline uint32_t computed_here(uint32_t value) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  asm volatile("" : "+v"(value));
+#endif
+  return value;
+}
+
 /// What a product needs of a tile that the block walks along: operands whose k are columns of the head, or
 /// rows, or both.
 enum class Use : uint8_t { kAlongColumns = 1, kAlongRows = 2, kBoth = 3 };
@@ -199,32 +207,35 @@ struct StageLoaderInRegisters {
   __device__ void load() {
     if (thread() >= 2 * kTileThreads) return;
 #pragma unroll
-    for (int i = 0; i < kRows; ++i) rows_[i] = load_unit(source_, first_ + row(i), column());
+    for (int i = 0; i < kRows; ++i)
+      rows_[i] = load_unit(source_, first_ + row(thread(), i), column(thread()));
   }
 
   static __device__ int thread() {
     return static_cast<int>(threadIdx.x);
   }
-  static __device__ int column() {
-    return thread() % kTileThreads % kAcross * 8;
+  static __device__ int column(int thread) {
+    return thread % kTileThreads % kAcross * 8;
   }
   /// The thread's first element along a line of the transposed tile.
-  static __device__ int place() {
-    return thread() % kTileThreads / kAcross * kRows;
+  static __device__ int place(int thread) {
+    return thread % kTileThreads / kAcross * kRows;
   }
-  /// The row that belongs to place() + i.
-  static __device__ int row(int i) {
+  /// The row that belongs to place(thread) + i.
+  static __device__ int row(int thread, int i) {
     constexpr int kUnits = Atom::kK / 8;
-    const int unit = place() / 8;
-    return unit / kUnits * Atom::kK + Atom::sum_k(unit % kUnits, place() % 8 + i);
+    const int unit = place(thread) / 8;
+    return unit / kUnits * Atom::kK + Atom::sum_k(unit % kUnits, place(thread) % 8 + i);
   }
 
   template <typename T>
   __device__ void store(const T& tile) const {
+    // Otherwise its addresses would stay in registers.
+    const int t = kAhead ? thread() : static_cast<int>(computed_here(threadIdx.x));
     if constexpr (T::kHasPlain) {
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
-        tile.plain().unit(row(i), column()) = __builtin_bit_cast(Unit, rows_[i]);
+        tile.plain().unit(row(t, i), column(t)) = __builtin_bit_cast(Unit, rows_[i]);
     }
     if constexpr (T::kHasTransposed) {
 #pragma unroll
@@ -232,8 +243,8 @@ struct StageLoaderInRegisters {
         Words<kRows / 2> line;
 #pragma unroll
         for (int w = 0; w < kRows / 2; ++w) line[w] = pair_of(rows_[2 * w], rows_[2 * w + 1], c);
-        auto* unit = reinterpret_cast<bf16*>(tile.along_rows().unit(0, place(), c, column()));
-        *reinterpret_cast<Words<kRows / 2>*>(unit + place() % 8) = line;
+        auto* unit = reinterpret_cast<bf16*>(tile.along_rows().unit(0, place(t), c, column(t)));
+        *reinterpret_cast<Words<kRows / 2>*>(unit + place(t) % 8) = line;
       }
     }
   }
