@@ -101,9 +101,9 @@ struct RowValues {
   float values[kTileRows / Atom::kLanes];
 
   template <typename F>
-  __device__ void set(int lane, const F& f) {
+  __device__ void set(int first, const F& f) {
 #pragma unroll
-    for (int i = 0; i < kTileRows / Atom::kLanes; ++i) values[i] = f(i * Atom::kLanes + lane);
+    for (int i = 0; i < kTileRows / Atom::kLanes; ++i) values[i] = f(first + i * Atom::kLanes);
   }
   /// The value of row `first` + row, both in the same 32 rows. All lanes must call it.
   __device__ float at(int first, int row) const {
@@ -240,21 +240,22 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
   const int first_query = first / kTileRows * kTileRows;
   const Product wave;
   typename Shape::Loader loader;
+  const auto lse_of = [&](int row) { return row < work.seq_len ? head.lse[row] * kLog2E : 0.0f; };
+  const auto delta_of = [&](int row) {
+    return row < work.seq_len ? deltas[static_cast<int64_t>(bh) * work.seq_len + row] : 0.0f;
+  };
   RowValues<Atom> next_lse, next_delta, lse2,
       delta;  // on AMD: of the stage that is being loaded, and of this
+  constexpr bool kValuesAhead = kForAmd && kHead <= 64;
   const auto load = [&](int query, int stage) {
     loader.start(tiles.other0(stage), tiles.other1(stage), head.q, head.dout, query);
-    const auto lse_of = [&](int i) { return query + i < work.seq_len ? head.lse[query + i] * kLog2E : 0.0f; };
-    const auto delta_of = [&](int i) {
-      return query + i < work.seq_len ? deltas[static_cast<int64_t>(bh) * work.seq_len + query + i] : 0.0f;
-    };
-    if constexpr (kForAmd) {
-      next_lse.set(wave.lane, lse_of);
-      next_delta.set(wave.lane, delta_of);
-    } else {
+    if constexpr (kValuesAhead) {
+      next_lse.set(query + wave.lane, lse_of);
+      next_delta.set(query + wave.lane, delta_of);
+    } else if constexpr (!kForAmd) {
       for (int i = threadIdx.x; i < kTileRows; i += kThreads) {
-        tiles.lse(stage)[i] = lse_of(i);
-        tiles.delta(stage)[i] = delta_of(i);
+        tiles.lse(stage)[i] = lse_of(query + i);
+        tiles.delta(stage)[i] = delta_of(query + i);
       }
     }
   };
@@ -267,8 +268,13 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
   for (int query = first_query, stage = 0; query < work.seq_len; query += kTileRows, stage ^= kOtherStage) {
     if (query > first_query) loader.release();
     loader.finish(tiles.other0(stage), tiles.other1(stage));
-    lse2 = next_lse;
-    delta = next_delta;
+    if constexpr (kValuesAhead) {
+      lse2 = next_lse;
+      delta = next_delta;
+    } else if constexpr (kForAmd) {
+      lse2.set(query + wave.lane, lse_of);
+      delta.set(query + wave.lane, delta_of);
+    }
     __syncthreads();
     if (query + kTileRows < work.seq_len) load(query + kTileRows, stage ^ kOtherStage);
     const auto q = tiles.other0(stage);
