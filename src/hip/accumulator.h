@@ -70,8 +70,9 @@ struct AttentionAtomOfTarget;
 template <>
 struct AtomOf<AttentionAtomOfTarget> {
   using Matrix = AtomOf<Bf16OfTarget>::Type;
+  using Any = std::conditional_t<kWaveSize == 64, CdnaBf16Atom, Rdna4Bf16Atom>;
   using Type = std::conditional_t<!kForAmd, Sm80Bf16Atom,
-                                  std::conditional_t<std::is_same_v<Matrix, NoAtom>, CdnaBf16Atom, Matrix>>;
+                                  std::conditional_t<std::is_same_v<Matrix, NoAtom>, Any, Matrix>>;
 };
 
 /// Loads the left operand of an atom, rows `row` ... of a tile over indices `k` ....
