@@ -22,7 +22,8 @@ struct Stream {
   int64_t scratch_floats;
   int compute_units;  ///< of the GPU; determines how many blocks keep it busy
 
-  bool wgmma = false;  ///< whether the GPU is NVIDIA's Hopper, whose matrix cores read shared memory
+  bool matrix_cores = true;  ///< false for a GPU of AMD without matrix cores for bf16
+  bool wgmma = false;        ///< whether the GPU is NVIDIA's Hopper, whose matrix cores read shared memory
 
   /// A second stream for the independent parts of an operation, and two events to fork and join. Without it,
   /// the parts run one after the other.

@@ -6,22 +6,25 @@
 //
 // AtomAccumulator uses the matrix cores that an atom describes. PlainAccumulator uses ordinary
 // multiplications. This file selects the atom for the compiler's target. Tests run the atoms of other
-// families with emulated instructions. RDNA's matrix cores (WMMA) do not support fp32, so RDNA has no atom
-// yet and uses PlainAccumulator. So does CDNA for bf16.
+// families with emulated instructions. RDNA's matrix cores (WMMA) do not support fp32, so RDNA uses
+// PlainAccumulator for it.
 #pragma once
 
 #include <type_traits>
 
 #include "hip/mma/cdna.h"
+#include "hip/mma/cdna_bf16.h"
 #include "hip/mma/plain.h"
+#include "hip/mma/rdna_bf16.h"
 #include "hip/mma/sm80.h"
 #include "hip/mma/sm80_bf16.h"
 
 namespace hipgpt::hip {
 
-/// Stands for an architecture without matrix cores for the type, or whose atom is not written yet.
+/// Stands for an architecture without matrix cores for the type.
 struct NoAtom {
   static constexpr int kStep = 0, kPad = 1;
+  static constexpr bool kPacked = false;
 };
 
 /// The atom of the compiler's target. A kernel's name must not depend on the target, or the host would launch
@@ -45,20 +48,31 @@ struct AtomOf<OfTarget> {
 #endif
 };
 
-/// The atom of attention in bf16, which NVIDIA and the emulated platform have.
-struct AttentionAtomOfTarget;
-template <>
-struct AtomOf<AttentionAtomOfTarget> {
-  using Type = Sm80Bf16Atom;
-};
-
 template <>
 struct AtomOf<Bf16OfTarget> {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   using Type = Sm80Bf16Atom;
+#elif defined(HIPGPT_EMULATED_BF16_ATOM)
+  using Type = HIPGPT_EMULATED_BF16_ATOM;  // for tests: the kernels of AMD with emulated instructions
+#elif __has_builtin(__builtin_amdgcn_mfma_f32_16x16x16bf16_1k)
+  using Type = CdnaBf16Atom;
+#elif __has_builtin(__builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12)  // gfx12 has that of gfx11, too
+  using Type = Rdna4Bf16Atom;
+#elif __has_builtin(__builtin_amdgcn_wmma_f32_16x16x16_bf16_w32)
+  using Type = Rdna3Bf16Atom;
 #else
   using Type = NoAtom;
 #endif
+};
+
+/// The atom of attention in bf16. AMD's targets without matrix cores have a kernel, too, which never runs.
+struct AttentionAtomOfTarget;
+template <>
+struct AtomOf<AttentionAtomOfTarget> {
+  using Matrix = AtomOf<Bf16OfTarget>::Type;
+  using Any = std::conditional_t<kWaveSize == 64, CdnaBf16Atom, Rdna4Bf16Atom>;
+  using Type = std::conditional_t<!kForAmd, Sm80Bf16Atom,
+                                  std::conditional_t<std::is_same_v<Matrix, NoAtom>, Any, Matrix>>;
 };
 
 /// Loads the left operand of an atom, rows `row` ... of a tile over indices `k` ....
@@ -98,7 +112,7 @@ class AtomAccumulator {
   static constexpr int kStagePad = Atom::kStagePad;
 
   __device__ AtomAccumulator() : sums_{} {
-    const int wave = threadIdx.x / Atom::kLanes;
+    const int wave = same_in_wave(static_cast<int>(threadIdx.x) / Atom::kLanes);
     lane_ = threadIdx.x % Atom::kLanes;
     part_ = wave % (Shape::kM / kPartM);
     column_ = wave / (Shape::kM / kPartM) * kPartN;

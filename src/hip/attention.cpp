@@ -212,13 +212,15 @@ void launch_attention(const Stream& stream, const AttentionWork<T>& work, const 
 
 template <typename T>
 void attend(const Stream& stream, const AttentionWork<T>& work, const DropoutMask& mask) {
-  if constexpr (kAttentionOnMatrixCores<T>) {
+  if constexpr (std::is_same_v<T, bf16>) {
     if constexpr (kMayHaveSm90) {
-      if (attention_fits_sm90(stream, work.head_size, work.aligned) && work.past == nullptr)
+      if (work.on_matrix_cores && attention_fits_sm90(stream, work.head_size, work.aligned) &&
+          work.past == nullptr)
         return attend_on_sm90(stream, work, mask);
     }
-    if (work.head_size <= kLargestHeadOnMatrixCores) return attend_on_matrix_cores(stream, work, mask);
-  } else {
+    if (work.on_matrix_cores) return attend_on_matrix_cores(stream, work, mask);
+  }
+  if constexpr (kAttentionByLanes<T>) {
     const bool little = static_cast<int64_t>(work.seq_len) * work.sequence_heads <
                         kTuning.attention.little_queries * stream.compute_units;
     if (work.head_size <= 32) {
@@ -392,7 +394,7 @@ void attention(const Stream& stream, Tensor out, Tensor lse, Tensor qkv, int hea
     work.values = q + 2 * width;
     work.key_stride = 3 * width;
     work.key_rows = seq_len;
-    work.aligned = packs_aligned(pack_of<T>(work.head_size), work.head_size, work.out, q);
+    choose_kernels(work, stream, [&](int pack) { return packs_aligned(pack, work.head_size, work.out, q); });
     attend(stream, work, DropoutMask(dropout));
   });
 }
@@ -422,7 +424,8 @@ void attention_cached(const Stream& stream, Tensor out, Tensor keys, Tensor valu
     hipLaunchKernelGGL(append_kernel<T>, dim3(blocks, batch), dim3(256), 0, stream.handle, k, v, q, count,
                        width, capacity, past.i32(), report);
     HIP_CHECK_LAUNCH("append");
-    work.aligned = packs_aligned(pack_of<T>(work.head_size), work.head_size, work.out, k, v, q);
+    choose_kernels(work, stream,
+                   [&](int pack) { return packs_aligned(pack, work.head_size, work.out, k, v, q); });
     attend(stream, work, DropoutMask(Dropout{}));
   });
 }

@@ -289,14 +289,14 @@ void launch(const Stream& stream, const BackwardWork<T>& work, const DropoutMask
 
 template <typename T>
 void attend_backward(const Stream& stream, const BackwardWork<T>& work, const DropoutMask& mask) {
-  if constexpr (kAttentionOnMatrixCores<T>) {
+  if constexpr (std::is_same_v<T, bf16>) {
     if constexpr (kMayHaveSm90) {
-      if (attention_fits_sm90(stream, work.head_size, work.aligned))
+      if (work.on_matrix_cores && attention_fits_sm90(stream, work.head_size, work.aligned))
         return attend_backward_on_sm90(stream, work, mask);
     }
-    if (work.head_size <= kLargestHeadOnMatrixCores)
-      return attend_backward_on_matrix_cores(stream, work, mask);
-  } else {
+    if (work.on_matrix_cores) return attend_backward_on_matrix_cores(stream, work, mask);
+  }
+  if constexpr (kAttentionByLanes<T>) {
     if (work.head_size <= 32) return launch<32>(stream, work, mask);
     if (work.head_size <= 64) return launch<64>(stream, work, mask);
     if (work.head_size <= 128) return launch<128>(stream, work, mask);
@@ -314,19 +314,19 @@ void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor q
   check_head_size(head_size);
   with_type_of(out, [&](auto type) {
     using T = decltype(type);
-    const BackwardWork<T> work{
-        .dqkv = elements<T>(dqkv),
-        .dout = elements<T>(dout),
-        .qkv = elements<T>(qkv),
-        .out = elements<T>(out),
-        .lse = lse.f32(),
-        .sequence_heads = batch * heads,
-        .seq_len = seq_len,
-        .heads = heads,
-        .head_size = head_size,
-        .scale = 1.0f / std::sqrt(static_cast<float>(head_size)),
-        .aligned = packs_aligned(pack_of<T>(head_size), head_size, elements<T>(dqkv), elements<T>(dout),
-                                 elements<T>(qkv), elements<T>(out))};
+    BackwardWork<T> work{.dqkv = elements<T>(dqkv),
+                         .dout = elements<T>(dout),
+                         .qkv = elements<T>(qkv),
+                         .out = elements<T>(out),
+                         .lse = lse.f32(),
+                         .sequence_heads = batch * heads,
+                         .seq_len = seq_len,
+                         .heads = heads,
+                         .head_size = head_size,
+                         .scale = 1.0f / std::sqrt(static_cast<float>(head_size))};
+    choose_kernels(work, stream, [&](int pack) {
+      return packs_aligned(pack, head_size, work.dqkv, work.dout, work.qkv, work.out);
+    });
     attend_backward(stream, work, DropoutMask(dropout));
   });
 }

@@ -1,8 +1,9 @@
 // Causal attention in bf16 on matrix cores, the method of attention.cpp: FlashAttention-2 (Dao, 2023).
 //
-// A block of four waves takes 128 queries of a head, or 64 if the head is wider than 64, and walks over the
-// keys 64 at a time. Scores, probabilities and outputs stay in registers. Q and two stages of K and V are in
-// shared memory, 48 KB at D = 64: the next stage arrives while one is computed.
+// A block takes 128 queries of a head, or 64 if the head is wider than 64 (on AMD always 128), and walks over
+// the keys 64 at a time. Scores, probabilities and outputs stay in registers. Q and two stages of K and V are
+// in shared memory, 48 KB at D = 64: the next stage arrives while one is computed. On AMD, Q and the next K
+// and V are in registers, and shared memory holds one stage.
 //   Operations: 2 T^2 D per head, half of the 4 T^2 D of two full products, and an exponential per score. A
 //   compute unit of Hopper does 16 exponentials a clock, so at D = 64 they take as long as the products at
 //   their peak. Bytes: reads Q and writes O once; reads K and V T/128 times, mostly from L2.
@@ -15,21 +16,26 @@
 #include "hip/attention_bf16_tile.h"
 #include "hip/launch.h"
 
-#if !defined(__HIP_PLATFORM_AMD__)
-
 namespace hipgpt::hip {
 
 namespace {
 
-template <int kHead, int kRows, typename AtomName>
+template <int kHead, int kQueries_, typename AtomName>
 struct ForwardShape {
-  using Product = WaveProduct<typename AtomOf<AtomName>::Type, kRows, kHead>;
+  using Product = WaveProduct<typename AtomOf<AtomName>::Type, kQueries_, kHead>;
   using Atom = typename Product::Atom;
-  static constexpr int kThreads = kAttentionWaves * Atom::kLanes, kQueries = kAttentionWaves * kRows;
+  static constexpr int kThreads = kAttentionThreads, kQueries = kQueries_;
   using QueryTile = HeadTile<kQueries, kHead>;
-  using KeyTile = HeadTile<kTileRows, kHead>;
-  static constexpr int kStageUnits = 2 * KeyTile::kUnits;
-  static constexpr int kBytes = (QueryTile::kUnits + 2 * kStageUnits) * kVecBytes;
+  using KeyTile = WalkedTile<kHead, Use::kAlongColumns>;
+  using ValueTile = WalkedTile<kHead, Use::kAlongRows>;
+  using Loader = StageLoaderOf<Atom, kHead, Use::kAlongColumns, Use::kAlongRows>;
+  static constexpr int kStageUnits = KeyTile::kUnits + ValueTile::kUnits;
+  // If AMD's registers hold the queries, their tile only receives O, when the stage has been read.
+  static constexpr bool kQueriesInRegisters = !kForAmd || kHead <= 64;
+  static constexpr int kFirstStage = kForAmd && kQueriesInRegisters ? 0 : QueryTile::kUnits;
+  static constexpr int kAllStages = kFirstStage + kTileStages * kStageUnits;
+  static constexpr int kUnits = kAllStages > QueryTile::kUnits ? kAllStages : QueryTile::kUnits;
+  static constexpr int kBytes = kUnits * kVecBytes;
 };
 
 /// The state of a wave: outputs that still lack the factor 1 / total, and the softmax of each row so far.
@@ -84,7 +90,8 @@ struct ForwardRows {
           for (int e = 0; e < Atom::kSum; ++e)
             if (Atom::lane_row(e) == r) largest = fmaxf(largest, s[i][j][e]);
         }
-        const float new_top = fmaxf(top[i][r], reduce_lanes<Atom::kRowLanes>(largest, Max()));
+        const float new_top =
+            fmaxf(top[i][r], reduce_lanes<Atom::kRowLanes, Atom::kRowStride>(largest, Max()));
         correction[r] = exp2_of((top[i][r] - new_top) * scale2);
         offset[r] = new_top * scale2;
         top[i][r] = new_top;
@@ -114,11 +121,12 @@ struct ForwardRows {
 #pragma unroll
       for (int j = 0; j < kKeyAtoms; ++j) {
 #pragma unroll
-        for (int e = 0; e < Atom::kSum; e += 2) {
+        for (int e = 0; e < Atom::kSum; e += Atom::kOfFour) {
           const int column = key + j * Atom::kN + Atom::sum_column(lane, e);
           const vec4 f = mask.factors(row + i * Atom::kM + Atom::sum_row(lane, e), column / 4);
-          s[i][j][e] *= column % 4 == 0 ? f[0] : f[2];
-          s[i][j][e + 1] *= column % 4 == 0 ? f[1] : f[3];
+#pragma unroll
+          for (int v = 0; v < Atom::kOfFour; ++v)
+            s[i][j][e + v] *= element_of(f[0], f[1], f[2], f[3], Atom::sum_column(lane, e + v) % 4);
         }
       }
     }
@@ -129,24 +137,26 @@ struct ForwardRows {
     for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
       for (int r = 0; r < Atom::kLaneRows; ++r)
-        total[i][r] = reduce_lanes<Atom::kRowLanes>(total[i][r], Add());
+        total[i][r] = reduce_lanes<Atom::kRowLanes, Atom::kRowStride>(total[i][r], Add());
     }
   }
 };
 
-template <int kHead, int kRows, bool kDropout, typename AtomName>
-__global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
+template <int kHead, int kBlockQueries, bool kDropout, typename AtomName>
+__global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 2)
     attention_bf16_kernel(AttentionWork<bf16> work, DropoutMask mask) {
-  using Shape = ForwardShape<kHead, kRows, AtomName>;
+  using Shape = ForwardShape<kHead, kBlockQueries, AtomName>;
   using Product = typename Shape::Product;
   using Atom = typename Product::Atom;
   using KeyTile = typename Shape::KeyTile;
   HIPGPT_DYNAMIC_SHARED(vec4, memory);
   const typename Shape::QueryTile q{memory};
   const auto keys = [=](int stage) {
-    return KeyTile{memory + Shape::QueryTile::kUnits + stage * Shape::kStageUnits};
+    return KeyTile{memory + Shape::kFirstStage + stage * Shape::kStageUnits};
   };
-  const auto values = [=](int stage) { return KeyTile{keys(stage).memory + KeyTile::kUnits}; };
+  const auto values = [=](int stage) {
+    return typename Shape::ValueTile{keys(stage).memory + KeyTile::kUnits};
+  };
   const int32_t pass = kDropout ? *mask.pass : 0;
   mask.pass = &pass;  // read once, not for every factor
 
@@ -161,19 +171,27 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   const int query = head.past + first + wave.row;  // position of the wave's first query
   const float scale2 = work.scale * kLog2E;
   ForwardRows<Shape> rows;
-  typename Product::LeftRows queries;
+  std::conditional_t<Shape::kQueriesInRegisters, typename Product::LeftRows, typename Shape::QueryTile>
+      queries;
+  typename Shape::Loader loader;
   const auto load = [&](int key, int stage) {
-    keys(stage).template load<Shape::kThreads>(head.k, key);
-    values(stage).template load<Shape::kThreads>(head.v, key);
-    end_of_loads();
+    loader.start(keys(stage), values(stage), head.k, head.v, key);
   };
-  q.template load<Shape::kThreads>(head.q, first);
+  if constexpr (kForAmd && Shape::kQueriesInRegisters) {
+    wave.load_rows(queries, typename Product::MemoryRows{head.q, first});
+  } else {
+    q.template load<Shape::kThreads>(head.q, first);
+    if constexpr (kForAmd) queries = q;
+  }
   load(0, 0);
-  for (int key = 0, stage = 0; key < key_end; key += kTileRows, stage ^= 1) {
-    wait_for_tiles();
+  for (int key = 0, stage = 0; key < key_end; key += kTileRows, stage ^= kOtherStage) {
+    if (key > 0) loader.release();
+    loader.finish(keys(stage), values(stage));
     __syncthreads();  // the tile is there, and the other stage has been read
-    if (key + kTileRows < key_end) load(key + kTileRows, stage ^ 1);
-    if (key == 0) wave.load_rows(queries, q);
+    if (key + kTileRows < key_end) load(key + kTileRows, stage ^ kOtherStage);
+    if constexpr (!kForAmd) {
+      if (key == 0) wave.load_rows(queries, q);
+    }
     if (key > head.past + first + wave.last_together) continue;  // none of the wave's queries sees the tile
     typename ForwardRows<Shape>::Scores s = {};
     wave.add_rows_rows(s, queries, keys(stage), 0);
@@ -185,7 +203,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   }
   rows.finish();
 
-  __syncthreads();  // Q has been read; its tile receives O
+  __syncthreads();  // the tiles have been read; that of Q receives O
   wave.store(q, rows.out, [&](int i, int r) { return 1.0f / rows.total[i][r]; });
 #pragma unroll
   for (int i = 0; i < Product::kAtoms; ++i) {
@@ -201,21 +219,23 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kAttentionWaves * 32, 2)
   q.template store<Shape::kThreads>(head.out, first);
 }
 
-template <int kHead, int kRows, bool kDropout>
+template <int kHead, bool kDropout>
 void launch(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask) {
   using Atom = AttentionAtomOfTarget;
-  using Shape = ForwardShape<kHead, kRows, Atom>;
+  constexpr int kQueries = kBlockRows<kHead>;
+  using Shape = ForwardShape<kHead, kQueries, Atom>;
   const unsigned tiles = (work.seq_len + Shape::kQueries - 1) / Shape::kQueries;
-  launch_with_shared(attention_bf16_kernel<kHead, kRows, kDropout, Atom>, dim3(tiles * work.sequence_heads),
-                     dim3(Shape::kThreads), Shape::kBytes, stream.handle, work, mask);
+  launch_with_shared(attention_bf16_kernel<kHead, kQueries, kDropout, Atom>,
+                     dim3(tiles * work.sequence_heads), dim3(Shape::kThreads), Shape::kBytes, stream.handle,
+                     work, mask);
 }
 
 template <bool kDropout>
 void launch(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask) {
-  if (work.head_size <= 32) return launch<32, 32, kDropout>(stream, work, mask);
-  if (work.head_size <= 64) return launch<64, 32, kDropout>(stream, work, mask);
-  if (work.head_size <= 96) return launch<96, 16, kDropout>(stream, work, mask);
-  launch<128, 16, kDropout>(stream, work, mask);
+  if (work.head_size <= 32) return launch<32, kDropout>(stream, work, mask);
+  if (work.head_size <= 64) return launch<64, kDropout>(stream, work, mask);
+  if (work.head_size <= 96) return launch<96, kDropout>(stream, work, mask);
+  launch<128, kDropout>(stream, work, mask);
 }
 
 }  // namespace
@@ -225,5 +245,3 @@ void attend_on_matrix_cores(const Stream& stream, const AttentionWork<bf16>& wor
 }
 
 }  // namespace hipgpt::hip
-
-#endif

@@ -16,7 +16,7 @@ struct BackwardWork {
   const float* lse;
   int sequence_heads, seq_len, heads, head_size;
   float scale;
-  bool aligned;
+  bool aligned = false, on_matrix_cores = false;  ///< see choose_kernels
 };
 
 /// The rows of one head.
@@ -44,21 +44,19 @@ struct BackwardHead {
   }
 };
 
-/// Whether this platform has attention kernels on matrix cores for T: NVIDIA, and the emulated one for tests.
-#if defined(__HIP_PLATFORM_AMD__)
+/// Whether heads of up to 128 need kernels without matrix cores for T. In bf16, NVIDIA's do not, nor does the
+/// emulated platform; of AMD's GPUs, some have no matrix cores, and on the others, rows must be aligned.
 template <typename T>
-constexpr bool kAttentionOnMatrixCores = false;
-#else
-template <typename T>
-constexpr bool kAttentionOnMatrixCores = std::is_same_v<T, bf16>;
-#endif
+constexpr bool kAttentionByLanes = kForAmd || !std::is_same_v<T, bf16>;
 
-constexpr int kLargestHeadOnMatrixCores = 128;
-
-/// The elements in an access of the kernels that take this head: 16 bytes on matrix cores, four elsewhere.
-template <typename T>
-int pack_of(int head_size) {
-  return kAttentionOnMatrixCores<T> && head_size <= kLargestHeadOnMatrixCores ? kVecSize<T> : 4;
+/// Chooses the kernels for work whose rows are aligned for accesses of n elements if aligned(n): matrix cores
+/// with accesses of 16 bytes, or lanes with accesses of four elements.
+template <typename Work, typename Aligned>
+void choose_kernels(Work& work, const Stream& stream, const Aligned& aligned) {
+  constexpr bool kIsBf16 = std::is_same_v<std::remove_cv_t<std::remove_pointer_t<decltype(work.out)>>, bf16>;
+  const bool whole = aligned(kVecBytes / 2);
+  work.on_matrix_cores = kIsBf16 && work.head_size <= 128 && stream.matrix_cores && (whole || !kForAmd);
+  work.aligned = work.on_matrix_cores ? whole : aligned(4);
 }
 
 void attend_on_matrix_cores(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask);

@@ -12,8 +12,26 @@
 
 namespace hipgpt::hip {
 
-constexpr int kAttentionWaves = 4;  ///< waves of a block, each with rows of its own
-constexpr int kTileRows = 64;       ///< rows of a tile that the block walks along
+/// Threads of a block: four waves, each with rows of its own; on RDNA eight.
+constexpr int kAttentionThreads = kForAmd ? 256 : 128;
+constexpr int kTileRows = 64;  ///< rows of a tile that the block walks along
+
+/// The rows that a block owns, queries or keys, as many as registers allow.
+template <int kHead>
+constexpr int kBlockRows = kForAmd || kHead <= 64 ? 128 : 64;
+
+/// Tiles in shared memory that a block walks along: one is read while the next arrives. AMD's next tile
+/// arrives in registers, so that a block takes less of the 64 KB.
+constexpr int kTileStages = kForAmd ? 1 : 2;
+constexpr int kOtherStage = kTileStages - 1;  ///< the other stage is stage ^ kOtherStage
+
+/// Eight neighbours in aligned rows, without branches: zeros for columns outside; for rows outside, the last.
+/// Their scores are masked, or belong to rows that are not stored.
+__device__ inline Vec<uint32_t, 4> load_unit(const Rows<const bf16>& source, int row, int column) {
+  const auto unit = load_whole(source.at(min(row, source.rows - 1), min(column, source.width - 8)));
+  const uint32_t mask = column < source.width ? 0xffffffffu : 0u;
+  return map(__builtin_bit_cast(Vec<uint32_t, 4>, unit), [mask](uint32_t x) { return x & mask; });
+}
 
 /// kRows rows of a head of up to kHead columns, as blocks of 64 columns. A block holds a line of 128 bytes
 /// for each row, permuted as in OperandTile.
@@ -87,12 +105,179 @@ __device__ inline void wait_for_tiles() {
 #endif
 }
 
-/// Products whose left operand is kRows rows of a wave.
-template <typename Atom_, int kRows, int kHead>
+/// v[i] without an index into registers. Its arguments are values, or the compiler would choose an address.
+__device__ inline float element_of(float v0, float v1, float v2, float v3, int i) {
+  return i < 2 ? (i == 0 ? v0 : v1) : (i == 2 ? v2 : v3);
+}
+
+/// Keeps AMD's compiler from computing a value later, where more registers are in use.
+__device__ inline uint32_t computed_here(uint32_t value) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  asm volatile("" : "+v"(value));
+#endif
+  return value;
+}
+
+/// What a product needs of a tile that the block walks along: operands whose k are columns of the head, or
+/// rows, or both.
+enum class Use : uint8_t { kAlongColumns = 1, kAlongRows = 2, kBoth = 3 };
+
+/// kTileRows rows of a head. AMD's atoms read along k, so there a product along rows has its own transposed
+/// tile.
+template <int kHead, Use kUse>
+struct WalkedTile {
+  using Plain = HeadTile<kTileRows, kHead>;
+  static constexpr bool kHasPlain = !kForAmd || kUse != Use::kAlongRows;
+  static constexpr bool kHasTransposed = kForAmd && kUse != Use::kAlongColumns;
+  static constexpr int kPlainUnits = kHasPlain ? Plain::kUnits : 0;
+  static constexpr int kUnits = kPlainUnits + (kHasTransposed ? kHead * kTileRows / 8 : 0);
+
+  vec4* memory;
+
+  __device__ Plain plain() const { return {memory}; }
+  __device__ auto along_columns(int block) const {
+    static_assert(kHasPlain);
+    return plain().along_columns(block);
+  }
+  /// The k of AMD's tile are in the order of Atom::sum_k.
+  __device__ auto along_rows() const {
+    if constexpr (kForAmd) {
+      static_assert(kHasTransposed);
+      return OperandTile<64 * Plain::kBlocks, true>{memory + kPlainUnits};
+    } else {
+      return plain().along_rows();
+    }
+  }
+};
+
+/// Loads the two tiles of a stage, such as K and V:
+///   start    starts to load rows `first` ...
+///   finish   ends the load; a barrier must follow
+///   release  ends the use of the tiles before the next finish()
+template <typename Atom, int kHead, Use kUse0, Use kUse1>
+struct StageLoader {
+  using Tile0 = WalkedTile<kHead, kUse0>;
+  using Tile1 = WalkedTile<kHead, kUse1>;
+
+  __device__ void start(const Tile0& tile0, const Tile1& tile1, const Rows<const bf16>& source0,
+                        const Rows<const bf16>& source1, int first) const {
+    tile0.plain().template load<kAttentionThreads>(source0, first);
+    tile1.plain().template load<kAttentionThreads>(source1, first);
+    end_of_loads();
+  }
+  __device__ void finish(const Tile0&, const Tile1&) const { wait_for_tiles(); }
+  __device__ void release() const {}
+};
+
+/// AMD's: the next tiles arrive in registers. A thread has a few rows of eight columns, which it may store
+/// transposed.
+template <typename Atom, int kHead, Use kUse0, Use kUse1>
+struct StageLoaderInRegisters {
+  using Tile0 = WalkedTile<kHead, kUse0>;
+  using Tile1 = WalkedTile<kHead, kUse1>;
+
+  __device__ void start(const Tile0&, const Tile1&, const Rows<const bf16>& source0,
+                        const Rows<const bf16>& source1, int first) {
+    source_ = thread() < kTileThreads ? source0 : source1;
+    first_ = first;
+    if (kAhead) load();
+  }
+  __device__ void finish(const Tile0& tile0, const Tile1& tile1) {
+    if (!kAhead) load();
+    if (thread() < kTileThreads) {
+      store(tile0);
+    } else if (thread() < 2 * kTileThreads) {
+      store(tile1);
+    }
+  }
+  __device__ void release() const { __syncthreads(); }
+
+ private:
+  template <int kCount>
+  using Words = Vec<uint32_t, kCount>;
+  static constexpr int kRows = kHead <= 64 ? 4 : 8;  ///< of a thread
+  static constexpr int kAcross = kHead / 8, kTileThreads = kTileRows / kRows * kAcross;
+  static_assert(2 * kTileThreads <= kAttentionThreads);
+  // RDNA's 256 registers do not suffice for wide rows and two gradients.
+  static constexpr bool kAhead = kHead <= 64 || Atom::kLanes == 64 || kUse1 != Use::kBoth;
+  Rows<const bf16> source_;
+  int first_;
+  Words<4> rows_[kRows];
+
+  __device__ void load() {
+    if (thread() >= 2 * kTileThreads) return;
+#pragma unroll
+    for (int i = 0; i < kRows; ++i)
+      rows_[i] = load_unit(source_, first_ + row(thread(), i), column(thread()));
+  }
+
+  static __device__ int thread() {
+    return static_cast<int>(threadIdx.x);
+  }
+  static __device__ int column(int thread) {
+    return thread % kTileThreads % kAcross * 8;
+  }
+  /// The thread's first element along a line of the transposed tile.
+  static __device__ int place(int thread) {
+    return thread % kTileThreads / kAcross * kRows;
+  }
+  /// The row that belongs to place(thread) + i.
+  static __device__ int row(int thread, int i) {
+    constexpr int kUnits = Atom::kK / 8;
+    const int unit = place(thread) / 8;
+    return unit / kUnits * Atom::kK + Atom::sum_k(unit % kUnits, place(thread) % 8 + i);
+  }
+
+  template <typename T>
+  __device__ void store(const T& tile) const {
+    // Otherwise its addresses would stay in registers.
+    const int t = kAhead ? thread() : static_cast<int>(computed_here(threadIdx.x));
+    if constexpr (T::kHasPlain) {
+#pragma unroll
+      for (int i = 0; i < kRows; ++i)
+        tile.plain().unit(row(t, i), column(t)) = __builtin_bit_cast(Unit, rows_[i]);
+    }
+    if constexpr (T::kHasTransposed) {
+#pragma unroll
+      for (int c = 0; c < 8; ++c) {
+        Words<kRows / 2> line;
+#pragma unroll
+        for (int w = 0; w < kRows / 2; ++w) line[w] = pair_of(rows_[2 * w], rows_[2 * w + 1], c);
+        auto* unit = reinterpret_cast<bf16*>(tile.along_rows().unit(0, place(t), c, column(t)));
+        *reinterpret_cast<Words<kRows / 2>*>(unit + place(t) % 8) = line;
+      }
+    }
+  }
+  using Unit = Vec<bf16, 8>;
+};
+
+template <typename Atom, int kHead, Use kUse0, Use kUse1>
+using StageLoaderOf = std::conditional_t<kForAmd, StageLoaderInRegisters<Atom, kHead, kUse0, kUse1>,
+                                         StageLoader<Atom, kHead, kUse0, kUse1>>;
+
+/// Keeps AMD's compiler from moving the loads of all steps of a product to its start, which would take more
+/// registers than there are.
+__device__ inline void end_of_step() {
+#if __has_builtin(__builtin_amdgcn_sched_barrier)
+  __builtin_amdgcn_sched_barrier(0);
+#endif
+}
+
+/// A value that AMD's compiler takes for a new one, so that loads at its address stay where they are.
+__device__ inline int not_before(int value) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  asm volatile("" : "+s"(value));
+#endif
+  return value;
+}
+
+/// Products whose left operand is kRows rows of a wave, its share of the block's rows.
+template <typename Atom_, int kBlockRows, int kHead>
 struct WaveProduct {
   using Atom = Atom_;
+  static constexpr int kRows = kBlockRows / (kAttentionThreads / Atom::kLanes);
   static constexpr int kAtoms = kRows / Atom::kM, kHeadAtoms = kHead / Atom::kN;
-  static_assert(kRows % Atom::kM == 0 && kHead % Atom::kN == 0 && Atom::kM == 16);
+  static_assert(kRows % Atom::kM == 0 && kHead % Atom::kN == 0 && kHead % Atom::kK == 0 && Atom::kM == 16);
 
   /// Sums [kRows, 16 kColumns].
   template <int kColumns>
@@ -104,7 +289,8 @@ struct WaveProduct {
   int first_together, last_together;
 
   __device__ WaveProduct()
-      : lane(threadIdx.x % Atom::kLanes), row(static_cast<int>(threadIdx.x) / Atom::kLanes * kRows) {
+      : lane(threadIdx.x % Atom::kLanes),
+        row(same_in_wave(static_cast<int>(threadIdx.x) / Atom::kLanes) * kRows) {
     constexpr int kTogether = kWaveSize > Atom::kLanes ? kWaveSize / Atom::kLanes * kRows : kRows;
     first_together = row / kTogether * kTogether;
     last_together = first_together + kTogether - 1;
@@ -121,8 +307,19 @@ struct WaveProduct {
     for (int k = 0; k < kHead; k += Atom::kK) load_rows(left.atoms[k / Atom::kK], tile, k);
   }
 
+  /// The wave's rows of a matrix in memory as left operands.
+  struct MemoryRows {
+    Rows<const bf16> source;
+    int first;  ///< the block's first row
+  };
+
+  __device__ __forceinline__ void load_rows(LeftRows& left, const MemoryRows& rows) const {
+#pragma unroll
+    for (int k = 0; k < kHead; k += Atom::kK) load_rows(left.atoms[k / Atom::kK], rows, k);
+  }
+
   /// sums[i][j] += (the wave's rows) (rows first + 16 j ... of right)^T, over the columns of the head. The
-  /// wave's rows are LeftRows, or a tile that is read again each time, which takes fewer registers.
+  /// wave's rows are LeftRows, or a tile or memory that is read again each time, which takes fewer registers.
   template <int kColumns, typename Left, typename Right>
   __device__ __forceinline__ void add_rows_rows(Sums<kColumns>& sums, const Left& left, const Right& right,
                                                 int first) const {
@@ -130,6 +327,7 @@ struct WaveProduct {
     for (int k = 0; k < kHead; k += Atom::kK) {
       typename Atom::Left l[kAtoms];
       typename Atom::Right r[kColumns];
+      end_of_step();
       load_rows(l, left, k);
 #pragma unroll
       for (int j = 0; j < kColumns; ++j)
@@ -137,7 +335,10 @@ struct WaveProduct {
 #pragma unroll
       for (int i = 0; i < kAtoms; ++i) {
 #pragma unroll
-        for (int j = 0; j < kColumns; ++j) Atom::multiply_add(sums[i][j], l[i], r[j]);
+        for (int j = 0; j < kColumns; ++j) {
+          Atom::multiply_add(sums[i][j], l[i], r[j]);
+          if constexpr (kForAmd) Atom::end_of_step(sums[i][j]);
+        }
       }
     }
   }
@@ -146,17 +347,23 @@ struct WaveProduct {
   template <int kColumns, typename Right>
   __device__ __forceinline__ void add_scores_rows(Sums<kHeadAtoms>& sums, const Sums<kColumns>& p,
                                                   const Right& right, int first) const {
+    constexpr int kStep = Atom::kK / Atom::kN;  // atoms of p that make one left operand
+    static_assert(kColumns % kStep == 0);
 #pragma unroll
-    for (int k = 0; k < kColumns; ++k) {
+    for (int k = 0; k < kColumns / kStep; ++k) {
       typename Atom::Left l[kAtoms];
 #pragma unroll
-      for (int i = 0; i < kAtoms; ++i) l[i] = Atom::as_left(p[i][k]);
+      for (int i = 0; i < kAtoms; ++i) l[i] = Atom::as_left(&p[i][k * kStep]);
 #pragma unroll
       for (int j = 0; j < kHeadAtoms; ++j) {
+        if (j % 4 == 0) end_of_step();
         typename Atom::Right r;
         load_right<Atom>(r, right.along_rows(), first + k * Atom::kK, j * Atom::kN, lane);
 #pragma unroll
-        for (int i = 0; i < kAtoms; ++i) Atom::multiply_add(sums[i][j], l[i], r);
+        for (int i = 0; i < kAtoms; ++i) {
+          Atom::multiply_add(sums[i][j], l[i], r);
+          if constexpr (kForAmd) Atom::end_of_step(sums[i][j]);
+        }
       }
     }
   }
@@ -169,14 +376,15 @@ struct WaveProduct {
 #pragma unroll
       for (int j = 0; j < kHeadAtoms; ++j) {
 #pragma unroll
-        for (int e = 0; e < Atom::kSum; e += 2) {
-          static_assert(Atom::kNeighbours == 2);
+        for (int e = 0; e < Atom::kSum; e += Atom::kNeighbours) {
+          using Neighbours = Vec<float, Atom::kNeighbours>;
           const int column = j * Atom::kN + Atom::sum_column(lane, e);
           const float factor = scale(i, Atom::lane_row(e));
-          const auto pair =
-              from_floats<bf16>(Vec<float, 2>{sums[i][j][e] * factor, sums[i][j][e + 1] * factor});
+          Neighbours values;
+#pragma unroll
+          for (int v = 0; v < Atom::kNeighbours; ++v) values[v] = sums[i][j][e + v] * factor;
           auto* to = &tile.unit(row + i * Atom::kM + Atom::sum_row(lane, e), column / 8 * 8)[column % 8];
-          *reinterpret_cast<Vec<bf16, 2>*>(to) = pair;
+          *reinterpret_cast<Vec<bf16, Atom::kNeighbours>*>(to) = from_floats<bf16>(values);
         }
       }
     }
@@ -193,6 +401,18 @@ struct WaveProduct {
                                             int k) const {
 #pragma unroll
     for (int i = 0; i < kAtoms; ++i) l[i] = left.atoms[k / Atom::kK][i];
+  }
+  __device__ __forceinline__ void load_rows(typename Atom::Left (&l)[kAtoms], const MemoryRows& rows,
+                                            int k) const {
+#pragma unroll
+    for (int i = 0; i < kAtoms; ++i) {
+#pragma unroll
+      for (int u = 0; u < Atom::kOperandUnits; ++u) {
+        const int at = rows.first + row + i * Atom::kM + lane % 16;
+        const auto unit = load_unit(rows.source, at, not_before(k) + Atom::unit_k(lane, u));
+        l[i].set_unit(u, __builtin_bit_cast(vec4, unit));
+      }
+    }
   }
 };
 

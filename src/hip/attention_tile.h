@@ -36,7 +36,8 @@ struct AttentionWork {
   int sequence_heads, seq_len, heads, head_size;
   int key_rows = 0;  ///< rows between the keys of one sequence and the next
   float scale;
-  bool aligned = false;  ///< as defined in vec.h
+  bool aligned = false;          ///< as defined in vec.h
+  bool on_matrix_cores = false;  ///< see choose_kernels in attention_bf16.h
 
   /// The work whose result is out [B,T,E]. The queries are part of rows [3E].
   AttentionWork(const Tensor& result, int heads)

@@ -16,9 +16,17 @@ inline bool is_rdna(std::string_view architecture) {
   return architecture.starts_with("gfx1") && architecture.size() == 7;
 }
 
-/// Whether the kernels use matrix cores for bf16 on this architecture: NVIDIA's sm_80 and later. Elsewhere
-/// bf16 works, but slowly.
+inline bool is_amd(std::string_view architecture) {
+  return architecture.starts_with("gfx");
+}
+
+/// Whether the kernels use matrix cores for bf16 on this architecture: NVIDIA's sm_80 and later, and AMD's
+/// gfx90a, gfx94x, gfx950, gfx11 and gfx12. Elsewhere bf16 works, but slowly.
 inline bool multiplies_bf16(std::string_view architecture) {
+  if (is_amd(architecture)) {
+    return architecture == "gfx90a" || architecture.starts_with("gfx94") || architecture == "gfx950" ||
+           (is_rdna(architecture) && architecture >= "gfx11");
+  }
   return architecture.starts_with("sm_") && (architecture.size() > 5 || architecture >= "sm_80");
 }
 

@@ -203,10 +203,13 @@ void HipDevice::make_stream(OwnedStream& stream) {
   const int64_t floats = scratch_floats(properties_);
   HIP_CHECK(hipStreamCreateWithFlags(stream.stream.out(), hipStreamNonBlocking));
   HIP_CHECK(hipMalloc(stream.scratch.out(), static_cast<size_t>(floats) * sizeof(float)));
-  stream.launch = {
-      stream.stream.get(), static_cast<float*>(stream.scratch.get()), floats,
-      hip::compute_units(hip::architecture(properties_.gcnArchName), properties_.multiProcessorCount),
-      hip::architecture(properties_.gcnArchName) == "sm_90"};
+  const std::string architecture = hip::architecture(properties_.gcnArchName);
+  stream.launch = {stream.stream.get(),
+                   static_cast<float*>(stream.scratch.get()),
+                   floats,
+                   hip::compute_units(architecture, properties_.multiProcessorCount),
+                   !hip::is_amd(architecture) || hip::multiplies_bf16(architecture),
+                   architecture == "sm_90"};
 }
 
 std::string HipDevice::description() const {

@@ -37,6 +37,14 @@
 
 namespace hipgpt::hip {
 
+/// Whether the host launches kernels for AMD, with blocks that suit the matrix cores of CDNA and of RDNA. A
+/// test builds these for the emulated platform, with the atom of a family.
+#if defined(__HIP_PLATFORM_AMD__) || defined(HIPGPT_EMULATED_BF16_ATOM)
+constexpr bool kForAmd = true;
+#else
+constexpr bool kForAmd = false;
+#endif
+
 /// The lanes of a wave, for device code only: 64 on CDNA (gfx9), 32 on RDNA and elsewhere. ROCm 7 no longer
 /// provides it as a constant. Launch geometry must not depend on it, so blocks are multiples of 64 threads.
 #if defined(HIPGPT_WAVE_SIZE)
@@ -46,5 +54,14 @@ constexpr int kWaveSize = 64;
 #else
 constexpr int kWaveSize = 32;
 #endif
+
+/// Tells AMD's compiler that all lanes of a wave have the same value.
+__device__ inline int same_in_wave(int value) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_amdgcn_readfirstlane(value);
+#else
+  return value;
+#endif
+}
 
 }  // namespace hipgpt::hip

@@ -52,8 +52,10 @@ __global__ HIPGPT_LAUNCH_BOUNDS(Shape::kThreads,
   Block::run(p, memory);
 }
 
+// Two blocks on a compute unit. On AMD, the second number means waves on a SIMD; a block of CDNA has one on
+// each.
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned, typename Out>
-__global__ HIPGPT_LAUNCH_BOUNDS(Shape::kThreads, 2) void matmul_bf16_kernel(Product<bf16, Out> p) {
+__global__ __launch_bounds__(Shape::kThreads, 2) void matmul_bf16_kernel(Product<bf16, Out> p) {
   HIPGPT_DYNAMIC_SHARED(vec4, memory);
   Bf16ProductTile<Shape, kTransA, kTransB, kAligned>::run(p, memory);
 }
@@ -84,7 +86,7 @@ __global__ __launch_bounds__(kPartThreads) void sum_parts_kernel(Product<In, Out
 using Large = TileShape<128, 64, 16, 8, 8, OfTarget>;
 using Medium = TileShape<64, 64, 16, 4, 4, NoAtom>;
 using Small = TileShape<32, 32, 32, 2, 2, NoAtom>;
-using Bf16Large = Bf16Shape<128, 128, 128, Bf16OfTarget>;
+using Bf16Large = Bf16Shape<128, 128, kBf16Threads, Bf16OfTarget>;
 using Bf16Small = Bf16Shape<64, 64, 128, Bf16OfTarget>;
 using Sm90Large = Sm90Shape<192, 2>;
 using Sm90Small = Sm90Shape<128, 2>;

@@ -2,10 +2,13 @@
 //
 // The block walks along k in steps of 64, which are lines of 128 bytes in every operand tile, whatever its
 // order in memory. Where the GPU can copy from memory to shared memory without registers (cp.async), two
-// steps are on their way while one is computed. Elsewhere, the next step is loaded into registers.
+// steps are on their way while one is computed. Elsewhere, the next step is loaded into registers. AMD's
+// atoms read neighbours along k, so a tile whose lines in memory are not along k is transposed in these
+// registers. Its 64 KB of shared memory hold a single step of each of two blocks.
 //
 // At 128 x 128, shared memory delivers 16 KB to each of four waves per step while 32 KB arrive, and a wave
-// multiplies 64 x 64 x 64.
+// multiplies 64 x 64 x 64. RDNA has eight waves of 32 lanes, which receive 12 KB each and multiply
+// 64 x 32 x 64.
 #pragma once
 
 #include "hip/matmul_tile.h"
@@ -14,8 +17,9 @@ namespace hipgpt::hip {
 
 /// 64 elements along k of kWidth columns (of B) or rows (of A). If kAlongK, a line holds 64 elements along k;
 /// otherwise it holds 64 of the width, and there are kWidth / 64 blocks of 64 lines. A unit is eight
-/// neighbours, 16 bytes. The units of a line are permuted, so that eight lanes that read the same unit of
-/// eight lines, or write eight units of one line, use all banks.
+/// neighbours, 16 bytes. The units of a line are permuted, so that eight lanes use all banks if they read the
+/// same unit of eight lines, write eight units of one line or, except on NVIDIA, write the same unit of every
+/// eighth line.
 template <int kWidth_, bool kAlongK_>
 struct OperandTile {
   static constexpr bool kAlongK = kAlongK_;
@@ -26,11 +30,32 @@ struct OperandTile {
   vec4* memory;
 
   /// The place of unit `unit` of line `line`; lines of all blocks are counted.
-  static __device__ int place(int line, int unit) { return line * 8 + (unit ^ (line & 7)); }
+  static __device__ int place(int line, int unit) { return line * 8 + (unit ^ permutation(line)); }
+  static __device__ int permutation(int line) {
+#if defined(__CUDACC__)
+    return line & 7;
+#else
+    return (line ^ line >> 2 ^ line >> 5) & 7;
+#endif
+  }
 
   /// The unit that holds element (k, column).
   __device__ vec4* unit(int k, int column) const {
     return memory + (kAlongK ? place(column, k / 8) : place(column / 64 * 64 + k, column % 64 / 8));
+  }
+
+  /// The same for (k + lane_k, column + lane_column), if kAlongK and no sum carries. In loops that are
+  /// unrolled, k and column are constants. Then all tiles need only eight addresses, since a permutation of a
+  /// sum without carries is the exclusive or of two.
+  __device__ vec4* unit(int k, int lane_k, int column, int lane_column) const {
+    static_assert(kAlongK);
+    const int lane_unit = lane_k / 8 ^ permutation(lane_column);
+    return memory + column * 8 + (lane_column * 8 + (lane_unit ^ (k / 8 ^ permutation(column))));
+  }
+
+  /// The bits of element (k, column).
+  __device__ uint32_t element(int k, int column) const {
+    return reinterpret_cast<const bf16*>(unit(k, column))[(kAlongK ? k : column) % 8].bits;
   }
 
   /// kCount neighbours along the width.
@@ -38,13 +63,16 @@ struct OperandTile {
   __device__ Vec<float, kCount> piece(int k, int column) const {
     Vec<float, kCount> values;
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const auto* eight = reinterpret_cast<const bf16*>(unit(k, column + i));
-      values[i] = to_float(eight[(kAlongK ? k : column + i) % 8]);
-    }
+    for (int i = 0; i < kCount; ++i) values[i] = __uint_as_float(element(k, column + i) << 16);
     return values;
   }
 };
+
+/// Elements i of two units, as a pair.
+__device__ inline uint32_t pair_of(const Vec<uint32_t, 4>& first, const Vec<uint32_t, 4>& second, int i) {
+  const uint32_t low = first[i / 2], high = second[i / 2];
+  return i % 2 == 0 ? (low & 0xffffu) | high << 16 : low >> 16 | (high & 0xffff0000u);
+}
 
 /// One operand in memory. Its rows are along k or along the width, `stride` elements apart. Elements from
 /// `width` or `k_end` on count as zero.
@@ -80,6 +108,91 @@ struct RegisterLoader {
     for (int i = 0; i < kCount; ++i) {
       const int line = (threadIdx.x + i * kThreads) / 8;
       *reinterpret_cast<Vec<bf16, 8>*>(tile.memory + T::place(line, threadIdx.x % 8)) = units[i];
+    }
+  }
+};
+
+/// Loads tiles A and B through registers and stores both along k. Half of the threads load A, the others B,
+/// each eight units. If the lines of an operand in memory are not along k, these are a square of 8 x 8
+/// elements, which the thread transposes. Then eight lanes write the same unit of every eighth line.
+template <int kWidth, bool kAlongKA, bool kAlongKB, bool kAligned>
+struct PackedLoader {
+  using T = OperandTile<kWidth, true>;
+  Vec<uint32_t, 4> units[8];
+
+  __device__ void load(const Operand& a, const Operand& b, int k0, int m0, int n0) {
+    if (thread() < kWidth) {
+      load<kAlongKA>(a, k0, m0, thread());
+    } else {
+      load<kAlongKB>(b, k0, n0, thread() - kWidth);
+    }
+  }
+  __device__ void store(const T& tile_a, const T& tile_b) const {
+    if (thread() < kWidth) {
+      store<kAlongKA>(tile_a, thread());
+    } else {
+      store<kAlongKB>(tile_b, thread() - kWidth);
+    }
+  }
+
+ private:
+  static constexpr int kAcross = kWidth / 8;  ///< units across the width
+  static __device__ int thread() { return static_cast<int>(threadIdx.x); }
+
+  template <bool kAlongK>
+  __device__ void load(const Operand& source, int k0, int column0, int thread) {
+    const int end = source.k_end - k0, width = source.width - column0;  // what exists, from the tile's first
+    if constexpr (!kAligned) {
+      const Rows<const bf16> rows =
+          kAlongK ? Rows<const bf16>{source.data, source.stride, source.width, source.k_end, false}
+                  : Rows<const bf16>{source.data, source.stride, source.k_end, source.width, false};
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const auto unit = kAlongK ? rows.load(column0 + thread / 8 + i * kAcross, k0 + thread % 8 * 8)
+                                  : rows.load(k0 + thread / kAcross * 8 + i, column0 + thread % kAcross * 8);
+        units[i] = __builtin_bit_cast(Vec<uint32_t, 4>, unit);
+      }
+      return;
+    }
+    // Where rows or columns of C end, the last ones are loaded again; their sums are not stored.
+    const int64_t stride = source.stride;
+    const bf16* const base = source.data + (kAlongK ? column0 * stride + k0 : k0 * stride + column0);
+    const auto load_units = [&](int last) {  // `last`: the last k that exists in the step
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const int row =
+            kAlongK ? min(thread / 8 + i * kAcross, width - 1) : min(thread / kAcross * 8 + i, last);
+        const int column =
+            kAlongK ? min(thread % 8 * 8, last / 8 * 8) : min(thread % kAcross * 8, (width - 1) / 8 * 8);
+        units[i] = *reinterpret_cast<const Vec<uint32_t, 4>*>(base + row * stride + column);
+      }
+    };
+    if (end >= T::kRows) return load_units(T::kRows - 1);
+    load_units(end - 1);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+#pragma unroll
+      for (int pair = 0; pair < 4; ++pair) {
+        const int k = kAlongK ? thread % 8 * 8 + 2 * pair : thread / kAcross * 8 + i;
+        if (k >= end) units[i][pair] = 0;
+        if (kAlongK && k + 1 == end) units[i][pair] &= 0xffffu;
+      }
+    }
+  }
+
+  template <bool kAlongK>
+  __device__ void store(const T& tile, int thread) const {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int line = kAlongK ? i * kAcross : i, lane_line = kAlongK ? thread / 8 : thread % kAcross * 8;
+      const int unit = (kAlongK ? thread % 8 : thread / kAcross) * 8;
+      auto* to = reinterpret_cast<Vec<uint32_t, 4>*>(tile.unit(0, unit, line, lane_line));
+      if constexpr (kAlongK) {
+        *to = units[i];
+      } else {
+#pragma unroll
+        for (int pair = 0; pair < 4; ++pair) (*to)[pair] = pair_of(units[2 * pair], units[2 * pair + 1], i);
+      }
     }
   }
 };
@@ -159,8 +272,9 @@ template <int kM_, int kN_, int kThreads_, typename Atom_>
 struct Bf16Shape {
   using Atom = typename AtomOf<Atom_>::Type;
   static constexpr int kM = kM_, kN = kN_, kThreads = kThreads_, kStep = 64;
-  static constexpr int kTM = 8, kTN = kM * kN / kThreads / kTM;  // for PlainAccumulator
-  static constexpr int kStages = 3;
+  static constexpr int kTM = kThreads / 16, kTN = kM * kN / kThreads / kTM;  // for PlainAccumulator
+  static constexpr int kStages = 3;                                          // of asynchronous copies
+  static constexpr int kRegisterStages = kForAmd || Atom::kPacked ? 1 : 2;
   static constexpr int kStepUnits = (kM + kN) * 8;
   static_assert(kTN % 4 == 0);
 };
@@ -168,13 +282,14 @@ struct Bf16Shape {
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 struct Bf16ProductTile {
   using Sums = Accumulator<Shape>;
-  using TileA = OperandTile<Shape::kM, !kTransA>;
-  using TileB = OperandTile<Shape::kN, kTransB>;
+  static constexpr bool kPacked = Shape::Atom::kPacked;
+  using TileA = OperandTile<Shape::kM, kPacked || !kTransA>;
+  using TileB = OperandTile<Shape::kN, kPacked || kTransB>;
   using Store = SumsStore<Shape, Sums>;
   /// Bytes of shared memory for the launch. Only the device knows whether it has asynchronous copies, so the
   /// host allows for them where some GPU of the platform has them.
   static constexpr int kBytes =
-      (kMayCopyAsync && kAligned ? Shape::kStages : 2) * Shape::kStepUnits * kVecBytes;
+      (kMayCopyAsync && kAligned ? Shape::kStages : Shape::kRegisterStages) * Shape::kStepUnits * kVecBytes;
   static_assert(Store::Stage::kSize * static_cast<int>(sizeof(vec4)) <= kBytes);
 
   template <typename Out>
@@ -228,20 +343,33 @@ struct Bf16ProductTile {
       }
       wait_for_copies<0>();
 #endif
+    } else if constexpr (kPacked) {
+      static_assert(Shape::kM == Shape::kN && Shape::kThreads == 2 * Shape::kM);
+      PackedLoader<Shape::kM, !kTransA, kTransB, kAligned> loader;
+      loader.load(a, b, k_begin, m0, n0);
+      for (int k = k_begin; k < k_end; k += Shape::kStep) {
+        if (k > k_begin) __syncthreads();  // the tiles have been read
+        loader.store(tile_a(0), tile_b(0));
+        __syncthreads();
+        if (k + Shape::kStep < k_end) loader.load(a, b, k + Shape::kStep, m0, n0);
+        sums.multiply(tile_a(0), tile_b(0));
+      }
     } else {
+      constexpr int kStages = Shape::kRegisterStages;
       RegisterLoader<TileA, Shape::kThreads, kAligned> load_a;
       RegisterLoader<TileB, Shape::kThreads, kAligned> load_b;
       load_a.load(a, k_begin, m0);
       load_b.load(b, k_begin, n0);
       for (int step = 0; step < steps; ++step) {
-        load_a.store(tile_a(step % 2));
-        load_b.store(tile_b(step % 2));
+        if (kStages == 1 && step > 0) __syncthreads();  // the tiles have been read
+        load_a.store(tile_a(step % kStages));
+        load_b.store(tile_b(step % kStages));
         __syncthreads();
         if (step + 1 < steps) {
           load_a.load(a, k_begin + (step + 1) * Shape::kStep, m0);
           load_b.load(b, k_begin + (step + 1) * Shape::kStep, n0);
         }
-        sums.multiply(tile_a(step % 2), tile_b(step % 2));
+        sums.multiply(tile_a(step % kStages), tile_b(step % kStages));
       }
     }
   }

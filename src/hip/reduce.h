@@ -23,13 +23,15 @@ struct Max {
   }
 };
 
-/// Reduces the values of kLanes neighbouring lanes with f; each of them receives the result. This is the only
-/// butterfly in src/hip. Lane l combines with lane l xor distance, the largest distance first.
-template <int kLanes, typename T, typename F>
+/// Reduces the values of kLanes lanes with f, which are neighbours or kStride lanes apart; each of them
+/// receives the result. This is the only butterfly in src/hip. Lane l combines with lane l xor distance, the
+/// largest distance first.
+template <int kLanes, int kStride = 1, typename T, typename F>
 __device__ inline T reduce_lanes(T value, F f) {
-  static_assert(kLanes <= kWaveSize && (kLanes & (kLanes - 1)) == 0);
+  static_assert(kLanes * kStride <= kWaveSize && (kLanes & (kLanes - 1)) == 0);
 #pragma unroll
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) value = f(value, __shfl_xor(value, distance));
+  for (int distance = kLanes / 2; distance > 0; distance /= 2)
+    value = f(value, __shfl_xor(value, distance * kStride));
   return value;
 }
 

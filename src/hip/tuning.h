@@ -10,7 +10,7 @@
 // | kSwizzledTiles, CdnaAtom::kStep | none | LDS and registers, by tests/isa/resources.py | 2026-11-26 |
 #pragma once
 
-#include <cstdint>
+#include "hip/kernel.h"
 
 namespace hipgpt::hip {
 
@@ -40,6 +40,10 @@ struct Tuning {
 
 constexpr Tuning kH200 = {{0.7, 0.35, 0.6, 1e9, 0.93, 400.0, 205.0, 2.2, 40.0, 32, 128}, {64, 2}};
 constexpr Tuning kTuning = kH200;  // no other card has been measured
+
+/// Threads of a block of 128 x 128 in bf16. AMD has four waves of 64 lanes, or eight of 32, which leave
+/// registers for two blocks on a compute unit of CDNA.
+constexpr int kBf16Threads = kForAmd ? 256 : 128;
 
 // The layout of attention's tiles. Where shared memory limits the blocks of a compute unit (CDNA has 64 KB),
 // tiles are swizzled, which needs no padding. Elsewhere they are padded, which needs no instructions.

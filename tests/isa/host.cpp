@@ -145,10 +145,17 @@ Tensor i32(const int32_t* data, std::initializer_list<int64_t> shape) {
   return data == nullptr ? Tensor() : Tensor(const_cast<int32_t*>(data), shape, DType::kI32);
 }
 
+/// The type of the matrices of the next operations (operations.h), and whether linear() writes fp32 anyway.
+DType matrix_type = DType::kF32;
+bool wide_result = false;
+
+Tensor matrix(const void* data, std::initializer_list<int64_t> shape) {
+  return data == nullptr ? Tensor() : Tensor(const_cast<void*>(data), shape, matrix_type);
+}
+
 /// A linear layer whose weight is [out,in] if `out_in` is not 0, and [in,out] otherwise.
-Linear layer_of(const float* weight, const float* bias, int out_in, int in, int out) {
-  return {out_in != 0 ? f32(weight, {out, in}) : f32(weight, {in, out}), f32(bias, {out}),
-          out_in != 0 ? Layout::kOutIn : Layout::kInOut};
+Linear layer_of(const Tensor& weight, const float* bias, int out_in, int out) {
+  return {weight, f32(bias, {out}), out_in != 0 ? Layout::kOutIn : Layout::kInOut};
 }
 Activation act(int index) {
   return static_cast<Activation>(index);
@@ -169,109 +176,120 @@ void isa_set_dropout(float p, uint64_t seed, int32_t step, uint32_t site) {
   dropout = {p, seed, i32(&dropout_step, {1}), site};
 }
 
-int isa_linear(float* y, const float* x, const float* w, int out_in, const float* bias, int activation,
-               float* pre, int rows, int out, int in) {
+/// Sets the type of the matrices of the next operations.
+void isa_set_dtype(int bf16, int wide) {
+  matrix_type = bf16 != 0 ? DType::kBF16 : DType::kF32;
+  wide_result = wide != 0;
+}
+
+int isa_linear(void* y, const void* x, const void* w, int out_in, const float* bias, int activation,
+               void* pre, int rows, int out, int in) {
   return status_of([&] {
-    hip::linear(stream, f32(y, {rows, out}), f32(x, {rows, in}), layer_of(w, bias, out_in, in, out),
-                act(activation), f32(pre, {rows, out}));
+    const Tensor weight = out_in != 0 ? matrix(w, {out, in}) : matrix(w, {in, out}),
+                 input = matrix(x, {rows, in});
+    if (wide_result) matrix_type = DType::kF32;
+    hip::linear(stream, matrix(y, {rows, out}), input, layer_of(weight, bias, out_in, out), act(activation),
+                matrix(pre, {rows, out}));
   });
 }
 
-int isa_linear_backward(float* dx, float* dw, float* db, const float* dy, const float* x, const float* w,
-                        int out_in, int activation, const float* pre, int rows, int out, int in) {
+int isa_linear_backward(void* dx, float* dw, float* db, const void* dy, const void* x, const void* w,
+                        int out_in, int activation, const void* pre, int rows, int out, int in) {
   return status_of([&] {
-    hip::linear_backward(stream, f32(dx, {rows, in}), layer_of(dw, db, out_in, in, out), f32(dy, {rows, out}),
-                         f32(x, {rows, in}), layer_of(w, nullptr, out_in, in, out), act(activation),
-                         f32(pre, {rows, in}));
+    const Tensor weight = out_in != 0 ? matrix(w, {out, in}) : matrix(w, {in, out});
+    const Tensor gradient = out_in != 0 ? f32(dw, {out, in}) : f32(dw, {in, out});
+    hip::linear_backward(stream, matrix(dx, {rows, in}), layer_of(gradient, db, out_in, out),
+                         matrix(dy, {rows, out}), matrix(x, {rows, in}),
+                         layer_of(weight, nullptr, out_in, out), act(activation), matrix(pre, {rows, in}));
   });
 }
 
-int isa_embedding(float* y, const int32_t* tokens, const float* wte, const float* wpe, const int32_t* first,
+int isa_embedding(void* y, const int32_t* tokens, const void* wte, const void* wpe, const int32_t* first,
                   int batch, int seq_len, int width, int vocab, int positions) {
   return status_of([&] {
-    hip::embedding(stream, f32(y, {int64_t{batch} * seq_len, width}), i32(tokens, {batch, seq_len}),
-                   f32(wte, {vocab, width}), f32(wpe, {positions, width}), i32(first, {1}));
+    hip::embedding(stream, matrix(y, {int64_t{batch} * seq_len, width}), i32(tokens, {batch, seq_len}),
+                   matrix(wte, {vocab, width}), matrix(wpe, {positions, width}), i32(first, {1}));
   });
 }
 
-int isa_embedding_backward(float* dwte, float* dwpe, const float* dy, const int32_t* tokens, int batch,
+int isa_embedding_backward(float* dwte, float* dwpe, const void* dy, const int32_t* tokens, int batch,
                            int seq_len, int width, int vocab, int positions) {
   return status_of([&] {
     hip::embedding_backward(stream, f32(dwte, {vocab, width}), f32(dwpe, {positions, width}),
-                            f32(dy, {int64_t{batch} * seq_len, width}), i32(tokens, {batch, seq_len}));
+                            matrix(dy, {int64_t{batch} * seq_len, width}), i32(tokens, {batch, seq_len}));
   });
 }
 
-int isa_layernorm(float* y, float* mean, float* rstd, const float* x, const float* w, const float* b,
-                  int rows, int width) {
+int isa_layernorm(void* y, float* mean, float* rstd, const void* x, const float* w, const float* b, int rows,
+                  int width) {
   return status_of([&] {
-    hip::layernorm(stream, f32(y, {rows, width}), {f32(mean, {rows}), f32(rstd, {rows})},
-                   f32(x, {rows, width}), {f32(w, {width}), f32(b, {width})});
+    hip::layernorm(stream, matrix(y, {rows, width}), {f32(mean, {rows}), f32(rstd, {rows})},
+                   matrix(x, {rows, width}), {f32(w, {width}), f32(b, {width})});
   });
 }
 
-int isa_residual_layernorm(float* sum, float* y, float* mean, float* rstd, const float* x,
-                           const float* branch, const float* w, const float* b, int rows, int width) {
+int isa_residual_layernorm(void* sum, void* y, float* mean, float* rstd, const void* x, const void* branch,
+                           const float* w, const float* b, int rows, int width) {
   return status_of([&] {
-    hip::residual_layernorm(stream, f32(sum, {rows, width}), f32(y, {rows, width}),
-                            {f32(mean, {rows}), f32(rstd, {rows})}, f32(x, {rows, width}),
-                            f32(branch, {rows, width}), dropout, {f32(w, {width}), f32(b, {width})});
+    hip::residual_layernorm(stream, matrix(sum, {rows, width}), matrix(y, {rows, width}),
+                            {f32(mean, {rows}), f32(rstd, {rows})}, matrix(x, {rows, width}),
+                            matrix(branch, {rows, width}), dropout, {f32(w, {width}), f32(b, {width})});
   });
 }
 
-int isa_layernorm_backward(float* dx, float* dw, float* db, const float* dy, const float* x, const float* w,
+int isa_layernorm_backward(void* dx, float* dw, float* db, const void* dy, const void* x, const float* w,
                            const float* mean, const float* rstd, int rows, int width) {
   return status_of([&] {
-    hip::layernorm_backward(stream, f32(dx, {rows, width}), {f32(dw, {width}), f32(db, {width})},
-                            f32(dy, {rows, width}), f32(x, {rows, width}), {f32(w, {width}), {}},
+    hip::layernorm_backward(stream, matrix(dx, {rows, width}), {f32(dw, {width}), f32(db, {width})},
+                            matrix(dy, {rows, width}), matrix(x, {rows, width}), {f32(w, {width}), {}},
                             {f32(mean, {rows}), f32(rstd, {rows})});
   });
 }
 
-int isa_attention(float* out, float* lse, const float* qkv, int batch, int seq_len, int heads,
-                  int head_size) {
+int isa_attention(void* out, float* lse, const void* qkv, int batch, int seq_len, int heads, int head_size) {
   const int64_t B = batch, T = seq_len, E = int64_t{heads} * head_size;
   return status_of([&] {
-    hip::attention(stream, f32(out, {B, T, E}), f32(lse, {B, heads, T}), f32(qkv, {B, T, 3 * E}), heads,
+    hip::attention(stream, matrix(out, {B, T, E}), f32(lse, {B, heads, T}), matrix(qkv, {B, T, 3 * E}), heads,
                    dropout);
   });
 }
 
-int isa_attention_backward(float* dqkv, const float* dout, const float* qkv, const float* out,
-                           const float* lse, int batch, int seq_len, int heads, int head_size) {
+int isa_attention_backward(void* dqkv, const void* dout, const void* qkv, const void* out, const float* lse,
+                           int batch, int seq_len, int heads, int head_size) {
   const int64_t B = batch, T = seq_len, E = int64_t{heads} * head_size;
   return status_of([&] {
-    hip::attention_backward(stream, f32(dqkv, {B, T, 3 * E}), f32(dout, {B, T, E}), f32(qkv, {B, T, 3 * E}),
-                            f32(out, {B, T, E}), f32(lse, {B, heads, T}), heads, dropout);
+    hip::attention_backward(stream, matrix(dqkv, {B, T, 3 * E}), matrix(dout, {B, T, E}),
+                            matrix(qkv, {B, T, 3 * E}), matrix(out, {B, T, E}), f32(lse, {B, heads, T}),
+                            heads, dropout);
   });
 }
 
-int isa_attention_cached(float* out, float* keys, float* values, const float* qkv, int batch, int count,
+int isa_attention_cached(void* out, void* keys, void* values, const void* qkv, int batch, int count,
                          int heads, int head_size, int capacity, const int32_t* past) {
   const int64_t B = batch, T = count, S = capacity, E = int64_t{heads} * head_size;
   return status_of([&] {
-    hip::attention_cached(stream, f32(out, {B, T, E}), f32(keys, {B, S, E}), f32(values, {B, S, E}),
-                          f32(qkv, {B, T, 3 * E}), heads, i32(past, {1}));
+    hip::attention_cached(stream, matrix(out, {B, T, E}), matrix(keys, {B, S, E}), matrix(values, {B, S, E}),
+                          matrix(qkv, {B, T, 3 * E}), heads, i32(past, {1}));
   });
 }
 
-int isa_add_dropout(float* y, const float* x, const float* branch, int rows, int width) {
+int isa_add_dropout(void* y, const void* x, const void* branch, int rows, int width) {
   return status_of([&] {
-    hip::add_dropout(stream, f32(y, {rows, width}), f32(x, {rows, width}), f32(branch, {rows, width}),
-                     dropout);
+    hip::add_dropout(stream, matrix(y, {rows, width}), matrix(x, {rows, width}),
+                     matrix(branch, {rows, width}), dropout);
   });
 }
 
-int isa_cross_entropy(float* losses, const float* logits, const int32_t* targets, int rows, int vocab) {
+int isa_cross_entropy(float* losses, const void* logits, const int32_t* targets, int rows, int vocab) {
   return status_of([&] {
-    hip::cross_entropy(stream, f32(losses, {rows}), f32(logits, {rows, vocab}), i32(targets, {rows}));
+    hip::cross_entropy(stream, f32(losses, {rows}), matrix(logits, {rows, vocab}), i32(targets, {rows}));
   });
 }
 
-int isa_cross_entropy_with_gradient(float* losses, float* logits, const int32_t* targets, float scale,
+int isa_cross_entropy_with_gradient(float* losses, void* logits, const int32_t* targets, float scale,
                                     int rows, int vocab) {
   return status_of([&] {
-    hip::cross_entropy_with_gradient(stream, f32(losses, {rows}), f32(logits, {rows, vocab}),
+    hip::cross_entropy_with_gradient(stream, f32(losses, {rows}), matrix(logits, {rows, vocab}),
                                      i32(targets, {rows}), scale);
   });
 }
@@ -284,12 +302,17 @@ int isa_l2_norm(float* out, const float* x, int64_t n) {
   return status_of([&] { hip::l2_norm(stream, f32(out, {1}), f32(x, {n})); });
 }
 
-int isa_adamw(float* params, const float* grads, float* m, float* v, const float* grad_norm,
-              const float* rates, float beta1, float beta2, float epsilon, float weight_decay,
-              float max_grad_norm, int64_t decayed, int64_t n) {
+int isa_round_to_bf16(uint16_t* out, const float* x, int64_t n) {
+  return status_of([&] { hip::round_to_bf16(stream, Tensor(out, {n}, DType::kBF16), f32(x, {n})); });
+}
+
+int isa_adamw(float* params, uint16_t* rounded, const float* grads, float* m, float* v,
+              const float* grad_norm, const float* rates, float beta1, float beta2, float epsilon,
+              float weight_decay, float max_grad_norm, int64_t decayed, int64_t n) {
   const AdamW options{beta1, beta2, epsilon, weight_decay, max_grad_norm, decayed};
   return status_of([&] {
-    hip::adamw(stream, f32(params, {n}), {}, f32(grads, {n}), f32(m, {n}), f32(v, {n}), f32(grad_norm, {1}),
+    const Tensor copy = rounded == nullptr ? Tensor() : Tensor(rounded, {decayed}, DType::kBF16);
+    hip::adamw(stream, f32(params, {n}), copy, f32(grads, {n}), f32(m, {n}), f32(v, {n}), f32(grad_norm, {1}),
                f32(rates, {3}), options);
   });
 }

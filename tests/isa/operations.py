@@ -24,6 +24,55 @@ def unwritten(*shape):
     return np.full(shape, np.nan, np.float32)
 
 
+# ---- bf16 ---------------------------------------------------------------------------------------------------
+
+_bf16 = None  # in a bf16() check, the limits for errors of matrices and of everything else
+
+
+class Matrix(np.ndarray):
+    """A float32 array that EmulatedGpu.call passes as bf16 if it is in a bf16() check. Its values are bf16 already."""
+    is_matrix = True
+
+
+def rounded(x):
+    """The nearest bf16, in float32."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000).astype(np.uint32).view(np.float32)
+
+
+def as_matrix(x):
+    return (rounded(x) if _bf16 else np.asarray(x)).view(Matrix)
+
+
+def matrix(*shape):
+    return as_matrix(random(*shape))
+
+
+def unwritten_matrix(*shape):
+    return unwritten(*shape).view(Matrix)
+
+
+def wide(x):
+    return np.asarray(x).astype(np.float64)
+
+
+def bf16(check, matrices=2 ** -7, others=2e-5, wide_result=False):
+    """The check with bf16 matrices. Its result is the largest error in units of the limits."""
+    def check_bf16(gpu):
+        global _bf16
+        _bf16 = matrices, others
+        gpu.bf16 = True
+        gpu.call("set_dtype", 1, int(wide_result))
+        try:
+            error, _ = check(gpu)
+        finally:
+            _bf16 = None
+            gpu.bf16 = False
+            gpu.call("set_dtype", 0, 0)
+        return error, 1.0
+    return check_bf16
+
+
 def error_of(*pairs):
     """The largest error of (actual, expected) pairs, each relative to its largest expected value; infinite if not finite."""
     worst = 0.0
@@ -31,7 +80,10 @@ def error_of(*pairs):
         if not np.all(np.isfinite(actual)):
             return math.inf
         scale = max(np.max(np.abs(expected)), 1e-30)
-        worst = max(worst, float(np.max(np.abs(actual.astype(np.float64) - expected)) / scale))
+        error = float(np.max(np.abs(wide(actual) - expected)) / scale)
+        if _bf16:
+            error /= _bf16[0] if isinstance(actual, Matrix) else _bf16[1]
+        worst = max(worst, error)
     return worst
 
 
@@ -95,10 +147,10 @@ def activation_slope(kind, x):
 def linear(rows, out, inner, out_in=0, activation=NONE, with_bias=True, compute_units=COMPUTE_UNITS):
     def check(gpu):
         scratch = Scratch(gpu, compute_units=compute_units)
-        x, w = random(rows, inner), random(out, inner) if out_in else random(inner, out)
+        x, w = matrix(rows, inner), matrix(out, inner) if out_in else matrix(inner, out)
         bias = random(out) if with_bias else None
-        y, pre = unwritten(rows, out), unwritten(rows, out) if with_bias else None
-        expected = x.astype(np.float64) @ (w.T if out_in else w) + (bias if with_bias else 0)
+        y, pre = unwritten_matrix(rows, out), unwritten_matrix(rows, out) if with_bias else None
+        expected = wide(x) @ wide(w.T if out_in else w) + (bias if with_bias else 0)
         gpu.call("linear", y, x, w, out_in, bias, activation, pre, rows, out, inner)
         del scratch
         results = [(y, activated(activation, expected))] + ([(pre, expected)] if with_bias else [])
@@ -110,10 +162,10 @@ def linear_backward(rows, out, inner, out_in=0, activation=NONE, with_bias=True,
     def check(gpu):
         scratch = Scratch(gpu, compute_units=compute_units)
         shape = (out, inner) if out_in else (inner, out)
-        dy, x, w, pre = random(rows, out), random(rows, inner), random(*shape), random(rows, inner)
-        dx, dw, db = unwritten(rows, inner), random(*shape), random(out) if with_bias else None
-        wide_dy, wide_x = dy.astype(np.float64), x.astype(np.float64)
-        expected_dx = wide_dy @ (w if out_in else w.T) * activation_slope(activation, pre.astype(np.float64))
+        dy, x, w, pre = matrix(rows, out), matrix(rows, inner), matrix(*shape), matrix(rows, inner)
+        dx, dw, db = unwritten_matrix(rows, inner), random(*shape), random(out) if with_bias else None
+        wide_dy, wide_x = wide(dy), wide(x)
+        expected_dx = wide_dy @ wide(w if out_in else w.T) * activation_slope(activation, wide(pre))
         expected_dw = dw + (wide_dy.T @ wide_x if out_in else wide_x.T @ wide_dy)
         expected_db = db + wide_dy.sum(0) if with_bias else None
         gpu.call("linear_backward", dx, dw, db, dy, x, w, out_in, activation, None if activation == NONE else pre, rows,
@@ -124,24 +176,45 @@ def linear_backward(rows, out, inner, out_in=0, activation=NONE, with_bias=True,
     return check
 
 
+def integers(*shape):
+    return as_matrix(_random.integers(-4, 5, shape).astype(np.float32))
+
+
+def product_is_exact(m, n, k, out_in=0, compute_units=COMPUTE_UNITS):
+    """bf16 products of integers: fp32 sums must be exact, and results rounded to bf16 must be the nearest."""
+    def check(gpu):
+        scratch = Scratch(gpu, compute_units=compute_units)
+        x, w, dy = integers(m, k), integers(n, k) if out_in else integers(k, n), integers(m, n)
+        y, dx, dw = unwritten_matrix(m, n), unwritten_matrix(m, k), np.zeros(w.shape, np.float32)
+        gpu.call("linear", y, x, w, out_in, None, NONE, None, m, n, k)
+        gpu.call("linear_backward", dx, dw, None, dy, x, w, out_in, NONE, None, m, n, k)
+        del scratch
+        wide_w = wide(w).T if out_in else wide(w)
+        expected_dw = wide(dy).T @ wide(x) if out_in else wide(x).T @ wide(dy)
+        wrong = sum(int(np.sum(np.asarray(actual) != expected)) for actual, expected in
+                    ((y, rounded(wide(x) @ wide_w)), (dx, rounded(wide(dy) @ wide_w.T)), (dw, expected_dw)))
+        return float(wrong), 0.5
+    return check
+
+
 # ---- Embedding ----------------------------------------------------------------------------------------------
 
 def embedding(batch, seq_len, width, vocab=11):
     def check(gpu):
         tokens, first = _random.integers(0, vocab, (batch, seq_len), np.int32), np.array([3], np.int32)
-        wte, wpe, y = random(vocab, width), random(seq_len + 3, width), unwritten(batch, seq_len, width)
+        wte, wpe, y = matrix(vocab, width), matrix(seq_len + 3, width), unwritten_matrix(batch, seq_len, width)
         gpu.call("embedding", y, tokens, wte, wpe, first, batch, seq_len, width, vocab, seq_len + 3)
-        return error_of((y, wte[tokens].astype(np.float64) + wpe[3:3 + seq_len])), FORWARD
+        return error_of((y, wide(wte)[tokens] + wide(wpe)[3:3 + seq_len])), FORWARD
     return check
 
 
 def embedding_backward(batch, seq_len, width, vocab=11):
     def check(gpu):
         scratch = Scratch(gpu)
-        tokens, dy = _random.integers(0, vocab, (batch, seq_len), np.int32), random(batch, seq_len, width)
+        tokens, dy = _random.integers(0, vocab, (batch, seq_len), np.int32), matrix(batch, seq_len, width)
         dwte, dwpe = random(vocab, width), random(seq_len, width)
-        expected_wte, expected_wpe = dwte.astype(np.float64), dwpe + dy.astype(np.float64).sum(0)
-        np.add.at(expected_wte, tokens, dy.astype(np.float64))
+        expected_wte, expected_wpe = dwte.astype(np.float64), dwpe + wide(dy).sum(0)
+        np.add.at(expected_wte, tokens, wide(dy))
         gpu.call("embedding_backward", dwte, dwpe, dy, tokens, batch, seq_len, width, vocab, seq_len)
         del scratch
         return error_of((dwte, expected_wte), (dwpe, expected_wpe)), FORWARD
@@ -158,9 +231,9 @@ def normalised(x):
 
 def layernorm(rows, width):
     def check(gpu):
-        x, w, b = random(rows, width), random(width), random(width)
-        y, mean, rstd = unwritten(rows, width), unwritten(rows), unwritten(rows)
-        xh, expected_mean, expected_rstd = normalised(x.astype(np.float64))
+        x, w, b = matrix(rows, width), random(width), random(width)
+        y, mean, rstd = unwritten_matrix(rows, width), unwritten(rows), unwritten(rows)
+        xh, expected_mean, expected_rstd = normalised(wide(x))
         gpu.call("layernorm", y, mean, rstd, x, w, b, rows, width)
         # The error of a mean near zero is relative to the values, which are at most 1.
         return error_of((y, xh * w + b), (1 + mean, 1 + expected_mean), (rstd, expected_rstd)), FORWARD
@@ -169,9 +242,12 @@ def layernorm(rows, width):
 
 def residual_layernorm(rows, width, p=0.0):
     def check(gpu):
-        x, branch, w, b = random(rows, width), random(rows, width), random(width), random(width)
-        total, y, mean, rstd = unwritten(rows, width), unwritten(rows, width), unwritten(rows), unwritten(rows)
-        expected = x + dropout_factors(p, rows, width) * branch
+        x, branch, w, b = matrix(rows, width), matrix(rows, width), random(width), random(width)
+        total, y = unwritten_matrix(rows, width), unwritten_matrix(rows, width)
+        mean, rstd = unwritten(rows), unwritten(rows)
+        expected = wide(x) + dropout_factors(p, rows, width) * wide(branch)
+        if _bf16:
+            expected = wide(rounded(expected))
         xh, expected_mean, expected_rstd = normalised(expected)
         set_dropout(gpu, p)
         gpu.call("residual_layernorm", total, y, mean, rstd, x, branch, w, b, rows, width)
@@ -182,12 +258,12 @@ def residual_layernorm(rows, width, p=0.0):
 def layernorm_backward(rows, width):
     def check(gpu):
         scratch = Scratch(gpu)
-        x, w, dy, dx, dw, db = (random(rows, width), random(width), random(rows, width), random(rows, width),
+        x, w, dy, dx, dw, db = (matrix(rows, width), random(width), matrix(rows, width), matrix(rows, width),
                                 random(width), random(width))
-        xh, mean, rstd = normalised(x.astype(np.float64))
-        g = dy * w.astype(np.float64)
+        xh, mean, rstd = normalised(wide(x))
+        g = wide(dy) * w
         change = rstd[:, None] * (g - g.mean(1, keepdims=True) - xh * (g * xh).mean(1, keepdims=True))
-        expected = dx + change, dw + (dy * xh).sum(0), db + dy.astype(np.float64).sum(0)
+        expected = wide(dx) + change, dw + (wide(dy) * xh).sum(0), db + wide(dy).sum(0)
         gpu.call("layernorm_backward", dx, dw, db, dy, x, w, mean.astype(np.float32), rstd.astype(np.float32), rows, width)
         del scratch
         return error_of(*zip((dx, dw, db), expected)), GRADIENT
@@ -199,7 +275,7 @@ def layernorm_backward(rows, width):
 def attention_reference(qkv, heads, p, dout=None):
     """Computes out, lse and, if dout is given, dqkv in double precision."""
     batch, seq_len, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-    q, k, v = (x.reshape(batch, seq_len, heads, -1).swapaxes(1, 2) for x in np.split(qkv.astype(np.float64), 3, axis=2))
+    q, k, v = (x.reshape(batch, seq_len, heads, -1).swapaxes(1, 2) for x in np.split(wide(qkv), 3, axis=2))
     scale = 1 / math.sqrt(width // heads)
     scores = np.where(np.tri(seq_len, dtype=bool), q @ k.swapaxes(2, 3) * scale, -np.inf)
     top = scores.max(-1, keepdims=True)
@@ -213,7 +289,7 @@ def attention_reference(qkv, heads, p, dout=None):
     out = merge(probabilities * factors @ v)
     if dout is None:
         return out, lse
-    do = dout.astype(np.float64).reshape(batch, seq_len, heads, -1).swapaxes(1, 2)
+    do = wide(dout).reshape(batch, seq_len, heads, -1).swapaxes(1, 2)
     dv = (probabilities * factors).swapaxes(2, 3) @ do
     dp = do @ v.swapaxes(2, 3) * factors
     ds = probabilities * (dp - (dp * probabilities).sum(-1, keepdims=True)) * scale
@@ -224,7 +300,8 @@ def attention(batch, seq_len, heads, head_size, p=0.0, compute_units=COMPUTE_UNI
     def check(gpu):
         scratch = Scratch(gpu, compute_units=compute_units)
         width = heads * head_size
-        qkv, out, lse = random(batch, seq_len, 3 * width), unwritten(batch, seq_len, width), unwritten(batch, heads, seq_len)
+        qkv, out = matrix(batch, seq_len, 3 * width), unwritten_matrix(batch, seq_len, width)
+        lse = unwritten(batch, heads, seq_len)
         set_dropout(gpu, p)
         gpu.call("attention", out, lse, qkv, batch, seq_len, heads, head_size)
         del scratch
@@ -236,11 +313,11 @@ def attention_backward(batch, seq_len, heads, head_size, p=0.0, compute_units=CO
     def check(gpu):
         scratch = Scratch(gpu, compute_units=compute_units)
         width = heads * head_size
-        qkv, dout = random(batch, seq_len, 3 * width), random(batch, seq_len, width)
+        qkv, dout = matrix(batch, seq_len, 3 * width), matrix(batch, seq_len, width)
         out, lse, expected = attention_reference(qkv, heads, p, dout)
-        dqkv = unwritten(batch, seq_len, 3 * width)
+        dqkv = unwritten_matrix(batch, seq_len, 3 * width)
         set_dropout(gpu, p)
-        gpu.call("attention_backward", dqkv, dout, qkv, out.astype(np.float32), lse.astype(np.float32), batch, seq_len,
+        gpu.call("attention_backward", dqkv, dout, qkv, as_matrix(out.astype(np.float32)), lse.astype(np.float32), batch, seq_len,
                  heads, head_size)
         del scratch
         return error_of((dqkv, expected)), GRADIENT
@@ -251,15 +328,15 @@ def attention_cached(past, count, heads, head_size, capacity, batch=1):
     def check(gpu):
         scratch = Scratch(gpu)
         width = heads * head_size
-        qkv = random(batch, past + count, 3 * width)
-        keys, values = unwritten(batch, capacity, width), unwritten(batch, capacity, width)
+        qkv = matrix(batch, past + count, 3 * width)
+        keys, values = unwritten_matrix(batch, capacity, width), unwritten_matrix(batch, capacity, width)
         keys[:, :past], values[:, :past] = qkv[:, :past, width:2 * width], qkv[:, :past, 2 * width:]
-        out, new = unwritten(batch, count, width), np.ascontiguousarray(qkv[:, past:])
+        out, new = unwritten_matrix(batch, count, width), as_matrix(np.ascontiguousarray(qkv[:, past:]))
         gpu.call("attention_cached", out, keys, values, new, batch, count, heads, head_size, capacity, np.array([past], np.int32))
         expected, _ = attention_reference(qkv, heads, 0.0)
         del scratch
-        return error_of((out, expected[:, past:]), (keys[:, :past + count], qkv[:, :, width:2 * width].astype(np.float64)),
-                        (values[:, :past + count], qkv[:, :, 2 * width:].astype(np.float64))), FORWARD
+        return error_of((out, expected[:, past:]), (keys[:, :past + count], wide(qkv[:, :, width:2 * width])),
+                        (values[:, :past + count], wide(qkv[:, :, 2 * width:]))), FORWARD
     return check
 
 
@@ -267,17 +344,17 @@ def attention_cached(past, count, heads, head_size, capacity, batch=1):
 
 def add_dropout(rows, width, p):
     def check(gpu):
-        x, branch, y = random(rows, width), random(rows, width), unwritten(rows, width)
+        x, branch, y = matrix(rows, width), matrix(rows, width), unwritten_matrix(rows, width)
         set_dropout(gpu, p)
         gpu.call("add_dropout", y, x, branch, rows, width)
-        return error_of((y, x + dropout_factors(p, rows, width) * branch)), FORWARD
+        return error_of((y, wide(x) + dropout_factors(p, rows, width) * wide(branch))), FORWARD
     return check
 
 
 def cross_entropy(rows, vocab, gradient):
     def check(gpu):
-        logits, targets, losses = 4 * random(rows, vocab), _random.integers(0, vocab, rows, np.int32), unwritten(rows)
-        z = logits.astype(np.float64)
+        logits, targets = as_matrix(4 * random(rows, vocab)), _random.integers(0, vocab, rows, np.int32)
+        losses, z = unwritten(rows), wide(logits)
         top = z.max(1, keepdims=True)
         total = np.exp(z - top).sum(1, keepdims=True)
         expected = (top + np.log(total))[:, 0] - z[np.arange(rows), targets]
@@ -317,9 +394,20 @@ def adamw(n, offset=0, norm=2.0):
             v_expected = b2 * v_expected + (1 - b2) * g * g
             p = p - rate * (m_expected * scale1 / (np.sqrt(v_expected * scale2) + epsilon)
                             + np.where(np.arange(n) < decayed, decay, 0) * p)
-        gpu.call("adamw", parameters, gradients, m, v, np.array([norm], np.float32), np.array([rate, scale1, scale2]),
+        copy = np.zeros(decayed, np.uint16)
+        gpu.call("adamw", parameters, copy, gradients, m, v, np.array([norm], np.float32), np.array([rate, scale1, scale2]),
                  b1, b2, epsilon, decay, limit, np.int64(decayed), np.int64(n))
+        if np.any(copy.astype(np.uint32) << 16 != (rounded(parameters[:decayed]).view(np.uint32) if np.isfinite(norm) else 0)):
+            raise AssertionError("the copy is not the rounded parameters")
         return error_of((parameters, p), (m, m_expected), (v, v_expected)), FORWARD
+    return check
+
+
+def round_to_bf16(n):
+    def check(gpu):
+        x, out = random(n), np.zeros(n, np.uint16)
+        gpu.call("round_to_bf16", out, x, np.int64(n))
+        return float(np.sum(out.astype(np.uint32) << 16 != rounded(x).view(np.uint32))), 0.5
     return check
 
 
@@ -376,9 +464,15 @@ def all_checks():
     """All checks, as (name, check)."""
     checks = []
 
+    def name_of(operation, arguments, options):
+        return " ".join([operation.__name__, *map(str, arguments), *(f"{key}={value}" for key, value in options.items())])
+
     def add(operation, *arguments, **options):
-        words = [operation.__name__, *map(str, arguments), *(f"{key}={value}" for key, value in options.items())]
-        checks.append((" ".join(words), operation(*arguments, **options)))
+        checks.append((name_of(operation, arguments, options), operation(*arguments, **options)))
+
+    def add_bf16(operation, *arguments, limit=2 ** -7, wide_result=False, **options):
+        check = bf16(operation(*arguments, **options), limit, wide_result=wide_result)
+        checks.append(("bf16 " + name_of(operation, arguments, options) + " fp32 result" * wide_result, check))
 
     # Tiles of 32, 64 and 128 (fewer compute units give larger tiles), with aligned and unaligned rows, in every layout.
     # y [m,n] and dW [m,n] are sums over k.
@@ -446,4 +540,44 @@ def all_checks():
     add(sample, 50, 0, 1.0, 0.0, penalty=1.2)
     add(sample, 40, 0, 1.0, 1.0, draws=2, batch=3)
     add(increment, 5)
+    add(round_to_bf16, 1003)
+
+    # bf16: tiles of 64 and of 128, in every layout, with edges inside tiles and inside packs of eight.
+    for units, m, n, k in ((1, 136, 136, 72), (1, 264, 136, 200), (64, 72, 80, 72), (4, 67, 129, 9)):
+        for out_in in (0, 1):
+            add_bf16(product_is_exact, m, n, k, out_in, compute_units=units)
+    add_bf16(product_is_exact, 40, 24, 520, compute_units=64)  # k in parts
+    add_bf16(linear, 136, 136, 72, 0, GELU, compute_units=1)
+    add_bf16(linear_backward, 72, 80, 72, 0, GELU)
+    add_bf16(linear_backward, 33, 12, 40, 1, RELU)
+    for out_in in (0, 1):
+        for out, inner in ((68, 52), (35, 37)):
+            add_bf16(linear, 1, out, inner, out_in)
+            add_bf16(linear, 9, out, inner, out_in, with_bias=False, wide_result=True)
+        add_bf16(linear, 1, 64, 64, out_in, with_bias=False, wide_result=True)
+        add_bf16(linear, 72, 72, 72, out_in, with_bias=False, wide_result=True)
+        add_bf16(linear, 1, 35, 37, out_in, with_bias=False, wide_result=True)
+    for head_size in (32, 64, 96, 128, 256):
+        add_bf16(attention, 1, 150, 1, head_size)
+        add_bf16(attention_backward, 1, 150, 1, head_size, limit=2 ** -6)
+    for head_size in (16, 40, 72, 128):
+        add_bf16(attention, 2, 35, 2, head_size, p=0.25)
+        add_bf16(attention_backward, 2, 35, 2, head_size, p=0.25, limit=2 ** -6)
+    add_bf16(attention, 1, 35, 1, 7, p=0.25)
+    add_bf16(attention_backward, 1, 35, 1, 7, p=0.25, limit=2 ** -6)
+    for head_size in (16, 64, 100, 256):
+        add_bf16(attention_cached, 5, 1, 1, head_size, 16)
+        add_bf16(attention_cached, 5, 1, 1, head_size, 256)
+        add_bf16(attention_cached, 70, 5, 2, head_size, 80)
+    for width in (8, 7):
+        add_bf16(embedding, 2, 5, width)
+        add_bf16(embedding_backward, 3, 100, width)
+        add_bf16(add_dropout, 3, width, 0.25)
+    for width in (8, 131, 512, 514, 1032, 2050, 4104, 8201):
+        add_bf16(layernorm, 2, width)
+        add_bf16(residual_layernorm, 2, width, 0.25)
+        add_bf16(layernorm_backward, 3, width)
+    for vocab in (5, 130, 1000, 16392, 16388):
+        for gradient in (False, True):
+            add_bf16(cross_entropy, 2 if vocab < 10000 else 1, vocab, gradient)
     return checks

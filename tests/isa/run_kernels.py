@@ -57,6 +57,12 @@ def build_library(hipcc, architecture, folder):
     return library
 
 
+def to_bf16(x):
+    """The bits of values that are bf16 already, or NaN."""
+    import numpy as np
+    return np.ascontiguousarray((np.asarray(x).view(np.uint32) >> 16).astype(np.uint16))
+
+
 class EmulatedGpu:
     """The library for one architecture, with emulated launches."""
 
@@ -65,6 +71,7 @@ class EmulatedGpu:
         self._architecture = architecture
         self._code_objects = {}
         self._error = None
+        self.bf16 = False
         self.kernels = set()
         self.launched = set()
         launch_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint),
@@ -87,12 +94,16 @@ class EmulatedGpu:
             return 1
 
     def call(self, operation, *arguments):
-        """Calls an operation of host.cpp. Passes numpy arrays as pointers, and numpy scalars and Python ints by value."""
+        """Calls an operation of host.cpp. Passes numpy arrays as pointers, and numpy scalars and Python ints by value. If
+        self.bf16, passes matrices as bf16 and converts them back."""
         import numpy as np
-        converted = []
+        converted, halves = [], []
         for argument in arguments:
             if argument is None:
                 converted.append(ctypes.c_void_p(0))
+            elif self.bf16 and getattr(argument, "is_matrix", False):
+                halves.append((argument, to_bf16(argument)))
+                converted.append(ctypes.c_void_p(halves[-1][1].ctypes.data))
             elif isinstance(argument, np.ndarray):
                 converted.append(ctypes.c_void_p(argument.ctypes.data))
             elif isinstance(argument, np.generic):
@@ -105,6 +116,8 @@ class EmulatedGpu:
             raise error
         if status != 0 and not operation.startswith("set_"):
             raise RuntimeError(f"{operation} failed")
+        for argument, half in halves:
+            argument[...] = (half.astype(np.uint32) << 16).view(np.float32)
 
 
 def main():

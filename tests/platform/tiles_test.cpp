@@ -185,6 +185,49 @@ TEST(Accumulators, Sm80Bf16) {
   expect_bf16_products_are_exact<Bf16Shape<64, 64, 128, Sm80Bf16Atom>>();
 }
 
+// The atoms of RDNA use waves of 32 lanes, or halves of waves of 64.
+TEST(Accumulators, Rdna3Bf16) {
+  expect_bf16_products_are_exact<Bf16Shape<128, 128, 256, Rdna3Bf16Atom>>();
+  expect_bf16_products_are_exact<Bf16Shape<64, 64, 128, Rdna3Bf16Atom>>();
+}
+TEST(Accumulators, Rdna4Bf16) {
+  expect_bf16_products_are_exact<Bf16Shape<128, 128, 256, Rdna4Bf16Atom>>();
+  expect_bf16_products_are_exact<Bf16Shape<64, 64, 128, Rdna4Bf16Atom>>();
+}
+#if HIPGPT_WAVE_SIZE == 64
+TEST(Accumulators, CdnaBf16) {
+  expect_bf16_products_are_exact<Bf16Shape<128, 128, 256, CdnaBf16Atom>>();
+  expect_bf16_products_are_exact<Bf16Shape<64, 64, 128, CdnaBf16Atom>>();
+}
+#endif
+
+/// AMD's GPUs read and write 16 bytes of the lanes of `lanes` at once, with `units` units in a line of banks.
+/// Lane l reads unit l / 16 of line l % 16.
+void expect_operand_reads_use_all_banks(const std::vector<int>& lanes, int units) {
+  using Tile = OperandTile<128, true>;
+  for (int line = 0; line < Tile::kWidth; line += 16) {
+    for (const int unit : {0, 4}) {
+      std::set<int> banks;
+      for (const int lane : lanes) banks.insert(Tile::place(line + lane % 16, unit + lane / 16) % units);
+      EXPECT_EQ(banks.size(), lanes.size()) << line << ' ' << unit;
+    }
+  }
+}
+
+TEST(OperandTileTest, LanesOfAmdUseAllBanks) {
+  expect_operand_reads_use_all_banks({0, 1, 2, 3, 4, 5, 6, 7}, 8);
+  expect_operand_reads_use_all_banks({8, 9, 10, 11, 12, 13, 14, 15}, 8);
+  // The lanes that CDNA4 serves at once, measured by others.
+  expect_operand_reads_use_all_banks({0, 1, 2, 3, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27}, 16);
+  expect_operand_reads_use_all_banks({4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19, 28, 29, 30, 31}, 16);
+  using Tile = OperandTile<128, true>;
+  for (int i = 0; i < 8; ++i) {
+    std::set<int> banks;  // written by lanes that transpose
+    for (int lane = 0; lane < 8; ++lane) banks.insert(Tile::place(lane * 8 + i, 3) % 8);
+    EXPECT_EQ(banks.size(), 8u);
+  }
+}
+
 TEST(OperandTileTest, EightLanesUseAllBanks) {
   using Along = OperandTile<64, true>;
   using Across = OperandTile<64, false>;

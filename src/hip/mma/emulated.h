@@ -62,4 +62,68 @@ __device__ inline void emulated_mfma_16x16x4(float (&c)[4], float a, float b) {
   }
 }
 
+/// Kernels of bf16 are compiled for every GPU of AMD, but attention is launched only on those with matrix
+/// cores. On others, the emulated instructions would take minutes to compile.
+__device__ inline void trap_on_gpu() {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  __builtin_trap();
+#endif
+}
+
+/// Element i of bf16 in pairs.
+__device__ inline float emulated_half(uint32_t pair, int i) {
+  return __uint_as_float(i % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
+}
+
+/// v_mfma_f32_16x16x16_bf16.
+///   A(row, k)        lane 16 (k / 4) + row, element k mod 4
+///   B(k, column)     lane 16 (k / 4) + column, element k mod 4
+///   C(row, column)   lane 16 (row / 4) + column, register row mod 4
+__device__ inline void emulated_mfma_16x16x16_bf16(float (&c)[4], const uint32_t* a, const uint32_t* b) {
+  trap_on_gpu();
+  const int lane = threadIdx.x % 64;
+  for (int k = 0; k < 16; ++k) {
+    const float y = emulated_half(__shfl(b[k % 4 / 2], k / 4 * 16 + lane % 16), k);
+    for (int reg = 0; reg < 4; ++reg) {
+      const uint32_t x = __shfl(a[k % 4 / 2], k / 4 * 16 + lane / 16 * 4 + reg);
+      c[reg] = fmaf(emulated_half(x, k), y, c[reg]);
+    }
+  }
+}
+
+/// v_wmma_f32_16x16x16_bf16 of gfx11. Lanes 16 to 31 must repeat the operands of lanes 0 to 15; here odd k
+/// come from them.
+///   A(row, k)        lane row and lane 16 + row, element k
+///   B(k, column)     lane column and lane 16 + column, element k
+///   C(row, column)   lane 16 (row mod 2) + column, register row / 2
+__device__ inline void emulated_wmma_gfx11(float (&c)[8], const uint32_t* a, const uint32_t* b) {
+  trap_on_gpu();
+  const int lane = threadIdx.x % 32, base = threadIdx.x % kWaveSize / 32 * 32;
+  for (int k = 0; k < 16; ++k) {
+    const int half = base + k % 2 * 16;
+    const float y = emulated_half(__shfl(b[k / 2], half + lane % 16), k);
+    for (int reg = 0; reg < 8; ++reg) {
+      const uint32_t x = __shfl(a[k / 2], half + 2 * reg + lane / 16);
+      c[reg] = fmaf(emulated_half(x, k), y, c[reg]);
+    }
+  }
+}
+
+/// v_wmma_f32_16x16x16_bf16 of gfx12.
+///   A(row, k)        lane 16 (k / 4 mod 2) + row, element k mod 4 + 4 (k / 8)
+///   B(k, column)     lane 16 (k / 4 mod 2) + column, element k mod 4 + 4 (k / 8)
+///   C(row, column)   lane 16 (row / 8) + column, register row mod 8
+__device__ inline void emulated_wmma_gfx12(float (&c)[8], const uint32_t* a, const uint32_t* b) {
+  trap_on_gpu();
+  const int lane = threadIdx.x % 32, base = threadIdx.x % kWaveSize / 32 * 32;
+  for (int k = 0; k < 16; ++k) {
+    const int half = base + k / 4 % 2 * 16, pair = k % 4 / 2 + k / 8 * 2;
+    const float y = emulated_half(__shfl(b[pair], half + lane % 16), k);
+    for (int reg = 0; reg < 8; ++reg) {
+      const uint32_t x = __shfl(a[pair], half + lane / 16 * 8 + reg);
+      c[reg] = fmaf(emulated_half(x, k), y, c[reg]);
+    }
+  }
+}
+
 }  // namespace hipgpt::hip

@@ -12,7 +12,7 @@ struct Sm80Bf16Atom {
   static constexpr int kM = 16, kN = 16, kK = 16, kLanes = 32;
   static constexpr int kLeft = 8, kRight = 8, kSum = 8;  // elements per lane
   static constexpr int kNeighbours = 2;                  // sums of a lane that are adjacent in C
-  static constexpr bool kReadAhead = false;
+  static constexpr bool kReadAhead = false, kPacked = false;
   static constexpr int kStagePad = 2;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   static constexpr bool kLoadsMatrices = true;
@@ -40,8 +40,10 @@ struct Sm80Bf16Atom {
     return lane % 4 * 2 + i % 2 + i / 4 * 8;
   }
 
-  // The sums of a lane are in kLaneRows rows, and kRowLanes neighbouring lanes share each row.
-  static constexpr int kLaneRows = 2, kRowLanes = 4;
+  // The sums of a lane are in kLaneRows rows, and kRowLanes lanes share each row, kRowStride apart. Of a
+  // lane's sums, kOfFour that follow each other are in the same four columns.
+  static constexpr int kOfFour = 2;
+  static constexpr int kLaneRows = 2, kRowLanes = 4, kRowStride = 1;
   __device__ static int lane_row(int i) {
     return i / 2 % 2;
   }
@@ -65,11 +67,11 @@ struct Sm80Bf16Atom {
 
   /// Sums, rounded to bf16, as the left operand of another product: sum_row and left_row are equal, and so
   /// are sum_column and left_k.
-  __device__ static Left as_left(const float (&sum)[kSum]) {
+  __device__ static Left as_left(const float (*sums)[kSum]) {
     Left left;
     Vec<float, kSum> floats;
 #pragma unroll
-    for (int i = 0; i < kSum; ++i) floats[i] = sum[i];
+    for (int i = 0; i < kSum; ++i) floats[i] = sums[0][i];
     const Vec<bf16, kSum> rounded = from_floats<bf16>(floats);
 #pragma unroll
     for (int i = 0; i < kSum / 2; ++i)
