@@ -95,10 +95,11 @@ void multiply(ThreadPool& threads, const Product& p) {
   for_each_tile(threads, p, [](auto...) {});
 }
 
-/// z = x W^T for a few rows of x, then after() as in for_each_tile(). A piece of W fits a second-level cache.
+/// z = x W^T for a few rows of x, then after() as in for_each_tile(). A piece of W fits a first-level cache, and
+/// even small weights have pieces for 16 threads.
 template <typename AfterTile>
 void multiply_few_rows(ThreadPool& threads, const Matvec& product, const AfterTile& after) {
-  constexpr int64_t kBytes = 64 << 10, kColumns = 4;
+  constexpr int64_t kBytes = 16 << 10, kColumns = 4;
   const Tensor& w = product.weight;
   const int64_t columns = kBytes / static_cast<int64_t>(dtype_bytes(w.dtype(), w.dim(1)));
   const int64_t grain = std::max(kColumns, columns / kColumns * kColumns);

@@ -14,31 +14,40 @@ namespace {
 
 constexpr int64_t kGroup = Int8Group::kSize;
 
-// Value k of a row, and the factor of the group that begins at k.
-inline float value(const float* row, int64_t k) {
-  return row[k];
+// Value k of group g of a row, the factor of the group, and a hint to fetch it.
+inline float value(const float* row, int64_t g, int64_t k) {
+  return row[g * kGroup + k];
 }
-inline float value(const uint16_t* row, int64_t k) {
-  return from_bf16(row[k]);
+inline float value(const uint16_t* row, int64_t g, int64_t k) {
+  return from_bf16(row[g * kGroup + k]);
 }
-inline float value(const Int8Group* row, int64_t k) {
-  return static_cast<float>(row[k / kGroup].values[k % kGroup]);
+inline float value(const Int8Group* row, int64_t g, int64_t k) {
+  return static_cast<float>(row[g].values[k]);
 }
 template <typename Weight>
 float scale(const Weight*, int64_t) {
   return 1.0f;
 }
-inline float scale(const Int8Group* row, int64_t first) {
-  return row[first / kGroup].scale;
+inline float scale(const Int8Group* row, int64_t g) {
+  return row[g].scale;
+}
+inline void prefetch_group(const float* row, int64_t g) {
+  for (int64_t k = 0; k < kGroup; k += 16) __builtin_prefetch(row + g * kGroup + k);
+}
+inline void prefetch_group(const uint16_t* row, int64_t g) {
+  for (int64_t k = 0; k < kGroup; k += 32) __builtin_prefetch(row + g * kGroup + k);
+}
+inline void prefetch_group(const Int8Group* row, int64_t g) {
+  __builtin_prefetch(row + g);
 }
 
 /// The products of a row after its last whole group.
 template <typename Weight>
 float last_products(const Weight* row, const float* x, int64_t in) {
-  const int64_t first = in / kGroup * kGroup;
+  const int64_t g = in / kGroup, count = in % kGroup;
   float total = 0.0f;
-  for (int64_t k = first; k < in; ++k) total += value(row, k) * x[k];
-  return first < in ? total * scale(row, first) : 0.0f;
+  for (int64_t k = 0; k < count; ++k) total += value(row, g, k) * x[g * kGroup + k];
+  return count > 0 ? total * scale(row, g) : 0.0f;
 }
 
 /// For processors without a kernel below: plain loops that the compiler vectorises.
@@ -51,11 +60,11 @@ void columns(float* y, int64_t pitch, const Weight* weight, int64_t row_size, co
     const Weight* row = weight + j * row_size;
     for (int r = 0; r < R; ++r) {
       float total = 0.0f;
-      for (int64_t first = 0; first + kGroup <= in; first += kGroup) {
+      for (int64_t g = 0; g < in / kGroup; ++g) {
         float part = 0.0f;
 #pragma omp simd reduction(+ : part)
-        for (int64_t k = 0; k < kGroup; ++k) part += value(row, first + k) * x[r * in + first + k];
-        total += scale(row, first) * part;
+        for (int64_t k = 0; k < kGroup; ++k) part += value(row, g, k) * x[r * in + g * kGroup + k];
+        total += scale(row, g) * part;
       }
       y[r * pitch + j] = total + last_products(row, x + r * in, in);
     }
@@ -81,16 +90,15 @@ HIPGPT_TARGET inline Vec broadcast(float x) {
 HIPGPT_TARGET inline Vec multiply_add(Vec a, Vec b, Vec c) {
   return _mm256_fmadd_ps(a, b, c);
 }
-HIPGPT_TARGET inline Vec load(const float* row, int64_t k) {
-  return _mm256_loadu_ps(row + k);
+HIPGPT_TARGET inline Vec load(const float* row, int64_t g, int64_t k) {
+  return _mm256_loadu_ps(row + g * kGroup + k);
 }
-HIPGPT_TARGET inline Vec load(const uint16_t* row, int64_t k) {
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + k));
+HIPGPT_TARGET inline Vec load(const uint16_t* row, int64_t g, int64_t k) {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + g * kGroup + k));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
-HIPGPT_TARGET inline Vec load(const Int8Group* row, int64_t k) {
-  const __m128i bytes =
-      _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row[k / kGroup].values + k % kGroup));
+HIPGPT_TARGET inline Vec load(const Int8Group* row, int64_t g, int64_t k) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row[g].values + k));
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
 HIPGPT_TARGET inline float sum(Vec v) {
@@ -119,16 +127,15 @@ HIPGPT_TARGET inline Vec broadcast(float x) {
 HIPGPT_TARGET inline Vec multiply_add(Vec a, Vec b, Vec c) {
   return _mm512_fmadd_ps(a, b, c);
 }
-HIPGPT_TARGET inline Vec load(const float* row, int64_t k) {
-  return _mm512_loadu_ps(row + k);
+HIPGPT_TARGET inline Vec load(const float* row, int64_t g, int64_t k) {
+  return _mm512_loadu_ps(row + g * kGroup + k);
 }
-HIPGPT_TARGET inline Vec load(const uint16_t* row, int64_t k) {
-  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + k));
+HIPGPT_TARGET inline Vec load(const uint16_t* row, int64_t g, int64_t k) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + g * kGroup + k));
   return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(kAll, _mm512_maskz_cvtepu16_epi32(kAll, bits), 16));
 }
-HIPGPT_TARGET inline Vec load(const Int8Group* row, int64_t k) {
-  const __m128i bytes =
-      _mm_loadu_si128(reinterpret_cast<const __m128i*>(row[k / kGroup].values + k % kGroup));
+HIPGPT_TARGET inline Vec load(const Int8Group* row, int64_t g, int64_t k) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row[g].values + k));
   return _mm512_maskz_cvtepi32_ps(kAll, _mm512_maskz_cvtepi8_epi32(kAll, bytes));
 }
 HIPGPT_TARGET inline float sum(Vec v) {

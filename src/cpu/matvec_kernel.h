@@ -2,32 +2,38 @@
 // instructions, and the namespace around it defines a vector `Vec` of kWidth floats and functions on it.
 
 /// y[r,n] for N rows of the weight and R rows of x. Each group of 64 products has a sum of its own, which is
-/// then scaled. So the conversion from int8 costs no multiplication for each weight.
+/// then scaled. So the conversion from int8 costs no multiplication for each weight. Meanwhile the rows that lie
+/// `ahead` of these are fetched: a processor's own prefetch does not follow several rows of one page.
 template <int N, int R, typename Weight>
-HIPGPT_TARGET void dots(float* y, int64_t pitch, const Weight* const (&rows)[N], const float* x, int64_t in) {
+HIPGPT_TARGET void dots(float* y, int64_t pitch, const Weight* const (&rows)[N], int64_t ahead,
+                        const float* x, int64_t in) {
   Vec total[N][R];
 #pragma GCC unroll 8
   for (int i = 0; i < N * R; ++i) total[i / R][i % R] = zero();
-  for (int64_t first = 0; first + kGroup <= in; first += kGroup) {
+  for (int64_t g = 0; g < in / kGroup; ++g) {
     Vec part[N][R];
 #pragma GCC unroll 8
     for (int i = 0; i < N * R; ++i) part[i / R][i % R] = zero();
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) prefetch_group(rows[n] + ahead, g);
 #pragma GCC unroll 16
     for (int64_t k = 0; k < kGroup; k += kWidth) {
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) {
-        const Vec w = load(rows[n], first + k);
+        const Vec w = load(rows[n], g, k);
 #pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) part[n][r] = multiply_add(w, load(x + r * in, first + k), part[n][r]);
+        for (int r = 0; r < R; ++r) part[n][r] = multiply_add(w, load(x + r * in, g, k), part[n][r]);
       }
     }
 #pragma GCC unroll 8
     for (int i = 0; i < N * R; ++i) {
       total[i / R][i % R] =
-          multiply_add(broadcast(scale(rows[i / R], first)), part[i / R][i % R], total[i / R][i % R]);
+          multiply_add(broadcast(scale(rows[i / R], g)), part[i / R][i % R], total[i / R][i % R]);
     }
   }
+#pragma GCC unroll 4
   for (int n = 0; n < N; ++n) {
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r) y[r * pitch + n] = sum(total[n][r]) + last_products(rows[n], x + r * in, in);
   }
 }
@@ -36,16 +42,16 @@ HIPGPT_TARGET void dots(float* y, int64_t pitch, const Weight* const (&rows)[N],
 template <int R, typename Weight>
 HIPGPT_TARGET void columns(float* y, int64_t pitch, const Weight* weight, int64_t row_size, const float* x,
                            int64_t in, int64_t begin, int64_t end) {
-  constexpr int N =
-      4 / R;  // enough independent sums to hide the latency of an addition, few enough registers
+  // Enough independent sums to hide the latency of an addition, and few enough for the registers.
+  constexpr int N = 4 / R;
   int64_t j = begin;
   for (; j + N <= end; j += N) {
     const Weight* rows[N];
     for (int n = 0; n < N; ++n) rows[n] = weight + (j + n) * row_size;
-    dots<N, R>(y + j, pitch, rows, x, in);
+    dots<N, R>(y + j, pitch, rows, N * row_size, x, in);
   }
   for (; j < end; ++j) {
     const Weight* const row[1] = {weight + j * row_size};
-    dots<1, R>(y + j, pitch, row, x, in);
+    dots<1, R>(y + j, pitch, row, row_size, x, in);
   }
 }
