@@ -35,7 +35,7 @@ struct OperandTile {
 #if defined(__CUDACC__)
     return line & 7;
 #else
-    return (line ^ line >> 2 ^ line >> 5) & 7;
+    return (line ^ line >> 2 ^ (line >> 5 & 1)) & 7;  // the same in each block of 64 lines
 #endif
   }
 
