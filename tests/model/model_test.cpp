@@ -283,7 +283,10 @@ TEST(DTypeTest, AutoTakesTheDevicesTypeForSizesThatFitIt) {
   EXPECT_EQ(choose_dtype("fp32", *device, config), DType::kF32);
   EXPECT_THROW(choose_dtype("fp16", *device, config), Error);
   EXPECT_THROW(GPTModel(*device, config, DType::kI32), Error);
-  EXPECT_FALSE(hip::multiplies_bf16("gfx942"));
+  for (const char* amd : {"gfx90a", "gfx940", "gfx942", "gfx950", "gfx1100", "gfx1151", "gfx1201"})
+    EXPECT_TRUE(hip::multiplies_bf16(amd)) << amd;
+  for (const char* amd : {"gfx906", "gfx908", "gfx1030"})
+    EXPECT_FALSE(hip::multiplies_bf16(amd)) << amd;
   EXPECT_FALSE(hip::multiplies_bf16("sm_75"));
   EXPECT_TRUE(hip::multiplies_bf16("sm_80"));
   EXPECT_TRUE(hip::multiplies_bf16("sm_90"));
