@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 
 #include "checkpoint.h"
 #include "error.h"
@@ -39,7 +38,8 @@ std::vector<int32_t> text_to_explain(const GenerationRun& run, const std::vector
 /// Adds every checkpoint of the run, the oldest first.
 void add_checkpoints(Explanation& explanation, const std::vector<std::string>& paths,
                      const ExplainedModel& explained) {
-  for (const std::string& path : std::views::reverse(paths)) {
+  for (auto it = paths.rbegin(); it != paths.rend(); ++it) {
+    const std::string& path = *it;
     const Checkpoint checkpoint = Checkpoint::open(path);
     checkpoint.check_tokenizer(explained.tokenizer.hash(), explained.tokenizer.vocab_size(), path);
     if (!(checkpoint.info().config == explained.model.config())) {
