@@ -166,7 +166,7 @@ void run_generation(const GenerationRun& run) {
       make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });
   TimingDevice timing(*device);
   const DType dtype = choose_dtype(run.dtype, *device, weights.config);
-  const auto make_model = [&] {
+  const auto make_model = [&, &weights = weights] {
     if (!explains) return weights.model(*device, dtype, choose_weights(run.weights, *device, dtype));
     GPTModel explained(timing, weights.config, dtype);  // receives the weights of each checkpoint in turn
     weights.load_into(explained);
