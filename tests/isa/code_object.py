@@ -164,12 +164,13 @@ class CodeObject:
                 return read_message_pack(data[begin:begin + description_size])[0]
         raise ValueError("a code object without metadata")
 
-    def run(self, name, grid, block, arguments):
+    def run(self, name, grid, block, dynamic_shared, arguments):
         """Runs a kernel on a grid of blocks. `arguments` holds the address of each argument, as in hipLaunchKernel."""
         from test.mockgpu.amd import emu
         kernel = self.kernels[name]
         descriptor = self._base + self._symbols[kernel[".symbol"]]
         shared, scratch = struct.unpack("<II", ctypes.string_at(descriptor, 8))
+        shared += dynamic_shared
         entry, = struct.unpack("<q", ctypes.string_at(descriptor + 16, 8))
         resources2, properties, preloaded = struct.unpack("<IHH", ctypes.string_at(descriptor + 52, 8))
         if preloaded:

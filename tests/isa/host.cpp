@@ -24,9 +24,9 @@ struct Configuration {
   hipStream_t stream;
 };
 
-/// Runs a kernel. Returns 0 if it ran.
+/// Runs a kernel with `shared` bytes of dynamic shared memory. Returns 0 if it ran.
 using Launch = int (*)(const void* image, const char* name, const unsigned* grid, const unsigned* block,
-                       void** arguments);
+                       unsigned shared, void** arguments);
 
 std::map<const void*, Kernel>& kernels() {
   static std::map<const void*, Kernel> map;  // filled before main
@@ -75,12 +75,13 @@ hipError_t __hipPopCallConfiguration(dim3* grid, dim3* block, size_t* shared, hi
   return hipSuccess;
 }
 
-hipError_t hipLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t,
+hipError_t hipLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared,
                            hipStream_t) {
   const auto found = kernels().find(function);
   if (found == kernels().end() || launch == nullptr) return last_error = hipErrorInvalidValue;
   const unsigned blocks[] = {grid.x, grid.y, grid.z}, threads[] = {block.x, block.y, block.z};
-  if (launch(found->second.image, found->second.name, blocks, threads, arguments) != 0)
+  if (launch(found->second.image, found->second.name, blocks, threads, static_cast<unsigned>(shared),
+             arguments) != 0)
     last_error = hipErrorLaunchFailure;
   return last_error;
 }
@@ -91,6 +92,10 @@ hipError_t hipEventRecord(hipEvent_t, hipStream_t) {
 }
 
 hipError_t hipStreamWaitEvent(hipStream_t, hipEvent_t, unsigned) {
+  return hipSuccess;
+}
+
+hipError_t hipFuncSetAttribute(const void*, hipFuncAttribute, int) {
   return hipSuccess;
 }
 

@@ -27,6 +27,7 @@ def unwritten(*shape):
 # ---- bf16 ---------------------------------------------------------------------------------------------------
 
 _bf16 = None  # in a bf16() check, the limits for errors of matrices and of everything else
+_wide_result = False  # whether its linear() gives fp32
 
 
 class Matrix(np.ndarray):
@@ -59,14 +60,14 @@ def wide(x):
 def bf16(check, matrices=2 ** -7, others=2e-5, wide_result=False):
     """The check with bf16 matrices. Its result is the largest error in units of the limits."""
     def check_bf16(gpu):
-        global _bf16
-        _bf16 = matrices, others
+        global _bf16, _wide_result
+        _bf16, _wide_result = (matrices, others), wide_result
         gpu.bf16 = True
         gpu.call("set_dtype", 1, int(wide_result))
         try:
             error, _ = check(gpu)
         finally:
-            _bf16 = None
+            _bf16, _wide_result = None, False
             gpu.bf16 = False
             gpu.call("set_dtype", 0, 0)
         return error, 1.0
@@ -149,7 +150,8 @@ def linear(rows, out, inner, out_in=0, activation=NONE, with_bias=True, compute_
         scratch = Scratch(gpu, compute_units=compute_units)
         x, w = matrix(rows, inner), matrix(out, inner) if out_in else matrix(inner, out)
         bias = random(out) if with_bias else None
-        y, pre = unwritten_matrix(rows, out), unwritten_matrix(rows, out) if with_bias else None
+        y = unwritten(rows, out) if _wide_result else unwritten_matrix(rows, out)
+        pre = unwritten_matrix(rows, out) if with_bias else None
         expected = wide(x) @ wide(w.T if out_in else w) + (bias if with_bias else 0)
         gpu.call("linear", y, x, w, out_in, bias, activation, pre, rows, out, inner)
         del scratch

@@ -75,18 +75,18 @@ class EmulatedGpu:
         self.kernels = set()
         self.launched = set()
         launch_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_uint),
-                                       ctypes.POINTER(ctypes.c_uint), ctypes.POINTER(ctypes.c_void_p))
+                                       ctypes.POINTER(ctypes.c_uint), ctypes.c_uint, ctypes.POINTER(ctypes.c_void_p))
         self._launch_function = launch_type(self._launch)  # keeps the callback alive
         self._library.isa_set_launch(self._launch_function)
         list_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)
         self._library.isa_list_kernels(list_type(lambda _, name: self.kernels.add(name.decode())))
 
-    def _launch(self, image, name, grid, block, arguments):
+    def _launch(self, image, name, grid, block, shared, arguments):
         from code_object import CodeObject, unbundle
         try:
             if image not in self._code_objects:
                 self._code_objects[image] = CodeObject(unbundle(image, self._architecture), self._architecture)
-            self._code_objects[image].run(name.decode(), grid[:3], block[:3], arguments)
+            self._code_objects[image].run(name.decode(), grid[:3], block[:3], shared, arguments)
             self.launched.add(name.decode())
             return 0
         except BaseException as error:  # an exception must not pass through C
