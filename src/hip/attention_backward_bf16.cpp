@@ -49,11 +49,7 @@ struct BackwardShape {
   static constexpr int kAllTiles = 2 * kOwnUnits + kTileStages * kStageUnits;
   static constexpr int kUnits = kAllTiles > OwnTile::kUnits ? kAllTiles : OwnTile::kUnits;
   static constexpr int kBytes = kUnits * kVecBytes;
-  static constexpr int kDeltaBytes = kOwn * static_cast<int>(sizeof(float));  // of queries_kernel, comes last
   static_assert(!kForAmd || kBytes <= 64 * 1024);
-
-  // RDNA's waves have at most 256 registers.
-  static constexpr bool kOwnInRegisters = kHead <= 64 || Atom::kLanes == 64;
 
   OwnTile own[2];
   vec4* memory;
@@ -74,7 +70,8 @@ struct BackwardShape {
                                            int first) const {
     if constexpr (kForAmd) {
       const typename Product::MemoryRows rows{source, first};
-      if constexpr (kOwnInRegisters) {
+      // RDNA's waves have at most 256 registers.
+      if constexpr (kHead <= 64 || Atom::kLanes == 64) {
         typename Product::LeftRows left;
         wave.load_rows(left, rows);
         return left;
@@ -376,7 +373,8 @@ void launch(const Stream& stream, const BackwardWork<bf16>& work, const DropoutM
     throw Error("attention_backward: too little scratch memory for this batch; make the batch smaller");
   const dim3 blocks((work.seq_len + kOwn - 1) / kOwn * work.sequence_heads), threads(kAttentionThreads);
   launch_with_shared(queries_kernel<kHead, kOwn, 32, kDropout, Atom>, blocks, threads,
-                     Queries::kBytes + Queries::kDeltaBytes, stream.handle, work, mask, stream.scratch);
+                     Queries::kBytes + Queries::kOwn * sizeof(float), stream.handle, work, mask,
+                     stream.scratch);
   launch_with_shared(keys_kernel<kHead, kOwn, kAtOnce, kDropout, Atom>, blocks, threads, Keys::kBytes,
                      stream.handle, work, mask, static_cast<const float*>(stream.scratch));
 }
