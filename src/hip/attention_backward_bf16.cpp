@@ -35,7 +35,7 @@ template <int kHead, int kOwn_, int kAtOnce_, Use kUse0, Use kUse1, typename Ato
 struct BackwardShape {
   using Product = WaveProduct<typename AtomOf<AtomName>::Type, kOwn_, kHead>;
   using Atom = typename Product::Atom;
-  static constexpr int kThreads = kAttentionThreads, kOwn = kOwn_, kRows = Product::kRows;
+  static constexpr int kThreads = kAttentionThreads, kOwn = kOwn_;
   static constexpr int kAtOnce = kAtOnce_ > Atom::kK ? kAtOnce_ : Atom::kK, kColumns = kAtOnce / Atom::kN;
   using OwnTile = HeadTile<kOwn, kHead>;
   using Other0 = WalkedTile<kHead, kUse0>;
@@ -339,7 +339,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
           }
         }
       };
-      if (query + part < key + Shape::kRows - 1 || query + part + Shape::kAtOnce > work.seq_len) {
+      if (query + part < key + Product::kRows - 1 || query + part + Shape::kAtOnce > work.seq_len) {
         gradients(std::true_type());
       } else {
         gradients(std::false_type());
