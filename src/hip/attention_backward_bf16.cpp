@@ -124,9 +124,11 @@ __device__ void compute_delta(const BackwardHead<bf16>& head, int first, float* 
   for (int r = threadIdx.x / kLanes; r < kOwn; r += kThreads / kLanes) {
     float dot = 0.0f;
 #pragma unroll
-    for (int column = threadIdx.x % kLanes * 8; column < kHead; column += kLanes * 8)
+    for (int block = 0; block < kHead; block += kLanes * 8) {
+      const int column = block + static_cast<int>(threadIdx.x) % kLanes * 8;  // zeros beyond the head
       dot = add_dot(dot, to_floats(head.dout.load(first + r, column)),
                     to_floats(head.out.load(first + r, column)));
+    }
     dot = reduce_lanes<kLanes>(dot, Add());
     if (threadIdx.x % kLanes != 0) continue;
     own[r] = dot;
