@@ -112,7 +112,7 @@ class AtomAccumulator {
   static constexpr int kStagePad = Atom::kStagePad;
 
   __device__ AtomAccumulator() : sums_{} {
-    const int wave = same_in_wave(static_cast<int>(threadIdx.x) / Atom::kLanes);
+    const int wave = same_in_wave(static_cast<int>(threadIdx.x / Atom::kLanes));
     lane_ = threadIdx.x % Atom::kLanes;
     part_ = wave % (Shape::kM / kPartM);
     column_ = wave / (Shape::kM / kPartM) * kPartN;

@@ -156,7 +156,9 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
   const Product wave;
   typename Shape::Loader loader;
   const auto load = [&](int key, int stage) {
-    loader.start(tiles.other0(stage), tiles.other1(stage), head.k, head.v, key);
+    loader.template start<0>(tiles.other0(stage), head.k, key);
+    loader.template start<1>(tiles.other1(stage), head.v, key);
+    loader.load();
   };
   const auto own_q = tiles.load_own(wave, 0, head.q, first);
   const auto own_dout = tiles.load_own(wave, 1, head.dout, first);
@@ -240,22 +242,27 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
   const int first_query = first / kTileRows * kTileRows;
   const Product wave;
   typename Shape::Loader loader;
-  const auto lse_of = [&](int row) { return row < work.seq_len ? head.lse[row] * kLog2E : 0.0f; };
-  const auto delta_of = [&](int row) {
-    return row < work.seq_len ? deltas[static_cast<int64_t>(bh) * work.seq_len + row] : 0.0f;
-  };
   RowValues<Atom> next_lse, next_delta, lse2,
       delta;  // on AMD: of the stage that is being loaded, and of this
+  const auto load_values = [&](int query, RowValues<Atom>& to_lse, RowValues<Atom>& to_delta) {
+    to_lse.set(query + wave.lane,
+               [&](int row) { return row < work.seq_len ? head.lse[row] * kLog2E : 0.0f; });
+    to_delta.set(query + wave.lane, [&](int row) {
+      return row < work.seq_len ? deltas[static_cast<int64_t>(bh) * work.seq_len + row] : 0.0f;
+    });
+  };
   constexpr bool kValuesAhead = kForAmd && kHead <= 64;
   const auto load = [&](int query, int stage) {
-    loader.start(tiles.other0(stage), tiles.other1(stage), head.q, head.dout, query);
+    loader.template start<0>(tiles.other0(stage), head.q, query);
+    loader.template start<1>(tiles.other1(stage), head.dout, query);
+    loader.load();
     if constexpr (kValuesAhead) {
-      next_lse.set(query + wave.lane, lse_of);
-      next_delta.set(query + wave.lane, delta_of);
+      load_values(query, next_lse, next_delta);
     } else if constexpr (!kForAmd) {
       for (int i = threadIdx.x; i < kTileRows; i += kThreads) {
-        tiles.lse(stage)[i] = lse_of(query + i);
-        tiles.delta(stage)[i] = delta_of(query + i);
+        const bool exists = query + i < work.seq_len;
+        tiles.lse(stage)[i] = exists ? head.lse[query + i] * kLog2E : 0.0f;
+        tiles.delta(stage)[i] = exists ? deltas[static_cast<int64_t>(bh) * work.seq_len + query + i] : 0.0f;
       }
     }
   };
@@ -272,8 +279,7 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
       lse2 = next_lse;
       delta = next_delta;
     } else if constexpr (kForAmd) {
-      lse2.set(query + wave.lane, lse_of);
-      delta.set(query + wave.lane, delta_of);
+      load_values(query, lse2, delta);
     }
     __syncthreads();
     if (query + kTileRows < work.seq_len) load(query + kTileRows, stage ^ kOtherStage);
@@ -326,16 +332,17 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
             for (int e = 0; e < Atom::kSum; ++e) {
               const int row = key + i * Atom::kM + Atom::sum_row(wave.lane, e);
               const int at = part + j * Atom::kN + Atom::sum_column(wave.lane, e), column = query + at;
-              const float lse_at = kForAmd ? part_lse[j][e] : tiles.lse(stage)[at];
-              const float delta_at = kForAmd ? part_delta[j][e] : tiles.delta(stage)[at];
-              float p = exp2_of(fmaf(s[i][j][e], scale2, -lse_at));
+              const auto value_at = [&](const auto& of_part, const float* of_stage) {
+                return kForAmd ? of_part[j][e] : of_stage[at];
+              };
+              float p = exp2_of(fmaf(s[i][j][e], scale2, -value_at(part_lse, tiles.lse(stage))));
               if (masked.value && (row > column || column >= work.seq_len)) p = 0.0f;
               float f = 1.0f;
               if (kDropout) {
                 f = kForAmd ? (kept >> score_bit(i, j, e) & 1u) * mask.scale
                             : factor_of(mask, head.first_dropout_row + column, row);
               }
-              dp[i][j][e] = p * (f * dp[i][j][e] - delta_at);
+              dp[i][j][e] = p * (f * dp[i][j][e] - value_at(part_delta, tiles.delta(stage)));
               s[i][j][e] = f * p;
             }
           }

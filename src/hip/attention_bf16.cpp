@@ -124,9 +124,14 @@ struct ForwardRows {
         for (int e = 0; e < Atom::kSum; e += Atom::kOfFour) {
           const int column = key + j * Atom::kN + Atom::sum_column(lane, e);
           const vec4 f = mask.factors(row + i * Atom::kM + Atom::sum_row(lane, e), column / 4);
+          if constexpr (Atom::kNeighbours == 2) {
+            s[i][j][e] *= column % 4 == 0 ? f[0] : f[2];
+            s[i][j][e + 1] *= column % 4 == 0 ? f[1] : f[3];
+          } else {
 #pragma unroll
-          for (int v = 0; v < Atom::kOfFour; ++v)
-            s[i][j][e + v] *= element_of(f[0], f[1], f[2], f[3], Atom::sum_column(lane, e + v) % 4);
+            for (int v = 0; v < Atom::kOfFour; ++v)
+              s[i][j][e + v] *= element_of(f[0], f[1], f[2], f[3], Atom::sum_column(lane, e + v) % 4);
+          }
         }
       }
     }
@@ -175,7 +180,9 @@ __global__ void __launch_bounds__(kAttentionThreads, kForAmd&& kHead > 64 ? 1 : 
       queries;
   typename Shape::Loader loader;
   const auto load = [&](int key, int stage) {
-    loader.start(keys(stage), values(stage), head.k, head.v, key);
+    loader.template start<0>(keys(stage), head.k, key);
+    loader.template start<1>(values(stage), head.v, key);
+    loader.load();
   };
   if constexpr (kForAmd && Shape::kQueriesInRegisters) {
     wave.load_rows(queries, typename Product::MemoryRows{head.q, first});

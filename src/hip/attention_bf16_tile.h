@@ -151,20 +151,19 @@ struct WalkedTile {
 };
 
 /// Loads the two tiles of a stage, such as K and V:
-///   start    starts to load rows `first` ...
-///   finish   ends the load; a barrier must follow
-///   release  ends the use of the tiles before the next finish()
+///   start<n>  names rows `first` ... of tile n, and `load` starts the loads
+///   finish    ends the loads; a barrier must follow
+///   release   ends the use of the tiles before the next finish()
 template <typename Atom, int kHead, Use kUse0, Use kUse1>
 struct StageLoader {
   using Tile0 = WalkedTile<kHead, kUse0>;
   using Tile1 = WalkedTile<kHead, kUse1>;
 
-  __device__ void start(const Tile0& tile0, const Tile1& tile1, const Rows<const bf16>& source0,
-                        const Rows<const bf16>& source1, int first) const {
-    tile0.plain().template load<kAttentionThreads>(source0, first);
-    tile1.plain().template load<kAttentionThreads>(source1, first);
-    end_of_loads();
+  template <int kTile, typename Tile>
+  __device__ void start(const Tile& tile, const Rows<const bf16>& source, int first) const {
+    tile.plain().template load<kAttentionThreads>(source, first);
   }
+  __device__ void load() const { end_of_loads(); }
   __device__ void finish(const Tile0&, const Tile1&) const { wait_for_tiles(); }
   __device__ void release() const {}
 };
@@ -176,14 +175,16 @@ struct StageLoaderInRegisters {
   using Tile0 = WalkedTile<kHead, kUse0>;
   using Tile1 = WalkedTile<kHead, kUse1>;
 
-  __device__ void start(const Tile0&, const Tile1&, const Rows<const bf16>& source0,
-                        const Rows<const bf16>& source1, int first) {
-    source_ = thread() < kTileThreads ? source0 : source1;
+  template <int kTile, typename Tile>
+  __device__ void start(const Tile&, const Rows<const bf16>& source, int first) {
+    if (kTile == 0 || thread() >= kTileThreads) source_ = source;
     first_ = first;
-    if (kAhead) load();
+  }
+  __device__ void load() {
+    if (kAhead) load_rows();
   }
   __device__ void finish(const Tile0& tile0, const Tile1& tile1) {
-    if (!kAhead) load();
+    if (!kAhead) load_rows();
     if (thread() < kTileThreads) {
       store(tile0);
     } else if (thread() < 2 * kTileThreads) {
@@ -204,7 +205,7 @@ struct StageLoaderInRegisters {
   int first_;
   Words<4> rows_[kRows];
 
-  __device__ void load() {
+  __device__ void load_rows() {
     if (thread() >= 2 * kTileThreads) return;
 #pragma unroll
     for (int i = 0; i < kRows; ++i)
@@ -377,14 +378,14 @@ struct WaveProduct {
       for (int j = 0; j < kHeadAtoms; ++j) {
 #pragma unroll
         for (int e = 0; e < Atom::kSum; e += Atom::kNeighbours) {
-          using Neighbours = Vec<float, Atom::kNeighbours>;
           const int column = j * Atom::kN + Atom::sum_column(lane, e);
           const float factor = scale(i, Atom::lane_row(e));
-          Neighbours values;
+          Vec<float, Atom::kNeighbours> scaled;
 #pragma unroll
-          for (int v = 0; v < Atom::kNeighbours; ++v) values[v] = sums[i][j][e + v] * factor;
+          for (int v = 0; v < Atom::kNeighbours; ++v) scaled[v] = sums[i][j][e + v] * factor;
+          const auto values = from_floats<bf16>(scaled);
           auto* to = &tile.unit(row + i * Atom::kM + Atom::sum_row(lane, e), column / 8 * 8)[column % 8];
-          *reinterpret_cast<Vec<bf16, Atom::kNeighbours>*>(to) = from_floats<bf16>(values);
+          *reinterpret_cast<Vec<bf16, Atom::kNeighbours>*>(to) = values;
         }
       }
     }

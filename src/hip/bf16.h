@@ -71,6 +71,22 @@ __device__ inline Vec<T, kCount> from_floats(Vec<float, kCount> v) {
   }
 }
 
+/// The lower halves of two registers, or the upper ones, as a pair.
+__device__ inline uint32_t lower_halves(uint32_t first, uint32_t second) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_amdgcn_perm(second, first, 0x05040100u);
+#else
+  return (first & 0xffffu) | second << 16;
+#endif
+}
+__device__ inline uint32_t upper_halves(uint32_t first, uint32_t second) {
+#if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
+  return __builtin_amdgcn_perm(second, first, 0x07060302u);
+#else
+  return first >> 16 | (second & 0xffff0000u);
+#endif
+}
+
 /// Two floats rounded to bf16, the first in the lower half. It takes two instructions less than to_bf16 and
 /// keeps every NaN that arithmetic makes, but may turn one with only its lowest bits set into infinity.
 __device__ inline uint32_t rounded_pair(float low, float high) {
@@ -83,7 +99,7 @@ __device__ inline uint32_t rounded_pair(float low, float high) {
     const uint32_t bits = __float_as_uint(x);
     return bits + 0x7fffu + (bits >> 16 & 1u);
   };
-  return rounded(low) >> 16 | (rounded(high) & 0xffff0000u);
+  return upper_halves(rounded(low), rounded(high));
 #endif
 }
 

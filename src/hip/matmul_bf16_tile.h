@@ -71,7 +71,7 @@ struct OperandTile {
 /// Elements i of two units, as a pair.
 __device__ inline uint32_t pair_of(const Vec<uint32_t, 4>& first, const Vec<uint32_t, 4>& second, int i) {
   const uint32_t low = first[i / 2], high = second[i / 2];
-  return i % 2 == 0 ? (low & 0xffffu) | high << 16 : low >> 16 | (high & 0xffff0000u);
+  return i % 2 == 0 ? lower_halves(low, high) : upper_halves(low, high);
 }
 
 /// One operand in memory. Its rows are along k or along the width, `stride` elements apart. Elements from

@@ -69,8 +69,29 @@ def unbundle(image, architecture):
 _shared_memory = mmap.mmap(-1, (1 << 32) + (1 << 20), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0))
 
 
+class _ZeroSums:
+    """A context of the emulator's compiler for WMMA instructions. If the sums are the constant 0, the emulator would read vector
+    registers with the constant's number. Here that number becomes one beyond all registers, which reads as 0."""
+
+    def __init__(self, context, sums_field):
+        self._context, self._sums_field = context, sums_field
+
+    def __getattr__(self, name):
+        return getattr(self._context, name)
+
+    def inst_field(self, field):
+        value = self._context.inst_field(field)
+        return (value >= 256).where(value, value + 512) if field is self._sums_field else value
+
+    def rvgpr_dyn(self, register, lane, valid=None):
+        return self._context.rvgpr_dyn(register, lane, register < 256 if valid is None else valid)
+
+
 def emulate(emulator, *arguments):
     """Calls the emulator's run_asm with _shared_memory as its shared memory, the first buffer it requests without options."""
+    if not hasattr(emulator, "original_compile_wmma"):
+        emulator.original_compile_wmma = emulator._compile_wmma
+        emulator._compile_wmma = lambda inst, ctx: emulator.original_compile_wmma(inst, _ZeroSums(ctx, type(inst).src2))
     original = emulator.Buffer
     address = ctypes.addressof(ctypes.c_char.from_buffer(_shared_memory))
 
@@ -114,7 +135,8 @@ class CodeObject:
         """Rewrites instructions of a function that the emulator does not support.
 
         The emulator has no caches and does not know RDNA's cache instructions, so s_nop replaces them. In CDNA's flat_load and
-        flat_store, the field for a scalar base is zero, which the emulator interprets as s[0:1]; 0x7f means no base.
+        flat_store, the field for a scalar base is zero, which the emulator interprets as s[0:1]; 0x7f means no base. The emulator
+        knows the bf16 matrix instructions by the codes of gfx942; those of gfx90a are 6 higher (D3E6, D3E7 instead of D3E0, D3E1).
         """
         from tinygrad.renderer.amd import decode_inst
         family = emulated_family(self.architecture)
@@ -130,6 +152,8 @@ class CodeObject:
                 words[at:at + length] = [0xbf800000] * length
                 at += length
                 continue
+            if self.architecture == "gfx90a" and words[at] >> 16 in (0xd3e6, 0xd3e7):
+                words[at] -= 6 << 16
             instruction = decode_inst(ctypes.string_at(start + 4 * at, 16), family)
             if family == "cdna" and type(instruction).__name__ == "FLAT":
                 words[at + 1] |= 0x7f << 16

@@ -75,8 +75,8 @@ struct Rdna3Bf16Atom : AmdOperandLoads<Rdna3Bf16Atom, 2> {
     for (int i = 0; i < 4; ++i) {
       const uint32_t own = rounded_pair(sums[0][2 * i], sums[0][2 * i + 1]), other = of_other_half(own);
       const uint32_t even = upper ? other : own, odd = upper ? own : other;
-      left.pairs[2 * i] = (even & 0xffffu) | odd << 16;
-      left.pairs[2 * i + 1] = even >> 16 | (odd & 0xffff0000u);
+      left.pairs[2 * i] = lower_halves(even, odd);
+      left.pairs[2 * i + 1] = upper_halves(even, odd);
     }
     return left;
   }
@@ -99,7 +99,10 @@ struct Rdna3Bf16Atom : AmdOperandLoads<Rdna3Bf16Atom, 2> {
   /// The value of lane l xor 16.
   __device__ static uint32_t of_other_half(uint32_t value) {
 #if __has_builtin(__builtin_amdgcn_permlanex16)
-    return __builtin_amdgcn_permlanex16(value, value, 0x76543210u, 0xfedcba98u, false, false);
+    // In scalar registers, because the instruction emulator (tests/isa) does not read a literal here.
+    uint32_t lower = 0x76543210u, upper = 0xfedcba98u;
+    asm("" : "+s"(lower), "+s"(upper));
+    return __builtin_amdgcn_permlanex16(value, value, lower, upper, false, false);
 #else
     return __shfl_xor(value, 16);
 #endif
