@@ -1,6 +1,7 @@
 """Compiles HIP sources of this project for one AMD GPU."""
 
 import os
+import re
 import subprocess
 import tempfile
 
@@ -34,3 +35,13 @@ def knows_architecture(hipcc, architecture):
             return _run(hipcc, architecture, file.name, f"{folder}/empty.o").returncode == 0
         except OSError:
             return False
+
+
+def clang_version(hipcc):
+    """The major version of the clang that hipcc calls, or 0 if it does not run."""
+    try:
+        output = subprocess.run(hipcc.split() + ["--version"], capture_output=True, text=True).stdout
+    except OSError:
+        return 0
+    found = re.search(r"clang version (\d+)", output)
+    return int(found[1]) if found else 0
