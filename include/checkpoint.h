@@ -49,14 +49,10 @@ class Checkpoint {
   CheckpointInfo info_;
 };
 
-/// AdamW's two moments after `step` steps. Together with the weights, they let a run continue exactly.
-struct OptimizerState {
-  GPTWeights first_moment, second_moment;
-  int64_t step = 0;
-
-  OptimizerState(Device& device, const ModelConfig& config)
-      : first_moment(device, config), second_moment(device, config) {}
-};
+/// AdamW's running means of the gradient and of its square. Together with the weights, they let a run continue
+/// exactly.
+enum class Moment { kFirst, kSecond };
+inline constexpr Moment kMoments[] = {Moment::kFirst, Moment::kSecond};
 
 /// The metadata of an optimizer file. Batches, dropout and learning rates are functions of the step and the
 /// flags, so these fields also capture the random state, the data position and the schedule.
@@ -84,8 +80,9 @@ class OptimizerFile {
   /// True if it was saved together with this checkpoint.
   bool belongs_to(const Checkpoint& checkpoint) const;
 
-  /// Throws Error unless the file belongs to a model of the same config and every value is finite.
-  void load_into(OptimizerState& state, Device& device) const;
+  /// Copies a moment to values with the layout of the weights. Throws Error unless the file belongs to a model
+  /// of the same config and every value is finite.
+  void load(Moment moment, const GPTWeights& into, Device& device) const;
 
  private:
   explicit OptimizerFile(SafetensorsFile file);

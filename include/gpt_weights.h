@@ -56,6 +56,9 @@ class GPTWeights {
   Tensor flat() const { return flat_; }
   int64_t size() const { return flat_.size(); }
 
+  /// The index in flat() at which the matrices of layer l begin; for l = L, at which those of all layers end.
+  int64_t layer_matrices(size_t l) const;
+
   /// The number of elements in matrices.
   int64_t decayed() const { return decayed_; }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -49,7 +50,12 @@ class TrainingPass {
   /// a batch to the device; the second consists of operations that can be captured. It returns the sum of the
   /// losses of all b*T tokens, [1].
   void set_batch(std::span<const int32_t> inputs, std::span<const int32_t> targets, uint32_t micro_step);
-  Tensor compute_loss_and_gradients(GPTWeights& gradients, float scale, const Dropout& dropout);
+  ///
+  /// `ready`, if given, is called with each part of gradients.flat() once, in the order in which later
+  /// operations change it no more.
+  using GradientsReady = std::function<void(Tensor part)>;
+  Tensor compute_loss_and_gradients(GPTWeights& gradients, float scale, const Dropout& dropout,
+                                    const GradientsReady& ready = {});
 
  private:
   TrainingPass(const GPTModel& model, int batch, int seq_len, Kind kind, bool allocate);
@@ -63,7 +69,7 @@ class TrainingPass {
   Tensor head_loss(Tensor hidden, GPTWeights* gradients, float scale);
 
   /// Propagates dhidden_ [b*T,E], the gradient of the head's input, to every weight.
-  void backward(GPTWeights& gradients, Dropout dropout);
+  void backward(GPTWeights& gradients, Dropout dropout, const GradientsReady& ready);
 
   double mean(Tensor total_loss) const;
   void check_gradients(const GPTWeights& gradients) const;

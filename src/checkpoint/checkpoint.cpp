@@ -101,13 +101,13 @@ HostWeights::HostWeights(Device& device, const ModelConfig& config)
     : device_(device), shapes_(config), memory_(Buffer::on_host(device, shapes_.flat().bytes())) {}
 
 HostWeights::HostWeights(Device& device, const GPTWeights& weights) : HostWeights(device, weights.config()) {
-  copy_from(weights);
+  copy_from(weights.flat());
 }
 
-void HostWeights::copy_from(const GPTWeights& weights) {
-  if (!(weights.config() == shapes_.config()))
+void HostWeights::copy_from(Tensor flat) {
+  if (flat.size() != shapes_.flat().size())
     throw Error("the weights and their copy belong to different models");
-  device_.copy_to_host(memory_.data(), weights.flat());
+  device_.copy_to_host(memory_.data(), flat);
 }
 
 std::vector<SafetensorsTensor> HostWeights::tensors(const std::string& prefix) const {
@@ -220,15 +220,12 @@ bool OptimizerFile::belongs_to(const Checkpoint& checkpoint) const {
   return info_.step == checkpoint.info().step && (checksum.empty() || checksum == info_.weights_checksum);
 }
 
-void OptimizerFile::load_into(OptimizerState& state, Device& device) const {
-  for (const char* prefix : {kFirstMoment, kSecondMoment}) {
-    state.first_moment.for_each([&](const std::string& name, const Tensor& tensor, bool) {
-      check_floats(path(), file_.tensor(prefix + name), tensor.shape());
-    });
-  }
-  load_tensors(file_, state.first_moment, device, kFirstMoment);
-  load_tensors(file_, state.second_moment, device, kSecondMoment);
-  state.step = info_.step;
+void OptimizerFile::load(Moment moment, const GPTWeights& into, Device& device) const {
+  const char* const prefix = moment == Moment::kFirst ? kFirstMoment : kSecondMoment;
+  into.for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    check_floats(path(), file_.tensor(prefix + name), tensor.shape());
+  });
+  load_tensors(file_, into, device, prefix);
 }
 
 bool headers_belong_together(const std::string& optimizer_path, const std::string& checkpoint_path) {

@@ -17,7 +17,8 @@ class HostWeights {
   HostWeights(Device& device, const ModelConfig& config);
   HostWeights(Device& device, const GPTWeights& weights);
 
-  void copy_from(const GPTWeights& weights);
+  /// Copies a GPTWeights::flat() of the same config.
+  void copy_from(Tensor flat);
 
   /// Returns them as tensors of a file, with `prefix` before each name.
   std::vector<SafetensorsTensor> tensors(const std::string& prefix) const;

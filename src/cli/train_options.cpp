@@ -81,6 +81,7 @@ void declare_training(CommandLine& line, TrainerOptions& t, GivenRates& rates) {
       .show_default();
   line.number("--dropout", t.dropout, 0.0, 0.95, "Probability of zeroing an activation").show_default();
   line.flag("--recompute", t.recompute, "Save memory: compute activations again in the backward pass");
+  line.flag("--shard-optimizer", t.shard_optimizer, "Save memory: divide AdamW's moments among processes");
   line.number("--seed", t.seed, 0, 9007199254740992.0, "Seed for weights, batches and dropout")
       .show_default();
 }

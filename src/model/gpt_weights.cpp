@@ -105,6 +105,11 @@ void GPTWeights::place(std::byte* memory) {
   flat_ = Tensor(memory, {decayed_ + place(1, memory == nullptr ? nullptr : memory + bytes, DType::kF32)});
 }
 
+int64_t GPTWeights::layer_matrices(size_t l) const {
+  const Tensor last = layers.back().ff2.weight;
+  return (l < layers.size() ? layers[l].qkv.weight.f32() : last.f32() + last.size()) - flat_.f32();
+}
+
 void GPTWeights::for_each(const Visitor& f) const {
   for (const bool decays : {true, false}) {
     visit(*this, [&](const std::string& name, const Tensor& tensor, std::initializer_list<int64_t> shape) {

@@ -141,11 +141,18 @@ Tensor TrainingPass::head_loss(Tensor hidden, GPTWeights* gradients, float scale
   return loss_;
 }
 
-void TrainingPass::backward(GPTWeights& gradients, Dropout dropout) {
+void TrainingPass::backward(GPTWeights& gradients, Dropout dropout, const GradientsReady& ready) {
   const GPTWeights& w = model_.operands();
   const std::vector<TransformerLayer>& layers = model_.layers();
   const LayerScratch scratch = scratch_.first(rows());
   dropout.micro_step = micro_step();
+  // The gradients are those of the embeddings, of the layers, of an untied head, and of all vectors.
+  const Tensor all = gradients.flat();
+  const auto report = [&](int64_t first, int64_t end) {
+    if (ready && first < end) ready(all.rows(first, end - first));
+  };
+  const int64_t head = gradients.layer_matrices(layers.size());
+  report(head, gradients.decayed());
   Tensor dx = dhidden_.rows(0, rows());
   if (model_.config().final_layernorm) {
     dx = dx_.rows(0, rows());
@@ -158,9 +165,12 @@ void TrainingPass::backward(GPTWeights& gradients, Dropout dropout) {
     if (kind_ == kRecomputing && l + 1 < layers.size())
       layers[l].recompute(input(l), batch_, activations(l), scratch, dropout);
     layers[l].backward(dx, input(l), batch_, activations(l), scratch, gradients.layers[l], dropout);
+    report(gradients.layer_matrices(l), gradients.layer_matrices(l + 1));
   }
   if (dropout.p > 0.0f) device_.add_dropout(dx, {}, dx, dropout);
   device_.embedding_backward(gradients.wte, gradients.wpe, dx, tokens());
+  report(0, gradients.layer_matrices(0));
+  report(gradients.decayed(), all.size());
 }
 
 void TrainingPass::check_gradients(const GPTWeights& gradients) const {
@@ -172,10 +182,11 @@ void TrainingPass::check_gradients(const GPTWeights& gradients) const {
   }
 }
 
-Tensor TrainingPass::compute_loss_and_gradients(GPTWeights& gradients, float scale, const Dropout& dropout) {
+Tensor TrainingPass::compute_loss_and_gradients(GPTWeights& gradients, float scale, const Dropout& dropout,
+                                                const GradientsReady& ready) {
   check_gradients(gradients);
   const Tensor total = head_loss(forward(dropout), &gradients, scale);
-  backward(gradients, dropout);
+  backward(gradients, dropout, ready);
   return total;
 }
 

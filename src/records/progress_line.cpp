@@ -31,7 +31,7 @@ void control(const char* sequence) {
 
 }  // namespace
 
-ProgressLine::ProgressLine() : terminal_(hipgpt::is_terminal(stdout)) {
+ProgressLine::ProgressLine(bool live) : terminal_(live && hipgpt::is_terminal(stdout)) {
   std::signal(SIGPIPE, SIG_IGN);
 }
 

@@ -12,7 +12,8 @@ namespace hipgpt {
 /// line.
 class ProgressLine : public Progress {
  public:
-  ProgressLine();
+  /// `live` false: as in a pipe.
+  explicit ProgressLine(bool live = true);
   ~ProgressLine() override;
 
   /// Updates at most ten times per second. Prints nothing in a pipe.

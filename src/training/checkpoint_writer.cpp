@@ -39,12 +39,13 @@ CheckpointWriter::~CheckpointWriter() {
   if (writing_.valid()) writing_.wait();
 }
 
-void CheckpointWriter::save(const GPTModel& model, const OptimizerState& optimizer, bool is_best) {
+void CheckpointWriter::save(const GPTModel& model, Trainer& trainer, bool is_best) {
   wait();
-  snapshot_.weights.copy_from(model.weights());
-  snapshot_.first_moment.copy_from(optimizer.first_moment);
-  snapshot_.second_moment.copy_from(optimizer.second_moment);
-  snapshot_.info = {model.config(), run_.tokenizer_hash, optimizer.step, run_.roles};
+  snapshot_.weights.copy_from(model.weights().flat());
+  trainer.read_moments([&](Moment moment, Tensor values) {
+    (moment == Moment::kFirst ? snapshot_.first_moment : snapshot_.second_moment).copy_from(values);
+  });
+  snapshot_.info = {model.config(), run_.tokenizer_hash, trainer.step(), run_.roles};
   snapshot_.is_best = is_best;
   retry();
 }

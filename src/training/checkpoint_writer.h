@@ -42,7 +42,7 @@ class CheckpointWriter {
 
   /// Starts a save. First waits for the previous save; if that failed, throws its error and saves nothing.
   /// `is_best`: the checkpoint is also kept as the best one.
-  void save(const GPTModel& model, const OptimizerState& optimizer, bool is_best = false);
+  void save(const GPTModel& model, Trainer& trainer, bool is_best = false);
 
   /// Waits for the last save. If it failed, throws its error once.
   void wait();

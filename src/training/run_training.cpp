@@ -7,11 +7,13 @@
 #include <optional>
 #include <utility>
 
+#include "comm/processes.h"
 #include "device/timing_device.h"
 #include "error.h"
 #include "huggingface.h"
 #include "records/progress_line.h"
 #include "run_folder.h"
+#include "training/follower.h"
 #include "training/prepare_data.h"
 #include "training/saved_training.h"
 #include "training/stop_signal.h"
@@ -19,6 +21,7 @@
 #include "util/files.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
+#include "util/print_error.h"
 
 namespace hipgpt {
 
@@ -124,8 +127,9 @@ std::string describe(const GPTModel& model) {
 }
 
 /// The memory of a run, which is allocated at its start. Throws Error if the device has less.
-std::string describe_memory(const GPTModel& model, const TrainerOptions& options) {
-  const auto [state, activations] = Trainer::bytes(model, options);
+std::string describe_memory(const GPTModel& model, const TrainerOptions& options,
+                            const Communicator& communicator) {
+  const auto [state, activations] = Trainer::bytes(model, options, communicator);
   const size_t weights = model.weights().flat().bytes() + model.rounded_matrices().bytes();
   const Device::Memory memory = model.device().memory();
   const std::string needed = fmt::format("{}: {} for weights, {} for gradients and AdamW, {} for activations",
@@ -138,7 +142,7 @@ std::string describe_memory(const GPTModel& model, const TrainerOptions& options
   with_recompute.recompute = true;
   std::string remedy = fmt::format("make {} smaller", Parameter::kBatch);
   if (!options.recompute) {
-    const size_t least = Trainer::bytes(model, with_recompute).activations;
+    const size_t least = Trainer::bytes(model, with_recompute, communicator).activations;
     remedy += fmt::format(", or give {}, with which activations take {}", Parameter::kRecompute,
                           memory_text(least));
   }
@@ -217,18 +221,16 @@ std::optional<SavedTraining> find_saved(const TrainingRun& run, const RunFolder&
   return saved;
 }
 
-}  // namespace
-
-int run_training(const TrainingRun& run) {
-  const SaveSignal save_signal;
-  ProgressLine progress;
+/// The run of the only process, or of the leader of several.
+int lead(const TrainingRun& run, Processes& processes, ProgressLine& progress) {
   // Printed before any file that they name is read.
   for (const std::string& note : run.notes) progress.print(note);
   check_flags(run);
+  agree_on_flags(processes, run);
   RunFolder folder(run.run_name);
   folder.lock();
-  const auto device =
-      make_device(run.device, run.threads, [&](const std::string& note) { progress.warn(note); });
+  const auto device = make_device(processes.device(run.device), processes.threads(run.threads),
+                                  [&](const std::string& note) { progress.warn(note); });
   std::optional<TimingDevice> timing;
   if (run.profile_steps > 0) timing.emplace(*device);
   const std::optional<SavedTraining> saved = find_saved(run, folder, progress);
@@ -242,7 +244,11 @@ int run_training(const TrainingRun& run) {
   const TrainingTokens tokens = data.tokens(model->config().max_seq_len);
   progress.print(describe(*model));
   progress.print("device     " + where_it_computes(*model));
-  progress.print("memory     " + describe_memory(*model, run.training));
+  tell_start(processes.team(), model->config(), tokens);
+  agree_on_model(processes, *model, tokens);
+  Communicator& communicator = processes.connect(model->device());
+  if (processes.size() > 1) progress.print("processes  " + communicator.description());
+  progress.print("memory     " + describe_memory(*model, run.training, communicator));
 
   TrainingLoop loop(run, folder, *model, data.tokenizer(), tokens,
                     {.keep_last = run.keep_last,
@@ -253,14 +259,34 @@ int run_training(const TrainingRun& run) {
                      .data_hash = data.data_hash(),
                      .flags = run.flags,
                      .roles = start ? start->weights.roles : TokenRoles()},
-                    progress, timing ? &*timing : nullptr);
-  if (saved && saved->optimizer) loop.resume(*saved->optimizer);
+                    progress, timing ? &*timing : nullptr, processes.team(), communicator);
+  loop.start(saved && saved->optimizer ? &*saved->optimizer : nullptr);
   if (loop.step() == run.training.steps) {
     progress.print(fmt::format("done       the run is complete: {}", counted(loop.step(), "step")));
     return 0;
   }
   check_profile(run, loop.step());
   return loop.run();
+}
+
+}  // namespace
+
+int run_training(const TrainingRun& run) {
+  const SaveSignal save_signal;
+  Processes processes([](const std::string& why) { print_error("train_gpt", why); });
+  // MPI's launchers give each process a terminal of its own, which ends in their output.
+  ProgressLine progress(processes.size() == 1);
+  try {
+    const int status = processes.is_leader() ? lead(run, processes, progress) : follow(run, processes);
+    if (processes.is_leader()) tell_end(processes.team(), status);
+    processes.end();
+    return status;
+  } catch (const std::exception& error) {
+    if (processes.size() == 1) throw;
+    if (processes.is_leader()) progress.warn(error.what());
+    processes.team().fail(error.what());
+    return 1;
+  }
 }
 
 }  // namespace hipgpt

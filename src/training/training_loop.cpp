@@ -28,7 +28,8 @@ std::vector<std::string> all_valid_utf8(std::vector<std::string> texts) {
   return texts;
 }
 
-JsonValue run_record(const TrainingRun& run, const GPTModel& model, const TrainingTokens& tokens) {
+JsonValue run_record(const TrainingRun& run, const GPTModel& model, const TrainingTokens& tokens,
+                     int processes) {
   const ModelConfig& c = model.config();
   const TrainerOptions& t = run.training;
   return {{"run",
@@ -62,7 +63,8 @@ JsonValue run_record(const TrainingRun& run, const GPTModel& model, const Traini
             {"weight_decay", t.weight_decay},
             {"grad_clip", t.grad_clip},
             {"dropout", t.dropout},
-            {"seed", t.seed}}}};
+            {"seed", t.seed},
+            {"processes", processes}}}};
 }
 
 /// Formats a number, and NaN as "nan" without its sign.
@@ -85,7 +87,8 @@ bool stop_asked() {
 
 TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model,
                            const Tokenizer& tokenizer, const TrainingTokens& tokens,
-                           CheckpointWriter::Run saved_with, ProgressLine& progress, TimingDevice* timing)
+                           CheckpointWriter::Run saved_with, ProgressLine& progress, TimingDevice* timing,
+                           Team& team, Communicator& communicator)
     : run_(run),
       folder_(folder),
       model_(model),
@@ -93,25 +96,33 @@ TrainingLoop::TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTM
       tokens_(tokens),
       progress_(progress),
       timing_(timing),
-      train_data_(loader(tokens.train)),
-      trainer_(model, train_data_, run.training),
+      team_(team),
+      communicator_(communicator),
+      train_data_(loader(tokens.train, run, model.config(), communicator)),
+      trainer_(model, train_data_, run.training, communicator),
       roles_(saved_with.roles),
       writer_(folder, model.device(), model.config(), std::move(saved_with)) {
-  if (tokens.val) val_data_ = loader(*tokens.val);
+  if (tokens.val) val_data_ = loader(*tokens.val, run, model.config(), communicator);
 }
 
-DataLoader TrainingLoop::loader(const TokenPart& part) const {
-  return {part.tokens,       part.begin, part.end, run_.training.batch, model_.config().max_seq_len,
-          run_.training.seed};
+void TrainingLoop::tell(Command command) {
+  const char letter = static_cast<char>(command);
+  team_.tell({&letter, 1});
 }
 
-void TrainingLoop::resume(const OptimizerFile& optimizer) {
-  resumes_here_ = folder_.holds(optimizer.path());
-  optimizer.load_into(trainer_.optimizer(), model_.device());
+void TrainingLoop::start(const OptimizerFile* resumed) {
+  if (resumed == nullptr) return trainer_.start_at(0);
+  resumes_here_ = folder_.holds(resumed->path());
+  trainer_.start_at(resumed->info().step, [&](Moment moment, const GPTWeights& values) {
+    resumed->load(moment, values, model_.device());
+  });
 }
 
 int TrainingLoop::run() {
   const StopSignal stop_signal(ProgressLine::print_in_signal_handler);
+  team_.forward_signals({}, [](int signal) {
+    if (!stop_asked()) std::raise(signal);  // an MPI launcher sends it to all processes
+  });
   check_that_checkpoints_can_be_written();
   first_step_ = reported_step_ = trainer_.step();
   begin_records();
@@ -134,6 +145,7 @@ int TrainingLoop::run() {
     // Reading a result waits for the GPU, so the loop reads it only if it is shown or saved.
     if (!ended && !logged && !evaluated && !sampled && !saved && !progress_.due()) continue;
     StepResult result{};
+    tell(Command::kResult);
     unless_not_finite([&] { result = trainer_.last_step(); });
     if (logged) log(n, result);
     evaluated = evaluated && validate(n);
@@ -164,11 +176,13 @@ void TrainingLoop::profile() {
   paused_ += Clock::now() - before;
 }
 
-/// Runs one step. A request to stop ends it between two micro-batches, and then it returns false.
+/// Runs one step. A request to stop ends it between two micro-batches, and then it returns false. Several
+/// processes finish the step.
 bool TrainingLoop::train_step() {
   const auto before = Clock::now();
   const int64_t tokens = tokens_per_step(), parts = run_.training.grad_accum;
   bool done = false;
+  tell(Command::kStep);
   unless_not_finite([&] {
     done = trainer_.train_step([&](int part) {
       if (Clock::now() - before > std::chrono::seconds(1)) {
@@ -176,7 +190,7 @@ bool TrainingLoop::train_step() {
                                    run_.training.steps, part, parts, grouped(tokens / parts * part),
                                    grouped(tokens)));
       }
-      return !stop_asked();
+      return team_.size() > 1 || !stop_asked();
     });
   });
   return done;
@@ -256,7 +270,7 @@ void TrainingLoop::begin_records() {
     validations_since_best_ = std::ranges::count_if(
         before.val_loss, [&](const RunHistory::Point& point) { return point.step > best->step; });
   }
-  const auto description = run_record(run_, model_, tokens_);
+  const auto description = run_record(run_, model_, tokens_, team_.size());
   metrics_->write(description);  // if even this write fails, the run must not begin
   write_or_drop(tensorboard_, description);
   if (run_.sample_every == 0) return;
@@ -290,19 +304,25 @@ void TrainingLoop::log(int64_t n, const StepResult& result) {
   last_report_ = now;
   reported_step_ = n;
   paused_ = {};
-  record({{"step", n},
-          {"loss", result.loss},
-          {"lr", result.learning_rate},
-          {"grad_norm", result.grad_norm},
-          {"tokens_per_s", speed_},
-          {"elapsed_s", earlier_seconds_ + elapsed()}});
+  JsonValue step = {{"step", n},
+                    {"loss", result.loss},
+                    {"lr", result.learning_rate},
+                    {"grad_norm", result.grad_norm},
+                    {"tokens_per_s", speed_},
+                    {"elapsed_s", earlier_seconds_ + elapsed()}};
+  if (team_.size() > 1) {
+    const double waited = communicator_.seconds() - std::exchange(reported_wait_, communicator_.seconds());
+    step.set("communication", waited / std::max(seconds, 1e-9));  // its share of the time
+  }
+  record(step);
 }
 
 /// Returns false if a stop request interrupted it.
 bool TrainingLoop::validate(int64_t n) {
   const auto before = Clock::now();
-  const double loss =
-      evaluate(trainer_.pass(), *val_data_, static_cast<size_t>(run_.eval_batches), stop_asked);
+  tell(Command::kValidate);
+  const double loss = evaluate(trainer_.pass(), *val_data_, static_cast<size_t>(run_.eval_batches),
+                               stop_asked, communicator_);
   paused_ += Clock::now() - before;
   if (stop_asked()) return false;
   if (!std::isfinite(loss)) stop(n, "the validation loss is " + number(loss));
@@ -338,7 +358,8 @@ void TrainingLoop::sample(int64_t n) {
 void TrainingLoop::save(bool is_best) {
   const auto before = Clock::now();
   settle_save();
-  writer_.save(model_, trainer_.optimizer(), is_best);
+  if (run_.training.shard_optimizer) tell(Command::kSave);
+  writer_.save(model_, trainer_, is_best);
   last_save_ = Clock::now();
   paused_ += Clock::now() - before;
 }

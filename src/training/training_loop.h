@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "comm/processes.h"
 #include "data_loader.h"
 #include "device/timing_device.h"
 #include "records/metrics_file.h"
@@ -15,21 +16,23 @@
 #include "run_training.h"
 #include "trainer.h"
 #include "training/checkpoint_writer.h"
+#include "training/follower.h"
 #include "training/prepare_data.h"
 #include "training/samples.h"
 
 namespace hipgpt {
 
-/// Trains, evaluates, samples, saves and reports.
+/// Trains, evaluates, samples, saves and reports. It runs in the leader of several processes, and tells the
+/// others what to compute (follower.h).
 class TrainingLoop {
  public:
   /// `timing` is the model's device if the run profiles its steps, or null.
   TrainingLoop(const TrainingRun& run, const RunFolder& folder, GPTModel& model, const Tokenizer& tokenizer,
                const TrainingTokens& tokens, CheckpointWriter::Run saved_with, ProgressLine& progress,
-               TimingDevice* timing);
+               TimingDevice* timing, Team& team, Communicator& communicator);
 
-  /// Restores moments and step from `optimizer`.
-  void resume(const OptimizerFile& optimizer);
+  /// Begins at step 0, or at the step of an optimizer file with its moments.
+  void start(const OptimizerFile* resumed);
   int64_t step() const { return trainer_.step(); }
 
   /// Trains to the last step, or until a signal asks to stop, and saves. Returns the exit status: 0, or 128
@@ -39,9 +42,9 @@ class TrainingLoop {
  private:
   using Clock = std::chrono::steady_clock;
 
-  DataLoader loader(const TokenPart& part) const;
   void check_that_checkpoints_can_be_written() const;
   void check_space() const;
+  void tell(Command command);
   template <typename F>
   void unless_not_finite(const F& f);
   [[noreturn]] void stop(int64_t step, const std::string& why);
@@ -73,6 +76,8 @@ class TrainingLoop {
   const TrainingTokens& tokens_;
   ProgressLine& progress_;
   TimingDevice* timing_;
+  Team& team_;
+  Communicator& communicator_;
   DataLoader train_data_;
   std::optional<DataLoader> val_data_;
   Trainer trainer_;
@@ -88,6 +93,7 @@ class TrainingLoop {
   bool resumes_here_ = false;   // the resumed run and its records are in this folder
   int64_t first_step_ = 0, reported_step_ = 0;
   double speed_ = 0.0;
+  double reported_wait_ = 0.0;  // Communicator::seconds() at the last report
   std::optional<double> val_loss_, best_val_loss_;
   int64_t validations_since_best_ = 0;
 };

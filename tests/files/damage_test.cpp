@@ -94,9 +94,11 @@ TEST_F(DamageTest, DamageToACheckpointIsAlwaysDetected) {
 }
 
 TEST_F(DamageTest, DamageToAnOptimizerFileIsAlwaysDetected) {
-  OptimizerState state(*device_, config_);
-  expect_all_damage_noticed("optimizer",
-                            [&] { OptimizerFile::open(path("optimizer")).load_into(state, *device_); });
+  const GPTWeights values(*device_, config_);
+  expect_all_damage_noticed("optimizer", [&] {
+    const OptimizerFile file = OptimizerFile::open(path("optimizer"));
+    for (const Moment moment : kMoments) file.load(moment, values, *device_);
+  });
 }
 
 TEST_F(DamageTest, DamageToATokenFileIsAlwaysDetected) {

@@ -13,6 +13,7 @@ tokenizer                    tokenizer.h
 interface                    device.h operands.h operations.h tensor.h device/check.h device/hip_device_factory.h
 hip cpu platform             hip_kernels.h
 device
+comm                         communicator.h
 model                        gpt_model.h gpt_weights.h kv_cache.h model_config.h training_pass.h transformer_layer.h
 checkpoint                   checkpoint.h run_folder.h safetensors_file.h stored_weights.h token_roles.h
 huggingface                  huggingface.h

@@ -1,0 +1,127 @@
+#include "comm/processes.h"
+
+#include <fmt/format.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
+
+#include "comm/host_communicator.h"
+#include "error.h"
+#include "util/available_cores.h"
+#include "util/json.h"
+#include "util/mapped_file.h"
+
+namespace hipgpt {
+
+namespace {
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0;;) {
+    const size_t end = text.find(separator, begin);
+    parts.push_back(text.substr(begin, end - begin));
+    if (end == std::string::npos) return parts;
+    begin = end + 1;
+  }
+}
+
+}  // namespace
+
+Processes::Processes(const std::function<void(const std::string&)>& report) : place_(place_in_environment()) {
+  if (place_.mpi) {
+    mpi_ = start_mpi();
+    place_.rank = mpi_->rank();
+    place_.size = mpi_->size();
+    place_.local_rank = mpi_->local_rank();
+    place_.local_size = mpi_->local_size();
+  }
+  std::optional<Team::Listener> listener;
+  if (place_.size > 1 && is_leader()) listener.emplace(place_.port);
+  std::vector<std::string> leaders = {place_.leader};
+  uint64_t key = 0;  // a launcher that names a port has chosen one for this run
+  if (mpi_ && place_.size > 1) {
+    std::string told;
+    if (is_leader()) {
+      told = fmt::format("{}\n{}\n{}\n", fmt::join(own_addresses(), ","), listener->port(),
+                         std::random_device()());
+    }
+    told.resize(4096);
+    mpi_->broadcast(told.data(), told.size());
+    const std::vector<std::string> lines = split(told, '\n');
+    leaders = split(lines.at(0), ',');
+    place_.port = static_cast<uint16_t>(std::stoi(lines.at(1)));
+    key = std::stoull(lines.at(2));
+  }
+  team_ = std::make_unique<Team>(place_, listener ? &*listener : nullptr, leaders, key, report);
+}
+
+std::string Processes::device(const std::string& name) const {
+  if (size() == 1 || (name != "auto" && name != "hip")) return name;
+  int gpus = 0;
+  for (const DeviceInfo& info : list_devices()) gpus += info.name.starts_with("hip:") && info.usable;
+  // A launcher may show each process one GPU only.
+  if (gpus <= 1) return name;
+  if (place_.local_rank >= gpus) {
+    throw Error(
+        fmt::format("{} is process {} of this host, which has {} GPUs: start one process for each GPU",
+                    team_->name(place_.rank), place_.local_rank + 1, gpus));
+  }
+  return fmt::format("hip:{}", place_.local_rank);
+}
+
+int Processes::threads(int chosen) const {
+  const int cores = available_cores(), all = static_cast<int>(std::thread::hardware_concurrency());
+  if (chosen != 0 || place_.local_size == 1 || cores < all) return chosen;
+  return std::max(1, cores / place_.local_size);
+}
+
+Communicator& Processes::connect(Device& device) {
+  if (size() == 1) return single_process();
+  if (!mpi_) {
+    throw Error(
+        "this build connects processes by MPI alone: start them with mpirun, or with srun and MPI's plugin");
+  }
+  communicator_ = make_host_communicator(device, *team_, *mpi_);
+  return *communicator_;
+}
+
+void Processes::agree(const Facts& mine) {
+  if (size() == 1) return;
+  JsonValue facts = JsonValue::Object();
+  for (const auto& [name, value] : mine) facts.set(name, value);
+  const std::vector<std::string> all = team_->gather(facts.dump());
+  if (!is_leader()) return;
+  facts = parse_json(all[0]);
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    const JsonValue theirs = parse_json(all[rank]);
+    if (theirs == facts) continue;
+    const auto value_of = [](const JsonValue& values, const std::string& name) {
+      const JsonValue* value = values.find(name);
+      return value == nullptr ? "missing" : value->as_string();
+    };
+    for (const JsonValue& some : {facts, theirs}) {
+      for (const auto& fact : some.members()) {
+        const std::string own = value_of(facts, fact.name), other = value_of(theirs, fact.name);
+        if (other == own) continue;
+        throw Error(fmt::format("{}: its {} is {}, but that of rank 0 is {}; all processes need the same",
+                                team_->name(static_cast<int>(rank)), fact.name, other, own));
+      }
+    }
+  }
+}
+
+void Processes::end() {
+  if (size() > 1) team_->end();
+  if (mpi_) mpi_->finish();
+}
+
+std::string program_hash() {
+  const MappedFile file("/proc/self/exe", MappedFile::Access::kSequential);
+  return fmt::format("{:016x}", XXH3_64bits(file.text().data(), file.text().size()));
+}
+
+}  // namespace hipgpt
