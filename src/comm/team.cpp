@@ -403,7 +403,8 @@ void Team::receive(Peer& peer) {
   char bytes[65536];
   const ssize_t count = ::recv(peer.socket, bytes, sizeof bytes, MSG_DONTWAIT);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (count <= 0) lost(peer, count == 0 ? "has ended" : fmt::format("is lost: {}", std::strerror(errno)));
+  if (count == 0 || (count < 0 && errno == ECONNRESET)) lost(peer, "has ended");
+  if (count < 0) lost(peer, fmt::format("cannot be reached: {}", std::strerror(errno)));
   peer.heard = Clock::now();
   peer.received.append(bytes, static_cast<size_t>(count));
   size_t used = 0;
