@@ -12,12 +12,15 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+
+from two_hosts import ADDRESSES, HOSTS, TwoHosts
 
 SKIPPED = 77
 SMALL = ("--data-path text.txt --vocab-size 400 --seq 32 --dim 32 --heads 2 --layers 2 --ff 64 --activation gelu "
@@ -122,12 +125,12 @@ class Checks:
             self.good_run(folder, processes, ["10", *more], program=self.on_hip)
             self.agree(folder, "hip1")
 
-    def start(self, folder, processes, flags):
+    def start(self, folder, processes, flags, launcher=None):
         """Starts a long run and returns it once it has saved. Also returns the ranks' process ids, in order of rank."""
         os.makedirs(folder, exist_ok=True)
         shutil.copy("text.txt", folder)
         with open(f"{folder}/out", "w") as out, open(f"{folder}/err", "w") as err:
-            run = subprocess.Popen([*mpirun(processes), self.train_gpt, *SMALL, "--eval-every", "0", *flags], cwd=folder,
+            run = subprocess.Popen([*(launcher or mpirun(processes)), self.train_gpt, *SMALL, "--eval-every", "0", *flags], cwd=folder,
                                    env=ENVIRONMENT, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         deadline = time.time() + PATIENCE
         while not os.path.exists(f"{folder}/gpt_checkpoint.bin") and run.poll() is None and time.time() < deadline:
@@ -178,6 +181,46 @@ class Checks:
         status, err = self.ends(run, "hanging")
         self.expect(status not in (0, None), f"a run with a rank that hangs ends with {status}")
         self.expect(re.search(r"rank 1 on host \S+ has not answered for 15 s", err), f"no line names the rank that hangs: {err[-800:]}")
+
+    def network(self):
+        """Two hosts whose link delays and drops packets compute the same. If it is cut, all end, and the host is named."""
+        try:
+            hosts = TwoHosts()
+            hosts.__enter__()
+        except OSError as problem:
+            print(f"network: skipped: {problem}")
+            return
+        try:
+            # MPI starts processes on another host by a command that it calls as ssh.
+            with open("agent", "w") as file:
+                file.write(f"#!/bin/sh\nshift\nexec {shlex.join(hosts.command(1, ['sh', '-c']))} \"$*\"\n")
+            os.chmod("agent", 0o755)
+            subnet = "10.77.0.0/24"
+            launcher = hosts.command(0, [*mpirun(3), "--host", f"{ADDRESSES[0]}:2,{ADDRESSES[1]}:1", "--mca", "plm_rsh_agent",
+                                         os.path.abspath("agent"), "--mca", "btl", "tcp,self", "--mca", "btl_tcp_if_include", subnet,
+                                         "--mca", "oob_tcp_if_include", subnet, "--wdir", os.path.abspath("network")])
+            flags = [*SMALL, "--steps", "30"]
+            self.good_run("near", 1, flags)
+            hosts.delay, hosts.loss = 0.002, 0.01
+            out = self.good_run("network", 3, flags, launcher=launcher)
+            self.agree("network", "near")
+            self.expect("processes  3, " in out, f"not 3 processes on two hosts: {out[-500:]}")
+            hosts.delay, hosts.loss = 0, 0
+            shutil.rmtree("network")
+            run, ranks = self.start("network", 3, ["--steps", "1000000", "--ckpt-every", "3"], launcher=launcher)
+            hosts.cut = True
+            # mpirun itself waits longer for its own process on the other host.
+            deadline = time.time() + DETECTED
+            while time.time() < deadline and any(os.path.exists(f"/proc/{pid}") for pid in ranks.values()):
+                time.sleep(0.1)
+            left = [rank for rank, pid in ranks.items() if os.path.exists(f"/proc/{pid}")]
+            self.expect(not left, f"ranks {left} go on {DETECTED} s after the link is cut")
+            with open("network/err") as file:
+                err = file.read()
+            self.expect(re.search(f"rank 2 on host {HOSTS[1]} has not answered for 15 s", err), f"no line names the host: {err[-800:]}")
+            run.kill()
+        finally:
+            hosts.__exit__()
 
     def stopped(self):
         """SIGTERM to any rank saves once and ends all."""
@@ -260,7 +303,7 @@ def main():
         os.chdir(folder)
         with open("text.txt", "w") as file:
             file.write(text())
-        for name in ("any_number_of_processes", "sharded", "resumed", "emulated", "killed", "hanging", "stopped", "refused"):
+        for name in ("any_number_of_processes", "sharded", "resumed", "emulated", "killed", "hanging", "network", "stopped", "refused"):
             if arguments.only not in ("", name):
                 continue
             if name == "emulated" and not os.path.exists(checks.on_hip):
