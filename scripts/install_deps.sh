@@ -5,7 +5,7 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/install_deps.sh [--with-plots] [--with-kjv] [--with-hipcc]
+Usage: scripts/install_deps.sh [--with-plots] [--with-kjv] [--with-hipcc] [--with-mpi]
 
 Installs the packages that building HipGPT needs, with apt-get. Installs only missing packages; if there are none, it does
 nothing. Needs root or sudo.
@@ -13,6 +13,7 @@ nothing. Needs root or sudo.
   --with-plots   also install matplotlib, for scripts/plot_training.py
   --with-kjv     also install the King James Bible, from which scripts/download_data.sh can make a training text
   --with-hipcc   also install the distribution's hipcc, to build for AMD GPUs without AMD's ROCm packages
+  --with-mpi     also install Open MPI, to train with several processes
   --help         print this text
 
 Exit status: 0 all packages are installed, 1 some could not be installed, 3 this system has no apt-get.
@@ -27,6 +28,7 @@ while (($#)); do
     --with-plots) packages+=(python3-matplotlib) ;;
     --with-kjv) packages+=(bible-kjv bible-kjv-text) ;;
     --with-hipcc) packages+=(hipcc libamdhip64-dev) ;;
+    --with-mpi) packages+=(libopenmpi-dev openmpi-bin) ;;
     --help | -h) usage && exit 0 ;;
     *) echo "install_deps.sh: unknown argument '$1' (--help lists them)" >&2 && exit 2 ;;
   esac

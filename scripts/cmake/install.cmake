@@ -40,6 +40,12 @@ foreach(executable train_gpt generate)
     install(TARGETS ${executable} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   endif()
 endforeach()
+# Programs find the module from their own folder.
+file(RELATIVE_PATH module_folder ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR}/hipgpt)
+set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/comm/mpi.cpp APPEND PROPERTY COMPILE_DEFINITIONS HIPGPT_MODULE_FOLDER="${module_folder}")
+if(TARGET hipgpt_mpi)
+  install(TARGETS hipgpt_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/hipgpt)
+endif()
 
 if(HIPGPT_NATIVE)
   install(CODE "message(STATUS \"HipGPT: these programs run only on processors like this machine's; configure with -DHIPGPT_NATIVE=OFF for others\")")

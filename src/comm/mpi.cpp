@@ -13,11 +13,11 @@ namespace {
 
 constexpr const char* kModule = "libhipgpt_mpi.so";
 
-/// Beside the program, as in a build folder, or in the library folder of an installation. Empty if neither.
+/// Beside the program, as in a build folder, or where an installation has it. Empty if neither.
 std::string module_path() {
   std::error_code error;
   const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  for (const auto& path : {folder / kModule, folder / ".." / "lib" / "hipgpt" / kModule}) {
+  for (const auto& path : {folder / kModule, folder / HIPGPT_MODULE_FOLDER / kModule}) {
     if (std::filesystem::exists(path, error)) return path.string();
   }
   return {};
