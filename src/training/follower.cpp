@@ -10,7 +10,6 @@
 #include "training/data_source.h"
 #include "training/stop_signal.h"
 #include "util/json.h"
-#include "util/print_error.h"
 #include "util/run_flags_text.h"
 
 namespace hipgpt {
@@ -83,15 +82,15 @@ DataLoader loader(const TokenPart& part, const TrainingRun& run, const ModelConf
   return {part.tokens, part.begin, part.end, rows, config.max_seq_len, run.training.seed};
 }
 
-int follow(const TrainingRun& run, Processes& processes) {
+int follow(const TrainingRun& run, Processes& processes,
+           const std::function<void(const std::string&)>& warn) {
   Team& team = processes.team();
   const StopSignal stop_signal(nullptr);
   team.forward_signals(StopSignal::received, {});
   agree_on_flags(processes, run);
-  const auto device =
-      make_device(processes.device(run.device), processes.threads(run.threads), [&](const std::string& note) {
-        print_error("train_gpt", fmt::format("{}: {}", team.name(team.rank()), note));
-      });
+  const auto device = make_device(
+      processes.device(run.device), processes.threads(run.threads),
+      [&](const std::string& note) { warn(fmt::format("{}: {}", team.name(team.rank()), note)); });
 
   const JsonValue start = parse_json(team.hear());
   std::map<std::string, std::string> sizes;

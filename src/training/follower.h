@@ -1,6 +1,9 @@
 // The processes that follow the leader of a run: they compute their parts of every step and write nothing.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "comm/processes.h"
 #include "data_loader.h"
 #include "gpt_model.h"
@@ -30,7 +33,7 @@ void agree_on_model(Processes& processes, const GPTModel& model, const TrainingT
 DataLoader loader(const TokenPart& part, const TrainingRun& run, const ModelConfig& config,
                   const Communicator& communicator);
 
-/// Follows the leader to the end of the run. Returns the exit status.
-int follow(const TrainingRun& run, Processes& processes);
+/// Follows the leader to the end of the run. `warn` is make_device's. Returns the exit status.
+int follow(const TrainingRun& run, Processes& processes, const std::function<void(const std::string&)>& warn);
 
 }  // namespace hipgpt

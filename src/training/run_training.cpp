@@ -273,11 +273,12 @@ int lead(const TrainingRun& run, Processes& processes, ProgressLine& progress) {
 
 int run_training(const TrainingRun& run) {
   const SaveSignal save_signal;
-  Processes processes([](const std::string& why) { print_error("train_gpt", why); });
+  const auto warn = [](const std::string& text) { print_error("train_gpt", text); };
+  Processes processes(warn);
   // MPI's launchers give each process a terminal of its own, which ends in their output.
   ProgressLine progress(processes.size() == 1);
   try {
-    const int status = processes.is_leader() ? lead(run, processes, progress) : follow(run, processes);
+    const int status = processes.is_leader() ? lead(run, processes, progress) : follow(run, processes, warn);
     if (processes.is_leader()) tell_end(processes.team(), status);
     processes.end();
     return status;
