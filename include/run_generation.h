@@ -44,6 +44,6 @@ struct GenerationRun {
 
 /// Prints the requested output as it is generated, or exports the model. Facts about the run go to standard
 /// error.
-void run_generation(const GenerationRun& run);
+int run_generation(const GenerationRun& run);
 
 }  // namespace hipgpt

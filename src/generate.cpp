@@ -9,7 +9,6 @@ int main(int argc, char** argv) {
     hipgpt::GenerationRun run;
     int exit_status = 0;
     if (!hipgpt::parse_generate_options(argc, argv, run, exit_status)) return exit_status;
-    hipgpt::run_generation(run);
-    return 0;
+    return hipgpt::run_generation(run);
   });
 }

@@ -307,13 +307,21 @@ std::string Team::next_message(Peer& peer) {
   return message;
 }
 
+void Team::send_to_leader(std::string_view message) {
+  send(peers_.front(), Kind::kMessage, message);
+}
+
+std::string Team::take_from(int rank) {
+  return next_message(peers_[static_cast<size_t>(rank - 1)]);
+}
+
 std::vector<std::string> Team::gather(std::string_view mine) {
   if (!is_leader()) {
-    send(peers_.front(), Kind::kMessage, mine);
+    send_to_leader(mine);
     return {};
   }
   std::vector<std::string> all = {std::string(mine)};
-  for (Peer& peer : peers_) all.push_back(next_message(peer));
+  for (int r = 1; r < size(); ++r) all.push_back(take_from(r));
   return all;
 }
 

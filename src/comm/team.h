@@ -64,6 +64,10 @@ class Team {
   void tell(std::string_view message);
   std::string hear();
 
+  /// A process sends the leader a message, and the leader takes the next one of a process.
+  void send_to_leader(std::string_view message);
+  std::string take_from(int rank);
+
   /// Each process gives a text. The leader receives all of them, in order of rank; the others nothing.
   std::vector<std::string> gather(std::string_view mine);
 

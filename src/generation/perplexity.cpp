@@ -30,7 +30,7 @@ int64_t default_stride(const GPTModel& model) {
 
 Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer, std::string_view text,
                               const std::string& name, int64_t stride, int threads,
-                              const std::function<void(const Perplexity&)>& on_scored) {
+                              const std::function<void(const Perplexity&)>& on_scored, Team* team) {
   const int64_t window = SlidingWindows::window(model);
   if (stride > window) {
     throw Error(fmt::format("{} {}: the model's window has {}; give 1 to {}", Parameter::kStride, stride,
@@ -43,11 +43,20 @@ Perplexity measure_perplexity(const GPTModel& model, const Tokenizer& tokenizer,
     result.nats += loss;
     on_scored(result);
   });
+  if (team != nullptr) windows.share(team->rank(), team->size());
   tokenizer.encode(text, threads, [&](std::span<const int32_t> ids) {
     result.tokens += static_cast<int64_t>(ids.size());
     windows.push(ids);
   });
   windows.finish();
+  if (team != nullptr) {
+    double sums[] = {static_cast<double>(result.scored), static_cast<double>(result.scored_bytes),
+                     result.nats};
+    team->sum(sums);
+    result.scored = static_cast<int64_t>(sums[0]);
+    result.scored_bytes = static_cast<int64_t>(sums[1]);
+    result.nats = sums[2];
+  }
   if (result.scored == 0) {
     throw Error(fmt::format("{}: has {}; perplexity needs two or more, since the first has no context", name,
                             counted(result.tokens, "token")));

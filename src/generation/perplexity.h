@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "comm/team.h"
 #include "gpt_model.h"
 #include "tokenizer.h"
 
@@ -29,11 +30,12 @@ struct Perplexity {
 
 /// Scores a text of any bytes and, if it is mapped, of any size. A `stride` of 0 means half a window. Throws
 /// Error if the text has fewer than two tokens, if the stride exceeds the window, or if a loss is not finite.
-/// `name` names the text in messages. After each scored token, `on_scored` gets the values so far.
+/// `name` names the text in messages. After each scored token, `on_scored` gets the values so far. The
+/// processes of `team`, if given, share the windows; all call this, and all get the result.
 Perplexity measure_perplexity(
     const GPTModel& model, const Tokenizer& tokenizer, std::string_view text, const std::string& name,
     int64_t stride, int threads,
-    const std::function<void(const Perplexity&)>& on_scored = [](const Perplexity&) {});
+    const std::function<void(const Perplexity&)>& on_scored = [](const Perplexity&) {}, Team* team = nullptr);
 
 /// Returns half a window. Except at the text's beginning, every token is then predicted from at least half a
 /// window of context.

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "checkpoint.h"
+#include "comm/processes.h"
 #include "device/timing_device.h"
 #include "error.h"
 #include "generation/completer.h"
@@ -96,7 +97,7 @@ void report_speed(int64_t tokens, std::chrono::steady_clock::time_point start) {
 }
 
 void print_perplexity(const GenerationRun& run, const MappedFile& text, const Tokenizer& tokenizer,
-                      GPTModel& model, const std::string& facts) {
+                      GPTModel& model, const std::string& facts, Team& team) {
   const auto start = std::chrono::steady_clock::now();
   auto shown = start;
   const auto show = [&](const Perplexity& so_far) {
@@ -108,8 +109,8 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
         100.0 * static_cast<double>(so_far.scored_bytes) / static_cast<double>(text.text().size()),
         so_far.perplexity()));
   };
-  const Perplexity p =
-      measure_perplexity(model, tokenizer, text.text(), run.perplexity_file, run.stride, run.threads, show);
+  const Perplexity p = measure_perplexity(model, tokenizer, text.text(), run.perplexity_file, run.stride,
+                                          run.threads, show, &team);
   show_progress("");
   print_status(facts + "\n");
   if (run.json) {
@@ -130,21 +131,53 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
   report_speed(p.tokens, start);
 }
 
-void complete_prompts(const GenerationRun& run, const std::vector<std::string>& prompts,
-                      Completer& completer) {
+/// Prompt i is that of process i modulo N. The leader prints all samples in the order of the prompts; `output` has
+/// those of another process.
+void complete_prompts(const GenerationRun& run, const std::vector<std::string>& prompts, Completer& completer,
+                      Team& team, std::string& output) {
   const auto start = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < prompts.size(); ++i) completer.complete(prompts[i], 0, i > 0);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const int rank = static_cast<int>(i % static_cast<size_t>(team.size()));
+    if (rank == team.rank()) completer.complete(prompts[i], 0, i > 0);
+    if (rank == 0) continue;
+    if (team.is_leader()) write_out(team.take_from(rank));
+    if (rank == team.rank()) team.send_to_leader(std::exchange(output, {}));
+  }
   if (run.interactive) run_interactive(completer, run.num_samples);
-  report_speed(completer.tokens_drawn(), start);
+  double tokens = static_cast<double>(completer.tokens_drawn());
+  team.sum({&tokens, 1});
+  report_speed(static_cast<int64_t>(tokens), start);
 }
 
-}  // namespace
+/// What all processes of a run must have in common.
+void agree(Processes& processes, const std::string& description, const std::vector<std::string>& prompts,
+           DType dtype) {
+  if (processes.size() == 1) return;
+  std::string all;
+  for (const std::string& prompt : prompts) all += prompt + '\0';
+  processes.agree({{"program", program_hash()},
+                   {"model", description},
+                   {"dtype", name_of(dtype)},
+                   {"number of prompts", std::to_string(prompts.size())},
+                   {"length of the prompts", std::to_string(all.size())}});
+}
 
-void run_generation(const GenerationRun& run) {
+uint64_t common_seed(const GenerationRun& run, Team& team) {
+  uint64_t seed = run.seed ? *run.seed : std::random_device{}();
+  if (team.is_leader()) team.tell(std::to_string(seed));
+  return team.is_leader() ? seed : std::stoull(team.hear());
+}
+
+void generate(const GenerationRun& run, Processes& processes, std::string& output) {
+  Team& team = processes.team();
   std::optional<MappedFile> scored_text;
   std::vector<std::string> prompts;
   const bool exports = !run.export_folder.empty(), explains = !run.explain_file.empty();
   check_explain_flags(run);
+  if (processes.size() > 1 && run.perplexity_file.empty() && run.prompts_file.empty()) {
+    throw Error(fmt::format("{} processes: only {} and {} can be shared among them; start one process",
+                            processes.size(), Parameter::kPromptsFile, Parameter::kPerplexityFile));
+  }
   if (!run.perplexity_file.empty()) {
     scored_text.emplace(run.perplexity_file, MappedFile::Access::kSequential);
     warn_unless_text(run.perplexity_file, scored_text->text());
@@ -162,8 +195,8 @@ void run_generation(const GenerationRun& run) {
   }
   const std::vector<int32_t> stop = stop_tokens(run, weights.roles, tokenizer);
 
-  const auto device =
-      make_device(run.device, run.threads, [](const std::string& note) { print_status(note + "\n"); });
+  const auto device = make_device(processes.device(run.device), processes.threads(run.threads),
+                                  [](const std::string& note) { print_status(note + "\n"); });
   TimingDevice timing(*device);
   const DType dtype = choose_dtype(run.dtype, *device, weights.config);
   const auto make_model = [&, &weights = weights] {
@@ -173,19 +206,39 @@ void run_generation(const GenerationRun& run) {
     return explained;
   };
   GPTModel model = make_model();
+  agree(processes, description, prompts, dtype);
 
   const std::string facts =
       fmt::format("{} {} parameters; {}", description, model.weights().size(), where_it_computes(model));
-  if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts);
+  if (scored_text) return print_perplexity(run, *scored_text, tokenizer, model, facts, team);
   Sampling sampling = run.sampling;
-  sampling.seed = run.seed ? *run.seed : std::random_device{}();
+  sampling.seed = common_seed(run, team);
   print_status(fmt::format("{}; seed {}\n", facts, sampling.seed));
   if (explains) {
     const std::string name = description.substr(0, description.size() - 1);  // without its comma
     return explain_prompt(run, prompts[0], sampling, stop, {tokenizer, model, timing, name, step});
   }
   Completer completer(run, sampling, stop, tokenizer, model);
-  complete_prompts(run, prompts, completer);
+  complete_prompts(run, prompts, completer, team, output);
+}
+
+}  // namespace
+
+int run_generation(const GenerationRun& run) {
+  const auto warn = [](const std::string& text) { print_status(fmt::format("generate: {}\n", text)); };
+  Processes processes(warn);
+  std::string output;
+  if (!processes.is_leader()) redirect_output(output);
+  try {
+    generate(run, processes, output);
+    processes.end();
+    return 0;
+  } catch (const std::exception& error) {
+    if (processes.size() == 1) throw;
+    if (processes.is_leader()) warn(error.what());
+    processes.team().fail(error.what());
+    return 1;
+  }
 }
 
 }  // namespace hipgpt

@@ -29,6 +29,7 @@ void SlidingWindows::finish() {
   score_batch();
   pending_.clear();
   first_window_ = true;
+  turn_ = 0;
 }
 
 void SlidingWindows::add_window(std::span<const int32_t> tokens) {
@@ -48,6 +49,14 @@ void SlidingWindows::add_window(std::span<const int32_t> tokens) {
 
 void SlidingWindows::score_batch() {
   if (windows_.empty()) return;
+  if (turn_ == rank_) score();
+  turn_ = (turn_ + 1) % processes_;
+  windows_.clear();
+  inputs_.clear();
+  targets_.clear();
+}
+
+void SlidingWindows::score() {
   // A text shorter than a window, such as a prompt, is not padded.
   const bool is_short = windows_.size() == 1 && windows_[0].length < window_;
   const int64_t length = is_short ? windows_[0].length - 1 : window_ - 1;
@@ -61,9 +70,6 @@ void SlidingWindows::score_batch() {
       sink_(targets_[at], losses[at]);
     }
   }
-  windows_.clear();
-  inputs_.clear();
-  targets_.clear();
 }
 
 /// Returns a pass of this size and reuses the previous one if it fits.

@@ -33,6 +33,12 @@ class SlidingWindows {
   /// N = `stride` must be from 1 to window(model).
   SlidingWindows(const GPTModel& model, int64_t stride, Sink sink);
 
+  /// From now on, scores only the batches of windows whose number is `rank` modulo `processes`.
+  void share(int rank, int processes) {
+    rank_ = rank;
+    processes_ = processes;
+  }
+
   /// Returns S, or 2 for a model with a context of one token.
   static int64_t window(const GPTModel& model);
 
@@ -49,10 +55,12 @@ class SlidingWindows {
 
   void add_window(std::span<const int32_t> tokens);
   void score_batch();
+  void score();
   TrainingPass& pass_for(int64_t batch, int64_t length);
 
   const GPTModel& model_;
   int64_t window_, stride_, batch_;
+  int rank_ = 0, processes_ = 1, turn_ = 0;  // whose batch the next one is
   std::optional<TrainingPass> pass_;
   Sink sink_;
   std::vector<int32_t> pending_;  // tokens from the start of the next window on

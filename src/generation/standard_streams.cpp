@@ -17,6 +17,8 @@ namespace {
 
 constexpr const char* kName = "standard input";
 
+std::string* redirected = nullptr;
+
 /// std::cin reads through stdin and reports an error there as the end of input.
 void check_standard_input() {
   if (std::ferror(stdin) != 0)
@@ -25,16 +27,24 @@ void check_standard_input() {
 
 }  // namespace
 
+void redirect_output(std::string& text) {
+  redirected = &text;
+}
+
 void write_out(std::string_view text) {
+  if (redirected != nullptr) {
+    redirected->append(text);
+    return;
+  }
   if (!print_to(stdout, text)) throw Error("standard output cannot be written");
 }
 
 void print_status(const std::string& text) {
-  print_to(stderr, text);
+  if (redirected == nullptr) print_to(stderr, text);
 }
 
 void show_progress(const std::string& line) {
-  if (!is_terminal(stderr)) return;
+  if (redirected != nullptr || !is_terminal(stderr)) return;
   std::fputs((kEraseLine + line).c_str(), stderr);
   std::fflush(stderr);
 }

@@ -9,6 +9,10 @@ namespace hipgpt {
 /// Writes to standard output and flushes it. Throws Error on failure.
 void write_out(std::string_view text);
 
+/// From now on, write_out() appends to `text`, and what goes to standard error is dropped. For a process whose
+/// output another one prints.
+void redirect_output(std::string& text);
+
 /// Writes to standard error. Failures are ignored.
 void print_status(const std::string& text);
 

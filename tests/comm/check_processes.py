@@ -9,6 +9,7 @@ Exit status 77: there is no mpirun, or the build has no MPI.
 import argparse
 import glob
 import json
+import math
 import os
 import random
 import re
@@ -42,6 +43,7 @@ ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROO
 class Checks:
     def __init__(self, build, kills, seed):
         self.train_gpt = os.path.join(build, "train_gpt")
+        self.generate = os.path.join(build, "generate")
         self.on_hip = os.path.join(build, "tests", "train_on_hip")
         self.kills = kills
         self.random = random.Random(seed)
@@ -117,6 +119,22 @@ class Checks:
         mine, other = values("changing", "loss"), values("straight", "loss")
         worst = max(abs(mine[s] - other[s]) / other[s] for s in other)
         self.expect(mine.keys() == other.keys() and worst < 1e-5, f"a run on 3, 1, 4 and 2 processes differs by {worst:.1e}")
+
+    def generation(self):
+        """Several processes print the samples of --prompts in order, and measure the same perplexity."""
+        self.good_run("model", 1, [*SMALL, "--steps", "30"])
+        with open("model/prompts.txt", "w") as file:
+            file.write("".join(f"the {animal} " + "\n" for animal in ("cat", "dog", "bird", "fish", "cat", "a", "the")))
+        for flags in (["--prompts", "prompts.txt", "--seed", "3", "--num-samples", "2", "--num-tokens", "20"],
+                      ["--prompts", "prompts.txt", "--seed", "3", "--json", "--logprobs", "2"]):
+            one, three = [self.good_run("model", n, [*flags, "--device", "cpu", "--threads", "1"], program=self.generate) for n in (1, 3)]
+            self.expect(one == three and one, f"{' '.join(flags)}: 3 processes print something else than one")
+        one, three = [json.loads(self.good_run("model", n, ["--perplexity", "text.txt", "--json", "--device", "cpu"], program=self.generate) or "{}")
+                      for n in (1, 3)]
+        self.expect(one and one.keys() == three.keys() and all(math.isclose(one[key], three[key], rel_tol=1e-6) if key != "file" else
+                                                                one[key] == three[key] for key in one), f"perplexity: {one} and {three}")
+        status, _, err = self.run("model", 2, ["--prompt", "the"], program=self.generate)
+        self.expect(status not in (0, None) and "only --prompts and --perplexity can be shared" in err, f"--prompt in two processes: {err[-500:]}")
 
     def emulated(self):
         """The emulated GPU's processes run the same code, with copies to the host and back."""
@@ -303,7 +321,7 @@ def main():
         os.chdir(folder)
         with open("text.txt", "w") as file:
             file.write(text())
-        for name in ("any_number_of_processes", "sharded", "resumed", "emulated", "killed", "hanging", "network", "stopped", "refused"):
+        for name in ("any_number_of_processes", "sharded", "resumed", "generation", "emulated", "killed", "hanging", "network", "stopped", "refused"):
             if arguments.only not in ("", name):
                 continue
             if name == "emulated" and not os.path.exists(checks.on_hip):
