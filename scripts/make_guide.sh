@@ -82,12 +82,12 @@ h1 { margin: 5rem 0 1rem; padding-top: 1.5rem; border-top: 1px solid var(--line)
 h2 { margin-top: 2.5rem } nav ul { list-style: none; padding-left: 1rem } nav > ul { padding: 0 }
 a { color: var(--link) } img { max-width: 100%; height: auto } figure { margin: 1.5rem 0 } figcaption { display: none }
 code, pre { font: .86em/1.5 ui-monospace, 'DejaVu Sans Mono', Menlo, monospace; background: var(--code); border-radius: 4px }
-code { padding: .1em .3em } pre { padding: .9rem; overflow-x: auto } pre code { padding: 0; font-size: 1em; white-space: pre }
+code { padding: .1em .3em } pre { padding: .9rem; overflow-x: auto; font-size: .8em } pre code { padding: 0; font-size: 1em; white-space: pre }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .92em } th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top }
 math[display=block] { overflow-x: auto; padding: .4rem 0 } details { margin: 1rem 0; padding: .6rem 1rem; border: 1px solid var(--line); border-radius: 6px }
 summary { cursor: pointer } #title-block-header { margin-bottom: 2rem } .title { border: 0; margin: 0; padding: 0 }
 @media (max-width: 40rem) { html { font-size: 16px } body { padding: 1rem .9rem 4rem } h1 { margin-top: 3rem } }
-@media print { h1 { break-before: page; border: 0 } nav { break-after: page } }
+@media print { pre code { white-space: pre-wrap } h1 { break-before: page; border: 0 } nav { break-after: page } }
 </style>
 CSS
 
@@ -102,5 +102,6 @@ for chapter in "${chapters[@]}"; do
 done
 (cd "$root" && pandoc --from json --to html5 --standalone --self-contained --mathml --toc --toc-depth 1 --no-highlight \
   --metadata title="HipGPT: a guide to the inner workings of large language models" --metadata lang=en \
-  --include-in-header "$work/style.html" --output "$output" "${parts[@]}")
+  --include-in-header "$work/style.html" --include-before-body <(echo '<main>') --include-after-body <(echo '</main>') \
+  --output "$output" "${parts[@]}")
 echo "make_guide.sh: $output ($(wc -c <"$output" | tr -d ' ') bytes)"
