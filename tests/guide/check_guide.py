@@ -180,6 +180,23 @@ def check_words(words_page, chapters, pages):
     return sum(level == 3 for _, level, _ in words_page.headings)
 
 
+def check_path(contents):
+    """The path through the source has as many files, and about as many lines, as src/README.md and README.md say."""
+    text = contents.path.read_text()
+    names = re.findall(r"`([\w/]+\.\w+)`", "".join(re.findall(r"- Path: (.*?)(?=\n   - |\n\d+\. |\n\n)", text, flags=re.S)))
+    lines = 0
+    for name in names:
+        found = [path for folder in ("include", "src", "src/reference") if (path := ROOT / folder / name).exists()]
+        if found:
+            lines += len(found[0].read_text().splitlines())
+        else:
+            fail(contents.path, 1, f"the path names {name}, which does not exist")
+    for path in (contents.path, ROOT / "README.md"):
+        for files, about in re.findall(r"(\d+)\s+files, about ([\d,]+) lines", path.read_text()):
+            if int(files) != len(names) or abs(int(about.replace(",", "")) - lines) > 100:
+                fail(path, 1, f"the path has {len(names)} files of {lines} lines, not {files} of {about}")
+
+
 def check_exercises(places):
     """The head of each exercise names its chapter and the chapter's file."""
     for path in sorted((ROOT / "tests/exercises").glob("*.cpp")):
@@ -336,6 +353,7 @@ def main():
         words = check_words(load(places["A"], pages), chapters, pages)
         questions = check_questions(ROOT / "tests/guide/questions.txt", paths, pages)
         check_exercises(places)
+        check_path(contents)
         print(f"{len(chapters)} chapters, {quoted} quotations, {words} words of the glossary, {questions} questions")
         for script in ("make_figures.py", "make_gpu_figures.py"):
             figures = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], text=True,
