@@ -485,7 +485,7 @@ def merges(run):
 
 def ruler(run):
     """Losses on one scale, in bits per byte (src/data)."""
-    f = Figure(250, "A ruler of losses, from knowing nothing to GPT-2")
+    f = Figure(250, "A ruler of losses, from knowing nothing to this model")
     tokens = array.array("H", (run.folder / "tokens.bin").read_bytes()[72:])
     cut = len(tokens) - int(len(tokens) * 0.1)
     training, validation = tokens[:cut], tokens[cut:]

@@ -63,6 +63,15 @@ function Link(link)
   return link
 end
 
+function CodeBlock(block)
+  block.attributes.tabindex = "0"  -- so that the arrow keys can scroll a long line
+  return block
+end
+
+function Para(paragraph)  -- of a figure alone
+  if #paragraph.content == 1 and paragraph.content[1].t == "Image" then return pandoc.Div(paragraph, { class = "figure" }) end
+end
+
 function Image(image)
   image.src = normal(folder .. "/" .. image.src)
   return image
@@ -77,17 +86,18 @@ cat >"$work/style.html" <<'CSS'
 }
 html { background: var(--paper); color: var(--ink); font: 17px/1.6 Charter, Georgia, 'DejaVu Serif', serif; color-scheme: light dark }
 body { max-width: 48rem; margin: 0 auto; padding: 2rem 1.2rem 6rem; overflow-wrap: break-word; hyphens: none }
-h1, h2, h3, nav, figcaption, th { font-family: system-ui, 'DejaVu Sans', sans-serif; line-height: 1.25 }
+h1, h2, h3, nav, th { font-family: system-ui, 'DejaVu Sans', sans-serif; line-height: 1.25 }
 h1 { margin: 5rem 0 1rem; padding-top: 1.5rem; border-top: 1px solid var(--line) }
 h2 { margin-top: 2.5rem } nav ul { list-style: none; padding-left: 1rem } nav > ul { padding: 0 }
-a { color: var(--link) } img { max-width: 100%; height: auto } figure { margin: 1.5rem 0 } figcaption { display: none }
+a { color: var(--link) } img { max-width: 100%; height: auto } .figure { margin: 1.5rem 0; overflow-x: auto }
 code, pre { font: .86em/1.5 ui-monospace, 'DejaVu Sans Mono', Menlo, monospace; background: var(--code); border-radius: 4px }
-code { padding: .1em .3em } pre { padding: .9rem; overflow-x: auto } pre code { padding: 0; font-size: 1em; white-space: pre }
+code { padding: .1em .3em } pre { padding: .9rem; overflow-x: auto; font-size: .8em } pre code { padding: 0; font-size: 1em; white-space: pre }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .92em } th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top }
 math[display=block] { overflow-x: auto; padding: .4rem 0 } details { margin: 1rem 0; padding: .6rem 1rem; border: 1px solid var(--line); border-radius: 6px }
 summary { cursor: pointer } #title-block-header { margin-bottom: 2rem } .title { border: 0; margin: 0; padding: 0 }
-@media (max-width: 40rem) { html { font-size: 16px } body { padding: 1rem .9rem 4rem } h1 { margin-top: 3rem } }
-@media print { h1 { break-before: page; border: 0 } nav { break-after: page } }
+@media (max-width: 40rem) { .figure img { max-width: none; width: 40rem }
+  html { font-size: 16px } body { padding: 1rem .9rem 4rem } h1 { margin-top: 3rem } }
+@media print { pre code { white-space: pre-wrap } h1 { break-before: page; border: 0 } nav { break-after: page } }
 </style>
 CSS
 
@@ -102,5 +112,6 @@ for chapter in "${chapters[@]}"; do
 done
 (cd "$root" && pandoc --from json --to html5 --standalone --self-contained --mathml --toc --toc-depth 1 --no-highlight \
   --metadata title="HipGPT: a guide to the inner workings of large language models" --metadata lang=en \
-  --include-in-header "$work/style.html" --output "$output" "${parts[@]}")
+  --include-in-header "$work/style.html" --include-before-body <(echo '<main>') --include-after-body <(echo '</main>') \
+  --output "$output" "${parts[@]}")
 echo "make_guide.sh: $output ($(wc -c <"$output" | tr -d ' ') bytes)"

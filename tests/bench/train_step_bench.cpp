@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
   const auto argument = [&](int i, int otherwise) { return argc > i ? std::atoi(argv[i]) : otherwise; };
   const int B = argument(1, 32), threads = argument(8, 2), steps = argument(9, 60);
   const std::string device_name = argc > 10 ? argv[10] : "cpu";
-  ModelConfig c = ModelConfig::preset(argc > 13 ? argv[13] : "default");  // for what has no argument
+  ModelConfig c = ModelConfig::preset(argc > 13 ? argv[13] : "default");  // sizes that no argument gives
   c.max_seq_len = argument(2, c.max_seq_len);
   c.embed_dim = argument(3, c.embed_dim);
   c.num_heads = argument(4, c.num_heads);

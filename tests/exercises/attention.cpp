@@ -1,4 +1,4 @@
-// Exercise: causal attention of one head.   Guide: chapter 6, src/model/README.md
+// Exercise: causal attention of one head.   Guide: chapter 6, src/model/attention.md
 //
 //   s[i,j] = q_i . k_j / sqrt(D) for j <= i     (a token sees itself and those before it)
 //   p[i,j] = exp(s[i,j]) / sum_{j <= i} exp(s[i,j])

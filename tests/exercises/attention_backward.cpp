@@ -1,4 +1,4 @@
-// Exercise: the gradients of attention.   Guide: chapter 8, src/model/README.md
+// Exercise: the gradients of attention.   Guide: chapter 8, src/model/backward.md
 //
 // The forward pass has kept the probabilities p [T,T], where p[i,j] = 0 for j > i. do_i is the gradient of
 // output o_i.

@@ -1,4 +1,4 @@
-// Exercise: draw the next token.   Guide: chapter 10, src/generation/README.md
+// Exercise: draw the next token.   Guide: chapter 10, src/generation/writing.md
 //
 // Returns a token, token j with probability
 //   exp(z[j] / temperature) / sum over the top_k likeliest tokens,     or 0 if j is not among them.

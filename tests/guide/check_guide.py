@@ -180,8 +180,37 @@ def check_words(words_page, chapters, pages):
     return sum(level == 3 for _, level, _ in words_page.headings)
 
 
-def check_questions(path, pages):
-    """A line of the file: a question, where it is answered (FILE#HEADING, from src/), and a word that a search would use."""
+def check_path(contents):
+    """The path through the source has as many files, and about as many lines, as src/README.md and README.md say."""
+    text = contents.path.read_text()
+    names = re.findall(r"`([\w/]+\.\w+)`", "".join(re.findall(r"- Path: (.*?)(?=\n   - |\n\d+\. |\n\n)", text, flags=re.S)))
+    lines = 0
+    for name in names:
+        found = [path for folder in ("include", "src", "src/reference") if (path := ROOT / folder / name).exists()]
+        if found:
+            lines += len(found[0].read_text().splitlines())
+        else:
+            fail(contents.path, 1, f"the path names {name}, which does not exist")
+    for path in (contents.path, ROOT / "README.md"):
+        for files, about in re.findall(r"(\d+)\s+files, about ([\d,]+) lines", path.read_text()):
+            if int(files) != len(names) or abs(int(about.replace(",", "")) - lines) > 100:
+                fail(path, 1, f"the path has {len(names)} files of {lines} lines, not {files} of {about}")
+
+
+def check_exercises(places):
+    """The head of each exercise names its chapter and the chapter's file."""
+    for path in sorted((ROOT / "tests/exercises").glob("*.cpp")):
+        match = re.search(r"Guide: chapter (\d+), (\S+)$", path.read_text().splitlines()[0])
+        if match is None:
+            fail(path, 1, "its first line does not end in 'Guide: chapter N, FILE'")
+        elif places.get(match[1]) != ROOT / match[2]:
+            fail(path, 1, f"chapter {match[1]} is not {match[2]}")
+
+
+def check_questions(path, chapters, pages):
+    """A line of the file: a question, where it is answered (FILE#HEADING, from src/), and a word that a search would use.
+
+    The place is in a chapter, so one link of src/README.md leads to it."""
     count = 0
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line or line.startswith("#"):
@@ -193,6 +222,8 @@ def check_questions(path, pages):
         if not file.exists():
             fail(path, number, f"{place}: no such file")
             continue
+        if file not in chapters:
+            fail(path, number, f"{place} is in no chapter")
         page = load(file, pages)
         taken, begin, end = set(), None, None
         for heading_line, level, heading in page.headings:
@@ -320,7 +351,9 @@ def main():
             words = check_form(load(path, pages), number.isdigit() and 1 <= int(number) <= 15) if path.exists() else 0
             print(f"chapter {number}: {words} words, {path.relative_to(ROOT)}")
         words = check_words(load(places["A"], pages), chapters, pages)
-        questions = check_questions(ROOT / "tests/guide/questions.txt", pages)
+        questions = check_questions(ROOT / "tests/guide/questions.txt", paths, pages)
+        check_exercises(places)
+        check_path(contents)
         print(f"{len(chapters)} chapters, {quoted} quotations, {words} words of the glossary, {questions} questions")
         for script in ("make_figures.py", "make_gpu_figures.py"):
             figures = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], text=True,

@@ -11,7 +11,8 @@ browser=$(command -v chromium || command -v chromium-browser || command -v googl
 # dom FILE: the page as it is after its script has run. Fails if the console has a message.
 dom() {
   timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" --enable-logging=stderr \
-    --virtual-time-budget=5000 --dump-dom "file://$PWD/$1" >dom.html 2>browser.log || fail "Chromium failed: $(tail -n 5 browser.log)"
+    --window-size="${window:-1280,900}" --virtual-time-budget=5000 --dump-dom "file://$PWD/$1" >dom.html 2>browser.log ||
+    fail "Chromium failed: $(tail -n 5 browser.log)"
   ! grep CONSOLE browser.log || fail "$1 prints to the console"
 }
 
@@ -51,6 +52,14 @@ count "$((tokens - 1))" 'aria-label="token [0-9]+:[^>]*aria-checked="false" tabi
 count 1 'Token 2 is id '
 count 1 'Layer 1, head 1: where token 2,'
 ok "the keyboard"
+
+sed 's|^<noscript>|<script>document.title = document.documentElement.scrollWidth > innerWidth ? "too wide" : "fits";</script>&|' \
+  page.html >width.html
+for width in 600 970 1000 1280; do
+  window=$width,900 dom width.html
+  count 1 '<title>fits</title>'
+done
+ok "no part is wider than the window"
 
 "$generate" --run-name a --prompt "the king shall" --explain-steps --explain steps.html 2>log || fail "$(cat log)"
 dom steps.html

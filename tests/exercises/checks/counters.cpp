@@ -26,7 +26,7 @@ struct Instruction {
 };
 
 struct Place {
-  std::unordered_map<int, int> rounds;                      // thread -> how often it came by
+  std::unordered_map<int, int> rounds;                      // thread -> its accesses here so far
   std::map<std::pair<int, int>, Instruction> instructions;  // by wave and round
 };
 

@@ -24,6 +24,9 @@ int main() {
     return equal("y", y.values(), expected, V, 1e-5);
   });
   if (!right) return 1;
+  const char* step = "";
+  if (counts.reads.words > 2 * rows * V) step = "find the largest and the sum in one pass";
+  if (counts.reads.words > 3 * rows * V) step = "give each row to one wave, whatever its size";
   return finish("reads each x " + decimal(static_cast<double>(counts.reads.words) / (rows * V)) + " times",
-                counts.reads.words <= 2 * rows * V ? "" : "find the largest and the sum in one pass");
+                step);
 }
