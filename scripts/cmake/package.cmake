@@ -1,11 +1,14 @@
 # `cpack -G DEB`, in the build folder, makes a Debian package of what `cmake --install` installs.
 set(CPACK_PACKAGE_NAME hipgpt)
 set(CPACK_PACKAGE_VENDOR "The HipGPT authors")
-set(CPACK_PACKAGE_CONTACT "The HipGPT authors <root@localhost>" CACHE STRING "Maintainer of the packages that cpack makes")
+set(CPACK_PACKAGE_CONTACT "The HipGPT authors <root@localhost>" CACHE STRING
+  "Who maintains the package that cpack makes: NAME <ADDRESS>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "trains and runs GPT-2, with kernels written in HIP")
-set(CPACK_PACKAGE_DESCRIPTION
-  "train_gpt trains a byte-level BPE tokenizer and a GPT-2 on any text, and generate continues a prompt. Both run on CPUs and, \
-if built for them, on GPUs. The package has the library and its headers too.")
+set(CPACK_PACKAGE_DESCRIPTION "\
+train_gpt trains a byte-level BPE tokenizer and a GPT-2 on any text, and
+generate continues a prompt. Both read and write Hugging Face's models. They
+run on any CPU and, if they were built for one, on a GPU. The library of the
+same name and its headers are included.")
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
