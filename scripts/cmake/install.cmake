@@ -1,5 +1,5 @@
-# `cmake --install build --prefix DIR` installs the executables, the library with its headers, and the files for
-# find_package(hipgpt).
+# `cmake --install build --prefix DIR` installs the executables with their completions and manual pages, the library with its
+# headers, and the files for find_package(hipgpt).
 # A consumer writes find_package(hipgpt), links hipgpt::hipgpt and includes <hipgpt/gpt_model.h>.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -46,6 +46,26 @@ set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/comm/mpi.cpp APPEND PROPERTY COMPI
 if(TARGET hipgpt_mpi)
   install(TARGETS hipgpt_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/hipgpt)
 endif()
+
+# hipgpt_install_text(<program> <folder> <file> <arguments>...): installs what the program prints. A program that was compiled for
+# another machine does not run here; then the file is left out.
+function(hipgpt_install_text program folder file)
+  set(path ${PROJECT_BINARY_DIR}/share/${file})
+  install(CODE "execute_process(COMMAND \"$<TARGET_FILE:${program}>\" ${ARGN} OUTPUT_FILE \"${path}\" RESULT_VARIABLE status)
+if(NOT status EQUAL 0)
+  message(STATUS \"HipGPT: ${program} does not run here, so ${file} is not installed\")
+  file(REMOVE \"${path}\")
+endif()")
+  install(FILES ${path} DESTINATION ${folder} OPTIONAL)
+endfunction()
+
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/share)
+foreach(program train_gpt generate)
+  hipgpt_install_text(${program} ${CMAKE_INSTALL_MANDIR}/man1 ${program}.1 --man)
+  hipgpt_install_text(${program} ${CMAKE_INSTALL_DATADIR}/bash-completion/completions ${program} --completions bash)
+  hipgpt_install_text(${program} ${CMAKE_INSTALL_DATADIR}/zsh/site-functions _${program} --completions zsh)
+  hipgpt_install_text(${program} ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d ${program}.fish --completions fish)
+endforeach()
 
 if(HIPGPT_NATIVE)
   install(CODE "message(STATUS \"HipGPT: these programs run only on processors like this machine's; configure with -DHIPGPT_NATIVE=OFF for others\")")

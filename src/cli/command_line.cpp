@@ -15,6 +15,7 @@
 #include <sstream>
 #include <type_traits>
 
+#include "cli/flag_texts.h"
 #include "device.h"
 #include "device/compare_with_cpu.h"
 #include "error.h"
@@ -142,7 +143,7 @@ CLI::Validator is_device() {
     if (numbered || text == "auto" || text == "cpu" || text == "hip") return "";
     return fmt::format("{} is not auto, cpu, hip or hip:N (--list-devices shows them)", text);
   };
-  return CLI::Validator(check, "", "device");
+  return CLI::Validator(check, "{auto,cpu,hip,hip:N}", "device");
 }
 
 CLI::Validator not_empty() {
@@ -157,6 +158,31 @@ CLI::Option* add(CLI::App& app, const std::string& group, const std::string& nam
   CLI::Option* option = app.add_option(spellings(name), value, help)->group(group);
   if constexpr (!std::is_same_v<T, std::vector<std::string>>) option->take_last();
   return option;
+}
+
+/// "TEXT:{relu,gelu}" -> relu and gelu.
+std::vector<std::string> choices_in(const std::string& type) {
+  std::vector<std::string> choices;
+  const size_t begin = type.find('{');
+  if (begin == std::string::npos) return choices;
+  std::istringstream words(type.substr(begin + 1, type.find('}') - begin - 1));
+  for (std::string word; std::getline(words, word, ',');) choices.push_back(word);
+  return choices;
+}
+
+ProgramText text_of(const CLI::App& app) {
+  ProgramText program{app.get_name(), HIPGPT_VERSION, app.get_description(), {}};
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    program.flags.push_back({.name = "--" + option->get_lnames().front(),
+                             .group = option->get_group(),
+                             .help = option->get_description(),
+                             .type = type.substr(0, type.find(':')),
+                             .choices = choices_in(type),
+                             .preset = option->get_default_str(),
+                             .value_may_be_missing = !type.empty() && option->get_expected_min() == 0});
+  }
+  return program;
 }
 
 template <typename T>
@@ -213,9 +239,23 @@ CommandLine::CommandLine(const std::string& program, const std::string& descript
   app_->set_version_flag("--version", program + " " HIPGPT_VERSION);
   app_->set_config("--config", "",
                    "Read flags from a file of lines 'name = value', 1 GiB at most; the command line wins")
-      ->take_last();
+      ->take_last()
+      ->type_name("TEXT");
   app_->config_formatter(std::make_shared<FlagFile>(*app_));
   app_->allow_config_extras(CLI::config_extras_mode::error);
+  const auto completions = [this](const std::string& shell) {
+    const auto make = shell == "bash"  ? bash_completions
+                      : shell == "zsh" ? zsh_completions
+                                       : fish_completions;
+    throw CLI::CallForVersion(make(text_of(*app_)), 0);  // parse() prints it and the program exits
+  };
+  app_->add_option_function<std::string>("--completions", completions,
+                                         "Print a script that completes flags in this shell")
+      ->configurable(false)
+      ->take_last()
+      ->check(CLI::IsMember(std::vector<std::string>{"bash", "zsh", "fish"}));
+  const auto manual = [this] { throw CLI::CallForVersion(manual_page(text_of(*app_)), 0); };
+  app_->add_flag_callback("--man", manual, "Print the manual page, for man -l")->configurable(false);
 }
 
 CommandLine::CommandLine() : app_(std::make_unique<CLI::App>()) {

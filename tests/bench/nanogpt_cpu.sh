@@ -6,6 +6,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$(realpath "${1:-$root/build}")
 text=$(realpath "${2:-$root/data/data.txt}")
 cd "$(mktemp -d)"
-time "$build/train_gpt" --data-path "$text" --vocab-size 256 --layers 4 --heads 4 --dim 128 --ff 512 --seq 64 --batch 12 \
-  --steps 2000 --lr 1e-3 --min-lr 1e-4 --warmup-steps 100 --beta2 0.99 --dropout 0 --activation gelu \
-  --final-layernorm true --eval-every 500 --log-every 500 --eval-batches 0
+time "$build/train_gpt" --config "$root/scripts/configs/shakespeare_cpu.cfg" --data-path "$text"

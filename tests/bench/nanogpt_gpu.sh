@@ -9,6 +9,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$(realpath "${1:-$root/build}")
 text=$(realpath "${2:-$root/data/data.txt}")
 cd "$(mktemp -d)"
-time "$build/train_gpt" --data-path "$text" --vocab-size 256 --layers 6 --heads 6 --dim 384 --ff 1536 --seq 256 --batch 64 \
-  --steps 5000 --lr 1e-3 --min-lr 1e-4 --warmup-steps 100 --beta2 0.99 --dropout 0.2 --activation gelu \
-  --final-layernorm true --eval-every 250 --log-every 250 --eval-batches 0 --device hip "${@:3}"
+time "$build/train_gpt" --config "$root/scripts/configs/shakespeare_gpu.cfg" --data-path "$text" "${@:3}"

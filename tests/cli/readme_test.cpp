@@ -107,7 +107,8 @@ class ReadmeCliTest : public CliTest {
           << flag << ": '" << value << "' in README.md, '" << shown.value_or("") << "' in --help";
     }
     for (const auto& [flag, text] : help) {
-      if (flag == "--help" || flag == "--version" || flag == "--config") continue;  // every program has these
+      static const Arguments kInEveryProgram = {"--help", "--version", "--config", "--completions", "--man"};
+      if (std::ranges::find(kInEveryProgram, flag) != kInEveryProgram.end()) continue;
       EXPECT_TRUE(readme.contains(flag)) << flag << " is in --help and not in README.md";
     }
   }

@@ -146,11 +146,36 @@ inline void change_tokenizer(Case& c, Random& random) {
   if (config.parameter_count() < 80'000) put_model(c, config);
 }
 
+/// Leaves GPT-2's two files in place of tokenizer.json, and names a few of their tokens as added ones, in
+/// either of the files that transformers writes.
+inline void put_added_tokens(Case& c, Random& random) {
+  c.files.erase("exported/tokenizer.json");
+  const Json vocab = Json::parse(c["exported/vocab.json"]);
+  Json ids = Json::object(), decoder = Json::object();
+  for (const auto& [token, id] : vocab.items()) {
+    if (!random.chance(3)) continue;
+    ids[token] = id;
+    decoder[id.dump()] = {
+        {"content", token}, {"special", random.chance(50)}, {"normalized", false}, {"lstrip", false}};
+  }
+  c.files["exported/added_tokens.json"] = ids.dump();
+  c.files["exported/special_tokens_map.json"] =
+      R"({"bos_token": {"content": "<|endoftext|>"}, "eos_token": "the", "pad_token": null})";
+  if (random.chance(50)) return;
+  Json settings = Json::parse(c["exported/tokenizer_config.json"]);
+  settings["added_tokens_decoder"] = decoder;
+  c["exported/tokenizer_config.json"] = settings.dump();
+}
+
 /// Changes the files of a Hugging Face folder except the weights and the tokenizer.
 inline void change_folder(Case& c, Random& random) {
   if (random.chance(80)) {
-    std::string& json =
-        c[fmt::format("exported/{}.json", random.pick(std::array{"config", "config", "tokenizer_config"}))];
+    std::vector<const char*> names = {"config", "config", "tokenizer_config", "generation_config"};
+    if (random.chance(40)) {
+      put_added_tokens(c, random);
+      names = {"tokenizer_config", "added_tokens", "special_tokens_map"};
+    }
+    std::string& json = c[fmt::format("exported/{}.json", random.pick(names))];
     json = change_json(json, random);
     return;
   }

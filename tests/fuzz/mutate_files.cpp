@@ -27,7 +27,8 @@ namespace fs = std::filesystem;
 
 constexpr double kMostSeconds = 5.0;  // of CPU time
 constexpr long kMostKilobytes = 1 << 20;
-constexpr auto kHang = std::chrono::seconds(20);
+constexpr rlim_t kStoppedAfter = 10;                  // seconds of CPU time; more than that is a hang
+constexpr auto kHang = std::chrono::seconds(120);     // of waiting, on a machine that may be busy
 constexpr size_t kMostBytes = 1'000'000;              // of a file
 constexpr const char* kSentinel = "beside/sentinel";  // in a folder that no program may touch
 
@@ -68,6 +69,8 @@ struct Outcome {
 [[noreturn]] void become(const char* folder, char** argv, const char* out, const char* err) {
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
+  const rlimit cpu{kStoppedAfter, kStoppedAfter};
+  ::setrlimit(RLIMIT_CPU, &cpu);
   const int write = O_WRONLY | O_CREAT | O_TRUNC;
   const int streams[] = {::open("/dev/null", O_RDONLY), ::open(out, write, 0666), ::open(err, write, 0666)};
   for (int i = 0; i < 3; ++i) ::dup2(streams[i], i);

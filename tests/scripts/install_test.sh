@@ -16,6 +16,14 @@ for notice in LICENSE THIRD_PARTY_NOTICES; do
   [[ -s $work/prefix/share/doc/hipgpt/$notice ]]
 done
 
+share=$work/prefix/share
+for file in man/man1/{train_gpt,generate}.1 bash-completion/completions/{train_gpt,generate} \
+  zsh/site-functions/_{train_gpt,generate} fish/vendor_completions.d/{train_gpt,generate}.fish; do
+  [[ -s $share/$file ]] || { echo "$file is not installed" && exit 1; }
+done
+[[ $(<"$share/bash-completion/completions/generate") == "$("$work/prefix/bin/generate" --completions bash)" ]]
+[[ $(<"$share/man/man1/generate.1") == "$("$work/prefix/bin/generate" --man)" ]]
+
 mkdir "$work/consumer"
 cat >"$work/consumer/CMakeLists.txt" <<'TEXT'
 cmake_minimum_required(VERSION 3.21)
