@@ -356,6 +356,7 @@ TEST_F(HuggingFaceTest, SettingsThatChangeNothingHere) {
        std::vector<std::pair<std::string, json>>{{"architectures", nullptr},
                                                  {"architectures", {"GPT2Model"}},
                                                  {"activation_function", "gelu_pytorch_tanh"},
+                                                 {"activation_function", "gelu_fast"},
                                                  {"attn_pdrop", 0.1},
                                                  {"n_ctx", 16},
                                                  {"pruned_heads", json::object()},
@@ -363,8 +364,13 @@ TEST_F(HuggingFaceTest, SettingsThatChangeNothingHere) {
     set_config(key, value);
     expect_same_model(key);
   }
-  set_config("activation_function", "relu");
-  EXPECT_EQ(HuggingFaceModel::open(model_).weights.config.activation, Activation::kRelu);
+  for (const auto& [name, activation] :
+       std::vector<std::pair<std::string, Activation>>{{"relu", Activation::kRelu},
+                                                       {"gelu", Activation::kGeluErf},
+                                                       {"gelu_python", Activation::kGeluErf}}) {
+    set_config("activation_function", name);
+    EXPECT_EQ(HuggingFaceModel::open(model_).weights.config.activation, activation) << name;
+  }
 }
 
 TEST_F(HuggingFaceTest, ATiedModelMayStoreOnlyItsHead) {
@@ -443,7 +449,7 @@ TEST_F(HuggingFaceTest, ConfigsThatCannotBeHonoured) {
   expect_config_refused("model_type", "llama", "\"llama\": HipGPT reads \"gpt2\"");
   expect_config_refused("model_type", nullptr, "model_type");
   expect_config_refused("architectures", {"GPT2ForSequenceClassification"}, "GPT2LMHeadModel");
-  expect_config_refused("activation_function", "gelu", "gelu_pytorch_tanh");
+  expect_config_refused("activation_function", "quick_gelu", "gelu_new");
   expect_config_refused("activation_function", 3, "activation_function");
   expect_config_refused("scale_attn_by_inverse_layer_idx", true, "should be false");
   expect_config_refused("scale_attn_weights", false, "should be true");
