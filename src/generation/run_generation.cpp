@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <filesystem>
 #include <random>
 
 #include "checkpoint.h"
@@ -15,6 +16,7 @@
 #include "generation/prompts.h"
 #include "generation/standard_streams.h"
 #include "huggingface.h"
+#include "records/model_card.h"
 #include "run_folder.h"
 #include "tokenizer.h"
 #include "util/files.h"
@@ -24,6 +26,8 @@
 #include "util/parameter.h"
 
 namespace hipgpt {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -130,6 +134,21 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
   report_speed(p.tokens, start);
 }
 
+void export_model(const GenerationRun& run, const FoundModel& model) {
+  const ModelConfig& config = model.weights.config;
+  CardFacts facts{.name = run.run_name, .config = config, .step = model.step};
+  if (facts.name.empty()) facts.name = fs::path(run.export_folder).lexically_normal().filename().string();
+  if (model.step) facts.history = history_beside(model.weights.path, config, *model.step);
+  const ExportedFolder exported =
+      export_to_huggingface(run.export_folder, model.weights, model.tokenizer, model_card(facts));
+  print_status(fmt::format("{} exported to {}\n", model.description, run.export_folder));
+  if (exported.added_end) {
+    print_status(fmt::format("added {} as token {}: the vocabulary has none, and other programs need one\n",
+                             kEndOfText, *exported.added_end));
+  }
+  if (!exported.wrote_card) print_status(fmt::format("kept the README.md of {}\n", run.export_folder));
+}
+
 void complete_prompts(const GenerationRun& run, const std::vector<std::string>& prompts,
                       Completer& completer) {
   const auto start = std::chrono::steady_clock::now();
@@ -152,10 +171,7 @@ void run_generation(const GenerationRun& run) {
     prompts = read_prompts(run);
   }
   const auto [weights, tokenizer, description, step] = find_model(run);
-  if (exports) {
-    export_to_huggingface(run.export_folder, weights, tokenizer);
-    return print_status(fmt::format("{} exported to {}\n", description, run.export_folder));
-  }
+  if (exports) return export_model(run, {weights, tokenizer, description, step});
   if (explains) {
     const auto count = static_cast<int64_t>(tokenizer.encode(prompts[0]).size());
     check_explain_length(run, count, weights.config);

@@ -44,7 +44,7 @@ void CheckpointWriter::save(const GPTModel& model, const OptimizerState& optimiz
   snapshot_.weights.copy_from(model.weights());
   snapshot_.first_moment.copy_from(optimizer.first_moment);
   snapshot_.second_moment.copy_from(optimizer.second_moment);
-  snapshot_.info = {model.config(), run_.tokenizer_hash, optimizer.step, run_.roles};
+  snapshot_.info = {model.config(), run_.tokenizer_hash, optimizer.step, run_.roles, run_.tokenizer_settings};
   snapshot_.is_best = is_best;
   retry();
 }

@@ -252,7 +252,8 @@ int run_training(const TrainingRun& run) {
                      .tokenizer_hash = data.tokenizer().hash(),
                      .data_hash = data.data_hash(),
                      .flags = run.flags,
-                     .roles = start ? start->weights.roles : TokenRoles()},
+                     .roles = start ? start->weights.roles : TokenRoles(),
+                     .tokenizer_settings = start ? start->weights.tokenizer_settings : std::string()},
                     progress, timing ? &*timing : nullptr);
   if (saved && saved->optimizer) loop.resume(*saved->optimizer);
   if (loop.step() == run.training.steps) {
