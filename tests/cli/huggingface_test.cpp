@@ -241,6 +241,16 @@ TEST_F(HuggingFaceCliTest, NamesThatAreNotFoldersAreExplained) {
   }
   EXPECT_REFUSED(generate({"--ckpt", kFixture + "/model.safetensors", "--prompt", "a"}),
                  "name the folder " + kFixture + " instead");
+  EXPECT_REFUSED(generate({"--ckpt", kFixture + "/config.json", "--prompt", "a"}),
+                 "name the folder of the model");
+  write("pytorch_model.bin", "PK\3\4 and more");
+  write("old.pt", "\x80\2\x8a\nl\xfc\x9c\x46\xf9 and more");
+  for (const char* name : {"pytorch_model.bin", "old.pt"}) {
+    EXPECT_REFUSED(generate({"--ckpt", name, "--prompt", "a"}),
+                   std::string(name) + ": is a file of PyTorch's torch.save(); save_pretrained()");
+  }
+  write("model.gguf", "GGUF\3 and more");
+  EXPECT_REFUSED(generate({"--ckpt", "model.gguf", "--prompt", "a"}), "name the folder it was made from");
   EXPECT_REFUSED(train_gpt({"--ckpt", kFixture, "--data-path", "text.txt"}), "--init-from");
 }
 
