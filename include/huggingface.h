@@ -23,6 +23,9 @@ struct HuggingFaceModel {
   static HuggingFaceModel open(const std::string& folder, const std::string& tokenizer_path = "");
 };
 
+/// Whether neither the model nor its vocabulary has a token that ends a text.
+bool lacks_end_of_text(const StoredWeights& weights, const Tokenizer& tokenizer);
+
 /// What an export did besides writing the model.
 struct ExportedFolder {
   std::optional<int32_t> added_end;  ///< the id of <|endoftext|>, if the export added it

@@ -136,7 +136,10 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
 
 void export_model(const GenerationRun& run, const FoundModel& model) {
   const ModelConfig& config = model.weights.config;
-  CardFacts facts{.name = run.run_name, .config = config, .step = model.step};
+  CardFacts facts{.name = run.run_name,
+                  .config = config,
+                  .step = model.step,
+                  .added_end = lacks_end_of_text(model.weights, model.tokenizer)};
   if (facts.name.empty()) facts.name = fs::path(run.export_folder).lexically_normal().filename().string();
   if (model.step) facts.history = history_beside(model.weights.path, config, *model.step);
   const ExportedFolder exported =

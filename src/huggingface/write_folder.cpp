@@ -115,11 +115,15 @@ void make_folder(const std::string& folder) {
 
 }  // namespace
 
+bool lacks_end_of_text(const StoredWeights& weights, const Tokenizer& tokenizer) {
+  return weights.roles.complete(tokenizer).end.empty();
+}
+
 ExportedFolder export_to_huggingface(const std::string& folder, const StoredWeights& weights,
                                      const Tokenizer& tokenizer, const std::string& card) {
   check_exportable(weights.config, weights.path);
-  const bool has_end = !weights.roles.complete(tokenizer).end.empty();
-  const Tokenizer exported = has_end ? tokenizer : tokenizer.with_special_token(std::string(kEndOfText));
+  const bool adds_end = lacks_end_of_text(weights, tokenizer);
+  const Tokenizer exported = adds_end ? tokenizer.with_special_token(std::string(kEndOfText)) : tokenizer;
   const ExportedTensors tensors(weights, exported.vocab_size() > tokenizer.vocab_size());
   const Files files = small_files(weights, exported);
   make_folder(folder);
@@ -132,7 +136,7 @@ ExportedFolder export_to_huggingface(const std::string& folder, const StoredWeig
   const std::string card_path = (fs::path(folder) / "README.md").string();
   const bool writes_card = !card.empty() && !file_exists(card_path);
   if (writes_card) write_file_atomically(card_path, card);
-  return {.added_end = has_end ? std::nullopt : exported.special_token(kEndOfText),
+  return {.added_end = adds_end ? exported.special_token(kEndOfText) : std::nullopt,
           .wrote_card = writes_card};
 }
 

@@ -81,6 +81,11 @@ std::string limits(const CardFacts& facts, const JsonValue::Array& data) {
       grouped(facts.config.max_seq_len), markdown::escaped(names), counted(facts.config.vocab_size, "token"));
 }
 
+constexpr const char* kAddedEnd =
+    "- It was trained without a token that ends a text. Other programs need one, so the export added\n"
+    "  `<|endoftext|>`, whose row is the mean of all rows. The model almost never writes it.\n";
+
+/// {} is a number of tokens that fits in the context after the prompt.
 constexpr const char* kUse = R"(
 ## Use
 
@@ -90,7 +95,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = "."  # the folder of this file
 model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 inputs = tokenizer("The ", return_tensors="pt")
-print(tokenizer.decode(model.generate(**inputs, max_new_tokens=50, do_sample=True)[0]))
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens={}, do_sample=True)[0]))
 ```
 )";
 
@@ -127,10 +132,12 @@ std::string model_card(const CardFacts& facts) {
   std::string out = metadata(facts, data);
   out += fmt::format("\n# {}\n\nA language model of GPT-2's kind with {} parameters. {}\n",
                      markdown::escaped(facts.name), grouped(facts.config.parameter_count()), origin(facts));
-  out += kUse;
+  out += fmt::format(kUse, std::clamp(facts.config.max_seq_len / 2, 1, 50));
   out += results(history);
   if (history.run["parameters"].is_count()) out += description_markdown(history.run);
-  return out + limits(facts, data) + kBeforePublishing;
+  out += limits(facts, data);
+  if (facts.added_end) out += kAddedEnd;
+  return out + kBeforePublishing;
 }
 
 }  // namespace hipgpt

@@ -15,6 +15,7 @@ struct CardFacts {
   std::string name;
   ModelConfig config;
   std::optional<int64_t> step;  ///< of the checkpoint; none for a model that came from elsewhere
+  bool added_end = false;       ///< the export added <|endoftext|>
   RunHistory history = {};      ///< of the run that wrote the checkpoint, or empty
 };
 

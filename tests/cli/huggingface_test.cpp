@@ -69,7 +69,8 @@ TEST_F(HuggingFaceCliTest, AnExportHasAModelCard) {
   EXPECT_NE(result.err.find("added <|endoftext|> as token "), std::string::npos) << result.err;
   const std::string card = read("out/README.md");
   for (const char* words : {"---\nlibrary_name: transformers\n", "\n# mine\n", "| validation loss | ",
-                            "| text.txt |", "type: perplexity", "## Limits", "`license`"}) {
+                            "| text.txt |", "type: perplexity", "## Limits", "`license`",
+                            "the export added\n  `<|endoftext|>`", "max_new_tokens=4,"}) {
     EXPECT_NE(card.find(words), std::string::npos) << words << card;
   }
   EXPECT_EQ(card.find("secret"), std::string::npos) << card;
