@@ -16,9 +16,10 @@ namespace hipgpt {
 /// What a checkpoint records in addition to its weights.
 struct CheckpointInfo {
   ModelConfig config;
-  uint64_t tokenizer_hash = 0;  ///< Tokenizer::hash() of the vocabulary it was trained with
-  int64_t step = 0;             ///< training steps done
-  TokenRoles roles = {};        ///< of the model that the run started from
+  uint64_t tokenizer_hash = 0;          ///< Tokenizer::hash() of the vocabulary it was trained with
+  int64_t step = 0;                     ///< training steps done
+  TokenRoles roles = {};                ///< of the model that the run started from
+  std::string tokenizer_settings = {};  ///< the same
 };
 
 /// Writes the weights of a model under Hugging Face's names and replaces `path` atomically. Throws Error if

@@ -8,7 +8,8 @@
 
 namespace hipgpt {
 
-enum class Activation : uint8_t { kNone, kRelu, kGelu };
+/// kGelu is GPT-2's GELU, which approximates the error function by tanh; kGeluErf is the exact one.
+enum class Activation : uint8_t { kNone, kRelu, kGelu, kGeluErf };
 
 /// How the weight of a Linear is stored. GPT-2 stores the weights of layers as [in,out], and the weight of
 /// the head, which may be the token embedding, as [out,in].

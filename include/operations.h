@@ -36,7 +36,8 @@ HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation ac
 /// The gradient of y = x W + b, for a given dy [R,out], whose rows may have a pitch:
 ///   dW += x^T dy (its transpose if W is stored [out,in]);  db += sum_rows dy, if there is a bias;
 ///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre), the gradient of pre [R,in].
-/// GELU is GPT-2's tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))  (Hendrycks & Gimpel, 2016).
+/// GELU (Hendrycks & Gimpel, 2016) is x P(Z < x) for a normal Z:  kGeluErf is 0.5 x (1 + erf(x / sqrt 2)), and
+/// kGelu is GPT-2's approximation, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 HIPGPT_OPERATION(linear_backward,
                  (Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
                   Activation act, Tensor pre),

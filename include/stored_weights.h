@@ -18,8 +18,9 @@ struct StoredWeights {
   std::string path;  ///< path of the file or folder, for messages
   ModelConfig config;
   std::map<std::string, SafetensorsTensor> tensors;
-  std::vector<SafetensorsFile> files;  ///< the files that own the tensors' bytes
-  TokenRoles roles;                    ///< as far as the model names them
+  std::vector<SafetensorsFile> files;   ///< the files that own the tensors' bytes
+  TokenRoles roles;                     ///< as far as the model names them
+  std::string tokenizer_settings = {};  ///< JSON: those of tokenizer_config.json that an export keeps, or ""
 
   /// Copies the weights, as fp32, into a model with the same config.
   void load_into(GPTModel& model) const;

@@ -103,6 +103,10 @@ class Tokenizer {
 
   std::optional<int32_t> special_token(std::string_view text) const;
 
+  /// Returns this vocabulary with one more special token. Its id is vocab_size(), or that of the ordinary token
+  /// with this text, if there is one.
+  Tokenizer with_special_token(const std::string& text) const;
+
   /// Whether the vocabulary marks this token as special. Hugging Face's tokenizers may also find tokens that
   /// are not: words that were added, which are part of a text.
   bool is_marked_special(int32_t id) const;

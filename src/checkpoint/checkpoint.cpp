@@ -21,6 +21,7 @@ namespace {
 
 constexpr const char* kFormat = "hipgpt_format";
 constexpr const char* kTokenRoles = "token_roles";
+constexpr const char* kTokenizerSettings = "tokenizer_settings";
 constexpr const char* kCheckpointFormat = "checkpoint-1";
 constexpr const char* kOptimizerFormat = "optimizer-2";
 constexpr const char* kBatches = "batches";
@@ -131,6 +132,7 @@ std::string write_checkpoint(AtomicFile& file, const HostWeights& weights, const
     set_token_roles(roles, info.roles);
     metadata[kTokenRoles] = roles.dump();
   }
+  if (!info.tokenizer_settings.empty()) metadata[kTokenizerSettings] = info.tokenizer_settings;
   return write_safetensors(file, weights.tensors(""), metadata);
 }
 
@@ -151,6 +153,8 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
   info_.tokenizer_hash = number_field<uint64_t>(file_, "tokenizer_hash", 16);
   info_.step = step_field(file_);
   info_.roles = roles_in(file_, info_.config.vocab_size);
+  if (const auto text = file_.metadata().find(kTokenizerSettings); text != file_.metadata().end())
+    info_.tokenizer_settings = text->second;
   size_t count = 0;
   GPTWeights(info_.config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
     check_floats(path(), file_.tensor(name), tensor.shape());
@@ -175,7 +179,7 @@ void Checkpoint::check_tokenizer(uint64_t hash, int vocab_size, const std::strin
 }
 
 StoredWeights Checkpoint::weights() const {
-  StoredWeights weights{path(), info_.config, {}, {file_}, info_.roles};
+  StoredWeights weights{path(), info_.config, {}, {file_}, info_.roles, info_.tokenizer_settings};
   for (const SafetensorsTensor& tensor : file_.tensors()) weights.tensors[tensor.name] = tensor;
   return weights;
 }

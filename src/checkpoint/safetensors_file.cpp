@@ -121,6 +121,19 @@ bool check_checksums(const std::string& path, std::string_view head, const Mappe
 
 // ---- Reading --------------------------------------------------------------------------------------------
 
+/// Throws Error if the bytes begin like a file that people name in place of a safetensors file.
+void refuse_other_models(const std::string& path, std::string_view bytes) {
+  constexpr const char* kConvert =
+      "save_pretrained() of transformers makes a folder with model.safetensors: name that folder";
+  const auto begins = [&](std::string_view magic) { return bytes.starts_with(magic); };
+  const bool pickle = bytes.size() > 1 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5;
+  if (pickle || begins("PK\3\4")) fail(path, "is a file of PyTorch's torch.save()", kConvert);
+  if (begins("\x89HDF")) fail(path, "is an HDF5 file", kConvert);
+  if (begins("GGUF"))
+    fail(path, "is a GGUF model, which HipGPT does not read", "name the folder it was made from");
+  if (begins("{")) fail(path, "is a JSON file without weights", "name the folder of the model");
+}
+
 /// Returns the length of the JSON header, which must fit in the file.
 uint64_t read_header_length(const std::string& path, std::span<const std::byte> bytes) {
   if (bytes.empty()) fail(path, "empty file");
@@ -130,6 +143,7 @@ uint64_t read_header_length(const std::string& path, std::span<const std::byte> 
   uint64_t length;
   std::memcpy(&length, bytes.data(), kLengthBytes);
   const bool plausible = length >= 2 && length <= kLargestHeader;
+  if (!plausible) refuse_other_models(path, text);
   if (!plausible) fail(path, fmt::format("not a safetensors file (a header of {})", counted(length, "byte")));
   if (length > bytes.size() - kLengthBytes) {
     fail(path, fmt::format("truncated, or not a safetensors file (it ends before its header of {})",

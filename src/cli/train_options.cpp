@@ -38,7 +38,8 @@ void declare_model(CommandLine& line, ModelChoices& model) {
   line.number("--layers", model.layers, 1, 1024, "L, transformer layers (2)");
   line.number("--ff", model.ff, 1, 1 << 20, "F, feed-forward hidden dimension (256)");
   line.number("--seq", model.seq, 1, 1 << 20, "S, context length in tokens (32)");
-  line.option("--activation", model.activation, "relu or gelu (relu)").one_of({"relu", "gelu"});
+  line.option("--activation", model.activation, "relu, gelu or gelu_erf (relu)")
+      .one_of({"relu", "gelu", "gelu_erf"});
   line.true_or_false("--final-layernorm", model.final_layernorm, "true: a LayerNorm before the head (false)");
   line.true_or_false("--tied-head", model.tied_head,
                      "true: the head shares the token embedding's weights (false)");

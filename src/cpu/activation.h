@@ -27,6 +27,17 @@ inline float gelu_slope(float x) {
   return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
 }
 
+/// Exact GELU: x P(Z < x).
+inline float gelu_erf(float x) {
+  return x * normal_at(x).below;
+}
+
+/// P(Z < x) + x p(x), where p is the density of Z.
+inline float gelu_erf_slope(float x) {
+  const Normal z = normal_at(x);
+  return z.below + x * z.density;
+}
+
 /// Calls f with a function object for `act`, so that the choice happens once instead of for each element.
 template <typename F>
 void with_activation(Activation act, const F& f) {
@@ -34,6 +45,7 @@ void with_activation(Activation act, const F& f) {
     case Activation::kNone: return f([](float x) { return x; });
     case Activation::kRelu: return f([](float x) { return relu(x); });
     case Activation::kGelu: return f([](float x) { return gelu(x); });
+    case Activation::kGeluErf: return f([](float x) { return gelu_erf(x); });
   }
 }
 
@@ -44,6 +56,7 @@ void with_slope(Activation act, const F& f) {
     case Activation::kNone: return f([](float) { return 1.0f; });
     case Activation::kRelu: return f([](float x) { return relu_slope(x); });
     case Activation::kGelu: return f([](float x) { return gelu_slope(x); });
+    case Activation::kGeluErf: return f([](float x) { return gelu_erf_slope(x); });
   }
 }
 

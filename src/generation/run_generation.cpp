@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <filesystem>
 #include <random>
 
 #include "checkpoint.h"
@@ -16,6 +17,7 @@
 #include "generation/prompts.h"
 #include "generation/standard_streams.h"
 #include "huggingface.h"
+#include "records/model_card.h"
 #include "run_folder.h"
 #include "tokenizer.h"
 #include "util/files.h"
@@ -25,6 +27,8 @@
 #include "util/parameter.h"
 
 namespace hipgpt {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -131,6 +135,24 @@ void print_perplexity(const GenerationRun& run, const MappedFile& text, const To
   report_speed(p.tokens, start);
 }
 
+void export_model(const GenerationRun& run, const FoundModel& model) {
+  const ModelConfig& config = model.weights.config;
+  CardFacts facts{.name = run.run_name,
+                  .config = config,
+                  .step = model.step,
+                  .added_end = lacks_end_of_text(model.weights, model.tokenizer)};
+  if (facts.name.empty()) facts.name = fs::path(run.export_folder).lexically_normal().filename().string();
+  if (model.step) facts.history = history_beside(model.weights.path, config, *model.step);
+  const ExportedFolder exported =
+      export_to_huggingface(run.export_folder, model.weights, model.tokenizer, model_card(facts));
+  print_status(fmt::format("{} exported to {}\n", model.description, run.export_folder));
+  if (exported.added_end) {
+    print_status(fmt::format("added {} as token {}: the vocabulary has none, and other programs need one\n",
+                             kEndOfText, *exported.added_end));
+  }
+  if (!exported.wrote_card) print_status(fmt::format("kept the README.md of {}\n", run.export_folder));
+}
+
 /// Prompt i is that of process i modulo N. The leader prints all samples in the order of the prompts; `output` has
 /// those of another process.
 void complete_prompts(const GenerationRun& run, const std::vector<std::string>& prompts, Completer& completer,
@@ -185,10 +207,7 @@ void generate(const GenerationRun& run, Processes& processes, std::string& outpu
     prompts = read_prompts(run);
   }
   const auto [weights, tokenizer, description, step] = find_model(run);
-  if (exports) {
-    export_to_huggingface(run.export_folder, weights, tokenizer);
-    return print_status(fmt::format("{} exported to {}\n", description, run.export_folder));
-  }
+  if (exports) return export_model(run, {weights, tokenizer, description, step});
   if (explains) {
     const auto count = static_cast<int64_t>(tokenizer.encode(prompts[0]).size());
     check_explain_length(run, count, weights.config);

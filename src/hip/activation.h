@@ -11,22 +11,29 @@ namespace hipgpt::hip {
 
 constexpr float kSqrtTwoOverPi = 0.7978845608f;
 constexpr float kGeluCubic = 0.044715f;
+constexpr float kOneOverSqrtTwo = 0.7071067812f;
+constexpr float kOneOverSqrtTwoPi = 0.3989422804f;
 
 __device__ inline float activate(Activation act, float x) {
   if (act == Activation::kRelu) return x > 0.0f ? x : 0.0f;
   if (act == Activation::kGelu) {
     return 0.5f * x * (1.0f + tanhf(kSqrtTwoOverPi * (x + kGeluCubic * x * x * x)));
   }
+  if (act == Activation::kGeluErf) return 0.5f * x * (1.0f + erff(kOneOverSqrtTwo * x));
   return x;
 }
 
 /// act'(x). With u = sqrt(2/pi) (x + c x^3) and t = tanh u:  gelu'(x) = (1 + t)/2 + x (1 - t^2)/2 * du/dx.
+/// Exact GELU: P(Z < x) + x p(x), with a normal Z and its density p(x) = e^(-x^2/2) / sqrt(2 pi).
 __device__ inline float activation_slope(Activation act, float x) {
   if (act == Activation::kRelu) return x > 0.0f ? 1.0f : 0.0f;
   if (act == Activation::kGelu) {
     const float t = tanhf(kSqrtTwoOverPi * (x + kGeluCubic * x * x * x));
     const float du = kSqrtTwoOverPi * (1.0f + 3.0f * kGeluCubic * x * x);
     return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
+  }
+  if (act == Activation::kGeluErf) {
+    return 0.5f * (1.0f + erff(kOneOverSqrtTwo * x)) + x * kOneOverSqrtTwoPi * expf(-0.5f * x * x);
   }
   return 1.0f;
 }
@@ -36,12 +43,13 @@ template <typename F>
 __device__ inline void with_activation(Activation act, const F& f) {
   if (act == Activation::kRelu) return f(std::integral_constant<Activation, Activation::kRelu>());
   if (act == Activation::kGelu) return f(std::integral_constant<Activation, Activation::kGelu>());
+  if (act == Activation::kGeluErf) return f(std::integral_constant<Activation, Activation::kGeluErf>());
 }
 
-// The same for results in bf16, with 1 + tanh u = 2 s, where s = 1 / (1 + e^(-2u)). Each step is computed for
-// a whole pack before the next one, so that a lane does not wait for each result.
+// The same for results in bf16. Each step is computed for a whole pack before the next one, so that a lane does
+// not wait for each result.
 
-/// s, from -2u log2(e) = x (a + a c x^2).
+/// s = 1 / (1 + e^(-2u)) = (1 + tanh u) / 2, from -2u log2(e) = x (a + a c x^2).
 template <int kCount>
 __device__ inline Vec<float, kCount> gelu_sigmoid(Vec<float, kCount> x) {
   constexpr float kA = -2.0f * kLog2E * kSqrtTwoOverPi;
@@ -51,15 +59,36 @@ __device__ inline Vec<float, kCount> gelu_sigmoid(Vec<float, kCount> x) {
   return map(sums, [](float sum) { return reciprocal_of(sum); });
 }
 
+/// A normal random number Z at x, as in src/cpu/vector_math.h.
+template <int kCount>
+struct NormalFast {
+  Vec<float, kCount> density, below;
+
+  __device__ explicit NormalFast(Vec<float, kCount> x) {
+    density = map(x, [](float v) { return kOneOverSqrtTwoPi * exp2_of(-0.5f * kLog2E * v * v); });
+    const auto t = map(x, [](float v) { return reciprocal_of(fmaf(0.2316419f, fabsf(v), 1.0f)); });
+    auto p = map(t, [](float v) { return fmaf(1.330274429f, v, -1.821255978f); });
+    p = map(p, t, [](float a, float v) { return fmaf(a, v, 1.781477937f); });
+    p = map(p, t, [](float a, float v) { return fmaf(a, v, -0.356563782f); });
+    p = map(p, t, [](float a, float v) { return fmaf(a, v, 0.319381530f); });
+    below = map(x, density * p * t, [](float v, float tail) { return v < 0.0f ? tail : 1.0f - tail; });
+  }
+};
+
 template <int kCount>
 __device__ inline Vec<float, kCount> activate_fast(Activation act, Vec<float, kCount> x) {
   if (act == Activation::kGelu) return x * gelu_sigmoid(x);
+  if (act == Activation::kGeluErf) return x * NormalFast<kCount>(x).below;
   return map(x, [act](float v) { return activate(act, v); });
 }
 
-/// gelu'(x) = s + 2 x s (1 - s) du/dx = s (1 + (1 - s) x (b + 3 b c x^2)).
+/// gelu'(x) = s + 2 x s (1 - s) du/dx = s (1 + (1 - s) x (b + 3 b c x^2)).  Exact GELU: as above.
 template <int kCount>
 __device__ inline Vec<float, kCount> activation_slope_fast(Activation act, Vec<float, kCount> x) {
+  if (act == Activation::kGeluErf) {
+    const NormalFast<kCount> z(x);
+    return z.below + x * z.density;
+  }
   if (act != Activation::kGelu) return map(x, [act](float v) { return activation_slope(act, v); });
   constexpr float kB = 2.0f * kSqrtTwoOverPi;
   const auto s = gelu_sigmoid(x);

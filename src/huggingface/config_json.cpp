@@ -21,7 +21,10 @@ constexpr int kLargestSize = 1 << 24;  // of any dimension; four times this fits
 
 /// Maps GPT2Config's names to the activations of HipGPT. If two names share a formula, the first is written.
 constexpr std::pair<const char*, Activation> kActivations[] = {
-    {"gelu_new", Activation::kGelu}, {"gelu_pytorch_tanh", Activation::kGelu}, {"relu", Activation::kRelu}};
+    {"gelu_new", Activation::kGelu},  {"gelu_pytorch_tanh", Activation::kGelu},
+    {"gelu_fast", Activation::kGelu}, {"gelu_python_tanh", Activation::kGelu},
+    {"gelu", Activation::kGeluErf},   {"gelu_accurate", Activation::kGelu},
+    {"relu", Activation::kRelu},      {"gelu_python", Activation::kGeluErf}};
 
 int size_member(const Json& config, const char* key) {
   const Json* found = config.find(key);
@@ -69,7 +72,7 @@ Activation activation_of(const Json& config) {
     if (name == known) return activation;
   }
   throw Error(fmt::format(
-      "\"activation_function\" is {}: HipGPT has \"gelu_new\", \"gelu_pytorch_tanh\" and \"relu\"",
+      "\"activation_function\" is {}: HipGPT has \"gelu_new\" (and its other names), \"gelu\" and \"relu\"",
       name.dump()));
 }
 

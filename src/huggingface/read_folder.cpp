@@ -1,6 +1,7 @@
 // Reads a model from a folder: finds its files and tensors and checks them against config.json.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -11,6 +12,7 @@
 #include "huggingface/config_json.h"
 #include "util/files.h"
 #include "util/json.h"
+#include "util/mapped_file.h"
 #include "util/name_errors.h"
 #include "util/number_text.h"
 
@@ -67,6 +69,46 @@ TokenRoles read_roles(const std::string& folder, const Tokenizer& tokenizer) {
   for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"})
     roles = roles.over(named_roles(read_json_if_there(in(folder, name)), tokenizer));
   return roles;
+}
+
+/// An export writes these itself, or they name files and classes that it does not have.
+constexpr const char* kOwnSettings[] = {"add_bos_token",    "add_eos_token",
+                                        "add_prefix_space", "added_tokens_decoder",
+                                        "auto_map",         "backend",
+                                        "bos_token",        "eos_token",
+                                        "pad_token",        "unk_token",
+                                        "merges_file",      "vocab_file",
+                                        "tokenizer_file",   "special_tokens_map_file",
+                                        "name_or_path",     "processor_class",
+                                        "tokenizer_class",  "model_max_length"};
+
+/// Whether a setting is one token, or a list or an object of them, that the vocabulary marks as special.
+/// transformers would make any other token special, which may change the ids of texts.
+bool names_special_tokens(const JsonValue& setting, const Tokenizer& tokenizer) {
+  const auto is_special = [&](const JsonValue& token) {
+    const JsonValue& text = token.is_object() ? token["content"] : token;
+    const auto id = text.is_string() ? tokenizer.special_token(text.as_string()) : std::nullopt;
+    return id && tokenizer.is_marked_special(*id);
+  };
+  if (setting.is_array()) return std::ranges::all_of(setting.items(), is_special);
+  if (!setting.is_object() || setting.find("content")) return is_special(setting);
+  return std::ranges::all_of(setting.members(), [&](const auto& m) { return is_special(m.value); });
+}
+
+/// Returns what an export keeps of tokenizer_config.json, such as the template of a chat, as JSON.
+std::string read_tokenizer_settings(const std::string& folder, const Tokenizer& tokenizer) {
+  const JsonValue settings = read_json_if_there(in(folder, "tokenizer_config.json"));
+  JsonValue kept = JsonValue::Object();
+  for (const auto& [name, value] : settings.members()) {
+    const bool names_tokens =
+        !value.is_bool() && (name.ends_with("_token") || name.ends_with("special_tokens"));
+    if (std::ranges::find(kOwnSettings, name) != std::end(kOwnSettings)) continue;
+    if (!names_tokens || names_special_tokens(value, tokenizer)) kept.set(name, value);
+  }
+  // transformers 5 writes the template to a file of its own.
+  const std::string chat = in(folder, "chat_template.jinja");
+  if (file_exists(chat)) kept.set("chat_template", MappedFile(chat, MappedFile::Access::kSequential).text());
+  return kept.members().empty() ? "" : kept.dump();
 }
 
 /// Returns the files of a sharded model, as its index lists them.
@@ -202,7 +244,9 @@ HuggingFaceModel HuggingFaceModel::open(const std::string& folder, const std::st
   auto tensors = collect(files, config, folder);
   config.vocab_size = tokenizer.vocab_size();
   TokenRoles roles = read_roles(folder, tokenizer);
-  return {{folder, config, std::move(tensors), std::move(files), std::move(roles)}, std::move(tokenizer)};
+  std::string settings = read_tokenizer_settings(folder, tokenizer);
+  return {{folder, config, std::move(tensors), std::move(files), std::move(roles), std::move(settings)},
+          std::move(tokenizer)};
 }
 
 }  // namespace hipgpt

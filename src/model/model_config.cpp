@@ -53,6 +53,7 @@ std::string to_string(Activation activation) {
     case Activation::kNone: return "none";
     case Activation::kRelu: return "relu";
     case Activation::kGelu: return "gelu";
+    case Activation::kGeluErf: return "gelu_erf";
   }
   return "?";
 }
@@ -60,7 +61,8 @@ std::string to_string(Activation activation) {
 Activation activation_from_string(const std::string& name) {
   if (name == "relu") return Activation::kRelu;
   if (name == "gelu") return Activation::kGelu;
-  throw Error(fmt::format("activation '{}': must be relu or gelu", name));
+  if (name == "gelu_erf") return Activation::kGeluErf;
+  throw Error(fmt::format("activation '{}': must be relu, gelu or gelu_erf", name));
 }
 
 int64_t ModelConfig::parameter_count() const {

@@ -172,7 +172,7 @@ std::string description_markdown(const Json& run) {
   }
   out += "\n## Program\n" + markdown::table_head("what", "version");
   out += rows(run, {{"version", "HipGPT"}, {"compiler", "compiler"}, {"device", "device"}});
-  return run.find("command") ? out + markdown::code_block(plain(run["command"])) : out;
+  return run["command"].is_string() ? out + markdown::code_block(plain(run["command"])) : out;
 }
 
 std::string report_markdown(const RunHistory& history) {

@@ -1,6 +1,7 @@
 // The words of GPT-2:
 //   '(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// and those of StarCoder and SmolLM, which split off each digit before this expression sees the text.
+// and those of StarCoder and SmolLM, which split off each digit before this expression sees the text. Other
+// vocabularies split off whole numbers.
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/pretokenizer_parts.h"
 
@@ -29,9 +30,11 @@ bool separates(std::string_view text, size_t left, size_t right) {
 }
 
 /// A digit ends the text that the expression sees, so white space before it is one word.
+template <bool kEachDigit>
 size_t word_end_before_digits(std::string_view text, size_t begin) {
   const Character c = character_at(text, begin);
-  if (c.kind == CharClass::kNumber) return begin + c.size;
+  if (c.kind == CharClass::kNumber)
+    return kEachDigit ? begin + c.size : run_end(text, begin + c.size, CharClass::kNumber);
   if (c.kind == CharClass::kSpace) {
     const size_t end = run_end(text, begin, CharClass::kSpace);
     if (end < text.size() && character_at(text, end).kind == CharClass::kNumber) return end;
@@ -53,6 +56,7 @@ size_t word_end(std::string_view text, size_t begin) {
 }
 
 const Pretokenizer kGpt2Words = {"gpt2", word_end, separates};
-const Pretokenizer kDigitsAndGpt2Words = {"digits and gpt2", word_end_before_digits, separates};
+const Pretokenizer kDigitsAndGpt2Words = {"digits and gpt2", word_end_before_digits<true>, separates};
+const Pretokenizer kNumbersAndGpt2Words = {"numbers and gpt2", word_end_before_digits<false>, separates};
 
 }  // namespace hipgpt

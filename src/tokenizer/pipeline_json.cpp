@@ -41,7 +41,7 @@ constexpr Expression kExpressions[] = {
 };
 
 constexpr const char* kSupportedPretokenizers =
-    "ByteLevel, individual Digits before it, and a Split by the regular expression of GPT-2, Llama 3, Qwen "
+    "ByteLevel, Digits before it, and a Split by the regular expression of GPT-2, Llama 3, Qwen "
     "2, "
     "cl100k_base or o200k_base before it";
 
@@ -108,8 +108,8 @@ const Pretokenizer* read_pretokenizer(const Json& document) {
     const Json& first = *steps.front();
     if (steps.size() == 1) {
       splits = &kGpt2Words;
-    } else if (is_type(first, "Digits") && first["individual_digits"] == true) {
-      splits = &kDigitsAndGpt2Words;
+    } else if (is_type(first, "Digits") && first["individual_digits"].is_bool()) {
+      splits = first["individual_digits"].as_bool() ? &kDigitsAndGpt2Words : &kNumbersAndGpt2Words;
     } else {
       splits = find_pretokenizer(first);
     }
@@ -190,8 +190,10 @@ PipelineJson to_json(const Pipeline& pipeline) {
   PipelineJson json{"null", byte_level(true), byte_level(true)};
   if (pipeline.normalization == Normalization::kNfc) json.normalizer = R"({"type": "NFC"})";
   if (pipeline.normalization == Normalization::kNfkc) json.normalizer = R"({"type": "NFKC"})";
-  if (pipeline.pretokenizer == &kDigitsAndGpt2Words) {
-    json.pre_tokenizer = sequence(R"({"type": "Digits", "individual_digits": true})", byte_level(true));
+  if (pipeline.pretokenizer == &kDigitsAndGpt2Words || pipeline.pretokenizer == &kNumbersAndGpt2Words) {
+    const bool each = pipeline.pretokenizer == &kDigitsAndGpt2Words;
+    json.pre_tokenizer =
+        sequence(fmt::format(R"({{"type": "Digits", "individual_digits": {}}})", each), byte_level(true));
   } else if (pipeline.pretokenizer != &kGpt2Words) {
     const auto* expression =
         std::ranges::find(kExpressions, pipeline.pretokenizer, &Expression::pretokenizer);

@@ -26,6 +26,8 @@ struct Pretokenizer {
 extern const Pretokenizer kGpt2Words;
 /// Single digits, and GPT-2's words between them. StarCoder and SmolLM split so.
 extern const Pretokenizer kDigitsAndGpt2Words;
+/// Whole numbers, and GPT-2's words between them.
+extern const Pretokenizer kNumbersAndGpt2Words;
 extern const Pretokenizer kLlama3Words;
 extern const Pretokenizer kQwen2Words;
 /// The words of cl100k_base as tiktoken 0.8 and later splits them. Earlier versions split as Llama 3 does.

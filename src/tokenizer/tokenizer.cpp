@@ -99,6 +99,20 @@ Tokenizer Tokenizer::train(const Text& text, const TrainOptions& options) {
       std::make_shared<Tables>(std::move(learned.spellings), std::move(learned.merges), specials));
 }
 
+Tokenizer Tokenizer::with_special_token(const std::string& text) const {
+  std::vector<std::string> spellings = tables_->spellings;
+  const auto place = std::ranges::find(spellings, text);
+  const auto id = static_cast<int32_t>(place - spellings.begin());
+  if (place == spellings.end()) spellings.push_back(text);
+  std::vector<SpecialTokens::Token> specials = tables_->specials.tokens();
+  const auto next = std::ranges::find_if(specials, [id](const auto& token) { return token.id > id; });
+  specials.insert(next, {text, id});
+  const Pipeline& pipeline = tables_->pipeline;
+  return Tokenizer(std::make_shared<Tables>(std::move(spellings), tables_->merges,
+                                            SpecialTokens(std::move(specials), pipeline.normalization),
+                                            pipeline));
+}
+
 int Tokenizer::vocab_size() const {
   return static_cast<int>(tables_->spellings.size());
 }

@@ -45,7 +45,7 @@ void CheckpointWriter::save(const GPTModel& model, Trainer& trainer, bool is_bes
   trainer.read_moments([&](Moment moment, Tensor values) {
     (moment == Moment::kFirst ? snapshot_.first_moment : snapshot_.second_moment).copy_from(values);
   });
-  snapshot_.info = {model.config(), run_.tokenizer_hash, trainer.step(), run_.roles};
+  snapshot_.info = {model.config(), run_.tokenizer_hash, trainer.step(), run_.roles, run_.tokenizer_settings};
   snapshot_.is_best = is_best;
   retry();
 }

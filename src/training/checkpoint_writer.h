@@ -35,6 +35,7 @@ class CheckpointWriter {
     uint64_t data_hash;
     RunFlags flags;
     TokenRoles roles = {};
+    std::string tokenizer_settings = {};
   };
 
   CheckpointWriter(const RunFolder& folder, Device& device, const ModelConfig& config, Run run);

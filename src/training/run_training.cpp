@@ -258,7 +258,8 @@ int lead(const TrainingRun& run, Processes& processes, ProgressLine& progress) {
                      .tokenizer_hash = data.tokenizer().hash(),
                      .data_hash = data.data_hash(),
                      .flags = run.flags,
-                     .roles = start ? start->weights.roles : TokenRoles()},
+                     .roles = start ? start->weights.roles : TokenRoles(),
+                     .tokenizer_settings = start ? start->weights.tokenizer_settings : std::string()},
                     progress, timing ? &*timing : nullptr, processes.team(), communicator);
   loop.start(saved && saved->optimizer ? &*saved->optimizer : nullptr);
   if (loop.step() == run.training.steps) {

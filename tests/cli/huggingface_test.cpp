@@ -54,9 +54,47 @@ TEST_F(HuggingFaceCliTest, AnExportGeneratesWhatItsCheckpointDoes) {
     ASSERT_TRUE(succeeds(generate({"--ckpt", folder, "--export", folder + "_again"})));
     for (const auto& entry : fs::directory_iterator(path(folder))) {
       const std::string name = entry.path().filename();
+      if (name == "README.md") continue;  // tells where the model comes from
       EXPECT_EQ(read(folder + "/" + name), read(folder + "_again/" + name)) << name;
     }
   }
+}
+
+TEST_F(HuggingFaceCliTest, AnExportHasAModelCard) {
+  fs::create_directory(path("secret"));
+  write("secret/text.txt", read("text.txt"));
+  ASSERT_TRUE(succeeds(train(gpt2_shaped({{"--run-name", "mine"}, {"--data-path", "secret/text.txt"}}))));
+  const Result result = generate({"--run-name", "mine", "--export", "out"});
+  ASSERT_TRUE(succeeds(result));
+  EXPECT_NE(result.err.find("added <|endoftext|> as token "), std::string::npos) << result.err;
+  const std::string card = read("out/README.md");
+  for (const char* words : {"---\nlibrary_name: transformers\n", "\n# mine\n", "| validation loss | ",
+                            "| text.txt |", "type: perplexity", "## Limits", "`license`",
+                            "the export added\n  `<|endoftext|>`", "max_new_tokens=4,"}) {
+    EXPECT_NE(card.find(words), std::string::npos) << words << card;
+  }
+  EXPECT_EQ(card.find("secret"), std::string::npos) << card;
+
+  // A card that a user edited survives the next export.
+  for (const auto& entry : fs::directory_iterator(path("out"))) {
+    if (entry.path().filename() != "README.md") fs::remove(entry.path());
+  }
+  write("out/README.md", "edited");
+  const Result again = generate({"--run-name", "mine", "--export", "out"});
+  ASSERT_TRUE(succeeds(again));
+  EXPECT_NE(again.err.find("kept the README.md of out"), std::string::npos) << again.err;
+  EXPECT_EQ(read("out/README.md"), "edited");
+}
+
+TEST_F(HuggingFaceCliTest, TheTokenizersSettingsSurviveTraining) {
+  fs::copy(kFixture, path("model"));
+  write("model/tokenizer_config.json", R"({"chat_template": "{{ messages }}"})");
+  ASSERT_TRUE(succeeds(start_from("model", {{"--run-name", "tuned"}})));
+  ASSERT_TRUE(succeeds(start_from("model", {{"--run-name", "tuned"}, {"--steps", "6"}}, {"--resume"})));
+  ASSERT_TRUE(succeeds(generate({"--run-name", "tuned", "--export", "out"})));
+  EXPECT_NE(read("out/tokenizer_config.json").find(R"("chat_template": "{{ messages }}")"),
+            std::string::npos);
+  EXPECT_NE(read("out/README.md").find("trained the model in the folder model further"), std::string::npos);
 }
 
 TEST_F(HuggingFaceCliTest, ExportsTheStepThatWasAskedFor) {
@@ -204,6 +242,16 @@ TEST_F(HuggingFaceCliTest, NamesThatAreNotFoldersAreExplained) {
   }
   EXPECT_REFUSED(generate({"--ckpt", kFixture + "/model.safetensors", "--prompt", "a"}),
                  "name the folder " + kFixture + " instead");
+  EXPECT_REFUSED(generate({"--ckpt", kFixture + "/config.json", "--prompt", "a"}),
+                 "name the folder of the model");
+  write("pytorch_model.bin", "PK\3\4 and more");
+  write("old.pt", "\x80\2\x8a\nl\xfc\x9c\x46\xf9 and more");
+  for (const char* name : {"pytorch_model.bin", "old.pt"}) {
+    EXPECT_REFUSED(generate({"--ckpt", name, "--prompt", "a"}),
+                   std::string(name) + ": is a file of PyTorch's torch.save(); save_pretrained()");
+  }
+  write("model.gguf", "GGUF\3 and more");
+  EXPECT_REFUSED(generate({"--ckpt", "model.gguf", "--prompt", "a"}), "name the folder it was made from");
   EXPECT_REFUSED(train_gpt({"--ckpt", kFixture, "--data-path", "text.txt"}), "--init-from");
 }
 

@@ -120,7 +120,7 @@ inline ModelConfig any_config(Random& random, int vocab_size) {
     c.embed_dim = c.num_heads * random.pick(std::array{1, 2, 8, 33});
     c.num_layers = random.pick(std::array{1, 2, 5, 60});
     c.ff_hidden_dim = random.pick(std::array{1, 2, 7, 64, 1000, 20'000});
-    c.activation = random.chance(50) ? Activation::kRelu : Activation::kGelu;
+    c.activation = random.pick(std::array{Activation::kRelu, Activation::kGelu, Activation::kGeluErf});
     c.final_layernorm = random.chance(50);
     c.tied_head = random.chance(50);
     c.head_bias = random.chance(50);

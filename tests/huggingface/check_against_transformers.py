@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks models to and from Hugging Face's transformers: the same logits, the same greedy text, the same token ids.
+"""Checks models to and from Hugging Face's transformers: the same logits, greedy text, token ids and losses of training.
 
     pip install torch transformers tokenizers safetensors
     check_against_transformers.py --train-gpt PROGRAM --generate PROGRAM --tool PROGRAM [--gpt2-files VOCAB MERGES]
@@ -98,6 +98,31 @@ class Check:
         print(f"{what}: logits to {difference:.1e} of {theirs.abs().max().item():.1f}, and the same text")
         return text
 
+    def same_training(self, what, folder, steps=4):
+        """Compares the losses of steps on a text of exactly one sequence. Each depends on the gradients of those before it."""
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
+        text = "the king and the queen read all the texts of"
+        with open(self.path("sequence"), "w", encoding="utf-8") as file:
+            file.write(text)
+        ids = torch.tensor(tokenizer(text).input_ids)
+        optimizer, theirs = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0), []
+        for _ in range(steps):
+            logits = model(ids[None, :-1]).logits[0, :, :len(tokenizer)]
+            loss = torch.nn.functional.cross_entropy(logits, ids[1:])
+            theirs.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        self.run(self.programs.train_gpt, "--init-from", folder, "--data-path", "sequence", "--val-fraction", "0", "--batch", "1",
+                 "--seq", str(len(ids) - 1), "--steps", str(steps), "--lr", "1e-3", "--min-lr", "1e-3", "--warmup-steps", "0",
+                 "--weight-decay", "0", "--grad-clip", "0", "--log-every", "1", "--run-name", os.path.basename(folder))
+        with open(os.path.join(self.path("checkpoints"), os.path.basename(folder), "metrics.jsonl"), encoding="utf-8") as file:
+            ours = [line["loss"] for line in map(json.loads, file) if "loss" in line]
+        difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        if not difference <= 1e-4:
+            sys.exit(f"{what}: the losses of {steps} steps are {ours}, but by transformers {theirs}")
+        print(f"{what}: losses of {steps} steps to {difference:.1e}, from {theirs[0]:.4f} to {theirs[-1]:.4f}")
+
     def from_transformers(self):
         bpe = Tokenizer(models.BPE())
         bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
@@ -106,6 +131,7 @@ class Check:
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=END, eos_token=END)
         for name, changes, dtype in [("tied", {}, torch.float32), ("untied", {"tie_word_embeddings": False}, torch.float32),
                                      ("relu", {"activation_function": "relu", "n_inner": 72}, torch.float32),
+                                     ("gelu", {"activation_function": "gelu"}, torch.float32),
                                      ("padded", {"vocab_size": 448}, torch.float32),
                                      ("f16", {}, torch.float16), ("bf16", {"tie_word_embeddings": False}, torch.bfloat16)]:
             config = GPT2Config(**{"vocab_size": 400, "n_positions": CONTEXT, "n_embd": 32, "n_layer": 2, "n_head": 4,
@@ -120,17 +146,25 @@ class Check:
             self.same_model(f"transformers' model, {name}", folder)
             self.generate("--ckpt", folder, "--export", folder + "_exported")
             self.same_model(f"transformers' model, {name}, exported again", folder + "_exported")
+            if dtype == torch.float32:
+                self.same_training(f"transformers' model, {name}", folder)
         self.same_tokens("transformers' tokenizer", self.path("theirs_tied"), self.texts(1000))
 
     def to_transformers(self):
         with open(__file__, encoding="utf-8") as source, open(self.path("text"), "w", encoding="utf-8") as text:
             text.write(source.read() + END)
+        with open(self.path("text"), encoding="utf-8") as text, open(self.path("plain"), "w", encoding="utf-8") as other:
+            other.write(text.read().replace(END, ""))
         for name, flags in [("tied", ["--tied-head", "true", "--activation", "gelu"]), ("untied", ["--activation", "gelu"]),
-                            ("relu", ["--ff", "200"])]:
-            self.run(self.programs.train_gpt, "--data-path", "text", "--run-name", name, "--vocab-size", "600", "--steps", "60",
+                            ("relu", ["--ff", "200"]), ("gelu_erf", ["--activation", "gelu_erf"]), ("without_end", [])]:
+            data = "plain" if name == "without_end" else "text"
+            self.run(self.programs.train_gpt, "--data-path", data, "--run-name", name, "--vocab-size", "600", "--steps", "60",
                      "--dim", "64", "--seq", str(CONTEXT), "--batch", "8", *GPT2_SHAPED, *flags)
             self.generate("--run-name", name, "--export", name)
             text = self.same_model(f"an export, {name}", self.path(name))
+            tokenizer = AutoTokenizer.from_pretrained(self.path(name))
+            if not tokenizer.bos_token == tokenizer.eos_token == END:  # lm-evaluation-harness and CTranslate2 need them
+                sys.exit(f"an export, {name}: transformers finds no token that begins and ends a text")
             ours = self.generate("--run-name", name, "--prompt", "the king", "--temp", "0", "--num-tokens", "20", "--eos-id", "0")
             if ours != text:
                 sys.exit(f"{name}: the checkpoint generates {ours!r}, but its export {text!r}")

@@ -356,6 +356,7 @@ TEST_F(HuggingFaceTest, SettingsThatChangeNothingHere) {
        std::vector<std::pair<std::string, json>>{{"architectures", nullptr},
                                                  {"architectures", {"GPT2Model"}},
                                                  {"activation_function", "gelu_pytorch_tanh"},
+                                                 {"activation_function", "gelu_fast"},
                                                  {"attn_pdrop", 0.1},
                                                  {"n_ctx", 16},
                                                  {"pruned_heads", json::object()},
@@ -363,8 +364,13 @@ TEST_F(HuggingFaceTest, SettingsThatChangeNothingHere) {
     set_config(key, value);
     expect_same_model(key);
   }
-  set_config("activation_function", "relu");
-  EXPECT_EQ(HuggingFaceModel::open(model_).weights.config.activation, Activation::kRelu);
+  for (const auto& [name, activation] :
+       std::vector<std::pair<std::string, Activation>>{{"relu", Activation::kRelu},
+                                                       {"gelu", Activation::kGeluErf},
+                                                       {"gelu_python", Activation::kGeluErf}}) {
+    set_config("activation_function", name);
+    EXPECT_EQ(HuggingFaceModel::open(model_).weights.config.activation, activation) << name;
+  }
 }
 
 TEST_F(HuggingFaceTest, ATiedModelMayStoreOnlyItsHead) {
@@ -443,7 +449,7 @@ TEST_F(HuggingFaceTest, ConfigsThatCannotBeHonoured) {
   expect_config_refused("model_type", "llama", "\"llama\": HipGPT reads \"gpt2\"");
   expect_config_refused("model_type", nullptr, "model_type");
   expect_config_refused("architectures", {"GPT2ForSequenceClassification"}, "GPT2LMHeadModel");
-  expect_config_refused("activation_function", "gelu", "gelu_pytorch_tanh");
+  expect_config_refused("activation_function", "quick_gelu", "gelu_new");
   expect_config_refused("activation_function", 3, "activation_function");
   expect_config_refused("scale_attn_by_inverse_layer_idx", true, "should be false");
   expect_config_refused("scale_attn_weights", false, "should be true");
@@ -558,21 +564,77 @@ TEST_F(HuggingFaceTest, AnExportDescribesTheModel) {
   EXPECT_EQ(config["activation_function"], "relu");
   EXPECT_EQ(config["eos_token_id"], 0);
   EXPECT_EQ(json::parse(read_all(path("out/tokenizer_config.json")))["eos_token"], "<|endoftext|>");
+}
 
+/// lm-evaluation-harness and CTranslate2 stop at a model without a token that ends a text.
+TEST_F(HuggingFaceTest, AnExportAddsAnEndOfText) {
+  EXPECT_EQ(export_to_huggingface(path("has_one"), original_.weights, original_.tokenizer).added_end,
+            std::nullopt);
   const auto without_end = learn("aaa", 257);
-  StoredWeights cut = model.weights;
+  StoredWeights cut = original_.weights;
   cut.config.vocab_size = 257;
   cut.roles = {};
-  export_to_huggingface(path("no_end"), cut, without_end);
-  EXPECT_EQ(json::parse(read_all(path("no_end/config.json")))["eos_token_id"], nullptr);
-  EXPECT_FALSE(json::parse(read_all(path("no_end/tokenizer_config.json"))).contains("eos_token"));
+  EXPECT_EQ(export_to_huggingface(path("out"), cut, without_end).added_end, 257);
+  for (const char* name : {"out/config.json", "out/generation_config.json"}) {
+    const json config = json::parse(read_all(path(name)));
+    EXPECT_EQ(config["bos_token_id"], 257) << name;
+    EXPECT_EQ(config["eos_token_id"], 257) << name;
+  }
+  EXPECT_EQ(json::parse(read_all(path("out/tokenizer_config.json")))["eos_token"], "<|endoftext|>");
+  const HuggingFaceModel exported = HuggingFaceModel::open(path("out"));
+  EXPECT_EQ(exported.weights.config.vocab_size, 258);
+  EXPECT_EQ(exported.tokenizer.special_token(kEndOfText), 257);
+
+  // The new row is the mean of the others, which stay as they are.
+  std::vector<float> before(257 * 24), after(258 * 24);
+  read_floats(before, original_.weights.tensors.at(kEmbedding));
+  read_floats(after, exported.weights.tensors.at(kEmbedding));
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), after.begin()));
+  for (size_t i = 0; i < 24; ++i) {
+    double sum = 0.0;
+    for (size_t row = 0; row < 257; ++row) sum += before[24 * row + i];
+    EXPECT_FLOAT_EQ(after[257 * 24 + i], static_cast<float>(sum / 257)) << i;
+  }
+  EXPECT_EQ(export_to_huggingface(path("again"), exported.weights, exported.tokenizer).added_end,
+            std::nullopt);
+}
+
+TEST_F(HuggingFaceTest, AnExportKeepsTheSettingsOfTheTokenizer) {
+  edit_json("tokenizer_config.json", [](json& settings) {
+    settings["chat_template"] = "{{ messages }}";
+    settings["padding_side"] = "left";
+    settings["split_special_tokens"] = false;
+    settings["mask_token"] = {{"content", "<|endoftext|>"}};  // special: kept
+    settings["sep_token"] = "the";                            // a word: transformers would make it special
+    settings["additional_special_tokens"] = {"<|endoftext|>", "unknown"};
+    settings["auto_map"] = {{"AutoTokenizer", "code.Tokenizer"}};
+    settings["model_max_length"] = 5;
+  });
+  const auto exported_settings = [&](const std::string& name) {
+    const HuggingFaceModel model = HuggingFaceModel::open(model_);
+    export_to_huggingface(path(name), model.weights, model.tokenizer);
+    return json::parse(read_all(path(name + "/tokenizer_config.json")));
+  };
+  const json settings = exported_settings("out");
+  EXPECT_EQ(settings["chat_template"], "{{ messages }}");
+  EXPECT_EQ(settings["padding_side"], "left");
+  EXPECT_EQ(settings["split_special_tokens"], false);
+  EXPECT_EQ(settings["mask_token"]["content"], "<|endoftext|>");
+  for (const char* left_out : {"sep_token", "additional_special_tokens", "auto_map"})
+    EXPECT_FALSE(settings.contains(left_out)) << left_out;
+  EXPECT_EQ(settings["model_max_length"], 16);
+  EXPECT_EQ(settings["tokenizer_class"], "PreTrainedTokenizerFast");
+  write(in_model("chat_template.jinja"), "{{ newer }}");
+  EXPECT_EQ(exported_settings("newer")["chat_template"], "{{ newer }}");
 }
 
 TEST_F(HuggingFaceTest, AnExportReplacesNothing) {
   fs::create_directory(path("out"));
   write(path("out/README.md"), "about");
-  export_to_huggingface(path("out"), original_.weights, original_.tokenizer);
+  EXPECT_FALSE(export_to_huggingface(path("out"), original_.weights, original_.tokenizer, "card").wrote_card);
   EXPECT_EQ(read_all(path("out/README.md")), "about");
+  EXPECT_TRUE(export_to_huggingface(path("new"), original_.weights, original_.tokenizer, "card").wrote_card);
+  EXPECT_EQ(read_all(path("new/README.md")), "card");
   for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "pytorch_model.bin"}) {
     fs::create_directory(path(std::string("has_") + name));
     write(path(std::string("has_") + name) + "/" + name, "old");

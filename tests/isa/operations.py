@@ -11,7 +11,7 @@ FORWARD = 2e-6   # tolerance for results
 GRADIENT = 1e-4  # tolerance for gradients
 COMPUTE_UNITS = 4  # few, so that small matrices, which are quick to emulate, use the kernels for large ones
 
-NONE, RELU, GELU = 0, 1, 2
+NONE, RELU, GELU, GELU_ERF = 0, 1, 2, 3
 
 _random = np.random.default_rng(42)
 
@@ -128,11 +128,17 @@ def dropout_factors(p, rows, width):
 
 # ---- Matrix products ----------------------------------------------------------------------------------------
 
+def normal_below(x):
+    return 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
 def activated(kind, x):
     if kind == RELU:
         return np.maximum(x, 0)
     if kind == GELU:
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3)))
+    if kind == GELU_ERF:
+        return x * normal_below(x)
     return x
 
 
@@ -142,6 +148,8 @@ def activation_slope(kind, x):
     if kind == GELU:
         inner = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3))
         return 0.5 * (1 + inner) + 0.5 * x * (1 - inner ** 2) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x ** 2)
+    if kind == GELU_ERF:
+        return normal_below(x) + x * np.exp(-x ** 2 / 2) / math.sqrt(2 * math.pi)
     return np.ones_like(x)
 
 
@@ -489,6 +497,8 @@ def all_checks():
     add(linear, 33, 40, 12, 0, GELU)
     add(linear, 9, 7, 5, 1, RELU)
     add(linear_backward, 33, 12, 40, 0, GELU)
+    add(linear, 33, 40, 12, 1, GELU_ERF)
+    add(linear_backward, 33, 12, 40, 1, GELU_ERF)
     add(linear_backward, 9, 7, 5, 1, RELU)
     add(linear_backward, 515, 33, 8)  # column sums in parts
 
@@ -551,6 +561,8 @@ def all_checks():
     add_bf16(product_is_exact, 40, 24, 520, compute_units=64)  # k in parts
     add_bf16(linear, 136, 136, 72, 0, GELU, compute_units=1)
     add_bf16(linear_backward, 72, 80, 72, 0, GELU)
+    add_bf16(linear, 136, 136, 72, 1, GELU_ERF, compute_units=1)
+    add_bf16(linear_backward, 72, 80, 72, 1, GELU_ERF)
     add_bf16(linear_backward, 33, 12, 40, 1, RELU)
     for out_in in (0, 1):
         for out, inner in ((68, 52), (35, 37)):

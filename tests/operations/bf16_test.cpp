@@ -117,10 +117,13 @@ TEST_P(Bf16Linear, IsExactForIntegersAndRoundedOnceOtherwise) {
         expect_rounded(values_bf16(pre), z, whole, sum_error, "pre" + size);
         expect_rounded(values_bf16(y), positive, whole, sum_error, "y" + size);
         if (whole) continue;
-        device_->linear(y, x, {w, b, layout}, Activation::kGelu, {});
-        Values gelu = z;
-        for (double& v : gelu) v = reference::activation(Activation::kGelu, v);
-        expect_rounded(values_bf16(y), gelu, false, 2 * sum_error, "gelu" + size);
+        for (const Activation act : {Activation::kGelu, Activation::kGeluErf}) {
+          device_->linear(y, x, {w, b, layout}, act, {});
+          Values gelu = z;
+          for (double& v : gelu) v = reference::activation(act, v);
+          expect_rounded(values_bf16(y), gelu, false, 2 * sum_error,
+                         (act == Activation::kGelu ? "gelu" : "gelu_erf") + size);
+        }
       }
     }
   }
@@ -129,15 +132,14 @@ TEST_P(Bf16Linear, IsExactForIntegersAndRoundedOnceOtherwise) {
 TEST_P(Bf16Linear, BackwardIsExactForIntegersAndRoundedOnceOtherwise) {
   for (const Size s : kBf16Sizes) {
     for (const Layout layout : {Layout::kInOut, Layout::kOutIn}) {
-      for (const bool whole : {true, false}) {
-        const bool out_in = layout == Layout::kOutIn;
+      for (const Activation act : {Activation::kRelu, Activation::kGelu, Activation::kGeluErf}) {
+        const bool out_in = layout == Layout::kOutIn, whole = act == Activation::kRelu;
         const int64_t rows = s.m, out = s.n, in = s.k;
         const Tensor x = random_bf16({rows, in}, whole), dy = random_bf16({rows, out}, whole);
         const Tensor w = out_in ? random_bf16({out, in}, whole) : random_bf16({in, out}, whole);
         const Tensor pre = random_bf16({rows, in}, whole), dx = zeros({rows, in}, DType::kBF16);
         const Tensor dw = out_in ? zeros({out, in}) : zeros({in, out}), db = zeros({out});
         const Values vx = values_bf16(x), vdy = values_bf16(dy), vw = values_bf16(w), vpre = values_bf16(pre);
-        const Activation act = whole ? Activation::kRelu : Activation::kGelu;
         const auto expected = reference::linear_backward(vx, vw, out_in, vdy, rows, in, out);
         Values dpre = expected.dx;
         for (size_t i = 0; i < dpre.size(); ++i) dpre[i] *= reference::activation_slope(act, vpre[i]);

@@ -73,7 +73,8 @@ TEST_P(Operations, LargeLinearAndItsGradient) {
 
 TEST_P(Operations, LinearWithBiasAndActivation) {
   for (const Size s : {Size{1, 5, 3}, {7, 13, 11}, {65, 600, 17}}) {
-    for (const Activation act : {Activation::kNone, Activation::kRelu, Activation::kGelu}) {
+    for (const Activation act :
+         {Activation::kNone, Activation::kRelu, Activation::kGelu, Activation::kGeluErf}) {
       for (const bool transposed : {false, true}) {
         const Tensor x = random({s.m, s.k}), w = transposed ? random({s.n, s.k}) : random({s.k, s.n});
         const Tensor b = random({s.n}), y = zeros({s.m, s.n}), pre = zeros({s.m, s.n});
@@ -99,7 +100,8 @@ TEST_P(Operations, LinearWithBiasAndActivation) {
 TEST_P(Operations, LinearBackward) {
   for (const Size s : {Size{1, 5, 3}, {5, 3, 7}, {66, 70, 65}, {530, 36, 12}, {40, 1, 260}}) {
     for (const bool transposed : {false, true}) {
-      for (const Activation act : {Activation::kNone, Activation::kRelu, Activation::kGelu}) {
+      for (const Activation act :
+           {Activation::kNone, Activation::kRelu, Activation::kGelu, Activation::kGeluErf}) {
         const int64_t rows = s.m, out = s.n, in = s.k;
         const Tensor x = random({rows, in}), w = transposed ? random({out, in}) : random({in, out});
         const Tensor dy = random({rows, out}), dx = random({rows, in}), pre = random({rows, in});
@@ -142,11 +144,12 @@ TEST_P(Operations, ActivationsAreExactAtTheirEnds) {
   for (int i = 0; i < 6; ++i) identity[7 * i] = 1.0f;
   device_->copy_to_device(x, ends.data());
   device_->copy_to_device(w, identity.data());
-  device_->linear(y, x, {w, {}}, Activation::kGelu, {});
-  const Values actual = values(y);
-  for (size_t i = 0; i < ends.size(); ++i) {
-    EXPECT_NEAR(actual[i], reference::activation(Activation::kGelu, ends[i]),
-                1e-6 + 1e-6 * std::abs(ends[i]));
+  for (const Activation act : {Activation::kGelu, Activation::kGeluErf}) {
+    device_->linear(y, x, {w, {}}, act, {});
+    const Values actual = values(y);
+    for (size_t i = 0; i < ends.size(); ++i) {
+      EXPECT_NEAR(actual[i], reference::activation(act, ends[i]), 1e-6 + 1e-6 * std::abs(ends[i]));
+    }
   }
 }
 

@@ -47,7 +47,7 @@ void expect_gradient(const Values& gradient, const Values& dy, const Values& x,
 // ---- Backward passes
 
 TEST(ReferenceTest, ActivationSlopes) {
-  for (const Activation act : {Activation::kNone, Activation::kRelu, Activation::kGelu}) {
+  for (const Activation act : {Activation::kNone, Activation::kRelu, Activation::kGelu, Activation::kGeluErf}) {
     for (const double x : {-20.0, -3.0, -0.7, 0.1, 0.7, 3.0, 20.0}) {
       const auto f = [&](const Values& v) { return activation(act, v[0]); };
       EXPECT_NEAR(activation_slope(act, x), central_differences(f, {x})[0], 1e-8) << x;

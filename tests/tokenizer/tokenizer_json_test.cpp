@@ -107,6 +107,24 @@ TEST(TokenizerJson, TheHashDistinguishesTokenizers) {
   EXPECT_NE(Tokenizer::from_json(no_specials.dump(), "test").hash(), hash);
 }
 
+TEST(TokenizerJson, ASpecialTokenCanBeAdded) {
+  Tokenizer::TrainOptions options;
+  options.vocab_size = 257;
+  const Tokenizer before = Tokenizer::train("ab ab ab", options);
+  const Tokenizer after = before.with_special_token("<|endoftext|>");
+  EXPECT_EQ(after.vocab_size(), 258);
+  EXPECT_EQ(after.special_token("<|endoftext|>"), 257);
+  EXPECT_TRUE(after.is_marked_special(257));
+  EXPECT_EQ(after.encode("ab<|endoftext|>ab"), (std::vector<int32_t>{256, 257, 256}));
+  EXPECT_EQ(Tokenizer::from_json(after.to_json(), "test").hash(), after.hash());
+
+  // A token of words with this text becomes the special one. Others keep their order of ids.
+  const Tokenizer marked = after.with_special_token("ab");
+  EXPECT_EQ(marked.vocab_size(), 258);
+  EXPECT_EQ(marked.special_token("ab"), 256);
+  EXPECT_EQ(Tokenizer::from_json(marked.to_json(), "test").hash(), marked.hash());
+}
+
 TEST(TokenizerJson, RefusesUnsupportedFeatures) {
   expect_error_with("/normalizer", {{"type", "NFD"}}, "\"normalizer\" is of type NFD, which");
   expect_error_with("/pre_tokenizer", nullptr, "\"pre_tokenizer\" is null, which");

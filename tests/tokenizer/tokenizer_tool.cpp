@@ -38,9 +38,13 @@ void encode(const Tokenizer& tokenizer, const std::string& text_path, const std:
 
 const hipgpt::Pretokenizer& find_pretokenizer(const std::string& name) {
   static const std::map<std::string, const hipgpt::Pretokenizer*> by_name = {
-      {"gpt2", &hipgpt::kGpt2Words},     {"starcoder2", &hipgpt::kDigitsAndGpt2Words},
-      {"llama3", &hipgpt::kLlama3Words}, {"qwen2", &hipgpt::kQwen2Words},
-      {"cl100k", &hipgpt::kCl100kWords}, {"o200k", &hipgpt::kO200kWords}};
+      {"gpt2", &hipgpt::kGpt2Words},
+      {"starcoder2", &hipgpt::kDigitsAndGpt2Words},
+      {"numbers", &hipgpt::kNumbersAndGpt2Words},
+      {"llama3", &hipgpt::kLlama3Words},
+      {"qwen2", &hipgpt::kQwen2Words},
+      {"cl100k", &hipgpt::kCl100kWords},
+      {"o200k", &hipgpt::kO200kWords}};
   return *by_name.at(name);
 }
 

@@ -24,8 +24,8 @@ def by_regex(pattern):
                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
-def by_digits():
-    return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
+def by_digits(individual):
+    return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=individual),
                                     pre_tokenizers.ByteLevel(add_prefix_space=False)])
 
 
@@ -40,9 +40,10 @@ VOCABULARIES = {
     "qwen2": (by_regex(QWEN2), normalizers.NFC(), False),
     "cl100k": (by_regex(CL100K), None, True),
     "o200k": (by_regex(O200K), None, True),
-    "starcoder2": (by_digits(), None, False),
+    "starcoder2": (by_digits(True), None, False),
     "gpt2-nfc": (gpt2(), normalizers.NFC(), False),
     "o200k-nfkc": (by_regex(O200K), normalizers.NFKC(), False),
+    "numbers": (by_digits(False), None, False),
 }
 
 # Added after training: special, found before the text is normalized; and not special, found after.

@@ -21,10 +21,13 @@ using Ids = std::vector<int32_t>;
 using Sizes = std::vector<size_t>;
 
 const std::map<std::string, const Pretokenizer*>& pretokenizers() {
-  static const std::map<std::string, const Pretokenizer*> by_name = {
-      {"gpt2", &kGpt2Words},     {"starcoder2", &kDigitsAndGpt2Words},
-      {"llama3", &kLlama3Words}, {"qwen2", &kQwen2Words},
-      {"cl100k", &kCl100kWords}, {"o200k", &kO200kWords}};
+  static const std::map<std::string, const Pretokenizer*> by_name = {{"gpt2", &kGpt2Words},
+                                                                     {"starcoder2", &kDigitsAndGpt2Words},
+                                                                     {"numbers", &kNumbersAndGpt2Words},
+                                                                     {"llama3", &kLlama3Words},
+                                                                     {"qwen2", &kQwen2Words},
+                                                                     {"cl100k", &kCl100kWords},
+                                                                     {"o200k", &kO200kWords}};
   return by_name;
 }
 
@@ -51,6 +54,7 @@ std::string words(const Pretokenizer& pretokenizer, std::string_view text) {
 TEST(Vocabularies, SplitAsTheirExpressionsSay) {
   EXPECT_EQ(words(kGpt2Words, "I'LL 12345 go\n\n x"), "I|'|LL| 12345| go|\n\n| x");
   EXPECT_EQ(words(kDigitsAndGpt2Words, "I'll  12\n3 go"), "I|'ll|  |1|2|\n|3| go");
+  EXPECT_EQ(words(kNumbersAndGpt2Words, "I'll  12\n3 go \u00BD7x"), "I|'ll|  |12|\n|3| go| |\u00BD7|x");
   EXPECT_EQ(words(kLlama3Words, "I'LL 12345 go!\n\n x  \n  y"), "I|'LL| |123|45| go|!\n\n| x|  \n| | y");
   EXPECT_EQ(words(kLlama3Words, "(a) \tb/c\nd'\u017Fe"), "(a|)| |\tb|/c|\n|d|'\u017F|e");
   EXPECT_EQ(words(kQwen2Words, "x123 \u00B2"), "x|1|2|3| |\u00B2");
