@@ -46,8 +46,8 @@ __device__ inline void with_activation(Activation act, const F& f) {
   if (act == Activation::kGeluErf) return f(std::integral_constant<Activation, Activation::kGeluErf>());
 }
 
-// The same for results in bf16. Each step is computed for a whole pack before the next one, so that a lane does
-// not wait for each result.
+// The same for results in bf16. Each step of GPT-2's GELU is computed for a whole pack before the next one, so
+// that a lane does not wait for each result.
 
 /// s = 1 / (1 + e^(-2u)) = (1 + tanh u) / 2, from -2u log2(e) = x (a + a c x^2).
 template <int kCount>
@@ -60,25 +60,25 @@ __device__ inline Vec<float, kCount> gelu_sigmoid(Vec<float, kCount> x) {
 }
 
 /// A normal random number Z at x, as in src/cpu/vector_math.h.
-template <int kCount>
 struct NormalFast {
-  Vec<float, kCount> density, below;
-
-  __device__ explicit NormalFast(Vec<float, kCount> x) {
-    density = map(x, [](float v) { return kOneOverSqrtTwoPi * exp2_of(-0.5f * kLog2E * v * v); });
-    const auto t = map(x, [](float v) { return reciprocal_of(fmaf(0.2316419f, fabsf(v), 1.0f)); });
-    auto p = map(t, [](float v) { return fmaf(1.330274429f, v, -1.821255978f); });
-    p = map(p, t, [](float a, float v) { return fmaf(a, v, 1.781477937f); });
-    p = map(p, t, [](float a, float v) { return fmaf(a, v, -0.356563782f); });
-    p = map(p, t, [](float a, float v) { return fmaf(a, v, 0.319381530f); });
-    below = map(x, density * p * t, [](float v, float tail) { return v < 0.0f ? tail : 1.0f - tail; });
-  }
+  float density, below;
 };
+
+__device__ inline NormalFast normal_fast(float x) {
+  const float t = reciprocal_of(fmaf(0.2316419f, fabsf(x), 1.0f));
+  float p = fmaf(1.330274429f, t, -1.821255978f);
+  p = fmaf(p, t, 1.781477937f);
+  p = fmaf(p, t, -0.356563782f);
+  p = fmaf(p, t, 0.319381530f);
+  const float density = kOneOverSqrtTwoPi * exp2_of(-0.5f * kLog2E * x * x);
+  const float tail = density * p * t;
+  return {density, x < 0.0f ? tail : 1.0f - tail};
+}
 
 template <int kCount>
 __device__ inline Vec<float, kCount> activate_fast(Activation act, Vec<float, kCount> x) {
   if (act == Activation::kGelu) return x * gelu_sigmoid(x);
-  if (act == Activation::kGeluErf) return x * NormalFast<kCount>(x).below;
+  if (act == Activation::kGeluErf) return map(x, [](float v) { return v * normal_fast(v).below; });
   return map(x, [act](float v) { return activate(act, v); });
 }
 
@@ -86,8 +86,10 @@ __device__ inline Vec<float, kCount> activate_fast(Activation act, Vec<float, kC
 template <int kCount>
 __device__ inline Vec<float, kCount> activation_slope_fast(Activation act, Vec<float, kCount> x) {
   if (act == Activation::kGeluErf) {
-    const NormalFast<kCount> z(x);
-    return z.below + x * z.density;
+    return map(x, [](float v) {
+      const NormalFast z = normal_fast(v);
+      return z.below + v * z.density;
+    });
   }
   if (act != Activation::kGelu) return map(x, [act](float v) { return activation_slope(act, v); });
   constexpr float kB = 2.0f * kSqrtTwoOverPi;
