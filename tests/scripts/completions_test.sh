@@ -101,6 +101,7 @@ for program in train_gpt generate; do
     expect_status 0 && reject_output "warning" && expect_output "NAME" && expect_output "EXIT STATUS"
     while IFS= read -r flag; do expect_output " $flag"; done <flags
   fi
+  ! grep -q '\(^\|[^\]\)-' $program.1 || fail "$program.1 has a hyphen where a minus is meant"
   if command -v mandoc >/dev/null; then
     run mandoc -T lint -W warning $program.1
     output=$(grep -v 'missing date' <<<"$output" || true)
