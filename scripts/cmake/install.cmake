@@ -41,10 +41,10 @@ foreach(executable train_gpt generate)
   endif()
 endforeach()
 # Programs find the module from their own folder.
-file(RELATIVE_PATH module_folder ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR}/hipgpt)
+file(RELATIVE_PATH module_folder ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR}/hipgpt/modules)
 set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/comm/mpi.cpp APPEND PROPERTY COMPILE_DEFINITIONS HIPGPT_MODULE_FOLDER="${module_folder}")
 if(TARGET hipgpt_mpi)
-  install(TARGETS hipgpt_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/hipgpt)
+  install(TARGETS hipgpt_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/hipgpt/modules)
 endif()
 
 # hipgpt_install_text(<program> <folder> <file> <arguments>...): installs what the program prints. A program that was compiled for

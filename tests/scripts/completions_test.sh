@@ -43,9 +43,9 @@ in_fish() {
 in_bash train_gpt --act
 expect_output "[--activation]"
 in_bash train_gpt --seq 8 --activation g
-expect_output "[gelu]"
-in_bash train_gpt --activation = g
-expect_output "[gelu]"
+expect_output "[gelu gelu_erf]"
+in_bash train_gpt --activation = r
+expect_output "[relu]"
 in_bash train_gpt --final_layernorm =
 expect_output "[true false]"
 in_bash generate --device ""
@@ -78,7 +78,7 @@ fi
 
 if command -v fish >/dev/null; then
   in_fish "train_gpt --act"
-  expect_output "--activation"$'\t'"relu or gelu (relu)"
+  expect_output "--activation"$'\t'"relu, gelu or gelu_erf (relu)"
   in_fish "train_gpt --seq 8 --activation g"
   expect_output gelu
   in_fish "generate --weights=i"
