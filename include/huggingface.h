@@ -34,8 +34,8 @@ struct ExportedFolder {
 
 /// Writes a folder that AutoModelForCausalLM and AutoTokenizer load by its name alone, with weights in fp32.
 /// Throws Error, before it writes anything, if GPT2LMHeadModel cannot represent the model or if the folder
-/// already has a model. Other files in the folder stay; so does a README.md, instead of which `card` is written
-/// otherwise, unless it is empty.
+/// already has a model. Other files in the folder stay. `card`, unless it is empty, becomes README.md if the
+/// folder has none.
 ///
 /// Programs that evaluate or convert models need a token that ends a text. If neither the model nor the
 /// vocabulary has one, the export adds <|endoftext|>, with the mean of all rows as its embedding.

@@ -37,13 +37,14 @@ struct GenerationRun {
   std::string export_folder;          ///< where to write the model for Hugging Face, instead of generating
 
   std::string device = "auto";
-  std::string dtype = "auto";  ///< see choose_dtype()
+  std::string dtype = "auto";    ///< see choose_dtype()
   std::string weights = "fp32";  ///< see choose_weights()
   int threads = 0;
 };
 
 /// Prints the requested output as it is generated, or exports the model. Facts about the run go to standard
-/// error.
+/// error. Returns the exit status, which is 1 if another process of the run has failed. Throws Error for
+/// everything else.
 int run_generation(const GenerationRun& run);
 
 }  // namespace hipgpt

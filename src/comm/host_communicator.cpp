@@ -20,8 +20,9 @@ namespace hipgpt {
 
 namespace {
 
-/// A sum is an exchange, additions in order of rank, and a gathering: each process adds one part for all.
-/// MPI_Allreduce would move as many bytes, but its order of additions depends on the library and the network.
+/// For a sum, each process receives one part of the tensor from all others, adds it in order of rank, and sends
+/// the result to all. MPI_Allreduce would move as many bytes, but its order of additions depends on the
+/// library and the network.
 class HostCommunicator final : public Communicator {
  public:
   HostCommunicator(Device& device, Team& team, Mpi& mpi)

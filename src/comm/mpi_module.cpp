@@ -2,10 +2,10 @@
 #include <mpi.h>
 
 #include <cstring>
-#include <limits>
 #include <vector>
 
 #include "comm/mpi.h"
+#include "error.h"
 
 namespace hipgpt {
 
@@ -16,6 +16,7 @@ class MpiModule final : public Mpi {
   MpiModule() {
     int provided = 0;
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided);
+    if (provided < MPI_THREAD_SERIALIZED) throw Error("this MPI library does not support threads");
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &size_);
     MPI_Comm local;

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 namespace hipgpt {
 
@@ -20,7 +19,7 @@ struct Place {
 };
 
 /// Reads the environment that a launcher sets. In this order: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and
-/// MASTER_PORT (torchrun and `train_gpt --gpus`), then MPI's launchers, then Slurm's srun. Without any of
+/// MASTER_PORT (torchrun), then MPI's launchers, then Slurm's srun. Without any of
 /// them, this is the only process. Throws Error if a variable is missing or is not a valid number.
 Place place_in_environment();
 

@@ -6,7 +6,10 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "comm/host_communicator.h"
@@ -17,21 +20,8 @@
 
 namespace hipgpt {
 
-namespace {
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0;;) {
-    const size_t end = text.find(separator, begin);
-    parts.push_back(text.substr(begin, end - begin));
-    if (end == std::string::npos) return parts;
-    begin = end + 1;
-  }
-}
-
-}  // namespace
-
-Processes::Processes(const std::function<void(const std::string&)>& report) : place_(place_in_environment()) {
+Processes::Processes(const std::function<void(const std::string&)>& report)
+    : report_(report), place_(place_in_environment()) {
   if (place_.mpi) {
     mpi_ = start_mpi();
     place_.rank = mpi_->rank();
@@ -46,15 +36,14 @@ Processes::Processes(const std::function<void(const std::string&)>& report) : pl
   if (mpi_ && place_.size > 1) {
     std::string told;
     if (is_leader()) {
-      told = fmt::format("{}\n{}\n{}\n", fmt::join(own_addresses(), ","), listener->port(),
-                         std::random_device()());
+      told =
+          fmt::format("{} {} {}", listener->port(), std::random_device()(), fmt::join(own_addresses(), " "));
     }
-    told.resize(4096);
+    told.resize(4096, ' ');
     mpi_->broadcast(told.data(), told.size());
-    const std::vector<std::string> lines = split(told, '\n');
-    leaders = split(lines.at(0), ',');
-    place_.port = static_cast<uint16_t>(std::stoi(lines.at(1)));
-    key = std::stoull(lines.at(2));
+    std::istringstream words(told);
+    words >> place_.port >> key;
+    leaders.assign(std::istream_iterator<std::string>(words), {});
   }
   team_ = std::make_unique<Team>(place_, listener ? &*listener : nullptr, leaders, key, report);
 }
@@ -74,9 +63,9 @@ std::string Processes::device(const std::string& name) const {
 }
 
 int Processes::threads(int chosen) const {
+  if (chosen != 0 || place_.local_size == 1) return chosen;
   const int cores = available_cores(), all = static_cast<int>(std::thread::hardware_concurrency());
-  if (chosen != 0 || place_.local_size == 1 || cores < all) return chosen;
-  return std::max(1, cores / place_.local_size);
+  return cores < all ? 0 : std::max(1, cores / place_.local_size);
 }
 
 Communicator& Processes::connect(Device& device) {
@@ -114,9 +103,18 @@ void Processes::agree(const Facts& mine) {
   }
 }
 
-void Processes::end() {
-  if (size() > 1) team_->end();
-  if (mpi_) mpi_->finish();
+int Processes::run(const std::function<int()>& f) {
+  try {
+    const int status = f();
+    if (size() > 1) team_->end();
+    if (mpi_) mpi_->finish();
+    return status;
+  } catch (const std::exception& error) {
+    if (size() == 1) throw;
+    if (is_leader()) report_(error.what());
+    team_->fail(error.what());
+    return 1;
+  }
 }
 
 std::string program_hash() {

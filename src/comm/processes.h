@@ -39,11 +39,13 @@ class Processes {
   /// Throws Error in the leader, naming the process, the fact and both values, if a process has others.
   void agree(const Facts& mine);
 
-  /// All processes call this last. Without it, the run has failed.
-  void end();
+  /// Runs `f`, the work of this process, waits for the others, and returns its exit status. If it throws, all
+  /// processes end with status 1 and the leader reports why; the only process of a run throws it again.
+  int run(const std::function<int()>& f);
 
  private:
   std::unique_ptr<Mpi> mpi_;  // null without it
+  std::function<void(const std::string&)> report_;
   Place place_;
   std::unique_ptr<Team> team_;
   std::unique_ptr<Communicator> communicator_;  // uses the team

@@ -41,6 +41,10 @@ struct Hello {
   int32_t rank, size;
 };
 
+Clock::time_point in_seconds(double seconds) {
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
 std::string frame(uint8_t kind, std::string_view payload) {
   const auto size = static_cast<uint32_t>(payload.size());
   std::string bytes(kHeader, '\0');
@@ -188,10 +192,8 @@ std::string Team::name(int rank) const {
 // ---- Connecting ---------------------------------------------------------------------------------------------
 
 void Team::accept_all(int listener, uint64_t key, double seconds) {
-  const auto until =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-  std::vector<Peer*> by_rank(static_cast<size_t>(size()));
-  std::vector<int> sockets(by_rank.size(), -1);
+  const auto until = in_seconds(seconds);
+  std::vector<int> sockets(static_cast<size_t>(size()), -1);
   int missing = size() - 1;
   while (missing > 0) {
     const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now()).count();
@@ -241,8 +243,7 @@ void Team::accept_all(int listener, uint64_t key, double seconds) {
 
 /// The leader may start later than this process.
 void Team::connect_to_leader(const std::vector<std::string>& leaders, uint64_t key, double seconds) {
-  const auto until =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  const auto until = in_seconds(seconds);
   Hello hello{{}, key, rank(), size()};
   std::memcpy(hello.magic, kMagic.data(), sizeof hello.magic);
   std::string greeting(reinterpret_cast<const char*>(&hello), sizeof hello);

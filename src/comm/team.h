@@ -54,7 +54,6 @@ class Team {
 
   int rank() const { return place_.rank; }
   int size() const { return place_.size; }
-  int local_rank() const { return place_.local_rank; }
   bool is_leader() const { return rank() == 0; }
 
   /// "rank 2 on host b".

@@ -25,6 +25,7 @@
 #include "util/mapped_file.h"
 #include "util/number_text.h"
 #include "util/parameter.h"
+#include "util/print_error.h"
 
 namespace hipgpt {
 
@@ -244,20 +245,13 @@ void generate(const GenerationRun& run, Processes& processes, std::string& outpu
 }  // namespace
 
 int run_generation(const GenerationRun& run) {
-  const auto warn = [](const std::string& text) { print_status(fmt::format("generate: {}\n", text)); };
-  Processes processes(warn);
+  Processes processes([](const std::string& text) { print_error("generate", text); });
   std::string output;
   if (!processes.is_leader()) redirect_output(output);
-  try {
+  return processes.run([&] {
     generate(run, processes, output);
-    processes.end();
     return 0;
-  } catch (const std::exception& error) {
-    if (processes.size() == 1) throw;
-    if (processes.is_leader()) warn(error.what());
-    processes.team().fail(error.what());
-    return 1;
-  }
+  });
 }
 
 }  // namespace hipgpt

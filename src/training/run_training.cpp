@@ -278,17 +278,12 @@ int run_training(const TrainingRun& run) {
   Processes processes(warn);
   // MPI's launchers give each process a terminal of its own, which ends in their output.
   ProgressLine progress(processes.size() == 1);
-  try {
-    const int status = processes.is_leader() ? lead(run, processes, progress) : follow(run, processes, warn);
-    if (processes.is_leader()) tell_end(processes.team(), status);
-    processes.end();
+  return processes.run([&] {
+    if (!processes.is_leader()) return follow(run, processes, warn);
+    const int status = lead(run, processes, progress);
+    tell_end(processes.team(), status);
     return status;
-  } catch (const std::exception& error) {
-    if (processes.size() == 1) throw;
-    if (processes.is_leader()) progress.warn(error.what());
-    processes.team().fail(error.what());
-    return 1;
-  }
+  });
 }
 
 }  // namespace hipgpt
