@@ -263,6 +263,13 @@ class Checks:
         result = subprocess.run(other, cwd="refused", env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
         self.expect(result.returncode != 0 and re.search(r"rank 1 on host \S+: its flag lr is --lr=0.01, but that of rank 0 is missing", result.stderr),
                     f"another flag is not named: {result.stderr[-800:]}")
+        self.expect("has ended" not in result.stderr, f"the others do not end quietly: {result.stderr[-800:]}")
+        # What went wrong in another process is reported by the leader.
+        os.makedirs("refused/elsewhere", exist_ok=True)
+        result = subprocess.run([*launcher, *one, ":", "-n", "1", "-wdir", os.path.abspath("refused/elsewhere"), *one], cwd="refused",
+                                env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
+        self.expect(result.returncode != 0 and re.search(r"rank 1 on host \S+: .*text\.txt", result.stderr) and
+                    "has ended" not in result.stderr, f"a missing text is not named: {result.stderr[-800:]}")
         shutil.copy(self.train_gpt, "refused/other_gpt")
         with open("refused/other_gpt", "ab") as file:
             file.write(b"another build")
