@@ -373,6 +373,7 @@ void Team::forward_signals(std::function<int()> received, std::function<void(int
   const std::lock_guard lock(mutex_);
   signal_received_ = std::move(received);
   signal_deliver_ = std::move(deliver);
+  for (const int signal : std::exchange(early_signals_, {})) signal_deliver_(signal);
 }
 
 // ---- The thread that watches --------------------------------------------------------------------------------
@@ -440,10 +441,14 @@ void Team::handle(Peer& peer, Kind kind, std::string_view payload) {
       payload.remove_prefix(end + 1);
     }
   }
-  if (kind == Kind::kSignal && signal_deliver_ && payload.size() == sizeof(int)) {
+  if (kind == Kind::kSignal && payload.size() == sizeof(int)) {
     int signal;
     std::memcpy(&signal, payload.data(), sizeof signal);
-    signal_deliver_(signal);
+    if (signal_deliver_) {
+      signal_deliver_(signal);
+    } else {
+      early_signals_.push_back(signal);
+    }
   }
   if (kind == Kind::kFailed) {
     if (is_leader()) report_(fmt::format("{}: {}", name(peer.rank), payload));

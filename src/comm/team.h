@@ -80,7 +80,7 @@ class Team {
   void fail(const std::string& why);
 
   /// From now on, each process but the leader asks `received` for a signal's number, several times a second,
-  /// and the leader gets every number but 0 once, by `deliver`.
+  /// and the leader gets every number but 0 once, by `deliver`, also one that was sent before it called this.
   void forward_signals(std::function<int()> received, std::function<void(int)> deliver);
 
  private:
@@ -117,6 +117,7 @@ class Team {
   std::condition_variable changed_;
   std::function<int()> signal_received_;     // guarded by mutex_
   std::function<void(int)> signal_deliver_;  // guarded by mutex_
+  std::vector<int> early_signals_;           // that came before signal_deliver_; guarded by mutex_
   int signal_sent_ = 0;
   std::function<void(const std::string&)> report_;
   std::atomic<bool> stop_ = false;

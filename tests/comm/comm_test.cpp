@@ -155,18 +155,33 @@ TEST(Team, AddsInOrderOfRank) {
   });
 }
 
-TEST(Team, ForwardsASignalOnce) {
-  std::atomic<int> delivered = 0, number = 0;
+/// Rank 1 has received signal 15 and is asked for it five times. Returns how often the leader got it.
+int deliveries(bool leader_is_late) {
+  std::atomic<int> asked = 0, delivered = 0;
   with_team(2, [&](Team& team) {
-    team.forward_signals([] { return 15; },
-                         [&](int signal) {
-                           number = signal;
-                           ++delivered;
-                         });
-    std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    const auto deliver = [&](int signal) {
+      EXPECT_EQ(signal, 15);
+      ++delivered;
+    };
+    if (team.is_leader()) {
+      if (!leader_is_late) team.forward_signals({}, deliver);
+      EXPECT_EQ(team.take_from(1), "asked five times");
+      if (leader_is_late) team.forward_signals({}, deliver);
+    } else {
+      team.forward_signals([&] { return ++asked, 15; }, {});
+      while (asked < 5) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      team.send_to_leader("asked five times");
+    }
   });
-  EXPECT_EQ(delivered, 1);
-  EXPECT_EQ(number, 15);
+  return delivered;
+}
+
+TEST(Team, ForwardsASignalOnce) {
+  EXPECT_EQ(deliveries(/*leader_is_late=*/false), 1);
+}
+
+TEST(Team, KeepsASignalForALeaderThatIsLate) {
+  EXPECT_EQ(deliveries(/*leader_is_late=*/true), 1);
 }
 
 TEST(Team, NamesTheProcessesThatDoNotConnect) {
@@ -244,7 +259,7 @@ void lead_one_that(const std::function<void(Team& team)>& f) {
     _exit(0);
   }
   Team team(place, &listener, {}, 42, print);
-  std::this_thread::sleep_for(std::chrono::seconds(10));
+  std::this_thread::sleep_for(std::chrono::seconds(60));
   _exit(2);  // it did not notice
 }
 
