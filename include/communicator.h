@@ -1,7 +1,6 @@
 // Communicator: what the processes of one training run do together.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -37,11 +36,11 @@ class Communicator {
   Range share(int64_t count, int rank) const { return {count * rank / size(), count * (rank + 1) / size()}; }
   Range share(int64_t count) const { return share(count, rank()); }
 
-  /// The part of a tensor of `count` elements that `rank` owns. The parts are consecutive and, except for the
-  /// last ones, a multiple of 64 elements long, so that vector loads stay aligned.
+  /// The part of a tensor of `count` elements that `rank` owns. The parts are consecutive and equally long, a
+  /// multiple of 64 elements, so that vector loads stay aligned. The last one also has the rest.
   Range slice(int64_t count, int rank) const {
-    const int64_t length = ((count + size() - 1) / size() + 63) / 64 * 64;
-    return {std::min(count, length * rank), std::min(count, length * (rank + 1))};
+    const int64_t length = count / size() / 64 * 64;
+    return {length * rank, rank + 1 == size() ? count : length * (rank + 1)};
   }
   Range slice(int64_t count) const { return slice(count, rank()); }
 

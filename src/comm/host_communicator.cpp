@@ -145,7 +145,7 @@ class HostCommunicator final : public Communicator {
   /// Calls f for parts of the slices of all processes, which are kPiece floats together.
   template <typename F>
   void for_pieces_of_slices(int64_t count, const F& f) const {
-    const int64_t longest = slice(count, 0).size(), length = std::max<int64_t>(1, kPiece / size());
+    const int64_t longest = slice(count, size() - 1).size(), length = std::max<int64_t>(1, kPiece / size());
     for (int64_t done = 0; done < longest; done += length) {
       Parts parts;
       for (int r = 0; r < size(); ++r) {

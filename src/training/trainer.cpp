@@ -88,7 +88,7 @@ Trainer::Trainer(GPTModel& model, const DataLoader& data, const TrainerOptions& 
                             model.config().max_seq_len));
   }
   const int64_t n = model.weights().size();
-  if (options.shard_optimizer && communicator.slice(n, communicator.size() - 1).size() == 0) {
+  if (options.shard_optimizer && communicator.slice(n, 0).size() == 0) {
     throw Error(fmt::format("{} parameters cannot be divided among {} processes", n, communicator.size()));
   }
   Device& device = model_.device();
