@@ -73,6 +73,10 @@ class Device {
   /// enough to fit its caches.
   virtual int64_t working_set() const = 0;
 
+  /// The stream of the operations as the runtime of the GPU names it, for other libraries of the GPU. Makes the
+  /// GPU current for the calling thread. Null on a CPU.
+  virtual void* native_stream() const { return nullptr; }
+
   // ---- Graphs -------------------------------------------------------------------------------------------
 
   /// Captured operations, to be replayed many times on the same tensors.

@@ -18,7 +18,8 @@ mark_as_advanced(HIPGPT_WAVE_SIZE)
 
 set(hipgpt_hip_sources # the slowest first
   matmul.cpp attention_backward_bf16.cpp attention_bf16.cpp attention_backward.cpp attention.cpp attention_backward_sm90.cpp
-  attention_sm90.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp dropout.cpp adamw.cpp hip_device.cpp)
+  attention_sm90.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp dropout.cpp adamw.cpp hip_device.cpp
+  gpu_communicator.cpp)
 if(HIPGPT_TESTS)  # no program contains the kernels of the guide's ladders
   list(APPEND hipgpt_hip_sources ladder/attention.cpp ladder/layernorm.cpp ladder/matmul.cpp)
 endif()
@@ -305,9 +306,9 @@ endfunction()
 # nvidia: CMake's CUDA language, with src/platform/nvidia/hip/hip_runtime.h instead of HIP's header. This is a macro, because
 # languages and properties of sources belong to a folder, not to a function.
 macro(hipgpt_compile_nvidia)
-  # hip_device.cpp has no kernels and does not need nvcc, which cannot compile every release of fmt.
+  # These two have no kernels and do not need nvcc, which cannot compile every release of fmt.
   set(hipgpt_kernel_sources ${hipgpt_hip_sources})
-  list(FILTER hipgpt_kernel_sources EXCLUDE REGEX "/hip_device\\.cpp$")
+  list(FILTER hipgpt_kernel_sources EXCLUDE REGEX "/(hip_device|gpu_communicator)\\.cpp$")
   set_source_files_properties(${hipgpt_kernel_sources} PROPERTIES LANGUAGE CUDA)
   add_library(hipgpt_hip OBJECT ${hipgpt_hip_sources})
   target_include_directories(hipgpt_hip PRIVATE src/platform/nvidia

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <thread>
 
+#include "comm/gpu_communicator.h"
 #include "comm/host_communicator.h"
 #include "error.h"
 #include "util/available_cores.h"
@@ -70,12 +71,27 @@ int Processes::threads(int chosen) const {
 
 Communicator& Processes::connect(Device& device) {
   if (size() == 1) return single_process();
-  if (!mpi_) {
-    throw Error(
-        "this build connects processes by MPI alone: start them with mpirun, or with srun and MPI's plugin");
+  const std::string problem = first_problem(why_no_gpu_communicator(device));
+  if (problem.empty()) {
+    communicator_ = make_gpu_communicator(device, *team_);
+  } else if (mpi_) {
+    communicator_ = make_host_communicator(device, *team_, *mpi_);
+  } else {
+    throw Error(fmt::format(
+        "{}, and there is no MPI: start the processes with mpirun, or with srun and MPI's plugin", problem));
   }
-  communicator_ = make_host_communicator(device, *team_, *mpi_);
   return *communicator_;
+}
+
+std::string Processes::first_problem(const std::string& mine) {
+  const std::vector<std::string> all = team_->gather(mine);
+  if (!is_leader()) return team_->hear();
+  std::string first;
+  for (size_t rank = 0; rank < all.size() && first.empty(); ++rank) {
+    if (!all[rank].empty()) first = fmt::format("{}: {}", team_->name(static_cast<int>(rank)), all[rank]);
+  }
+  team_->tell(first);
+  return first;
 }
 
 void Processes::agree(const Facts& mine) {
@@ -107,12 +123,14 @@ int Processes::run(const std::function<int()>& f) {
   try {
     const int status = f();
     if (size() > 1) team_->end();
+    communicator_.reset();
     if (mpi_) mpi_->finish();
     return status;
   } catch (const std::exception& error) {
     if (size() == 1) throw;
     if (is_leader()) report_(error.what());
     team_->fail(error.what());
+    static_cast<void>(communicator_.release());  // to end it would wait for the others
     return 1;
   }
 }

@@ -30,7 +30,8 @@ class Processes {
   /// host share its cores, unless the launcher has bound each to some.
   int threads(int chosen) const;
 
-  /// The collectives between the devices of all processes.
+  /// The collectives between the devices of all processes: by NCCL or RCCL if each has a GPU and the library,
+  /// else by MPI. Throws Error without MPI.
   Communicator& connect(Device& device);
 
   /// What must be equal in all processes, by name.
@@ -44,6 +45,9 @@ class Processes {
   int run(const std::function<int()>& f);
 
  private:
+  /// The first problem that is not empty, in order of rank, and whose it is. All processes call this.
+  std::string first_problem(const std::string& mine);
+
   std::unique_ptr<Mpi> mpi_;  // null without it
   std::function<void(const std::string&)> report_;
   Place place_;

@@ -46,6 +46,7 @@ class TimingDevice final : public Device {
   int64_t working_set() const override { return device_.working_set(); }
   bool reads_host_memory() const override { return device_.reads_host_memory(); }
   Memory memory() const override { return device_.memory(); }
+  void* native_stream() const override { return device_.native_stream(); }
 
   /// The graph calls `f` while the device records. At other times it replays a graph of the other device,
   /// which the first such replay captures.

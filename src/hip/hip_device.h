@@ -73,6 +73,7 @@ class HipDevice final : public Device {
   void set_zero(Tensor t) override;
   DType preferred_dtype() const override;
   int64_t working_set() const override;
+  void* native_stream() const override { return stream().handle; }
   std::unique_ptr<Graph> capture(std::function<void()> f) override;
 
 #define HIPGPT_OPERATION(name, parameters, arguments) \
