@@ -40,6 +40,7 @@ struct GenerationRun {
   std::string dtype = "auto";    ///< see choose_dtype()
   std::string weights = "fp32";  ///< see choose_weights()
   int threads = 0;
+  int gpus = 1;  ///< processes on this machine; started by the program, not by run_generation()
 };
 
 /// Prints the requested output as it is generated, or exports the model. Facts about the run go to standard

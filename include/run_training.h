@@ -55,6 +55,7 @@ struct TrainingRun {
   std::string device = "auto";
   std::string dtype = "auto";  ///< see choose_dtype()
   int threads = 0;
+  int gpus = 1;  ///< processes on this machine; started by the program, not by run_training()
 };
 
 /// Trains as requested. Returns the exit status: 0 if all steps are done and saved, or 128 + the signal

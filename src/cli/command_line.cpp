@@ -314,8 +314,10 @@ void CommandLine::device(std::string& name, std::string& dtype) {
       .show_default();
 }
 
-void CommandLine::machine(int& threads) {
+void CommandLine::machine(int& threads, int& gpus) {
   number("--threads", threads, 0, 4096, "CPU threads; 0: one per core").show_default();
+  number("--gpus", gpus, 1, 4096, "Work on so many GPUs of this machine, each in a process of its own")
+      .show_default();
   const auto list = [] {
     std::string text;
     for (const DeviceInfo& info : list_devices()) {

@@ -75,7 +75,7 @@ class CommandLine {
   void device(std::string& name, std::string& dtype);
 
   /// --threads and --list-devices.
-  void machine(int& threads);
+  void machine(int& threads, int& gpus);
 
   /// Sets the heading in --help for the options that follow.
   void group(const char* name) { group_ = name; }

@@ -67,7 +67,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       .one_of({"fp32", "bf16", "int8"})
       .excludes("--export")
       .show_default();
-  line.machine(run.threads);
+  line.machine(run.threads, run.gpus);
 
   line.group("Explanation");
   line.name("--explain", run.explain_file,

@@ -132,7 +132,7 @@ void declare_start(CommandLine& line, TrainingRun& run) {
   line.name("--run-name", run.run_name, "Keep everything in checkpoints/NAME/ (else in the working folder)");
   line.name("--tensorboard", run.tensorboard, "Write TensorBoard's event files into this folder");
   line.number("--profile", run.profile_steps, 1, kMany, "Time every operation of N steps and print a table");
-  line.machine(run.threads);
+  line.machine(run.threads, run.gpus);
 }
 
 /// The default for gpt2 is GPT-3's rate at GPT-2's size (Brown et al., 2020, table 2.1). Small models

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs train_gpt in several processes that MPI starts, and compares it with one process.
+"""Runs train_gpt in several processes and compares it with one process.
 
     tests/comm/check_processes.py BUILD [--kills N] [--only NAME]
 
-Exit status 77: there is no mpirun, or the build has no MPI.
+Without mpirun, or if the build has no MPI, it checks only processes that train_gpt starts itself, on an emulated GPU.
 """
 
 import argparse
@@ -23,7 +23,6 @@ import time
 
 from two_hosts import ADDRESSES, HOSTS, TwoHosts
 
-SKIPPED = 77
 SMALL = ("--data-path text.txt --vocab-size 400 --seq 32 --dim 32 --heads 2 --layers 2 --ff 64 --activation gelu "
          "--final-layernorm true --batch 12 --log-every 1 --eval-every 50 --eval-batches 3 --device cpu --threads 1").split()
 PATIENCE = 120  # seconds for a run that should end by itself
@@ -45,6 +44,7 @@ class Checks:
         self.train_gpt = os.path.join(build, "train_gpt")
         self.generate = os.path.join(build, "generate")
         self.on_hip = os.path.join(build, "tests", "train_on_hip")
+        self.with_nccl = ["env", "HIPGPT_NCCL=" + os.path.join(build, "tests", "libfake_nccl.so")]
         self.kills = kills
         self.random = random.Random(seed)
         self.failures = 0
@@ -142,6 +142,43 @@ class Checks:
         for folder, processes, more in (("hip2", 2, []), ("hip3", 3, ["shard"])):
             self.good_run(folder, processes, ["10", *more], program=self.on_hip)
             self.agree(folder, "hip1")
+
+    def gpus(self):
+        """--gpus N starts N processes, whose collectives the emulated GPUs leave to NCCL."""
+        self.good_run("gpus1", 1, ["10"], program=self.on_hip)
+        for processes, more in ((2, []), (3, ["shard"])):
+            folder = f"gpus{processes}"
+            out = self.good_run(folder, processes, ["10", "gpus", str(processes), *more], program=self.on_hip, launcher=self.with_nccl)
+            self.expect(f"processes  {processes}, connected by NCCL 2.0.1" in out, f"{folder}: NCCL is not named: {out[-500:]}")
+            self.agree(folder, "gpus1")
+        for name, rank, wanted, status in (("gpus_stopped", None, "", 143), ("gpus_killed", 1, r"rank 1 on host \S+ has ended", 1)):
+            run, ranks = self.start_gpus(name)
+            os.kill(run.pid if rank is None else ranks[rank], signal.SIGTERM if rank is None else signal.SIGKILL)
+            ended, err = self.ends(run, name)
+            self.expect(ended == status and re.search(wanted, err), f"{name}: exit status {ended}: {err[-500:]}")
+            self.expect(not any(os.path.exists(f"/proc/{pid}") for pid in ranks.values()), f"{name}: ranks go on")
+            self.expect(rank is not None or len(re.findall(r"^saved ", open(f"{name}/out").read(), re.M)) == 1, f"{name}: not saved once")
+        status, _, err = self.run("gpus2", 2, ["12", "gpus", "2"], program=self.on_hip, launcher=["env"])
+        self.expect(status == 1 and "rank 0 on host" in err and "there is no MPI" in err, f"no NCCL and no MPI: {err[-500:]}")
+        status, _, err = self.run("gpus2", 1, [*SMALL, "--steps", "2", "--gpus", "2"])
+        self.expect(status == 1 and "--gpus 2: this machine has 0 GPUs" in err, f"--gpus without a GPU: {err[-500:]}")
+        status, _, err = self.run("gpus2", 1, ["2", "gpus", "3"], program=self.on_hip, launcher=["env", "RANK=0", "WORLD_SIZE=2", "LOCAL_RANK=0",
+                                                                                                 "MASTER_ADDR=localhost", "MASTER_PORT=1"])
+        self.expect(status == 1 and "--gpus 3: a launcher has already started" in err, f"--gpus under a launcher: {err[-500:]}")
+
+    def start_gpus(self, folder):
+        """Starts a long run on two emulated GPUs and returns it after its first step, with its process ids by rank."""
+        os.makedirs(folder)
+        shutil.copy("text.txt", folder)
+        with open(f"{folder}/out", "w") as out, open(f"{folder}/err", "w") as err:
+            run = subprocess.Popen([*self.with_nccl, self.on_hip, "1000000", "gpus", "2"], cwd=folder, stdout=out, stderr=err)
+        deadline = time.time() + PATIENCE
+        while "loss" not in open(f"{folder}/out").read() and run.poll() is None and time.time() < deadline:
+            time.sleep(0.05)
+        pids = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True).stdout.split()
+        ranks = {int(re.search(r"\0RANK=(\d+)", "\0" + open(f"/proc/{pid}/environ").read())[1]): int(pid) for pid in pids}
+        self.expect(sorted(ranks) == [0, 1], f"{folder}: the ranks are {ranks}")
+        return run, ranks
 
     def start(self, folder, processes, flags, launcher=None):
         """Starts a long run and returns it once it has saved. Also returns the ranks' process ids, in order of rank."""
@@ -319,19 +356,19 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", default="", help="the name of one check")
     arguments = parser.parse_args()
-    if shutil.which("mpirun") is None or not os.path.exists(os.path.join(arguments.build, "libhipgpt_mpi.so")):
-        print("skipped: there is no mpirun, or the build has no MPI")
-        return SKIPPED
+    names = ["gpus"]
+    if shutil.which("mpirun") is not None and os.path.exists(os.path.join(arguments.build, "libhipgpt_mpi.so")):
+        names += ["any_number_of_processes", "sharded", "resumed", "generation", "emulated", "killed", "hanging", "network", "stopped", "refused"]
+    else:
+        print("there is no mpirun, or the build has no MPI")
     checks = Checks(os.path.abspath(arguments.build), arguments.kills, arguments.seed)
     print(f"seed {arguments.seed}")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         with open("text.txt", "w") as file:
             file.write(text())
-        for name in ("any_number_of_processes", "sharded", "resumed", "generation", "emulated", "killed", "hanging", "network", "stopped", "refused"):
+        for name in names:
             if arguments.only not in ("", name):
-                continue
-            if name == "emulated" and not os.path.exists(checks.on_hip):
                 continue
             start = time.time()
             getattr(checks, name)()

@@ -1,8 +1,12 @@
-// Trains on the HIP device of the library it is linked with, which is the emulated one: `train_on_hip STEPS [shard]` in each
-// process of a run.
+// Trains on the HIP device of the library it is linked with, which is the emulated one:
+//
+//   train_on_hip STEPS [shard] [gpus N]
+//
+// It is one process of a run, or starts N with `gpus N`.
 #include <cstdlib>
-#include <string>
+#include <string_view>
 
+#include "cli/launch.h"
 #include "cli/run_main.h"
 #include "run_training.h"
 
@@ -21,11 +25,16 @@ int main(int argc, char** argv) {
     run.model.final_layernorm = true;
     run.training.batch = 4;
     run.training.steps = std::atoi(argv[1]);
-    run.training.shard_optimizer = argc > 2;
     run.log_every = 1;
     run.eval_batches = 1;
     run.device = "hip";
     run.dtype = "fp32";
+    for (int i = 2; i < argc; ++i) {
+      const std::string_view word = argv[i];
+      if (word == "shard") run.training.shard_optimizer = true;
+      if (word == "gpus") run.gpus = std::atoi(argv[i + 1]);
+    }
+    if (hipgpt::must_launch(run.gpus)) return hipgpt::launch(run.gpus, argv);
     return hipgpt::run_training(run);
   });
 }
