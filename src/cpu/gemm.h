@@ -24,4 +24,9 @@ struct Gemm {
 bool gemm(const Gemm<float>& p, VectorLevel level = vector_level());
 bool gemm(const Gemm<uint16_t>& p, VectorLevel level = vector_level());
 
+/// Whether gemm() multiplies bf16. If not, an operation works on fp32 copies.
+inline bool multiplies_bf16() {
+  return vector_level() >= VectorLevel::kAVX512;
+}
+
 }  // namespace hipgpt::cpu

@@ -17,6 +17,7 @@
 #include "cpu/activation.h"
 #include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
+#include "cpu/elements.h"
 #include "cpu/gemm.h"
 #include "cpu/matvec.h"
 #include "cpu/parallel.h"
@@ -26,29 +27,6 @@
 namespace hipgpt::cpu {
 
 namespace {
-
-inline void store(float* p, float value) {
-  *p = value;
-}
-inline void store(uint16_t* p, float value) {
-  *p = to_bf16(value);
-}
-inline float load(const float* p) {
-  return *p;
-}
-inline float load(const uint16_t* p) {
-  return from_bf16(*p);
-}
-
-/// The elements of a tensor of type T.
-template <typename T>
-T* elements(const Tensor& t) {
-  if constexpr (std::is_same_v<T, float>) {
-    return t.f32();
-  } else {
-    return t.bf16();
-  }
-}
 
 /// A product of which a tile is computed at a time. If c is null, its sums go to memory of the thread.
 template <typename T>
@@ -210,7 +188,7 @@ template <typename In, typename Out>
 void linear_of(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
   const bool out_in = layer.layout == Layout::kOutIn, narrow = out_in && is_narrow(x, layer.weight);
   const Tensor sums = pre ? pre : y;
-  const Finish<Out> finish{elements<Out>(y), pre ? elements<Out>(pre) : nullptr, sums.pitch(),
+  const Finish<Out> finish{elements<Out>(y), elements<Out>(pre), sums.pitch(),
                            layer.bias ? layer.bias.f32() : nullptr, act};
   constexpr int64_t kFewRows = 8;
   if constexpr (std::is_same_v<In, float>) {
@@ -287,11 +265,6 @@ void linear_backward_of(ThreadPool& threads, Tensor dx, const Linear& gradients,
                     });
                   });
   });
-}
-
-/// Whether gemm() multiplies bf16. If not, an operation works on fp32 copies.
-bool multiplies_bf16() {
-  return vector_level() >= VectorLevel::kAVX512;
 }
 
 }  // namespace
