@@ -26,7 +26,7 @@ namespace hipgpt::cpu {
 
 namespace {
 
-#define HIPGPT_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#define HIPGPT_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #define HIPGPT_AMX gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,amx-tile,amx-bf16")
 
 constexpr int64_t kWords = 16;  // of 32 bits in a vector or a row of a tile
