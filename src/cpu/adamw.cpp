@@ -24,10 +24,16 @@ double sum_in_chunks(ThreadPool& threads, Tensor x, F f) {
   partial.resize(static_cast<size_t>((n + kChunk - 1) / kChunk));
   double* sums = partial.data();
   parallel_ranges(threads, n, kChunk, [&](int64_t begin, int64_t end) {
-    double total = 0.0;
-#pragma omp simd reduction(+ : total)
-    for (int64_t i = begin; i < end; ++i) total += f(static_cast<double>(in[i]));
-    sums[begin / kChunk] = total;
+    constexpr int64_t kLanes = 32;  // several vectors of sums hide the latency of an addition
+    double lanes[kLanes] = {};
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+#pragma omp simd
+      for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += f(static_cast<double>(in[i + lane]));
+    }
+    for (; i < end; ++i) lanes[0] += f(static_cast<double>(in[i]));
+    for (int64_t lane = 1; lane < kLanes; ++lane) lanes[0] += lanes[lane];
+    sums[begin / kChunk] = lanes[0];
   });
   double total = 0.0;
   for (double p : partial) total += p;

@@ -1,5 +1,5 @@
-// bf16 on the CPU: an operation makes fp32 copies of its bf16 operands, computes, and rounds the results.
-// This is slow. It lets a CPU run and test what a GPU computes in bf16.
+// bf16 on processors without AVX-512: an operation with matrix products makes fp32 copies of its bf16 operands,
+// computes, and rounds the results. This is slow. It lets such a CPU run and test what a GPU computes in bf16.
 #pragma once
 
 #include <deque>

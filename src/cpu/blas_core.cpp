@@ -51,7 +51,8 @@ const char* core_of(VectorLevel level) {
     case VectorLevel::kBaseline: return "Nehalem";
     case VectorLevel::kAVX: return "Sandybridge";
     case VectorLevel::kAVX2: return "Haswell";
-    case VectorLevel::kAVX512: return "SkylakeX";
+    case VectorLevel::kAVX512:
+    case VectorLevel::kAMX: return "SkylakeX";
   }
   return "";
 }
@@ -73,6 +74,7 @@ void choose(const char* core) {
 }  // namespace
 
 std::string correct_blas_core(VectorLevel processor) {
+  processor = std::min(processor, VectorLevel::kAVX512);  // no core needs more for products in fp32
   const std::string core = openblas_get_corename();
   const auto level = level_of(core);
   if (!level || *level == processor) return "";

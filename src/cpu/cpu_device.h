@@ -1,7 +1,7 @@
-// CpuDevice: the operations of Device in fp32 on the CPU cores.
+// CpuDevice: the operations of Device in fp32 and bf16 on the CPU cores.
 //
 // Files have the same names as their HIP counterparts. The operations are plain loops that the compiler
-// vectorises, run on a thread pool (parallel.h), with OpenBLAS for matrix products.
+// vectorises, run on a thread pool (parallel.h), with gemm.h or OpenBLAS for matrix products.
 #pragma once
 
 #include "cpu/thread_pool.h"

@@ -1,18 +1,24 @@
 // Matrix products: 2 m n k operations on 4 (mk + kn + mn) bytes, compute-bound.
 //
-// The shape of C alone determines its tiles, and each tile is one OpenBLAS call on one thread. At the sizes
-// of a small GPT, this is a third faster than OpenBLAS's own threads, which meet at several barriers per
-// call. In addition, the bits of a tile do not depend on the number of threads.
+// The shape of C alone determines its tiles, and each tile is one call of gemm() or of OpenBLAS on one thread. At
+// the sizes of a small GPT, this is a third faster than OpenBLAS's own threads, which meet at several barriers
+// per call. In addition, the bits of a tile do not depend on the number of threads.
+//
+// gemm() is faster on processors with AVX-512, and multiplies bf16 there. OpenBLAS serves all others.
 //
 // A product of up to eight rows with a weight stored [out,in] uses the kernels of matvec.h instead, which also
 // read bf16 and int8. For more rows, a tile of such a weight is first converted to fp32.
 #include <cblas.h>
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "cpu/activation.h"
 #include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
+#include "cpu/elements.h"
+#include "cpu/gemm.h"
 #include "cpu/matvec.h"
 #include "cpu/parallel.h"
 #include "cpu/widen.h"
@@ -22,37 +28,53 @@ namespace hipgpt::cpu {
 
 namespace {
 
-/// C = op(A) op(B), or C += op(A) op(B), with C [m,n], op(A) [m,k], op(B) [k,n], where op may transpose.
-struct Product {
-  float* c;
-  const float *a, *b;
-  int64_t m, n, k;
-  int64_t lda, ldb, ldc;  // elements between rows in memory
-  bool transpose_a = false, transpose_b = false, accumulate = false;
+/// A product of which a tile is computed at a time. If c is null, its sums go to memory of the thread.
+template <typename T>
+struct Product : Gemm<T> {
   Tensor narrow = {};  // bf16 or int8 [n,k], instead of b; transpose_b is true
 
-  /// C[i0:i0+rows, j0:j0+cols].
-  void tile(int64_t i0, int64_t rows, int64_t j0, int64_t cols) const {
-    const float* a0 = transpose_a ? a + i0 : a + i0 * lda;
-    const float* b0 = narrow ? widened(j0, cols) : transpose_b ? b + j0 * ldb : b + j0;
-    const float beta = accumulate ? 1.0f : 0.0f;
+  /// C[i0:i0+rows, j0:j0+cols], and the elements between its rows.
+  std::pair<float*, int64_t> tile(int64_t i0, int64_t rows, int64_t j0, int64_t cols) const {
+    Gemm<T> part = *this;
+    part.m = rows;
+    part.n = cols;
+    part.a += this->transpose_a ? i0 : i0 * this->lda;
+    if constexpr (std::is_same_v<T, float>) {
+      if (narrow) part.b = widened(j0, cols);
+    }
+    if (!narrow) part.b += this->transpose_b ? j0 * this->ldb : j0;
+    if (part.c == nullptr) {
+      part.c = thread_scratch(rows * cols);
+      part.ldc = cols;
+    } else {
+      part.c += i0 * this->ldc + j0;
+    }
+    if constexpr (std::is_same_v<T, float>) {
+      if (rows == 1 || !gemm(part)) blas(part);
+    } else {
+      gemm(part);
+    }
+    return {part.c, part.ldc};
+  }
+
+  static void blas(const Gemm<float>& p) {
+    const auto m = static_cast<blasint>(p.m), n = static_cast<blasint>(p.n), k = static_cast<blasint>(p.k);
+    const auto lda = static_cast<blasint>(p.lda), ldb = static_cast<blasint>(p.ldb);
+    const float beta = p.accumulate ? 1.0f : 0.0f;
     if (m == 1) {  // one row: a matrix-vector product, as in generation
-      cblas_sgemv(CblasRowMajor, transpose_b ? CblasNoTrans : CblasTrans,
-                  static_cast<blasint>(transpose_b ? cols : k), static_cast<blasint>(transpose_b ? k : cols),
-                  1.0f, b0, static_cast<blasint>(ldb), a, transpose_a ? static_cast<blasint>(lda) : 1, beta,
-                  c + j0, 1);
+      cblas_sgemv(CblasRowMajor, p.transpose_b ? CblasNoTrans : CblasTrans, p.transpose_b ? n : k,
+                  p.transpose_b ? k : n, 1.0f, p.b, ldb, p.a, p.transpose_a ? lda : 1, beta, p.c, 1);
       return;
     }
-    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
-                transpose_b ? CblasTrans : CblasNoTrans, static_cast<blasint>(rows),
-                static_cast<blasint>(cols), static_cast<blasint>(k), 1.0f, a0, static_cast<blasint>(lda), b0,
-                static_cast<blasint>(ldb), beta, c + i0 * ldc + j0, static_cast<blasint>(ldc));
+    cblas_sgemm(CblasRowMajor, p.transpose_a ? CblasTrans : CblasNoTrans,
+                p.transpose_b ? CblasTrans : CblasNoTrans, m, n, k, 1.0f, p.a, lda, p.b, ldb, beta, p.c,
+                static_cast<blasint>(p.ldc));
   }
 
   /// Rows [j0, j0 + rows) of `narrow` in fp32.
   const float* widened(int64_t j0, int64_t rows) const {
-    float* wide = thread_scratch(rows * k);
-    for (int64_t j = 0; j < rows; ++j) widen_row(wide + j * k, narrow, j0 + j);
+    float* wide = thread_scratch(rows * this->k);
+    for (int64_t j = 0; j < rows; ++j) widen_row(wide + j * this->k, narrow, j0 + j);
     return wide;
   }
 };
@@ -79,19 +101,22 @@ Tiling choose_tiling(int64_t m, int64_t n, int64_t k) {
   }
 }
 
-template <typename AfterTile>
-void for_each_tile(ThreadPool& threads, const Product& p, const AfterTile& after) {
+/// Calls after(z, pitch, i0, rows, j0, cols) for each tile, whose sums are at z, in rows that begin `pitch`
+/// floats apart.
+template <typename T, typename AfterTile>
+void for_each_tile(ThreadPool& threads, const Product<T>& p, const AfterTile& after) {
   const Tiling t = choose_tiling(p.m, p.n, p.k);
   const int64_t across = (p.n + t.cols - 1) / t.cols, down = (p.m + t.rows - 1) / t.rows;
   threads.run(across * down, [&](int64_t index) {
     const int64_t i0 = index / across * t.rows, j0 = index % across * t.cols;
     const int64_t rows = std::min(t.rows, p.m - i0), cols = std::min(t.cols, p.n - j0);
-    p.tile(i0, rows, j0, cols);
-    after(i0, rows, j0, cols);
+    const auto [z, pitch] = p.tile(i0, rows, j0, cols);
+    after(z, pitch, i0, rows, j0, cols);
   });
 }
 
-void multiply(ThreadPool& threads, const Product& p) {
+template <typename T>
+void multiply(ThreadPool& threads, const Product<T>& p) {
   for_each_tile(threads, p, [](auto...) {});
 }
 
@@ -105,22 +130,140 @@ void multiply_few_rows(ThreadPool& threads, const Matvec& product, const AfterTi
   const int64_t grain = std::max(kColumns, columns / kColumns * kColumns);
   parallel_ranges(threads, w.dim(0), grain, [&](int64_t begin, int64_t end) {
     product.columns(begin, end);
-    after(0, product.rows, begin, end - begin);
+    after(product.y + begin, product.pitch, 0, product.rows, begin, end - begin);
   });
 }
 
 /// sums[j] += sum_i x[i,j]. A piece sums 64 columns, so no two threads share a sum.
+template <typename T>
 void add_column_sums(ThreadPool& threads, float* sums, Tensor x) {
   constexpr int64_t kColumns = 64;
   const int64_t rows = x.dim(0), n = x.dim(1), pitch = x.pitch();
-  const float* in = x.f32();
+  const T* in = elements<T>(x);
   parallel_ranges(threads, n, kColumns, [=](int64_t begin, int64_t end) {
     float total[kColumns] = {};
     for (int64_t i = 0; i < rows; ++i) {
-      const float* row = in + i * pitch + begin;
-      for (int64_t j = 0; j < end - begin; ++j) total[j] += row[j];
+      const T* row = in + i * pitch + begin;
+#pragma omp simd
+      for (int64_t j = 0; j < end - begin; ++j) total[j] += load(row + j);
     }
     for (int64_t j = begin; j < end; ++j) sums[j] += total[j - begin];
+  });
+}
+
+/// The last part of linear(): adds the bias to the sums of a tile, and writes pre and y, while the sums are still
+/// in the cache. y and pre may be the sums.
+template <typename Out>
+struct Finish {
+  Out *y, *pre;
+  int64_t pitch;
+  const float* bias;
+  Activation act;
+
+  void operator()(float* sums, int64_t sums_pitch, int64_t i0, int64_t rows, int64_t j0, int64_t cols) const {
+    if (std::is_same_v<Out, float> && bias == nullptr && pre == nullptr && act == Activation::kNone) return;
+    with_activation(act, [&](auto activation) {
+      vectorized([&] {
+        for (int64_t i = 0; i < rows; ++i) {
+          float* z = sums + i * sums_pitch;
+          const int64_t at = (i0 + i) * pitch + j0;
+          if (bias != nullptr) {
+#pragma omp simd
+            for (int64_t j = 0; j < cols; ++j) z[j] += bias[j0 + j];
+          }
+          if (!std::is_same_v<Out, float> && pre != nullptr) {
+#pragma omp simd
+            for (int64_t j = 0; j < cols; ++j) store(pre + at + j, z[j]);
+          }
+#pragma omp simd
+          for (int64_t j = 0; j < cols; ++j) store(y + at + j, activation(z[j]));
+        }
+      });
+    });
+  }
+};
+
+/// In and Out are float, or uint16_t for bf16. Sums in fp32 lie where the result or `pre` belongs.
+template <typename In, typename Out>
+void linear_of(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+  const bool out_in = layer.layout == Layout::kOutIn, narrow = out_in && is_narrow(x, layer.weight);
+  const Tensor sums = pre ? pre : y;
+  const Finish<Out> finish{elements<Out>(y), elements<Out>(pre), sums.pitch(),
+                           layer.bias ? layer.bias.f32() : nullptr, act};
+  constexpr int64_t kFewRows = 8;
+  if constexpr (std::is_same_v<In, float>) {
+    if (out_in && x.dim(0) <= kFewRows) {
+      return multiply_few_rows(threads, {sums.f32(), sums.pitch(), x.f32(), x.dim(0), layer.weight}, finish);
+    }
+  }
+  Product<In> product{{.c = nullptr,
+                       .a = elements<In>(x),
+                       .b = narrow ? nullptr : elements<In>(layer.weight),
+                       .m = y.dim(0),
+                       .n = y.dim(1),
+                       .k = x.dim(1),
+                       .lda = x.dim(1),
+                       .ldb = layer.weight.dim(1),
+                       .ldc = sums.pitch(),
+                       .transpose_b = out_in},
+                      narrow ? layer.weight : Tensor()};
+  if constexpr (std::is_same_v<Out, float>) product.c = sums.f32();
+  for_each_tile(threads, product, finish);
+}
+
+/// T is float, or uint16_t for bf16.
+template <typename T>
+void linear_backward_of(ThreadPool& threads, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
+                        const Linear& layer, Activation act, Tensor pre) {
+  const int64_t rows = dy.dim(0), out = dy.dim(1), in = x.dim(1);
+  const bool out_in = layer.layout == Layout::kOutIn;
+  const Product<T> dw{{.c = gradients.weight.f32(),
+                       .a = elements<T>(out_in ? dy : x),
+                       .b = elements<T>(out_in ? x : dy),
+                       .m = out_in ? out : in,
+                       .n = out_in ? in : out,
+                       .k = rows,
+                       .lda = out_in ? dy.pitch() : in,
+                       .ldb = out_in ? in : dy.pitch(),
+                       .ldc = out_in ? in : out,
+                       .transpose_a = true,
+                       .accumulate = true}};
+  multiply(threads, dw);
+  if (gradients.bias) add_column_sums<T>(threads, gradients.bias.f32(), dy);
+
+  Product<T> product{{.c = nullptr,
+                      .a = elements<T>(dy),
+                      .b = elements<T>(layer.weight),
+                      .m = rows,
+                      .n = in,
+                      .k = out,
+                      .lda = dy.pitch(),
+                      .ldb = layer.weight.dim(1),
+                      .ldc = in,
+                      .transpose_b = !out_in}};
+  constexpr bool kInPlace = std::is_same_v<T, float>;
+  if constexpr (kInPlace) product.c = dx.f32();
+  if (kInPlace && act == Activation::kNone) return multiply(threads, product);
+  T* result = elements<T>(dx);
+  const T* before = act == Activation::kNone ? nullptr : elements<T>(pre);
+  with_slope(act, [&](auto slope) {
+    for_each_tile(threads, product,
+                  [=](float* sums, int64_t pitch, int64_t i0, int64_t tile_rows, int64_t j0, int64_t cols) {
+                    vectorized([&] {
+                      for (int64_t i = 0; i < tile_rows; ++i) {
+                        const float* z = sums + i * pitch;
+                        const int64_t at = (i0 + i) * in + j0;
+                        if (before == nullptr) {
+#pragma omp simd
+                          for (int64_t j = 0; j < cols; ++j) store(result + at + j, z[j]);
+                          continue;
+                        }
+#pragma omp simd
+                        for (int64_t j = 0; j < cols; ++j)
+                          store(result + at + j, z[j] * slope(load(before + at + j)));
+                      }
+                    });
+                  });
   });
 }
 
@@ -129,96 +272,27 @@ void add_column_sums(ThreadPool& threads, float* sums, Tensor x) {
 void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
   const bool out_in = layer.layout == Layout::kOutIn, narrow = out_in && is_narrow(x, layer.weight);
   check::linear(y, x, narrow ? Linear{in_fp32(layer.weight), layer.bias, layer.layout} : layer, act, pre);
-  if (x.dtype() == DType::kBF16) {
+  if (x.dtype() == DType::kBF16 && !multiplies_bf16()) {
     InFp32 fp32(threads);
     const Tensor y32 = fp32.write(y), pre32 = fp32.write(pre);  // y is rounded last, for y may be pre
     return linear(threads, y32, fp32.read(x), {fp32.read(layer.weight), layer.bias, layer.layout}, act,
                   pre32);
   }
-  const Tensor sums = pre ? pre : y;
-  const float* bias = layer.bias ? layer.bias.f32() : nullptr;
-  float *before = sums.f32(), *after = y.f32();
-  const int64_t pitch = sums.pitch();
-  with_activation(act, [&](auto activation) {
-    // Bias and activation are applied to a tile while it is still in the cache.
-    const auto finish = [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
-      if (bias == nullptr && before == after && act == Activation::kNone) return;
-      for (int64_t i = i0; i < i0 + rows; ++i) {
-        float *z = before + i * pitch, *out = after + i * pitch;
-        if (bias != nullptr) {
-#pragma omp simd
-          for (int64_t j = j0; j < j0 + cols; ++j) z[j] += bias[j];
-        }
-#pragma omp simd
-        for (int64_t j = j0; j < j0 + cols; ++j) out[j] = activation(z[j]);
-      }
-    };
-    constexpr int64_t kFewRows = 8;
-    if (out_in && x.dim(0) <= kFewRows) {
-      return multiply_few_rows(threads, {before, pitch, x.f32(), x.dim(0), layer.weight}, finish);
-    }
-    const Product product{.c = before,
-                          .a = x.f32(),
-                          .b = narrow ? nullptr : layer.weight.f32(),
-                          .m = y.dim(0),
-                          .n = y.dim(1),
-                          .k = x.dim(1),
-                          .lda = x.dim(1),
-                          .ldb = layer.weight.dim(1),
-                          .ldc = pitch,
-                          .transpose_b = out_in,
-                          .narrow = narrow ? layer.weight : Tensor()};
-    for_each_tile(threads, product, finish);
-  });
+  if (x.dtype() == DType::kF32) return linear_of<float, float>(threads, y, x, layer, act, pre);
+  if (y.dtype() == DType::kF32) return linear_of<uint16_t, float>(threads, y, x, layer, act, pre);
+  linear_of<uint16_t, uint16_t>(threads, y, x, layer, act, pre);
 }
 
 void linear_backward(ThreadPool& threads, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
                      const Linear& layer, Activation act, Tensor pre) {
   check::linear_backward(dx, gradients, dy, x, layer, act, pre);
-  if (x.dtype() == DType::kBF16) {
+  if (x.dtype() == DType::kBF16 && !multiplies_bf16()) {
     InFp32 fp32(threads);
     return linear_backward(threads, fp32.write(dx), gradients, fp32.read(dy), fp32.read(x),
                            {fp32.read(layer.weight), layer.bias, layer.layout}, act, fp32.read(pre));
   }
-  const int64_t rows = dy.dim(0), out = dy.dim(1), in = x.dim(1);
-  const bool out_in = layer.layout == Layout::kOutIn;
-  const Product dw{.c = gradients.weight.f32(),
-                   .a = out_in ? dy.f32() : x.f32(),
-                   .b = out_in ? x.f32() : dy.f32(),
-                   .m = out_in ? out : in,
-                   .n = out_in ? in : out,
-                   .k = rows,
-                   .lda = out_in ? dy.pitch() : in,
-                   .ldb = out_in ? in : dy.pitch(),
-                   .ldc = out_in ? in : out,
-                   .transpose_a = true,
-                   .accumulate = true};
-  multiply(threads, dw);
-  if (gradients.bias) add_column_sums(threads, gradients.bias.f32(), dy);
-
-  const Product product{.c = dx.f32(),
-                        .a = dy.f32(),
-                        .b = layer.weight.f32(),
-                        .m = rows,
-                        .n = in,
-                        .k = out,
-                        .lda = dy.pitch(),
-                        .ldb = layer.weight.dim(1),
-                        .ldc = in,
-                        .transpose_b = !out_in};
-  if (act == Activation::kNone) return multiply(threads, product);
-  const float* before = pre.f32();
-  const int64_t n = product.n;
-  with_slope(act, [&](auto slope) {
-    for_each_tile(threads, product, [=](int64_t i0, int64_t rows, int64_t j0, int64_t cols) {
-      for (int64_t i = i0; i < i0 + rows; ++i) {
-        float* out = product.c + i * n;
-        const float* z = before + i * n;
-#pragma omp simd
-        for (int64_t j = j0; j < j0 + cols; ++j) out[j] *= slope(z[j]);
-      }
-    });
-  });
+  x.dtype() == DType::kBF16 ? linear_backward_of<uint16_t>(threads, dx, gradients, dy, x, layer, act, pre)
+                            : linear_backward_of<float>(threads, dx, gradients, dy, x, layer, act, pre);
 }
 
 }  // namespace hipgpt::cpu

@@ -9,13 +9,42 @@
 #include <vector>
 
 #include "cpu/thread_pool.h"
+#include "cpu/vector_level.h"
 
 namespace hipgpt::cpu {
 
-/// Calls f(begin, end) for consecutive ranges of `grain` elements that cover [0, n).
+#if defined(__x86_64__)
+template <typename F>
+[[gnu::flatten, gnu::target("avx2,fma")]] void call_with_avx2(const F& f) {
+  f();
+}
+template <typename F>
+[[gnu::flatten, gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]] void call_with_avx512(
+    const F& f) {
+  f();
+}
+#endif
+
+/// Calls f(), compiled for the vectors of this processor: the compiler inlines f and what it calls into a
+/// function for each level, and vectorises its loops there. Results may depend on the level, which has fused
+/// multiply-adds from kAVX2 on.
+template <typename F>
+void vectorized(const F& f) {
+#if defined(__x86_64__)
+  const VectorLevel level = vector_level();
+  if (level >= VectorLevel::kAVX512) return call_with_avx512(f);
+  if (level >= VectorLevel::kAVX2) return call_with_avx2(f);
+#endif
+  f();
+}
+
+/// Calls f(begin, end), vectorized, for consecutive ranges of `grain` elements that cover [0, n).
 template <typename F>
 void parallel_ranges(ThreadPool& threads, int64_t n, int64_t grain, const F& f) {
-  threads.run((n + grain - 1) / grain, [&](int64_t r) { f(r * grain, std::min(n, (r + 1) * grain)); });
+  threads.run((n + grain - 1) / grain, [&](int64_t r) {
+    const int64_t begin = r * grain, end = std::min(n, begin + grain);
+    vectorized([&] { f(begin, end); });
+  });
 }
 
 /// How many rows of `width` floats make a piece worth a thread: about 32 KiB, the size of a first-level

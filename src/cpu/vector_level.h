@@ -5,11 +5,12 @@
 
 namespace hipgpt::cpu {
 
-/// Each level includes the ones before it. kAVX2 includes FMA; kAVX512 is F, CD, BW, DQ and VL. Every
-/// processor of another architecture than x86-64 is kBaseline.
-enum class VectorLevel : uint8_t { kBaseline, kAVX, kAVX2, kAVX512 };
+/// Each level includes the ones before it. kAVX2 includes FMA; kAVX512 is F, CD, BW, DQ and VL; kAMX has tile
+/// registers and products of bf16. Every processor of another architecture than x86-64 is kBaseline.
+enum class VectorLevel : uint8_t { kBaseline, kAVX, kAVX2, kAVX512, kAMX };
 
-/// The level of this processor, by CPUID and by the registers that the operating system saves.
+/// The level of this processor, by CPUID and by the registers that the operating system saves. The first call
+/// asks Linux for the use of tile registers.
 VectorLevel processor_level();
 
 /// The level that the operations use: the processor's, unless a test has set a lower one.

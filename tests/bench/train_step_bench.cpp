@@ -129,16 +129,15 @@ int main(int argc, char** argv) {
                   {.batch = B, .steps = 1 << 30, .dropout = argc > 11 ? std::stof(argv[11]) : 0.0f});
 
   // Steps are timed in rounds, because on a GPU the host runs ahead and waits once per round.
-  constexpr int kRounds = 10;
-  const int round_steps = std::max(1, steps / kRounds);
-  const double step_ms = median_ms(kRounds,
+  const int rounds = std::clamp(steps, 1, 10), round_steps = std::max(1, steps / rounds);
+  const double step_ms = median_ms(rounds,
                                    [&](int) {
                                      for (int i = 0; i < round_steps; ++i) trainer.train_step();
                                      trainer.last_step();
                                    }) /
                          round_steps;
   Products products(*device, c, rows, dtype);
-  const double products_ms = median_ms(kRounds, [&](int) { products.run(); });
+  const double products_ms = median_ms(rounds, [&](int) { products.run(); });
   std::printf(
       "{\"what\": \"hipgpt_train_step\", \"device\": \"%s\", \"threads\": %d, \"B\": %d, \"S\": %d, \"E\": "
       "%d, "

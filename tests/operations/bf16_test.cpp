@@ -457,8 +457,8 @@ TEST_P(Bf16Attention, OfNewTokensAgreesWithAllAtOnce) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, Bf16Linear, testing::ValuesIn(all_devices()), case_name);
-INSTANTIATE_TEST_SUITE_P(Devices, Bf16Attention, testing::ValuesIn(all_devices()), case_name);
+INSTANTIATE_TEST_SUITE_P(Devices, Bf16Linear, testing::ValuesIn(all_devices_and_levels()), case_name);
+INSTANTIATE_TEST_SUITE_P(Devices, Bf16Attention, testing::ValuesIn(all_devices_and_levels()), case_name);
 
 }  // namespace
 }  // namespace hipgpt

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <cmath>
 #include <deque>
 #include <memory>
@@ -11,24 +12,30 @@
 #include <string>
 #include <vector>
 
+#include "cpu/vector_level.h"
 #include "device.h"
 #include "reference.h"
 #include "util/largest_error.h"
 
 namespace hipgpt {
 
-/// A device of this build and the number of threads to try it with.
+/// A device of this build, the number of threads to try it with, and the vector instructions that a CPU may use.
 struct DeviceCase {
   std::string name;
   int threads;
+  cpu::VectorLevel level = cpu::processor_level();
 };
 
 inline void PrintTo(const DeviceCase& c, std::ostream* out) {
-  *out << c.name << " with " << c.threads << " threads";
+  *out << c.name << " with " << c.threads << " threads and " << to_string(c.level);
 }
 
 inline std::string case_name(const testing::TestParamInfo<DeviceCase>& info) {
-  return info.param.name + (info.param.threads > 0 ? std::to_string(info.param.threads) : "");
+  std::string name = info.param.name + (info.param.threads > 0 ? std::to_string(info.param.threads) : "");
+  if (info.param.level != cpu::processor_level()) {
+    for (const char c : std::string(to_string(info.param.level))) name += std::isalnum(c) ? c : '_';
+  }
+  return name;
 }
 
 /// The devices to test. A build for the emulated HIP device tests only that one; any other build tests the
@@ -47,6 +54,18 @@ inline std::vector<DeviceCase> all_devices() {
 #endif
 }
 
+/// The same, and the CPU with every level below the processor's.
+inline std::vector<DeviceCase> all_devices_and_levels() {
+  std::vector<DeviceCase> cases = all_devices();
+#ifndef HIPGPT_EMULATED
+  using enum cpu::VectorLevel;
+  for (const cpu::VectorLevel level : {kBaseline, kAVX2, kAVX512}) {
+    if (level < cpu::processor_level()) cases.push_back({"cpu", 2, level});
+  }
+#endif
+  return cases;
+}
+
 /// Returns the newest device, for tests that need only one.
 inline std::unique_ptr<Device> any_device() {
   const DeviceCase newest = all_devices().back();
@@ -55,7 +74,10 @@ inline std::unique_ptr<Device> any_device() {
 
 class DeviceTest : public testing::TestWithParam<DeviceCase> {
  protected:
-  DeviceTest() : device_(make_device(GetParam().name, GetParam().threads)) {}
+  DeviceTest() : device_(make_device(GetParam().name, GetParam().threads)) {
+    cpu::set_vector_level(GetParam().level);
+  }
+  ~DeviceTest() override { cpu::set_vector_level(cpu::processor_level()); }
 
   Tensor zeros(std::initializer_list<int64_t> shape, DType dtype = DType::kF32) {
     const Tensor shaped(nullptr, shape, dtype);

@@ -15,7 +15,7 @@ constexpr double kForward = 2e-6;  // of the largest value: a few roundings of f
 constexpr double kGradient = 1e-4;
 
 class Operations : public DeviceTest {};
-INSTANTIATE_TEST_SUITE_P(Devices, Operations, testing::ValuesIn(all_devices()), case_name);
+INSTANTIATE_TEST_SUITE_P(Devices, Operations, testing::ValuesIn(all_devices_and_levels()), case_name);
 
 struct Size {
   int64_t m, n, k;
