@@ -7,7 +7,7 @@ usage() {
   cat <<'TEXT'
 Usage: scripts/build.sh [--tests] [--sanitize]
 
-Builds train_gpt and generate in build/, compiled for the processor of this machine. Rebuilds only what has changed.
+Builds train_gpt and generate in build/. Rebuilds only what has changed.
 Compiles kernels for the GPUs in the machine, if there are any.
 
   --tests      build the tests too
@@ -44,8 +44,6 @@ fi
 first=false
 if [[ ! -f $build/CMakeCache.txt ]]; then
   first=true
-  # Without this option the programs would be portable and slower.
-  options+=(-DHIPGPT_NATIVE=ON)
   if [[ -z ${CMAKE_GENERATOR:-} ]] && command -v ninja >/dev/null; then
     options+=(-G Ninja)
   fi

@@ -129,14 +129,15 @@ function(hipgpt_build_GTest source)
   target_link_libraries(hipgpt_gtest_main PUBLIC GTest::gtest)
 endfunction()
 
-# Builds only single-precision BLAS with its C interface: no LAPACK, no Fortran, no tests. With HIPGPT_NATIVE it is built for
-# the processor of this machine. Otherwise it contains a kernel for every processor, chosen at run time, and builds slowly.
+# Builds only single-precision BLAS with its C interface: no LAPACK, no Fortran, no tests. It is built for the
+# processor of this machine, or with kernels for every processor, chosen at run time, which takes long.
+option(HIPGPT_PORTABLE_OPENBLAS "If OpenBLAS is built here, build it for every processor" OFF)
 function(hipgpt_build_openblas source)
   include(ExternalProject)
   set(prefix ${CMAKE_BINARY_DIR}/_deps/openblas-install)
-  set(processor -DDYNAMIC_ARCH=ON -DNUM_THREADS=64)
-  if(HIPGPT_NATIVE)
-    set(processor -DDYNAMIC_ARCH=OFF)
+  set(processor -DDYNAMIC_ARCH=OFF)
+  if(HIPGPT_PORTABLE_OPENBLAS)
+    set(processor -DDYNAMIC_ARCH=ON -DNUM_THREADS=64)
   endif()
   ExternalProject_Add(hipgpt_openblas_build
     SOURCE_DIR ${source}

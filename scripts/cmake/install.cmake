@@ -67,10 +67,6 @@ foreach(program train_gpt generate)
   hipgpt_install_text(${program} ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d ${program}.fish --completions fish)
 endforeach()
 
-if(HIPGPT_NATIVE)
-  install(CODE "message(STATUS \"HipGPT: these programs run only on processors like this machine's; configure with -DHIPGPT_NATIVE=OFF for others\")")
-endif()
-
 set(hipgpt_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hipgpt)
 set(hipgpt_archive ${CMAKE_INSTALL_LIBDIR}/${CMAKE_STATIC_LIBRARY_PREFIX}hipgpt${CMAKE_STATIC_LIBRARY_SUFFIX})
 set(hipgpt_library_dir ${CMAKE_INSTALL_LIBDIR}/hipgpt)

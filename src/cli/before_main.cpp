@@ -1,10 +1,7 @@
 // Code that must run before main(), before constructors, and before a program's shared libraries are
-// initialised. This file and processor.cpp are compiled without -march=native.
+// initialised.
 //
-// 1. Code compiled for another processor would crash with an illegal instruction. This check reports the
-// reason instead.
-//
-// 2. OpenBLAS starts a thread for every core while it is loaded. Each thread asks for 128 MiB of address
+// OpenBLAS starts a thread for every core while it is loaded. Each thread asks for 128 MiB of address
 // space and retries forever if it gets none. HipGPT does not use these threads (cpu/matmul.cpp). If address
 // space is limited (ulimit -v), the program therefore restarts itself with the environment variable that
 // tells OpenBLAS to start no threads.
@@ -16,8 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-
-#include "cli/processor.h"
 
 namespace {
 
@@ -48,21 +43,7 @@ void start_without_blas_threads(char** arguments, char** environment) {
   std::free(changed);
 }
 
-void end_on_another_processor(const char* program) {
-  const char* missing = hipgpt::missing_extension();
-  if (missing == nullptr) return;
-  const char* slash = std::strrchr(program, '/');
-  char line[256];
-  const int length = std::snprintf(line, sizeof(line),
-                                   "%.80s: compiled for a processor with %s, which this one lacks; rebuild "
-                                   "it here, or with -DHIPGPT_NATIVE=OFF\n",
-                                   slash == nullptr ? program : slash + 1, missing);
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, static_cast<size_t>(length));
-  ::_exit(1);
-}
-
-void before_main(int count, char** arguments, char** environment) {
-  end_on_another_processor(count > 0 ? arguments[0] : "");
+void before_main(int, char** arguments, char** environment) {
   start_without_blas_threads(arguments, environment);
 }
 
