@@ -13,6 +13,7 @@
 
 #include "cpu/blas_core.h"
 #include "cpu/parallel.h"
+#include "cpu/vector_level.h"
 #include "device/check.h"
 #include "error.h"
 #include "util/available_cores.h"
@@ -54,6 +55,7 @@ void reserve_blas_buffers(int threads) {
 }  // namespace
 
 CpuDevice::CpuDevice(int threads) : threads_(threads > 0 ? threads : available_cores()) {
+  cpu::vector_level();  // throws if the user's choice is wrong
   note_ = cpu::correct_blas_core();
   // matmul.cpp divides products among our threads, so OpenBLAS must not start its own.
   openblas_set_num_threads(1);

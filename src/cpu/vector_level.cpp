@@ -1,5 +1,14 @@
 #include "cpu/vector_level.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include "error.h"
+
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -45,8 +54,24 @@ VectorLevel processor_level() {
 
 namespace {
 
+constexpr const char* kVariable = "HIPGPT_VECTORS";
+
+/// The processor's level, or a lower one that the user names.
+VectorLevel chosen_level() {
+  const char* name = std::getenv(kVariable);
+  if (name == nullptr || *name == '\0') return processor_level();
+  const std::pair<std::string_view, VectorLevel> levels[] = {{"baseline", VectorLevel::kBaseline},
+                                                             {"avx2", VectorLevel::kAVX2},
+                                                             {"avx512", VectorLevel::kAVX512},
+                                                             {"amx", VectorLevel::kAMX}};
+  for (const auto& [known, level] : levels) {
+    if (known == name) return std::min(level, processor_level());
+  }
+  throw Error(fmt::format("{}={}: choose baseline, avx2, avx512 or amx", kVariable, name));
+}
+
 VectorLevel& current() {
-  static VectorLevel level = processor_level();
+  static VectorLevel level = chosen_level();
   return level;
 }
 

@@ -13,7 +13,8 @@ enum class VectorLevel : uint8_t { kBaseline, kAVX, kAVX2, kAVX512, kAMX };
 /// asks Linux for the use of tile registers.
 VectorLevel processor_level();
 
-/// The level that the operations use: the processor's, unless a test has set a lower one.
+/// The level that the operations use: the processor's, unless the variable HIPGPT_VECTORS (baseline, avx2,
+/// avx512 or amx) or a test has set a lower one. Throws Error if the variable has another value.
 VectorLevel vector_level();
 void set_vector_level(VectorLevel level);
 

@@ -127,6 +127,19 @@ TEST_F(GenerationCliTest, SlowKernelsOfOpenBlasAreReported) {
   EXPECT_EQ(lines_of(slow.err).size(), uses_them ? 3u : 2u) << slow;
 }
 
+TEST_F(GenerationCliTest, VectorsOfAnOlderProcessorCanBeChosen) {
+  const auto with = [&](const char* vectors) {
+    ::setenv("HIPGPT_VECTORS", vectors, 1);
+    const Result result = generate({"--prompt", "the king", "--device", "cpu", "--num-tokens", "1"});
+    ::unsetenv("HIPGPT_VECTORS");
+    return result;
+  };
+  for (const char* vectors : {"baseline", "avx2", "avx512", "amx", ""}) {
+    EXPECT_TRUE(succeeds(with(vectors))) << vectors;
+  }
+  EXPECT_REFUSED(with("sse9"), "HIPGPT_VECTORS=sse9: choose baseline");
+}
+
 class StopTokenCliTest : public CliTest {
  protected:
   StopTokenCliTest() {
