@@ -95,17 +95,17 @@ void multiply(ThreadPool& threads, const Product& p) {
   for_each_tile(threads, p, [](auto...) {});
 }
 
-/// z = x W^T for a few rows of x, then after() as in for_each_tile(). A piece of W fits a first-level cache, and
-/// even small weights have pieces for 16 threads.
+/// z = x W^T for a few rows of x, then after() as in for_each_tile(). Each thread has several pieces, in case
+/// another program delays one, but long ones: fetching ahead is in vain at the end of a piece. A result does not
+/// depend on the pieces.
 template <typename AfterTile>
 void multiply_few_rows(ThreadPool& threads, const Matvec& product, const AfterTile& after) {
-  constexpr int64_t kBytes = 16 << 10, kColumns = 4;
-  const Tensor& w = product.weight;
-  const int64_t columns = kBytes / static_cast<int64_t>(dtype_bytes(w.dtype(), w.dim(1)));
-  const int64_t grain = std::max(kColumns, columns / kColumns * kColumns);
-  parallel_ranges(threads, w.dim(0), grain, [&](int64_t begin, int64_t end) {
+  constexpr int64_t kPieces = 4, kColumns = 16;  // a vector of any width
+  const int64_t out = product.weight().dim(0), pieces = kPieces * threads.size();
+  const int64_t grain = ((out + pieces - 1) / pieces + kColumns - 1) / kColumns * kColumns;
+  parallel_ranges(threads, out, grain, [&](int64_t begin, int64_t end) {
     product.columns(begin, end);
-    after(0, product.rows, begin, end - begin);
+    after(0, product.rows(), begin, end - begin);
   });
 }
 
