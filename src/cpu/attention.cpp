@@ -185,39 +185,4 @@ void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qk
   });
 }
 
-void attention_cached(ThreadPool& threads, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
-                      Tensor past_length) {
-  check::attention_cached(out, keys, values, qkv, heads, past_length);
-  if (qkv.dtype() == DType::kBF16) {
-    InFp32 fp32(threads);
-    return attention_cached(threads, fp32.write(out), fp32.write(keys), fp32.write(values), fp32.read(qkv),
-                            heads, past_length);
-  }
-  const int64_t batch = qkv.dim(0), count = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
-  const int64_t capacity = keys.dim(1);
-  check::ids("attention_cached", "past", past_length.i32(), 1, capacity - count + 1, "the cache");
-  const int64_t past = *past_length.i32();
-  for (int64_t i = 0; i < batch * count; ++i) {
-    const float* row = qkv.f32() + i * 3 * width;
-    const int64_t at = (i / count * capacity + past + i % count) * width;
-    std::copy_n(row + width, width, keys.f32() + at);
-    std::copy_n(row + 2 * width, width, values.f32() + at);
-  }
-  const int64_t blocks = (count + kBlock - 1) / kBlock;
-  const auto attend_head = [&](int64_t task) {
-    const int64_t b = task / blocks / heads, column = task / blocks % heads * d;
-    const int64_t first = task % blocks * kBlock, rows = std::min(kBlock, count - first);
-    const int64_t row = b * count + first, seen = past + first + rows;
-    const int64_t cached = b * capacity * width + column;
-    attend({out.f32() + row * width + column, rows, d, width}, nullptr,
-           {qkv.f32() + row * 3 * width + column, rows, d, 3 * width}, {keys.f32() + cached, seen, d, width},
-           {values.f32() + cached, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)),
-           Dropout{}, 0);
-  };
-  // With a short context, a single token's attention is too little work to divide among threads.
-  const int64_t tasks = batch * heads * blocks;
-  if (batch * count * (past + count) * width > (1 << 18)) return threads.run(tasks, attend_head);
-  for (int64_t task = 0; task < tasks; ++task) attend_head(task);
-}
-
 }  // namespace hipgpt::cpu

@@ -1,13 +1,10 @@
 #include "cpu/matvec.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #include <algorithm>
 #include <bit>
 #include <limits>
 
+#include "cpu/vec.h"
 #include "util/bf16.h"
 
 namespace hipgpt::cpu {
@@ -90,41 +87,13 @@ void columns(float* y, int64_t pitch, const Int8Group* weight, const RoundedGrou
 
 }  // namespace baseline
 
+}  // namespace
+
 #if defined(__x86_64__)
 
 namespace avx2 {
 
-#define HIPGPT_TARGET [[gnu::target("avx2,fma")]]
-using Vec = __m256;
-constexpr int64_t kWidth = 8;
-
-HIPGPT_TARGET inline Vec zero() {
-  return _mm256_setzero_ps();
-}
-HIPGPT_TARGET inline Vec broadcast(float x) {
-  return _mm256_set1_ps(x);
-}
-HIPGPT_TARGET inline Vec add(Vec a, Vec b) {
-  return _mm256_add_ps(a, b);
-}
-HIPGPT_TARGET inline Vec multiply(Vec a, Vec b) {
-  return _mm256_mul_ps(a, b);
-}
-HIPGPT_TARGET inline Vec multiply_add(Vec a, Vec b, Vec c) {
-  return _mm256_fmadd_ps(a, b, c);
-}
-HIPGPT_TARGET inline Vec load(const float* row, int64_t g, int64_t k) {
-  return _mm256_loadu_ps(row + g * kGroup + k);
-}
-HIPGPT_TARGET inline Vec load(const uint16_t* row, int64_t g, int64_t k) {
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + g * kGroup + k));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-}
-HIPGPT_TARGET inline float sum(Vec v) {
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-  return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
-}
+#define HIPGPT_TARGET HIPGPT_AVX2
 
 /// A group of x, and its products with a group of the weight, as eight sums of integers.
 struct Rounded {
@@ -156,42 +125,7 @@ struct Rounded {
 
 namespace avx512 {
 
-#define HIPGPT_TARGET [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]]
-using Vec = __m512;
-constexpr int64_t kWidth = 16;
-constexpr __mmask16 kAll = 0xffff;  // GCC 12 warns inside its own versions without a mask
-
-HIPGPT_TARGET inline Vec zero() {
-  return _mm512_setzero_ps();
-}
-HIPGPT_TARGET inline Vec broadcast(float x) {
-  return _mm512_set1_ps(x);
-}
-HIPGPT_TARGET inline Vec add(Vec a, Vec b) {
-  return _mm512_add_ps(a, b);
-}
-HIPGPT_TARGET inline Vec multiply(Vec a, Vec b) {
-  return _mm512_mul_ps(a, b);
-}
-HIPGPT_TARGET inline Vec multiply_add(Vec a, Vec b, Vec c) {
-  return _mm512_fmadd_ps(a, b, c);
-}
-HIPGPT_TARGET inline Vec load(const float* row, int64_t g, int64_t k) {
-  return _mm512_loadu_ps(row + g * kGroup + k);
-}
-HIPGPT_TARGET inline Vec load(const uint16_t* row, int64_t g, int64_t k) {
-  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + g * kGroup + k));
-  return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(kAll, _mm512_maskz_cvtepu16_epi32(kAll, bits), 16));
-}
-HIPGPT_TARGET inline float sum(Vec v) {
-  float lanes[kWidth];
-  _mm512_storeu_ps(lanes, v);
-#pragma GCC unroll 4
-  for (int64_t half = kWidth / 2; half > 0; half /= 2) {
-    for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
-}
+#define HIPGPT_TARGET HIPGPT_AVX512
 #include "cpu/matvec_kernel.h"
 #undef HIPGPT_TARGET
 
@@ -227,6 +161,8 @@ bool available() {
 }  // namespace avx512
 
 #endif
+
+namespace {
 
 /// The function `columns` of a level.
 template <int R, typename Weight>

@@ -20,9 +20,10 @@ HIPGPT_TARGET void dots(float* y, int64_t pitch, const Weight* const (&rows)[N],
     for (int64_t k = 0; k < kGroup; k += kWidth) {
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) {
-        const Vec w = load(rows[n], g, k);
+        const Vec w = load(rows[n] + g * kGroup + k);
 #pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) part[n][r] = multiply_add(w, load(x + r * in, g, k), part[n][r]);
+        for (int r = 0; r < R; ++r)
+          part[n][r] = multiply_add(w, load(x + r * in + g * kGroup + k), part[n][r]);
       }
     }
 #pragma GCC unroll 8

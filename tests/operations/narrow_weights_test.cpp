@@ -14,6 +14,7 @@
 #include "huggingface.h"
 #include "kv_cache.h"
 #include "training_pass.h"
+#include "util/bf16.h"
 
 namespace hipgpt {
 namespace {
@@ -306,6 +307,56 @@ TEST_P(NarrowOperations, EmbeddingReadsNarrowRows) {
   }
 }
 
+/// Attention to caches in fp32 and bf16, which hold the rounded keys and values.
+TEST_P(NarrowOperations, CachedAttentionReadsCachesOfBothTypes) {
+  const int64_t B = 2, T = 75, H = 2, S = T + 1;
+  for (const VectorLevel level : levels()) {
+    const Forced forced(level);
+    for (const DType cache : {DType::kF32, DType::kBF16}) {
+      for (const int64_t D : {5, 8, 40, 64, 72}) {
+        const int64_t E = H * D;
+        const std::vector<float> qkv = random_floats(B * T * 3 * E, 11);
+        Values read(qkv.begin(), qkv.end());
+        for (size_t i = 0; i < read.size(); ++i) {
+          const bool query = static_cast<int64_t>(i) % (3 * E) < E;
+          if (!query && cache == DType::kBF16) read[i] = from_bf16(to_bf16(qkv[i]));
+        }
+        const Values expected =
+            reference::attention(read, B, T, H, E, [](int64_t, int64_t, int64_t) { return 1.0; });
+        std::vector<float> keys(static_cast<size_t>(B * S * E)), values = keys;
+        const Tensor k(keys.data(), {B, S, E}, cache), v(values.data(), {B, S, E}, cache);
+        int64_t past = 0;
+        for (const int64_t count : {1, 72, 1, 1}) {
+          std::vector<float> rows, out(static_cast<size_t>(B * count * E));
+          Values part;
+          for (int64_t b = 0; b < B; ++b) {
+            const int64_t first = b * T + past;
+            rows.insert(rows.end(), qkv.begin() + first * 3 * E, qkv.begin() + (first + count) * 3 * E);
+            part.insert(part.end(), expected.begin() + first * E, expected.begin() + (first + count) * E);
+          }
+          device_->attention_cached({out.data(), {B, count, E}}, k, v, {rows.data(), {B, count, 3 * E}},
+                                    static_cast<int>(H),
+                                    tensor(std::vector<int32_t>{static_cast<int32_t>(past)}));
+          expect_close({out.begin(), out.end()}, part, 5e-6,
+                       fmt_size(std::string(to_string(level)) + ", " + to_string(cache), D, past, count));
+          past += count;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(NarrowOperations, CachesOfDifferentTypesAreRefused) {
+  const Tensor out = zeros({1, 1, 8}), qkv = zeros({1, 1, 24}), past = tensor(std::vector<int32_t>{0});
+  const Tensor wide = zeros({1, 4, 8}), narrow(zeros({1, 4, 8}).data(), {1, 4, 8}, DType::kBF16);
+  const auto attend = [&](Tensor keys, Tensor values) {
+    return error_of([&] { device_->attention_cached(out, keys, values, qkv, 2, past); });
+  };
+  EXPECT_EQ(attend(narrow, narrow), "");
+  EXPECT_EQ(attend(narrow, wide), "attention_cached: keys is bf16 [1,4,8], but must be f32 [B,S,E]");
+  EXPECT_EQ(attend(wide, narrow), "attention_cached: values is bf16 [1,4,8], but must be f32 [1,4,8]");
+}
+
 TEST_P(NarrowOperations, WrongArgumentsAreRefused) {
   const int64_t out = 8, in = 64;
   Weight weight(random_floats(out * in, 10), out, in, DType::kInt8);
@@ -355,7 +406,7 @@ TEST_F(NarrowModel, WeightsInFp32AreReadWhereTheyLie) {
 
 TEST_F(NarrowModel, NarrowWeightsGiveNearlyTheSameLogits) {
   const std::vector<float> exact = logits(stored_.model(*device_, DType::kF32, DType::kF32));
-  for (const auto& [format, tolerance] : {std::pair{DType::kBF16, 0.02}, std::pair{DType::kInt8, 0.04}}) {
+  for (const auto& [format, tolerance] : {std::pair{DType::kBF16, 0.02}, std::pair{DType::kInt8, 0.06}}) {
     const GPTModel model = stored_.model(*device_, DType::kF32, format);
     EXPECT_EQ(model.weights_dtype(), format);
     LargestError error;
