@@ -40,8 +40,9 @@ class SafetensorsFile {
   const SafetensorsTensor& tensor(std::string_view name) const;
   const SafetensorsTensor* find(std::string_view name) const;
 
-  /// Releases the memory of a tensor's bytes. They are read from the file again if touched.
+  /// Releases the memory of a tensor's bytes, or of some of them. They are read from the file again if touched.
   void forget(const SafetensorsTensor& tensor) const;
+  void forget(std::span<const std::byte> bytes) const;
 
   /// True for files written by HipGPT, of which open() has checked every bit. Other programs write no
   /// checksum.

@@ -157,8 +157,7 @@ Checkpoint::Checkpoint(SafetensorsFile file) : file_(std::move(file)) {
     info_.tokenizer_settings = text->second;
   size_t count = 0;
   GPTWeights(info_.config).for_each([&](const std::string& name, const Tensor& tensor, bool) {
-    check_floats(path(), file_.tensor(name), tensor.shape());
-    file_.forget(file_.tensor(name));
+    check_floats(file_, file_.tensor(name), tensor.shape());
     ++count;
   });
   if (file_.tensors().size() != count) {
@@ -227,7 +226,7 @@ bool OptimizerFile::belongs_to(const Checkpoint& checkpoint) const {
 void OptimizerFile::load(Moment moment, const GPTWeights& into, Device& device) const {
   const char* const prefix = moment == Moment::kFirst ? kFirstMoment : kSecondMoment;
   into.for_each([&](const std::string& name, const Tensor& tensor, bool) {
-    check_floats(path(), file_.tensor(prefix + name), tensor.shape());
+    check_floats(file_, file_.tensor(prefix + name), tensor.shape());
   });
   load_tensors(file_, into, device, prefix);
 }

@@ -11,9 +11,9 @@
 
 namespace hipgpt {
 
-/// Throws Error unless the tensor has this shape, is F32, F16 or BF16, and is finite. `path` names its file
-/// in the message.
-void check_floats(const std::string& path, const SafetensorsTensor& tensor,
+/// Throws Error unless the tensor of the file has this shape, is F32, F16 or BF16, and is finite. Releases the
+/// memory of its bytes meanwhile (SafetensorsFile::forget()).
+void check_floats(const SafetensorsFile& file, const SafetensorsTensor& tensor,
                   const std::vector<int64_t>& shape);
 
 /// Sets values[i] to element first + i as fp32, which represents every number of the narrower types exactly.

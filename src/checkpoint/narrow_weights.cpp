@@ -8,10 +8,13 @@
 
 #include "checkpoint/float_values.h"
 #include "util/bf16.h"
+#include "util/parallel.h"
 
 namespace hipgpt {
 
 namespace {
+
+constexpr int64_t kGroup = Int8Group::kSize;
 
 /// The int8 nearest to each value / scale. `count` is less than a group at the end of a row.
 void round_to_int8(Int8Group& group, const float* values, int64_t count) {
@@ -31,45 +34,64 @@ void round_to_int8(Int8Group& group, const float* values, int64_t count) {
   }
 }
 
-void convert_row(const Tensor& weight, int64_t j, const float* values) {
+/// Elements [k, k + count) of row j, at most a group.
+void convert_group(const Tensor& weight, int64_t j, int64_t k, const float* values, int64_t count) {
   const int64_t in = weight.dim(1);
-  const Tensor row = weight.rows(j, 1);
   if (weight.dtype() == DType::kBF16) {
-    uint16_t* to = row.bf16();
+    uint16_t* to = weight.bf16() + j * in + k;
 #pragma omp simd
-    for (int64_t k = 0; k < in; ++k) to[k] = to_bf16(values[k]);
+    for (int64_t i = 0; i < count; ++i) to[i] = to_bf16(values[i]);
     return;
   }
-  auto* group = static_cast<Int8Group*>(row.data());
-  for (int64_t k = 0; k < in; k += Int8Group::kSize, ++group) {
-    round_to_int8(*group, values + k, std::min(Int8Group::kSize, in - k));
+  const int64_t groups = (in + kGroup - 1) / kGroup;
+  round_to_int8(static_cast<Int8Group*>(weight.data())[j * groups + k / kGroup], values, count);
+}
+
+/// Rows [begin, end) of a weight that is stored [out,in].
+void convert_rows(const Tensor& weight, const SafetensorsTensor& stored, int64_t begin, int64_t end) {
+  const int64_t in = weight.dim(1);
+  std::vector<float> row(static_cast<size_t>(in));
+  for (int64_t j = begin; j < end; ++j) {
+    read_floats(row, stored, static_cast<size_t>(j * in));
+    for (int64_t k = 0; k < in; k += kGroup)
+      convert_group(weight, j, k, row.data() + k, std::min(kGroup, in - k));
+  }
+}
+
+/// The same rows of a weight that is stored [in,out], where they are columns. Tiles of 64 x 64 stay in the
+/// first-level cache while they are transposed.
+void convert_columns(const Tensor& weight, const SafetensorsTensor& stored, int64_t begin, int64_t end) {
+  const int64_t out = weight.dim(0), in = weight.dim(1);
+  std::vector<float> tile(kGroup * kGroup), column(kGroup);
+  for (int64_t k = 0; k < in; k += kGroup) {
+    const int64_t rows = std::min(kGroup, in - k);
+    for (int64_t first = begin; first < end; first += kGroup) {
+      const int64_t count = std::min(kGroup, end - first);
+      for (int64_t i = 0; i < rows; ++i) {
+        read_floats({tile.data() + i * kGroup, static_cast<size_t>(count)}, stored,
+                    static_cast<size_t>((k + i) * out + first));
+      }
+      for (int64_t j = 0; j < count; ++j) {
+        for (int64_t i = 0; i < rows; ++i)
+          column[static_cast<size_t>(i)] = tile[static_cast<size_t>(i * kGroup + j)];
+        convert_group(weight, first + j, k, column.data(), rows);
+      }
+    }
   }
 }
 
 }  // namespace
 
 void convert_weight(Tensor weight, const SafetensorsTensor& stored, Layout layout) {
-  const int64_t out = weight.dim(0), in = weight.dim(1);
-  if (layout == Layout::kOutIn) {
-    std::vector<float> row(static_cast<size_t>(in));
-    for (int64_t j = 0; j < out; ++j) {
-      read_floats(row, stored, static_cast<size_t>(j * in));
-      convert_row(weight, j, row.data());
+  const int64_t out = weight.dim(0), columns = std::min<int64_t>(out, 512);  // of a job
+  parallel_for(static_cast<size_t>((out + columns - 1) / columns), available_cores(), [&](size_t job, int) {
+    const int64_t begin = static_cast<int64_t>(job) * columns, end = std::min(out, begin + columns);
+    if (layout == Layout::kOutIn) {
+      convert_rows(weight, stored, begin, end);
+    } else {
+      convert_columns(weight, stored, begin, end);
     }
-    return;
-  }
-  constexpr int64_t kColumns = 64;  // transposed at a time
-  std::vector<float> part(kColumns), rows(static_cast<size_t>(kColumns * in));
-  for (int64_t first = 0; first < out; first += kColumns) {
-    const int64_t count = std::min(kColumns, out - first);
-    for (int64_t k = 0; k < in; ++k) {
-      read_floats(std::span(part).first(static_cast<size_t>(count)), stored,
-                  static_cast<size_t>(k * out + first));
-      for (int64_t j = 0; j < count; ++j)
-        rows[static_cast<size_t>(j * in + k)] = part[static_cast<size_t>(j)];
-    }
-    for (int64_t j = 0; j < count; ++j) convert_row(weight, first + j, rows.data() + j * in);
-  }
+  });
 }
 
 }  // namespace hipgpt

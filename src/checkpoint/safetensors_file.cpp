@@ -344,7 +344,11 @@ const SafetensorsTensor& SafetensorsFile::tensor(std::string_view name) const {
 }
 
 void SafetensorsFile::forget(const SafetensorsTensor& tensor) const {
-  mapping_->forget({reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()});
+  forget(tensor.bytes);
+}
+
+void SafetensorsFile::forget(std::span<const std::byte> bytes) const {
+  mapping_->forget({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 std::string SafetensorsFile::checksum() const {

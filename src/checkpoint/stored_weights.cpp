@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
 #include "checkpoint/float_values.h"
 #include "checkpoint/narrow_weights.h"
 #include "error.h"
+#include "util/host_memory.h"
 
 namespace hipgpt {
 
@@ -15,6 +17,22 @@ namespace {
 struct Kept {
   std::vector<SafetensorsFile> files;
   std::vector<Buffer> buffers;
+  std::span<std::byte> unused = {};  // of the last buffer
+
+  /// Memory for a tensor. Tensors share large buffers in huge pages, because a product reads them from end to end
+  /// and would wait for the address of every small page.
+  Tensor allocate(Device& device, const Tensor& shape) {
+    constexpr size_t kLeast = size_t{32} << 20, kAlignment = 64;
+    const size_t bytes = (shape.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+    if (bytes > unused.size()) {
+      const Buffer& buffer = buffers.emplace_back(device, std::max(bytes, kLeast));
+      unused = {buffer.data(), buffer.bytes()};
+      prefer_huge_pages(unused);
+    }
+    const Tensor placed = shape.at(unused.data());
+    unused = unused.subspan(bytes);
+    return placed;
+  }
 };
 
 /// A tensor of a file that has the wanted type, as it lies there. None if it has another one or is not aligned.
@@ -26,17 +44,31 @@ Tensor in_place(const SafetensorsTensor& stored, const Tensor& wanted) {
   return wanted.at(const_cast<std::byte*>(stored.bytes.data()));
 }
 
-/// Releases the memory of a tensor's bytes in its file.
-void forget(const std::vector<SafetensorsFile>& files, const SafetensorsTensor& tensor) {
+/// Releases the memory of some bytes of a tensor in its file.
+void forget(const std::vector<SafetensorsFile>& files, const SafetensorsTensor& tensor,
+            std::span<const std::byte> bytes) {
   for (const SafetensorsFile& file : files) {
     const SafetensorsTensor* found = file.find(tensor.name);
-    if (found != nullptr && found->bytes.data() == tensor.bytes.data()) file.forget(tensor);
+    if (found != nullptr && found->bytes.data() == tensor.bytes.data()) file.forget(bytes);
   }
 }
 
-Tensor allocate(Kept& kept, Device& device, const Tensor& shape) {
-  kept.buffers.emplace_back(device, shape.bytes());
-  return shape.at(kept.buffers.back().data());
+/// convert_weight(), in parts of some megabytes whose memory in the file is released.
+void convert(const Tensor& weight, const SafetensorsTensor& stored, Layout layout,
+             const std::vector<SafetensorsFile>& files) {
+  const auto rows = static_cast<int64_t>(stored.shape[0]);
+  const size_t row_bytes = stored.bytes.size() / static_cast<size_t>(rows);
+  const int64_t out = weight.dim(0), count = layout == Layout::kOutIn ? 4096 : out;
+  for (int64_t first = 0; first < out; first += count) {
+    SafetensorsTensor part = stored;
+    if (layout == Layout::kOutIn) {
+      const int64_t here = std::min(count, out - first);
+      part.bytes =
+          stored.bytes.subspan(static_cast<size_t>(first) * row_bytes, static_cast<size_t>(here) * row_bytes);
+    }
+    convert_weight(weight.rows(first, std::min(count, out - first)), part, layout);
+    forget(files, stored, part.bytes);
+  }
 }
 
 }  // namespace
@@ -67,9 +99,9 @@ GPTModel StoredWeights::model(Device& device, DType dtype, DType format) const {
     const bool narrow = format != DType::kF32 && shape.rank() == 2 && (is_head || !embeds);
     if (!narrow) {
       if (const Tensor mapped = in_place(stored, shape)) return mapped;
-      const Tensor copy = allocate(*kept, device, shape);
+      const Tensor copy = kept->allocate(device, shape);
       read_floats({copy.f32(), static_cast<size_t>(copy.size())}, stored);
-      forget(files, stored);
+      forget(files, stored, stored.bytes);
       return copy;
     }
     const Tensor wanted = is_head ? Tensor(nullptr, {shape.dim(0), shape.dim(1)}, format)
@@ -77,9 +109,8 @@ GPTModel StoredWeights::model(Device& device, DType dtype, DType format) const {
     if (is_head) {
       if (const Tensor mapped = in_place(stored, wanted)) return mapped;
     }
-    const Tensor converted = allocate(*kept, device, wanted);
-    convert_weight(converted, stored, is_head ? Layout::kOutIn : Layout::kInOut);
-    forget(files, stored);
+    const Tensor converted = kept->allocate(device, wanted);
+    convert(converted, stored, is_head ? Layout::kOutIn : Layout::kInOut, files);
     return converted;
   };
   GPTWeights weights(config, place, kept);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <optional>
 #include <random>
 #include <sstream>
@@ -65,7 +66,9 @@ std::string Processes::device(const std::string& name) const {
 
 int Processes::threads(int chosen) const {
   if (chosen != 0 || place_.local_size == 1) return chosen;
-  const int cores = available_cores(), all = static_cast<int>(std::thread::hardware_concurrency());
+  std::vector<int> processors(std::thread::hardware_concurrency());
+  std::iota(processors.begin(), processors.end(), 0);
+  const int cores = available_cores(), all = physical_cores(processors);
   return cores < all ? 0 : std::max(1, cores / place_.local_size);
 }
 

@@ -110,8 +110,8 @@ inline float causal_softmax(float* row, int64_t visible, int64_t n, float scale)
 /// out = softmax(q k^T scale + mask) v for one block of queries, whose first row attends to `first + 1` keys.
 /// k and v have first + q.rows rows. `lse` may be null; `row0` is the index of the first row, for dropout.
 template <typename T>
-void attend_block(Matrix<T> out, float* lse, Matrix<T> q, Matrix<T> k, Matrix<T> v, int64_t first,
-                  float scale, const Dropout& dropout, int64_t row0) {
+void attend(Matrix<T> out, float* lse, Matrix<T> q, Matrix<T> k, Matrix<T> v, int64_t first, float scale,
+            const Dropout& dropout, int64_t row0) {
   const int64_t keys = k.rows, d = q.cols;
   constexpr bool kNarrow = !std::is_same_v<T, float>;
   float* memory = thread_scratch(q.rows * keys + keys + (kNarrow ? q.rows * (keys + d) : 0));
@@ -139,11 +139,6 @@ void attend_block(Matrix<T> out, float* lse, Matrix<T> q, Matrix<T> k, Matrix<T>
   } else {
     product(out, probabilities, false, v, false);
   }
-}
-
-void attend(View out, float* lse, View q, View k, View v, int64_t first, float scale, const Dropout& dropout,
-            int64_t row0) {
-  attend_block(out, lse, q, k, v, first, scale, dropout, row0);
 }
 
 /// One head of one sequence inside the [B,T,3E] and [B,T,E] tensors.
@@ -265,9 +260,9 @@ void attention(ThreadPool& threads, Tensor out, Tensor lse, Tensor qkv, int head
       const Matrix<T> head_out = head_of<T>(out, heads, head.index);
       const int64_t first = task % blocks * kBlock, rows = std::min(kBlock, seq_len - first);
       const float scale = 1.0f / std::sqrt(static_cast<float>(head.q.cols));
-      attend_block(head_out.slice(first, rows), lse.f32() + head.index * seq_len + first,
-                   head.q.slice(first, rows), head.k.slice(0, first + rows), head.v.slice(0, first + rows),
-                   first, scale, dropout, head.index * seq_len + first);
+      attend(head_out.slice(first, rows), lse.f32() + head.index * seq_len + first, head.q.slice(first, rows),
+             head.k.slice(0, first + rows), head.v.slice(0, first + rows), first, scale, dropout,
+             head.index * seq_len + first);
     });
   });
 }
@@ -288,41 +283,6 @@ void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qk
                       head_of<T>(dout, heads, bh), lse.f32() + bh * seq_len, dropout);
     });
   });
-}
-
-void attention_cached(ThreadPool& threads, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
-                      Tensor past_length) {
-  check::attention_cached(out, keys, values, qkv, heads, past_length);
-  if (qkv.dtype() == DType::kBF16) {
-    InFp32 fp32(threads);
-    return attention_cached(threads, fp32.write(out), fp32.write(keys), fp32.write(values), fp32.read(qkv),
-                            heads, past_length);
-  }
-  const int64_t batch = qkv.dim(0), count = qkv.dim(1), width = qkv.dim(2) / 3, d = width / heads;
-  const int64_t capacity = keys.dim(1);
-  check::ids("attention_cached", "past", past_length.i32(), 1, capacity - count + 1, "the cache");
-  const int64_t past = *past_length.i32();
-  for (int64_t i = 0; i < batch * count; ++i) {
-    const float* row = qkv.f32() + i * 3 * width;
-    const int64_t at = (i / count * capacity + past + i % count) * width;
-    std::copy_n(row + width, width, keys.f32() + at);
-    std::copy_n(row + 2 * width, width, values.f32() + at);
-  }
-  const int64_t blocks = (count + kBlock - 1) / kBlock;
-  const auto attend_head = [&](int64_t task) {
-    const int64_t b = task / blocks / heads, column = task / blocks % heads * d;
-    const int64_t first = task % blocks * kBlock, rows = std::min(kBlock, count - first);
-    const int64_t row = b * count + first, seen = past + first + rows;
-    const int64_t cached = b * capacity * width + column;
-    attend({out.f32() + row * width + column, rows, d, width}, nullptr,
-           {qkv.f32() + row * 3 * width + column, rows, d, 3 * width}, {keys.f32() + cached, seen, d, width},
-           {values.f32() + cached, seen, d, width}, past + first, 1.0f / std::sqrt(static_cast<float>(d)),
-           Dropout{}, 0);
-  };
-  // With a short context, a single token's attention is too little work to divide among threads.
-  const int64_t tasks = batch * heads * blocks;
-  if (batch * count * (past + count) * width > (1 << 18)) return threads.run(tasks, attend_head);
-  for (int64_t task = 0; task < tasks; ++task) attend_head(task);
 }
 
 }  // namespace hipgpt::cpu

@@ -42,4 +42,17 @@ inline void widen_row(float* row, const Tensor& weight, int64_t j) {
   }
 }
 
+/// row = weight[j,:] in bf16.   weight int8 [.,n], row [n].
+inline void widen_row(uint16_t* row, const Tensor& weight, int64_t j) {
+  constexpr int64_t kGroup = Int8Group::kSize;
+  const int64_t n = weight.dim(1);
+  const Int8Group* group = weight.int8() + j * ((n + kGroup - 1) / kGroup);
+  for (int64_t first = 0; first < n; first += kGroup, ++group) {
+    const int64_t count = std::min(kGroup, n - first);
+#pragma omp simd
+    for (int64_t k = 0; k < count; ++k)
+      row[first + k] = to_bf16(group->scale * static_cast<float>(group->values[k]));
+  }
+}
+
 }  // namespace hipgpt::cpu

@@ -209,8 +209,7 @@ std::map<std::string, SafetensorsTensor> collect(const std::vector<SafetensorsFi
         throw Error(fmt::format("{}: has a tensor {}, which the model in config.json does not have",
                                 file.path(), tensor.name));
       }
-      check_floats(file.path(), tensor, wanted[name]);
-      file.forget(tensor);
+      check_floats(file, tensor, wanted[name]);
       if (!tensors.emplace(name, tensor).second) throw Error(fmt::format("{}: has {} twice", folder, name));
     }
   }

@@ -23,10 +23,12 @@ KVCache::KVCache(const GPTModel& model, int sequences)
   rows_ = std::max({S, B, std::min(B * S, kManyRows)});
 
   const DType dtype = model.dtype();
+  // A token reads all of the cache, as it reads all weights, so narrow weights come with a narrow cache.
+  const DType cached = model.weights_dtype() == DType::kF32 ? dtype : DType::kBF16;
   MemoryPlan plan;
   for (LayerCache& layer : layers_) {
-    plan.add(layer.keys, {B, S, E}, dtype);
-    plan.add(layer.values, {B, S, E}, dtype);
+    plan.add(layer.keys, {B, S, E}, cached);
+    plan.add(layer.values, {B, S, E}, cached);
   }
   plan_activations(plan, activations_, c, rows_, dtype);
   plan_scratch(plan, scratch_, c, rows_, dtype, false);

@@ -10,8 +10,8 @@
 
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/pair_table.h"
-#include "tokenizer/parallel.h"
 #include "tokenizer/training_corpus.h"
+#include "util/parallel.h"
 
 namespace hipgpt {
 namespace {

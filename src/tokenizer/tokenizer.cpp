@@ -7,11 +7,11 @@
 #include "error.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/byte_alphabet.h"
-#include "tokenizer/parallel.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/tables.h"
 #include "tokenizer/text_pieces.h"
 #include "tokenizer/word_encoder.h"
+#include "util/parallel.h"
 
 namespace hipgpt {
 namespace {

@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "error.h"
-#include "tokenizer/parallel.h"
+#include "util/parallel.h"
 
 namespace hipgpt {
 namespace {

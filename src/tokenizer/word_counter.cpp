@@ -12,9 +12,9 @@
 #include <xxhash.h>
 
 #include "error.h"
-#include "tokenizer/parallel.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/text_pieces.h"
+#include "util/parallel.h"
 
 namespace hipgpt {
 namespace {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <memory>
+#include <set>
 
 #include "util/control_groups.h"
 
@@ -24,6 +26,22 @@ std::optional<double> quota(const std::string& group, bool version_2) {
   return time > 0 && period > 0 ? std::optional(time / period) : std::nullopt;
 }
 
+/// The processors on which the system may run this process.
+std::vector<int> processors_by_affinity() {
+  std::vector<int> processors;
+  // The system refuses a set that is smaller than its own.
+  for (int count = CPU_SETSIZE; count <= 1 << 20 && processors.empty(); count *= 2) {
+    const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(count),
+                                                               [](cpu_set_t* s) { CPU_FREE(s); });
+    const size_t bytes = CPU_ALLOC_SIZE(count);
+    if (set == nullptr || sched_getaffinity(0, bytes, set.get()) != 0) continue;
+    for (int i = 0; i < count; ++i) {
+      if (CPU_ISSET_S(i, bytes, set.get())) processors.push_back(i);
+    }
+  }
+  return processors;
+}
+
 }  // namespace
 
 std::optional<int> cores_by_quota(const std::string& root) {
@@ -36,10 +54,21 @@ std::optional<int> cores_by_quota(const std::string& root) {
   return static_cast<int>(std::clamp(std::ceil(*least), 1.0, 1e6));
 }
 
+int physical_cores(const std::vector<int>& processors, const std::string& root) {
+  std::set<std::string> cores;  // each by the list of its threads, which all of them have in common
+  for (const int processor : processors) {
+    const std::string name = "cpu" + std::to_string(processor);
+    std::ifstream file(root + "/sys/devices/system/cpu/" + name + "/topology/thread_siblings_list");
+    std::string siblings;
+    cores.insert(std::getline(file, siblings) && !siblings.empty() ? siblings : name);
+  }
+  return static_cast<int>(cores.size());
+}
+
 int available_cores() {
-  cpu_set_t cores;
-  const int by_affinity = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
-  return std::min(by_affinity, cores_by_quota().value_or(by_affinity));
+  const std::vector<int> processors = processors_by_affinity();
+  const int physical = std::max(1, physical_cores(processors));
+  return std::min(physical, cores_by_quota().value_or(physical));
 }
 
 }  // namespace hipgpt

@@ -1,6 +1,10 @@
 #include "util/host_memory.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 
 #include "util/control_groups.h"
@@ -41,6 +45,13 @@ HostMemory host_memory(const std::string& root) {
     memory.free = std::min(memory.free, limit - std::min(limit, kept));
   });
   return memory;
+}
+
+void prefer_huge_pages(std::span<std::byte> memory) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory.data()) + page - 1) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(memory.data() + memory.size()) / page * page;
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 }
 
 }  // namespace hipgpt

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 
 namespace hipgpt {
@@ -15,5 +16,8 @@ struct HostMemory {
 /// version 2, memory.limit_in_bytes of version 1. What they use for cached files counts as free. Reads the
 /// files of Linux below `root`.
 HostMemory host_memory(const std::string& root = "");
+
+/// Asks the system for huge pages where they fit into this memory. Nothing changes if it has none.
+void prefer_huge_pages(std::span<std::byte> memory);
 
 }  // namespace hipgpt

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Decoding speed of GPT-2 124M at batch 1 on the CPU, beside llama.cpp's, in turns.
+"""Decoding of GPT-2 124M at batch 1 on the CPU, beside llama.cpp's and transformers', in turns.
 
     apt-get install llama.cpp        (Debian unstable; or set LLAMA_BENCH to the command of its llama-bench)
     pip install gguf numpy
@@ -7,7 +7,9 @@
 
 The speed does not depend on the values of the weights, so they are random. FOLDER (compare_llama.models) keeps the
 models: 0.5 GB for HipGPT, and 0.9 GB for llama.cpp in F32, F16 and Q8_0. A round generates 128 tokens after a prompt of
-16 with each program and format. Prints the medians and the ratios of each round."""
+16 with each program and format, then reads a prompt of 512 tokens. If torch and transformers can be imported,
+transformers takes its turn in fp32. Prints the medians and the ratios of each round. Before the rounds it prints, of one
+run of HipGPT in each format, the time from the start of the program to the prompt, and the peak of its memory."""
 import json
 import os
 import re
@@ -15,9 +17,10 @@ import statistics
 import struct
 import subprocess
 import sys
+import time
 
 V, S, E, L, H, F = 50257, 1024, 768, 12, 12, 3072
-PROMPT, TOKENS = 16, 128
+PROMPT, TOKENS, LONG = 16, 128, 512
 PAIRS = {"fp32": "F32", "bf16": "F16", "int8": "Q8_0"}  # HipGPT's --weights, and llama.cpp's type
 GGUF_NAMES = {"attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down",
               "ln_1": "attn_norm", "ln_2": "ffn_norm"}
@@ -121,40 +124,87 @@ def make_models(folder):
     open(done, "w").close()
 
 
-def hipgpt_seconds(build, folder, threads, weights, tokens):
-    command = [os.path.join(build, "generate"), "--ckpt", folder, "--prompt", "q" * PROMPT, "--temp", "0", "--threads",
+def hipgpt_run(build, folder, threads, weights, prompt, tokens):
+    """Seconds for the prompt and the tokens, seconds before that, and the peak of memory in MiB."""
+    text = "qq" * prompt  # a token is a pair of characters
+    command = [os.path.join(build, "generate"), "--ckpt", folder, "--prompt", text, "--temp", "0", "--threads",
                str(threads), "--weights", weights, "--device", "cpu", "--num-tokens", str(tokens)]
-    report = subprocess.run(command, capture_output=True, check=True).stderr.decode()
-    return float(re.search(r" tokens? in ([\d.]+) s", report)[1])
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    report = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    assert status == 0, report
+    seconds = float(re.search(r" tokens? in ([\d.]+) s", report)[1])
+    return seconds, wall - seconds, usage.ru_maxrss / 1024
 
 
 def hipgpt_speed(build, folder, threads, weights):
     """The difference of two runs leaves out the prompt."""
-    seconds = [hipgpt_seconds(build, folder, threads, weights, n) for n in (1, 1 + TOKENS)]
+    seconds = [hipgpt_run(build, folder, threads, weights, PROMPT, n)[0] for n in (1, 1 + TOKENS)]
     return TOKENS / (seconds[1] - seconds[0])
 
 
-def llama_speed(folder, threads, kind):
+def llama_speed(folder, threads, kind, prompt, tokens):
+    """Tokens per second, of a prompt or of what is generated."""
     model = os.path.join(os.environ.get("LLAMA_MODELS", folder), f"{kind}.gguf")  # as llama-bench sees the folder
-    command = [*os.environ.get("LLAMA_BENCH", "llama-bench").split(), "-m", model, "-t", threads, "-p", "0", "-n",
-               str(TOKENS), "-r", "1", "-o", "json"]
+    command = [*os.environ.get("LLAMA_BENCH", "llama-bench").split(), "-m", model, "-t", threads, "-p", str(prompt), "-n",
+               str(tokens), "-r", "1", "-o", "json"]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]["avg_ts"]
+
+
+def load_transformers(folder, threads):
+    """Returns a function that measures tokens per second, or None."""
+    try:
+        import torch
+        from transformers import GPT2LMHeadModel
+    except ImportError:
+        return None
+    torch.set_num_threads(int(threads))
+    model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def speed():
+        seconds = []
+        for tokens in (1, 1 + TOKENS):
+            start = time.perf_counter()
+            with torch.inference_mode():
+                model.generate(torch.full((1, PROMPT), 7), attention_mask=torch.ones(1, PROMPT, dtype=torch.long),
+                               do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens, pad_token_id=V - 1)
+            seconds.append(time.perf_counter() - start)
+        return TOKENS / (seconds[1] - seconds[0])
+
+    return speed
+
+
+def print_ratios(what, ours, theirs, name, peer, digits=1):
+    ratios = sorted(a / b for a, b in zip(ours, theirs))
+    print(f"{what}: HipGPT {name} {statistics.median(ours):.{digits}f}, {peer} {statistics.median(theirs):.{digits}f}; "
+          f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})", flush=True)
 
 
 def main():
     arguments = sys.argv[1:]
     build, threads, rounds, folder = [*arguments, *["build", "2", "5", "compare_llama.models"][len(arguments):]]
     make_models(folder)
-    ours, theirs = {w: [] for w in PAIRS}, {w: [] for w in PAIRS}
+    print(f"GPT-2 124M, batch 1, {threads} threads")
+    for weights in PAIRS:  # while this program is small: a child's peak includes that of its parent
+        _, load, memory = hipgpt_run(build, folder, threads, weights, PROMPT, TOKENS)
+        print(f"HipGPT {weights}: {load:.2f} s to start, {memory:.0f} MiB at most", flush=True)
+    transformers, transformers_speeds = load_transformers(folder, threads), []
+    ours, theirs, first, their_first = ({w: [] for w in PAIRS} for _ in range(4))
     for _ in range(int(rounds)):
         for weights, kind in PAIRS.items():
             ours[weights].append(hipgpt_speed(build, folder, threads, weights))
-            theirs[weights].append(llama_speed(folder, threads, kind))
+            theirs[weights].append(llama_speed(folder, threads, kind, 0, TOKENS))
+            first[weights].append(hipgpt_run(build, folder, threads, weights, LONG, 1)[0])
+            their_first[weights].append(LONG / llama_speed(folder, threads, kind, LONG, 0))
+        if transformers:
+            transformers_speeds.append(transformers())
     for weights, kind in PAIRS.items():
-        ratios = sorted(a / b for a, b in zip(ours[weights], theirs[weights]))
-        print(f"GPT-2 124M, batch 1, {threads} threads, tokens/s: HipGPT {weights} {statistics.median(ours[weights]):.1f}, "
-              f"llama.cpp {kind} {statistics.median(theirs[weights]):.1f}; HipGPT is {statistics.median(ratios):.2f} times "
-              f"as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})", flush=True)
+        print_ratios("tokens/s", ours[weights], theirs[weights], weights, f"llama.cpp {kind}")
+        if transformers:
+            print_ratios("tokens/s", ours[weights], transformers_speeds, weights, "transformers fp32")
+        print_ratios(f"s for a prompt of {LONG}", first[weights], their_first[weights], weights, f"llama.cpp {kind}", 2)
 
 
 main()

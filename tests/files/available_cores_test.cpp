@@ -13,6 +13,7 @@ class AvailableCoresTest : public FilesTest {
     std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
     write_all(path(name), text);
   }
+  int cores_of_two() const { return physical_cores({0, 1}, folder_.string()); }
   std::optional<int> cores() const { return cores_by_quota(folder_.string()); }
 };
 
@@ -55,6 +56,32 @@ TEST_F(AvailableCoresTest, Version1HasAFolderForTheController) {
   put("sys/fs/cgroup/cpuset/a/cpu.cfs_quota_us", "100000\n");
   put("sys/fs/cgroup/cpuset/a/cpu.cfs_period_us", "100000\n");
   EXPECT_EQ(cores(), 2);
+}
+
+TEST_F(AvailableCoresTest, ThreadsOfOneCoreCountOnce) {
+  const auto siblings = [&](int processor, const std::string& list) {
+    put("sys/devices/system/cpu/cpu" + std::to_string(processor) + "/topology/thread_siblings_list", list);
+  };
+  const auto cores = [&](const std::vector<int>& processors) {
+    return physical_cores(processors, folder_.string());
+  };
+  for (const int i : {0, 4}) siblings(i, "0,4\n");
+  for (const int i : {1, 5}) siblings(i, "1,5\n");
+  for (const int i : {2, 3}) siblings(i, "2-3\n");
+  siblings(16, "16\n");
+  EXPECT_EQ(cores({0, 1, 2, 3, 4, 5, 16}), 4);
+  EXPECT_EQ(cores({0, 4}), 1);
+  EXPECT_EQ(cores({4, 5, 3}), 3) << "one thread of each core";
+  EXPECT_EQ(cores({16}), 1);
+  EXPECT_EQ(cores({}), 0);
+}
+
+TEST_F(AvailableCoresTest, ProcessorsWithoutAListAreCores) {
+  EXPECT_EQ(cores_of_two(), 2);
+  put("sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "");
+  EXPECT_EQ(cores_of_two(), 2);
+  put("sys/devices/system/cpu/cpu1/topology/thread_siblings_list", "\n");
+  EXPECT_EQ(cores_of_two(), 2);
 }
 
 TEST_F(AvailableCoresTest, DamagedFilesGiveNoLimit) {

@@ -2,6 +2,7 @@
 // operations that read such weights.
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 
 #include "checkpoint/narrow_weights.h"
@@ -13,6 +14,7 @@
 #include "huggingface.h"
 #include "kv_cache.h"
 #include "training_pass.h"
+#include "util/bf16.h"
 
 namespace hipgpt {
 namespace {
@@ -135,6 +137,77 @@ TEST(NarrowWeights, AFileThatStoresInputsFirstIsTransposed) {
   }
 }
 
+/// The values of x [rows,in] that a product with an int8 weight reads.
+Values rounded(const std::vector<float>& x, int64_t rows, int64_t in) {
+  std::vector<cpu::RoundedGroup> groups(static_cast<size_t>((in + 63) / 64));
+  Values all;
+  for (int64_t r = 0; r < rows; ++r) {
+    cpu::round_row(groups.data(), x.data() + r * in, in);
+    for (int64_t k = 0; k < in; ++k) {
+      const cpu::RoundedGroup& group = groups[static_cast<size_t>(k / 64)];
+      all.push_back(static_cast<double>(group.scale) * group.values[k % 64]);
+    }
+  }
+  return all;
+}
+
+/// The same for a weight of any format.
+Values read_by(DType format, const std::vector<float>& x, int64_t rows, int64_t in) {
+  return format == DType::kInt8 ? rounded(x, rows, in) : Values(x.begin(), x.end());
+}
+
+TEST(NarrowWeights, RowsOfXAreRoundedToTheNearest) {
+  for (const int64_t in : {1, 63, 64, 65, 200}) {
+    const std::vector<float> x = random_floats(2 * in, 11);
+    const Values near = rounded(x, 2, in);
+    for (int64_t i = 0; i < 2 * in; ++i) {
+      const int64_t row = i / in * in, first = row + i % in / 64 * 64;
+      float most = 0.0f;
+      for (int64_t k = first; k < std::min(first + 64, row + in); ++k)
+        most = std::max(most, std::fabs(x[static_cast<size_t>(k)]));
+      EXPECT_LE(std::fabs(near[static_cast<size_t>(i)] - x[static_cast<size_t>(i)]), 0.5001 * most / 127)
+          << in << " at " << i;
+    }
+  }
+}
+
+TEST(NarrowWeights, ARoundedGroupHasTheSumOfItsValuesAndEndsWithZeros) {
+  const std::vector<float> x = random_floats(70, 12);
+  cpu::RoundedGroup groups[2];
+  cpu::round_row(groups, x.data(), 70);
+  for (const cpu::RoundedGroup& group : groups)
+    EXPECT_EQ(group.sum, std::accumulate(std::begin(group.values), std::end(group.values), 0));
+  for (int k = 6; k < 64; ++k) EXPECT_EQ(groups[1].values[k], 0);
+}
+
+TEST(NarrowWeights, TinyRowsOfXBecomeZerosAndOthersThatAreNotFiniteStayNotFinite) {
+  for (const float value : {0.0f, -0.0f, 1e-38f, 1e-44f})
+    EXPECT_EQ(rounded({value, value}, 1, 2), Values(2, 0.0)) << value;
+  Weight weight(random_floats(4 * 64, 13), 4, 64, DType::kInt8);
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    for (const VectorLevel level : levels()) {
+      std::vector<float> x(64, 1.0f), y(4, 0.0f);
+      x[40] = bad;
+      Matvec(y.data(), 4, x.data(), 1, weight.tensor()).columns(0, 4, level);
+      for (const float v : y) EXPECT_FALSE(std::isfinite(v)) << bad << ", " << to_string(level);
+    }
+  }
+}
+
+/// The sums of 64 products of the largest magnitudes, for which 16 bits are barely enough.
+TEST(NarrowWeights, SumsOfIntegersDoNotOverflow) {
+  for (const float sign : {1.0f, -1.0f}) {
+    Weight weight(std::vector<float>(4 * 128, sign), 4, 128, DType::kInt8);
+    for (const float value : {1.0f, -1.0f}) {
+      for (const VectorLevel level : levels()) {
+        std::vector<float> x(128, value), y(4, 0.0f);
+        Matvec(y.data(), 4, x.data(), 1, weight.tensor()).columns(0, 4, level);
+        for (const float v : y) EXPECT_NEAR(v, sign * value * 128, 1e-4) << to_string(level);
+      }
+    }
+  }
+}
+
 /// The exact product of the values that the format represents. The error of a sum in fp32 is bounded by that
 /// of its terms: in * 2^-24 * sum_k |w_k x_k|, and the sums of the kernels are shorter.
 TEST(NarrowWeights, EveryKernelIsTheProduct) {
@@ -146,13 +219,13 @@ TEST(NarrowWeights, EveryKernelIsTheProduct) {
           Weight weight(random_floats(out * in, 3), out, in, format);
           const std::vector<float> x = random_floats(rows * in, 4);
           std::vector<float> y(static_cast<size_t>(rows * pitch), -7.0f);
-          Matvec{y.data(), pitch, x.data(), rows, weight.tensor()}.columns(1, out, level);
-          const Values w = weight.values();
+          Matvec(y.data(), pitch, x.data(), rows, weight.tensor()).columns(1, out, level);
+          const Values w = weight.values(), v = read_by(format, x, rows, in);
           for (int64_t r = 0; r < rows; ++r) {
             for (int64_t j = 1; j < out; ++j) {
               double exact = 0.0, terms = 0.0;
               for (int64_t k = 0; k < in; ++k) {
-                const double term = w[static_cast<size_t>(j * in + k)] * x[static_cast<size_t>(r * in + k)];
+                const double term = w[static_cast<size_t>(j * in + k)] * v[static_cast<size_t>(r * in + k)];
                 exact += term;
                 terms += std::fabs(term);
               }
@@ -198,8 +271,9 @@ TEST_P(NarrowOperations, LinearIsTheProductBiasAndActivation) {
         const int64_t out = 300, in = 96;
         Weight weight(random_floats(out * in, 7), out, in, format);
         const std::vector<float> x = random_floats(rows * in, 5), b = random_floats(out, 6);
-        Values expected = reference::linear({x.begin(), x.end()}, weight.values(), true, {b.begin(), b.end()},
-                                            rows, in, out);
+        const bool few = rows <= 8;  // a product of more rows reads x in fp32
+        Values expected = reference::linear(few ? read_by(format, x, rows, in) : Values(x.begin(), x.end()),
+                                            weight.values(), true, {b.begin(), b.end()}, rows, in, out);
         for (double& v : expected) v = reference::activation(Activation::kGelu, v);
         for (const bool with_pre : {false, true}) {
           const std::vector<float> y = result_of(*device_, weight, rows, Activation::kGelu, with_pre);
@@ -231,6 +305,56 @@ TEST_P(NarrowOperations, EmbeddingReadsNarrowRows) {
     const Values expected = reference::embedding({19, 0, 7}, wte.values(), values(wpe), 3, E);
     expect_close(values(y), expected, 1e-7, to_string(format));
   }
+}
+
+/// Attention to caches in fp32 and bf16, which hold the rounded keys and values.
+TEST_P(NarrowOperations, CachedAttentionReadsCachesOfBothTypes) {
+  const int64_t B = 2, T = 75, H = 2, S = T + 1;
+  for (const VectorLevel level : levels()) {
+    const Forced forced(level);
+    for (const DType cache : {DType::kF32, DType::kBF16}) {
+      for (const int64_t D : {5, 8, 40, 64, 72}) {
+        const int64_t E = H * D;
+        const std::vector<float> qkv = random_floats(B * T * 3 * E, 11);
+        Values read(qkv.begin(), qkv.end());
+        for (size_t i = 0; i < read.size(); ++i) {
+          const bool query = static_cast<int64_t>(i) % (3 * E) < E;
+          if (!query && cache == DType::kBF16) read[i] = from_bf16(to_bf16(qkv[i]));
+        }
+        const Values expected =
+            reference::attention(read, B, T, H, E, [](int64_t, int64_t, int64_t) { return 1.0; });
+        std::vector<float> keys(static_cast<size_t>(B * S * E)), values = keys;
+        const Tensor k(keys.data(), {B, S, E}, cache), v(values.data(), {B, S, E}, cache);
+        int64_t past = 0;
+        for (const int64_t count : {1, 72, 1, 1}) {
+          std::vector<float> rows, out(static_cast<size_t>(B * count * E));
+          Values part;
+          for (int64_t b = 0; b < B; ++b) {
+            const int64_t first = b * T + past;
+            rows.insert(rows.end(), qkv.begin() + first * 3 * E, qkv.begin() + (first + count) * 3 * E);
+            part.insert(part.end(), expected.begin() + first * E, expected.begin() + (first + count) * E);
+          }
+          device_->attention_cached({out.data(), {B, count, E}}, k, v, {rows.data(), {B, count, 3 * E}},
+                                    static_cast<int>(H),
+                                    tensor(std::vector<int32_t>{static_cast<int32_t>(past)}));
+          expect_close({out.begin(), out.end()}, part, 5e-6,
+                       fmt_size(std::string(to_string(level)) + ", " + to_string(cache), D, past, count));
+          past += count;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(NarrowOperations, CachesOfDifferentTypesAreRefused) {
+  const Tensor out = zeros({1, 1, 8}), qkv = zeros({1, 1, 24}), past = tensor(std::vector<int32_t>{0});
+  const Tensor wide = zeros({1, 4, 8}), narrow(zeros({1, 4, 8}).data(), {1, 4, 8}, DType::kBF16);
+  const auto attend = [&](Tensor keys, Tensor values) {
+    return error_of([&] { device_->attention_cached(out, keys, values, qkv, 2, past); });
+  };
+  EXPECT_EQ(attend(narrow, narrow), "");
+  EXPECT_EQ(attend(narrow, wide), "attention_cached: keys is bf16 [1,4,8], but must be f32 [B,S,E]");
+  EXPECT_EQ(attend(wide, narrow), "attention_cached: values is bf16 [1,4,8], but must be f32 [1,4,8]");
 }
 
 TEST_P(NarrowOperations, WrongArgumentsAreRefused) {
@@ -282,7 +406,7 @@ TEST_F(NarrowModel, WeightsInFp32AreReadWhereTheyLie) {
 
 TEST_F(NarrowModel, NarrowWeightsGiveNearlyTheSameLogits) {
   const std::vector<float> exact = logits(stored_.model(*device_, DType::kF32, DType::kF32));
-  for (const auto& [format, tolerance] : {std::pair{DType::kBF16, 0.02}, std::pair{DType::kInt8, 0.03}}) {
+  for (const auto& [format, tolerance] : {std::pair{DType::kBF16, 0.02}, std::pair{DType::kInt8, 0.06}}) {
     const GPTModel model = stored_.model(*device_, DType::kF32, format);
     EXPECT_EQ(model.weights_dtype(), format);
     LargestError error;

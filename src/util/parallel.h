@@ -20,7 +20,7 @@ inline int thread_count(int requested) {
 }
 
 /// Calls body(job, thread) once for each job < jobs on `threads` threads, each of which takes the next job
-/// when it is free. The jobs are long (a megabyte of text), so each call can afford to create its threads.
+/// when it is free. The jobs are long (a megabyte), so each call can afford to create its threads.
 /// After an exception no new job starts, and the exception is rethrown here.
 template <typename Body>
 void parallel_for(size_t jobs, int threads, Body&& body) {
