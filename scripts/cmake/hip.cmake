@@ -18,12 +18,12 @@ mark_as_advanced(HIPGPT_WAVE_SIZE)
 
 set(hipgpt_hip_sources # the slowest first
   matmul.cpp attention_backward_bf16.cpp attention_bf16.cpp attention_backward.cpp attention.cpp attention_backward_sm90.cpp
-  attention_sm90.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp dropout.cpp adamw.cpp hip_device.cpp
-  gpu_communicator.cpp)
+  attention_sm90.cpp softmax_cross_entropy.cpp layernorm.cpp sampling.cpp embedding.cpp dropout.cpp adamw.cpp hip_device.cpp)
 if(HIPGPT_TESTS)  # no program contains the kernels of the guide's ladders
   list(APPEND hipgpt_hip_sources ladder/attention.cpp ladder/layernorm.cpp ladder/matmul.cpp)
 endif()
 list(TRANSFORM hipgpt_hip_sources PREPEND ${PROJECT_SOURCE_DIR}/src/hip/)
+list(APPEND hipgpt_hip_sources ${PROJECT_SOURCE_DIR}/src/comm/gpu_communicator.cpp)
 
 # ---- 1. The compilers. hipgpt_check_<platform>(<result>): why it cannot compile kernels, or empty -------------------
 
@@ -287,7 +287,7 @@ function(hipgpt_compile_amd)
               "-I$<JOIN:${includes},;-I>" -MD -MF ${object}.d -c ${source} -o ${object}
       DEPENDS ${source}
       DEPFILE ${object}.d
-      COMMENT "Compiling src/hip/${name} for AMD GPUs"
+      COMMENT "Compiling ${name} for AMD GPUs"
       COMMAND_EXPAND_LISTS VERBATIM)
     list(APPEND objects ${object})
   endforeach()
@@ -343,7 +343,8 @@ function(hipgpt_add_none_hip target)
   else()
     string(APPEND reason " when it was configured")
   endif()
-  target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/platform/none/no_hip_device.cpp)
+  target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src/platform/none/no_hip_device.cpp
+                                   ${PROJECT_SOURCE_DIR}/src/comm/no_gpu_communicator.cpp)
   target_compile_definitions(${target} PRIVATE HIPGPT_NO_HIP_REASON="${reason}")
 endfunction()
 

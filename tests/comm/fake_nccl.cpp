@@ -12,7 +12,7 @@
 #include <cstring>
 #include <functional>
 
-#include "hip/nccl.h"
+#include "comm/nccl.h"
 #include "platform/emulated/runtime.h"
 
 namespace {

@@ -9,7 +9,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # The argument checks of the launchers, which run only on the host.
 HOST_SOURCES = [f"{ROOT}/src/{name}.cpp" for name in ("device/check", "device/tensor", "util/number_text")]
 SOURCES = sorted(f"{ROOT}/src/hip/{name}" for name in os.listdir(f"{ROOT}/src/hip")
-                 if name.endswith(".cpp") and name not in ("hip_device.cpp", "gpu_communicator.cpp"))
+                 if name.endswith(".cpp") and name != "hip_device.cpp")
 
 
 def _run(hipcc, architecture, source, output, options=()):

@@ -413,9 +413,9 @@ def adamw(n, offset=0, norm=2.0):
     return check
 
 
-def round_to_bf16(n):
+def round_to_bf16(n, offset=0):
     def check(gpu):
-        x, out = random(n), np.zeros(n, np.uint16)
+        x, out = random(n + offset)[offset:], np.zeros(n, np.uint16)
         gpu.call("round_to_bf16", out, x, np.int64(n))
         return float(np.sum(out.astype(np.uint32) << 16 != rounded(x).view(np.uint32))), 0.5
     return check
@@ -553,6 +553,7 @@ def all_checks():
     add(sample, 40, 0, 1.0, 1.0, draws=2, batch=3)
     add(increment, 5)
     add(round_to_bf16, 1003)
+    add(round_to_bf16, 1003, offset=1)
 
     # bf16: tiles of 64 and of 128, in every layout, with edges inside tiles and inside packs of eight.
     for units, m, n, k in ((1, 136, 136, 72), (1, 264, 136, 200), (64, 72, 80, 72), (4, 67, 129, 9)):
@@ -568,15 +569,22 @@ def all_checks():
         for out, inner in ((68, 52), (35, 37)):
             add_bf16(linear, 1, out, inner, out_in)
             add_bf16(linear, 9, out, inner, out_in, with_bias=False, wide_result=True)
+        add_bf16(linear, 1, 64, 64, out_in)
         add_bf16(linear, 1, 64, 64, out_in, with_bias=False, wide_result=True)
         add_bf16(linear, 72, 72, 72, out_in, with_bias=False, wide_result=True)
         add_bf16(linear, 1, 35, 37, out_in, with_bias=False, wide_result=True)
+    add_bf16(linear, 40, 24, 520, 0, with_bias=False, compute_units=64, wide_result=True)
     for head_size in (32, 64, 96, 128, 256):
         add_bf16(attention, 1, 150, 1, head_size)
         add_bf16(attention_backward, 1, 150, 1, head_size, limit=2 ** -6)
     for head_size in (16, 40, 72, 128):
         add_bf16(attention, 2, 35, 2, head_size, p=0.25)
         add_bf16(attention_backward, 2, 35, 2, head_size, p=0.25, limit=2 ** -6)
+    for head_size in (7, 33):  # which matrix cores do not take
+        add_bf16(attention, 1, 35, 1, head_size)
+        add_bf16(attention, 1, 100, 1, head_size, compute_units=1)
+    for head_size in (33, 65):
+        add_bf16(attention_backward, 1, 67, 1, head_size, p=0.25, compute_units=64, limit=2 ** -6)
     add_bf16(attention, 1, 35, 1, 7, p=0.25)
     add_bf16(attention_backward, 1, 35, 1, 7, p=0.25, limit=2 ** -6)
     for head_size in (16, 64, 100, 256):
@@ -587,11 +595,11 @@ def all_checks():
         add_bf16(embedding, 2, 5, width)
         add_bf16(embedding_backward, 3, 100, width)
         add_bf16(add_dropout, 3, width, 0.25)
-    for width in (8, 131, 512, 514, 1032, 2050, 4104, 8201):
+    for width in (8, 131, 264, 301, 512, 514, 600, 1032, 1101, 2050, 2104, 4104, 8200, 8201):
         add_bf16(layernorm, 2, width)
         add_bf16(residual_layernorm, 2, width, 0.25)
         add_bf16(layernorm_backward, 3, width)
-    for vocab in (5, 130, 1000, 16392, 16388):
+    for vocab in (5, 130, 1000, 1001, 16392, 16388, 20000):
         for gradient in (False, True):
             add_bf16(cross_entropy, 2 if vocab < 10000 else 1, vocab, gradient)
     return checks

@@ -1,7 +1,6 @@
 // The HIP device of a build without kernels. It throws an Error that says why there are none.
 #include <fmt/format.h>
 
-#include "comm/gpu_communicator.h"
 #include "device/hip_device_factory.h"
 #include "util/parameter.h"
 
@@ -17,14 +16,6 @@ std::unique_ptr<Device> make_hip_device(std::optional<int>) {
 
 std::vector<DeviceInfo> list_hip_devices() {
   return {};
-}
-
-std::string why_no_gpu_communicator(const Device&) {
-  return "its device is a CPU";
-}
-
-std::unique_ptr<Communicator> make_gpu_communicator(Device& device, Team&) {
-  throw Error(why_no_gpu_communicator(device));
 }
 
 }  // namespace hipgpt

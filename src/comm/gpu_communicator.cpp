@@ -14,10 +14,10 @@
 #include <string_view>
 #include <utility>
 
+#include "comm/nccl.h"
 #include "error.h"
 #include "hip/check.h"
 #include "hip/hip_device.h"
-#include "hip/nccl.h"
 
 namespace hipgpt {
 
