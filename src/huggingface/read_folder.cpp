@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "checkpoint/float_values.h"
 #include "checkpoint/token_roles_json.h"
@@ -98,13 +99,14 @@ bool names_special_tokens(const JsonValue& setting, const Tokenizer& tokenizer) 
 /// Returns what an export keeps of tokenizer_config.json, such as the template of a chat, as JSON.
 std::string read_tokenizer_settings(const std::string& folder, const Tokenizer& tokenizer) {
   const JsonValue settings = read_json_if_there(in(folder, "tokenizer_config.json"));
-  JsonValue kept = JsonValue::Object();
+  JsonValue::Object members;  // JsonValue::set() would search all earlier names for each one
   for (const auto& [name, value] : settings.members()) {
     const bool names_tokens =
         !value.is_bool() && (name.ends_with("_token") || name.ends_with("special_tokens"));
     if (std::ranges::find(kOwnSettings, name) != std::end(kOwnSettings)) continue;
-    if (!names_tokens || names_special_tokens(value, tokenizer)) kept.set(name, value);
+    if (!names_tokens || names_special_tokens(value, tokenizer)) members.push_back({name, value});
   }
+  JsonValue kept = std::move(members);
   // transformers 5 writes the template to a file of its own.
   const std::string chat = in(folder, "chat_template.jinja");
   if (file_exists(chat)) kept.set("chat_template", MappedFile(chat, MappedFile::Access::kSequential).text());

@@ -72,11 +72,12 @@ Files small_files(const StoredWeights& weights, const Tokenizer& tokenizer) {
   ModelConfig config = weights.config;
   config.vocab_size = tokenizer.vocab_size();
   const TokenRoles roles = weights.roles.complete(tokenizer);
-  JsonValue tokenizer_config = {{"clean_up_tokenization_spaces", false}};
+  JsonValue tokenizer_config = JsonValue::Object();
   if (!weights.tokenizer_settings.empty()) {
-    const JsonValue kept = name_errors(weights.path, [&] { return parse_json(weights.tokenizer_settings); });
-    for (const auto& [name, value] : kept.members()) tokenizer_config.set(name, value);
+    tokenizer_config = name_errors(weights.path, [&] { return parse_json(weights.tokenizer_settings); });
   }
+  if (!tokenizer_config.find("clean_up_tokenization_spaces"))
+    tokenizer_config.set("clean_up_tokenization_spaces", false);
   tokenizer_config.set("tokenizer_class", "PreTrainedTokenizerFast");
   tokenizer_config.set("model_max_length", config.max_seq_len);
   JsonValue generation_config = JsonValue::Object();

@@ -609,6 +609,8 @@ TEST_F(HuggingFaceTest, AnExportKeepsTheSettingsOfTheTokenizer) {
     settings["additional_special_tokens"] = {"<|endoftext|>", "unknown"};
     settings["auto_map"] = {{"AutoTokenizer", "code.Tokenizer"}};
     settings["model_max_length"] = 5;
+    settings["clean_up_tokenization_spaces"] = true;
+    for (int i = 0; i < 20000; ++i) settings["unknown " + std::to_string(i)] = i;  // many take no longer each
   });
   const auto exported_settings = [&](const std::string& name) {
     const HuggingFaceModel model = HuggingFaceModel::open(model_);
@@ -623,6 +625,8 @@ TEST_F(HuggingFaceTest, AnExportKeepsTheSettingsOfTheTokenizer) {
   for (const char* left_out : {"sep_token", "additional_special_tokens", "auto_map"})
     EXPECT_FALSE(settings.contains(left_out)) << left_out;
   EXPECT_EQ(settings["model_max_length"], 16);
+  EXPECT_EQ(settings["clean_up_tokenization_spaces"], true);
+  EXPECT_EQ(settings["unknown 19999"], 19999);
   EXPECT_EQ(settings["tokenizer_class"], "PreTrainedTokenizerFast");
   write(in_model("chat_template.jinja"), "{{ newer }}");
   EXPECT_EQ(exported_settings("newer")["chat_template"], "{{ newer }}");
