@@ -37,7 +37,7 @@ class Communicator {
   Range share(int64_t count) const { return share(count, rank()); }
 
   /// The part of a tensor of `count` elements that `rank` owns. The parts are consecutive and equally long, a
-  /// multiple of 64 elements, so that vector loads stay aligned. The last one also has the rest.
+  /// multiple of 64 elements, so that vector loads stay aligned. The last one also takes the remainder.
   Range slice(int64_t count, int rank) const {
     const int64_t length = count / size() / 64 * 64;
     return {length * rank, rank + 1 == size() ? count : length * (rank + 1)};

@@ -91,8 +91,8 @@ HIPGPT_OPERATION(attention_backward,
 
 /// Attention of T new tokens per sequence to each other and to all earlier tokens of the sequence. Appends
 /// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T). qkv
-/// [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1] with past+T <= S. A device that
-/// reads_host_memory() also takes, if qkv is fp32, both caches in bf16.
+/// [B,T,3E], key and value caches [B,S,E], out [B,T,E], past int32 [1] with past+T <= S. If qkv is fp32, a
+/// device that reads_host_memory() also takes both caches in bf16.
 HIPGPT_OPERATION(attention_cached,
                  (Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor past),
                  (out, keys, values, qkv, heads, past))

@@ -37,7 +37,8 @@ void read_halves(std::span<float> values, const std::byte* from, const Convert& 
   }
 }
 
-/// Whether no float has the exponent of infinities and NaN. A loop without a branch, for vectors, on all cores.
+/// Whether all floats are finite, that is, none has the exponent of infinities and NaN. The loop has no branch,
+/// so that it becomes vector instructions, and runs on all cores.
 bool all_finite(const SafetensorsFile& file, std::span<const std::byte> floats) {
   constexpr uint32_t kExponent = 0x7f800000;
   constexpr size_t kBytes = size_t{4} << 20;  // of a job
@@ -86,11 +87,11 @@ void check_floats(const SafetensorsFile& file, const SafetensorsTensor& tensor,
     const auto values = std::span(part).first(std::min(part.size(), count - first));
     read_floats(values, tensor, first);
     const auto bad = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
-    if (bad == values.end() && first + values.size() == count) file.forget(tensor);
     if (bad == values.end()) continue;
     throw Error(fmt::format("{}: {} holds a value that is not finite, at element {}", path, tensor.name,
                             first + static_cast<size_t>(bad - values.begin())));
   }
+  file.forget(tensor);
 }
 
 }  // namespace hipgpt

@@ -8,6 +8,7 @@
 
 #include "checkpoint/float_values.h"
 #include "util/bf16.h"
+#include "util/int8.h"
 #include "util/parallel.h"
 
 namespace hipgpt {
@@ -15,24 +16,6 @@ namespace hipgpt {
 namespace {
 
 constexpr int64_t kGroup = Int8Group::kSize;
-
-/// The int8 nearest to each value / scale. `count` is less than a group at the end of a row.
-void round_to_int8(Int8Group& group, const float* values, int64_t count) {
-  constexpr float kLargest = 127.0f, kSmallest = 1e-30f;  // the inverse of a smaller scale may overflow
-  float most = 0.0f;
-#pragma omp simd reduction(max : most)
-  for (int64_t k = 0; k < count; ++k) most = std::fabs(values[k]) > most ? std::fabs(values[k]) : most;
-  group = {};
-  if (most < kSmallest) return;
-  group.scale = most / kLargest;
-  const float inverse = kLargest / most;
-  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
-#pragma omp simd
-  for (int64_t k = 0; k < count; ++k) {
-    const auto bits = std::bit_cast<int32_t>(values[k] * inverse + kRounder);
-    group.values[k] = static_cast<int8_t>(bits - std::bit_cast<int32_t>(kRounder));
-  }
-}
 
 /// Elements [k, k + count) of row j, at most a group.
 void convert_group(const Tensor& weight, int64_t j, int64_t k, const float* values, int64_t count) {
@@ -44,7 +27,9 @@ void convert_group(const Tensor& weight, int64_t j, int64_t k, const float* valu
     return;
   }
   const int64_t groups = (in + kGroup - 1) / kGroup;
-  round_to_int8(static_cast<Int8Group*>(weight.data())[j * groups + k / kGroup], values, count);
+  Int8Group& group = static_cast<Int8Group*>(weight.data())[j * groups + k / kGroup];
+  group = {};  // `count` is less than a group at the end of a row
+  group.scale = round_to_int8(group.values, values, count);
 }
 
 /// Rows [begin, end) of a weight that is stored [out,in].

@@ -60,13 +60,13 @@ void convert(const Tensor& weight, const SafetensorsTensor& stored, Layout layou
   const size_t row_bytes = stored.bytes.size() / static_cast<size_t>(rows);
   const int64_t out = weight.dim(0), count = layout == Layout::kOutIn ? 4096 : out;
   for (int64_t first = 0; first < out; first += count) {
+    const int64_t here = std::min(count, out - first);
     SafetensorsTensor part = stored;
     if (layout == Layout::kOutIn) {
-      const int64_t here = std::min(count, out - first);
       part.bytes =
           stored.bytes.subspan(static_cast<size_t>(first) * row_bytes, static_cast<size_t>(here) * row_bytes);
     }
-    convert_weight(weight.rows(first, std::min(count, out - first)), part, layout);
+    convert_weight(weight.rows(first, here), part, layout);
     forget(files, stored, part.bytes);
   }
 }

@@ -10,7 +10,6 @@
 
 #include <climits>
 #include <cstddef>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -25,7 +24,7 @@ bool is_limited(decltype(RLIMIT_AS) resource) {
 
 /// Takes the arguments of main(); getenv() does not read `environment` yet. If anything fails, the program
 /// continues unchanged.
-void start_without_blas_threads(char** arguments, char** environment) {
+void start_without_blas_threads(int, char** arguments, char** environment) {
   if (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA)) return;
   size_t count = 0;
   for (; environment[count] != nullptr; ++count) {
@@ -43,11 +42,8 @@ void start_without_blas_threads(char** arguments, char** environment) {
   std::free(changed);
 }
 
-void before_main(int, char** arguments, char** environment) {
-  start_without_blas_threads(arguments, environment);
-}
-
 // The functions in this section run before everything else in a process.
-[[gnu::section(".preinit_array"), gnu::used]] void (*run_first)(int, char**, char**) = before_main;
+[[gnu::section(".preinit_array"), gnu::used]] void (*run_first)(int, char**,
+                                                                char**) = start_without_blas_threads;
 
 }  // namespace

@@ -74,7 +74,7 @@ class CommandLine {
   /// --device and --dtype.
   void device(std::string& name, std::string& dtype);
 
-  /// --threads and --list-devices.
+  /// --threads, --gpus, --list-devices and --check-device.
   void machine(int& threads, int& gpus);
 
   /// Sets the heading in --help for the options that follow.

@@ -32,8 +32,11 @@ void check_gpus(int count) {
   for (const DeviceInfo& info : list_devices()) {
     if (info.emulated) return;  // any number of processes can emulate one
     if (!info.name.starts_with("hip")) continue;
-    if (info.usable) ++gpus;
-    if (!info.usable) why = ": " + info.description;
+    if (info.usable) {
+      ++gpus;
+    } else {
+      why = ": " + info.description;
+    }
   }
   if (count <= gpus) return;
   throw Error(fmt::format("--gpus {}: this machine has {}{}", count,

@@ -3,8 +3,8 @@
 
 namespace hipgpt {
 
-/// Whether this process is to start others, so that there are `gpus`. It is not if it is one of those that
-/// launch() has started. Throws Error if another launcher has started it.
+/// Whether this process must start the processes of the run. False for one GPU, and in a process that launch()
+/// has started. Throws Error if another launcher has started this process.
 bool must_launch(int gpus);
 
 /// Runs this program again, with the same arguments, in `count` processes that connect as those of torchrun do.

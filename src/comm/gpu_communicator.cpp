@@ -206,7 +206,7 @@ class GpuCommunicator final : public Communicator {
 
   hipStream_t device_stream() { return static_cast<hipStream_t>(device_.native_stream()); }
 
-  /// A collective waits for the operations that the device has been given so far.
+  /// Makes the stream of the collectives wait for all operations that the device has been given so far.
   void start() {
     started_ = true;
     HIP_CHECK(hipEventRecord(begun_.get(), device_stream()));

@@ -45,7 +45,8 @@ class Processes {
   int run(const std::function<int()>& f);
 
  private:
-  /// The first problem that is not empty, in order of rank, and whose it is. All processes call this.
+  /// The problem of the process with the lowest rank that has one, preceded by its name, or empty. All processes
+  /// call this.
   std::string first_problem(const std::string& mine);
 
   std::unique_ptr<Mpi> mpi_;  // null without it

@@ -80,7 +80,7 @@ class Team {
   void fail(const std::string& why);
 
   /// From now on, each process but the leader asks `received` for a signal's number, several times a second,
-  /// and the leader gets every number but 0 once, by `deliver`, also one that was sent before it called this.
+  /// and the leader gets every number but 0 once, by `deliver`, including one that was sent before it called this.
   void forward_signals(std::function<int()> received, std::function<void(int)> deliver);
 
  private:

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "cpu/cpu_device.h"
+#include "cpu/elements.h"
 #include "cpu/parallel.h"
 #include "device/check.h"
-#include "util/bf16.h"
 
 namespace hipgpt::cpu {
 
@@ -40,12 +40,6 @@ double sum_in_chunks(ThreadPool& threads, Tensor x, F f) {
   return total;
 }
 
-/// to[i] = the bf16 nearest to x[i].
-void round_range(uint16_t* to, const float* x, int64_t begin, int64_t end) {
-#pragma omp simd
-  for (int64_t i = begin; i < end; ++i) to[i] = to_bf16(x[i]);
-}
-
 }  // namespace
 
 void round_to_bf16(ThreadPool& threads, Tensor out, Tensor x) {
@@ -53,7 +47,7 @@ void round_to_bf16(ThreadPool& threads, Tensor out, Tensor x) {
   uint16_t* to = out.bf16();
   const float* from = x.f32();
   parallel_ranges(threads, x.size(), kChunk,
-                  [=](int64_t begin, int64_t end) { round_range(to, from, begin, end); });
+                  [=](int64_t begin, int64_t end) { store_row(to + begin, from + begin, end - begin); });
 }
 
 void sum(ThreadPool& threads, Tensor out, Tensor x) {
@@ -95,7 +89,7 @@ void adamw(ThreadPool& threads, Tensor params, Tensor rounded, Tensor grads, Ten
     const int64_t border = std::clamp(options.decayed, begin, end);
     update(begin, border, decay);
     update(border, end, 1.0f);
-    if (begin < count) round_range(to, p, begin, std::min(end, count));
+    if (begin < count) store_row(to + begin, p + begin, std::min(end, count) - begin);
   });
 }
 

@@ -72,24 +72,14 @@ inline View rounded(View sums, float*) {
 }
 inline Matrix<uint16_t> rounded(View sums, uint16_t* room) {
   const Matrix<uint16_t> result{room, sums.rows, sums.cols, sums.cols};
-  for (int64_t i = 0; i < sums.rows; ++i) {
-    const float* from = sums.row(i);
-    uint16_t* to = result.row(i);
-#pragma omp simd
-    for (int64_t j = 0; j < sums.cols; ++j) store(to + j, from[j]);
-  }
+  for (int64_t i = 0; i < sums.rows; ++i) store_row(result.row(i), sums.row(i), sums.cols);
   return result;
 }
 
 /// Rounds sums to a result of another type.
 inline void round_into(Matrix<uint16_t> result, View sums) {
   vectorized([&] {
-    for (int64_t i = 0; i < sums.rows; ++i) {
-      const float* from = sums.row(i);
-      uint16_t* to = result.row(i);
-#pragma omp simd
-      for (int64_t j = 0; j < sums.cols; ++j) store(to + j, from[j]);
-    }
+    for (int64_t i = 0; i < sums.rows; ++i) store_row(result.row(i), sums.row(i), sums.cols);
   });
 }
 

@@ -10,10 +10,12 @@
 
 #include "cpu/bf16.h"
 #include "cpu/cpu_device.h"
+#include "cpu/elements.h"
 #include "cpu/parallel.h"
 #include "cpu/softmax.h"
 #include "cpu/vec.h"
 #include "cpu/vector_level.h"
+#include "cpu/widen.h"
 #include "device/check.h"
 
 namespace hipgpt::cpu {
@@ -21,13 +23,6 @@ namespace hipgpt::cpu {
 namespace {
 
 constexpr int64_t kBlock = 64;  // rows of queries of a task
-
-inline float widened(float x) {
-  return x;
-}
-inline float widened(uint16_t x) {
-  return from_bf16(x);
-}
 
 /// For processors without a kernel below. The compiler vectorises the second loop.
 namespace baseline {
@@ -38,7 +33,7 @@ void score_keys(float* scores, const float* q, const Cache* k, int64_t stride, i
   for (int64_t j = 0; j < keys; ++j) {
     float score = 0.0f;
 #pragma omp simd reduction(+ : score)
-    for (int64_t e = 0; e < d; ++e) score += q[e] * widened(k[j * stride + e]);
+    for (int64_t e = 0; e < d; ++e) score += q[e] * load(&k[j * stride + e]);
     scores[j] = scale * score;
   }
 }
@@ -48,7 +43,7 @@ void add_values(float* out, const float* p, const Cache* v, int64_t stride, int6
   std::fill_n(out, d, 0.0f);
   for (int64_t j = 0; j < keys; ++j) {
 #pragma omp simd
-    for (int64_t e = 0; e < d; ++e) out[e] += p[j] * widened(v[j * stride + e]);
+    for (int64_t e = 0; e < d; ++e) out[e] += p[j] * load(&v[j * stride + e]);
   }
 }
 
@@ -121,8 +116,8 @@ struct Head {
     for (int64_t j = 0; j < keys; ++j) {
 #pragma omp simd
       for (int64_t e = 0; e < d; ++e) {
-        wide_k[j * d + e] = widened(k[j * cache_stride + e]);
-        wide_v[j * d + e] = widened(v[j * cache_stride + e]);
+        wide_k[j * d + e] = load(&k[j * cache_stride + e]);
+        wide_v[j * d + e] = load(&v[j * cache_stride + e]);
       }
     }
     const auto size = [](int64_t n) { return static_cast<blasint>(n); };
@@ -145,14 +140,6 @@ struct Head {
   }
 };
 
-void append(float* to, const float* from, int64_t n) {
-  std::copy_n(from, n, to);
-}
-void append(uint16_t* to, const float* from, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = to_bf16(from[i]);
-}
-
 template <typename Cache>
 void attention_cached(ThreadPool& threads, Tensor out, Cache* keys, Cache* values, int64_t capacity,
                       Tensor qkv, int heads, int64_t past) {
@@ -160,8 +147,8 @@ void attention_cached(ThreadPool& threads, Tensor out, Cache* keys, Cache* value
   for (int64_t i = 0; i < batch * count; ++i) {
     const float* row = qkv.f32() + i * 3 * width;
     const int64_t at = (i / count * capacity + past + i % count) * width;
-    append(keys + at, row + width, width);
-    append(values + at, row + 2 * width, width);
+    store_row(keys + at, row + width, width);
+    store_row(values + at, row + 2 * width, width);
   }
   const int64_t blocks = (count + kBlock - 1) / kBlock;
   const auto attend_head = [&](int64_t task) {
@@ -184,11 +171,6 @@ void attention_cached(ThreadPool& threads, Tensor out, Cache* keys, Cache* value
   const int64_t tasks = batch * heads * blocks;
   if (batch * count * (past + count) * width > (1 << 18)) return threads.run(tasks, attend_head);
   for (int64_t task = 0; task < tasks; ++task) attend_head(task);
-}
-
-/// An fp32 tensor that stands for a cache in bf16 where only its shape is checked.
-Tensor in_fp32(const Tensor& cache) {
-  return Tensor(cache.data(), {cache.dim(0), cache.dim(1), cache.dim(2)});
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ HIPGPT_TARGET void score_keys(float* scores, const float* q, const Cache* k, int
     int64_t e = 0;
     for (; e + kWidth <= d; e += kWidth) total = multiply_add(load(q + e), load(row + e), total);
     float score = sum(total);
-    for (; e < d; ++e) score += q[e] * widened(row[e]);
+    for (; e < d; ++e) score += q[e] * cpu::load(row + e);
     scores[j] = scale * score;
   }
 }
@@ -40,7 +40,7 @@ HIPGPT_TARGET void add_values(float* out, const float* p, const Cache* v, int64_
   for (; e + kWidth <= d; e += kWidth) add_columns<1>(out + e, p, v + e, stride, keys);
   for (; e < d; ++e) {
     float total = 0.0f;
-    for (int64_t j = 0; j < keys; ++j) total += p[j] * widened(v[j * stride + e]);
+    for (int64_t j = 0; j < keys; ++j) total += p[j] * cpu::load(v + j * stride + e);
     out[e] = total;
   }
 }

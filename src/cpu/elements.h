@@ -22,6 +22,13 @@ inline void store(uint16_t* p, float value) {
   *p = to_bf16(value);
 }
 
+/// to[i] = from[i], rounded if T is bf16, for i in [0, n).
+template <typename T>
+void store_row(T* to, const float* from, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) store(to + i, from[i]);
+}
+
 /// The elements of a tensor of type T, float or uint16_t, or null if there is none.
 template <typename T>
 T* elements(const Tensor& t) {

@@ -27,9 +27,6 @@ namespace hipgpt::cpu {
 
 namespace {
 
-#define HIPGPT_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
-#define HIPGPT_AMX gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,amx-tile,amx-bf16")
-
 constexpr int64_t kWords = 16;  // of 32 bits in a vector or a row of a tile
 constexpr int64_t kVectorBytes = 64;
 constexpr __mmask16 kAll = 0xffff;  // GCC 12 warns inside its own versions without a mask
@@ -61,16 +58,16 @@ Mask first_bits(int64_t count) {
 }
 
 /// `count` floats, or bf16 widened to fp32; zeros fill the vector.
-[[HIPGPT_AVX512]] inline __m512i load_floats(const float* p, int64_t count) {
+HIPGPT_AVX512 inline __m512i load_floats(const float* p, int64_t count) {
   return _mm512_maskz_loadu_epi32(first_bits<__mmask16>(count), p);
 }
-[[HIPGPT_AVX512]] inline __m512i load_floats(const uint16_t* p, int64_t count) {
+HIPGPT_AVX512 inline __m512i load_floats(const uint16_t* p, int64_t count) {
   const __m256i bits = _mm256_maskz_loadu_epi16(first_bits<__mmask16>(count), p);
   return _mm512_maskz_slli_epi32(kAll, _mm512_maskz_cvtepu16_epi32(kAll, bits), 16);
 }
 
 /// `count` pairs (p[i], q[i]), the second of which is 0 if q is null.
-[[HIPGPT_AVX512]] inline __m512i load_pairs(const uint16_t* p, const uint16_t* q, int64_t count) {
+HIPGPT_AVX512 inline __m512i load_pairs(const uint16_t* p, const uint16_t* q, int64_t count) {
   const auto mask = first_bits<__mmask16>(count);
   const __m512i low = _mm512_maskz_cvtepu16_epi32(kAll, _mm256_maskz_loadu_epi16(mask, p));
   if (q == nullptr) return low;
@@ -79,7 +76,7 @@ Mask first_bits(int64_t count) {
 }
 
 /// Transposes 16 x 16 words: in four steps, blocks of 8, 4, 2 and 1 words change places.
-[[HIPGPT_AVX512]] inline void transpose(__m512i (&rows)[16]) {
+HIPGPT_AVX512 inline void transpose(__m512i (&rows)[16]) {
   const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
 #pragma GCC unroll 4
   for (int d = 8; d > 0; d /= 2) {
@@ -105,7 +102,7 @@ struct Words {
   static int64_t count(int64_t k) { return (k + kPerWord - 1) / kPerWord; }
 
   /// The 16 words of a row from element k on, where the row has `k_end` elements.
-  [[HIPGPT_AVX512]] static __m512i along(const T* row, int64_t k, int64_t k_end) {
+  HIPGPT_AVX512 static __m512i along(const T* row, int64_t k, int64_t k_end) {
     if constexpr (kPairs) {
       return _mm512_maskz_loadu_epi16(first_bits<__mmask32>(k_end - k), row + k);
     } else {
@@ -114,8 +111,8 @@ struct Words {
   }
 
   /// Word w of `count` (up to 16) adjacent columns of a matrix with k_end rows.
-  [[HIPGPT_AVX512]] static __m512i across(const T* column, int64_t pitch, int64_t w, int64_t k_end,
-                                          int64_t count) {
+  HIPGPT_AVX512 static __m512i across(const T* column, int64_t pitch, int64_t w, int64_t k_end,
+                                      int64_t count) {
     if constexpr (kPairs) {
       const uint16_t* p = column + 2 * w * pitch;
       return load_pairs(p, 2 * w + 1 < k_end ? p + pitch : nullptr, count);
@@ -127,8 +124,8 @@ struct Words {
 
 /// Packs k elements of `count` columns of op(B) into a panel of `words` rows of `vectors` vectors; zeros fill it.
 template <typename W, typename T>
-[[HIPGPT_AVX512]] void pack_panel(std::byte* panel, int64_t vectors, const T* b, int64_t ldb, bool transposed,
-                                  int64_t k, int64_t words, int64_t count) {
+HIPGPT_AVX512 void pack_panel(std::byte* panel, int64_t vectors, const T* b, int64_t ldb, bool transposed,
+                              int64_t k, int64_t words, int64_t count) {
   const int64_t pitch = vectors * kVectorBytes;
   if (!transposed) {
     for (int64_t w = 0; w < words; ++w) {
@@ -157,8 +154,8 @@ template <typename W, typename T>
 
 /// Packs op(A) [m,k] into rows of `words`, a multiple of 16; zeros fill them.
 template <typename W, typename T>
-[[HIPGPT_AVX512]] void pack_rows(std::byte* out, const T* a, int64_t lda, bool transposed, int64_t m,
-                                 int64_t k, int64_t words) {
+HIPGPT_AVX512 void pack_rows(std::byte* out, const T* a, int64_t lda, bool transposed, int64_t m, int64_t k,
+                             int64_t words) {
   for (int64_t w = 0; w < words; w += kWords) {
     if (!transposed) {
       for (int64_t i = 0; i < m; ++i) {
@@ -181,7 +178,7 @@ template <typename W, typename T>
 /// Packs the transpose of A [k,m] into groups of 8 rows, [m/8][words of k][8]. What fills the last group is not
 /// used.
 template <typename T>
-[[HIPGPT_AVX512]] void pack_groups(std::byte* out, const T* a, int64_t lda, int64_t m, int64_t k) {
+HIPGPT_AVX512 void pack_groups(std::byte* out, const T* a, int64_t lda, int64_t m, int64_t k) {
   for (int64_t w = 0; w < k; ++w) {
     for (int64_t i = 0; i < m; i += kWords) {
       std::byte *low = out + 4 * i * k + 32 * w, *high = low + 32 * k;
@@ -206,7 +203,7 @@ struct Block {
 
 /// R rows and V vectors of C. R V <= 24 sums, V vectors of B and one of A fit the 32 registers.
 template <int R, int V, bool kGrouped>
-[[HIPGPT_AVX512]] void multiply_rows(const Block& p) {
+HIPGPT_AVX512 void multiply_rows(const Block& p) {
   __m512 sums[R][V];
 #pragma GCC unroll 24
   for (int i = 0; i < R * V; ++i) sums[i / V][i % V] = _mm512_setzero_ps();
@@ -279,13 +276,13 @@ struct Amx {
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
   };
 
-  [[HIPGPT_AMX]] static void begin() {
+  HIPGPT_AMX static void begin() {
     static const Config config;
     _tile_loadconfig(&config);
   }
-  [[HIPGPT_AMX]] static void end() { _tile_release(); }
+  HIPGPT_AMX static void end() { _tile_release(); }
 
-  [[HIPGPT_AMX]] static void multiply_tiles(const Block& p) {
+  HIPGPT_AMX static void multiply_tiles(const Block& p) {
     const auto a_pitch = static_cast<size_t>(4 * p.lda), c_pitch = static_cast<size_t>(4 * p.ldc);
     const float *c10 = p.c + 16 * p.ldc, *a1 = p.a + 16 * p.lda;
     asm volatile("" ::: "memory");  // GCC 12 does not know that _tile_loadd reads memory

@@ -177,10 +177,7 @@ struct Finish {
 #pragma omp simd
             for (int64_t j = 0; j < cols; ++j) z[j] += bias[j0 + j];
           }
-          if (!std::is_same_v<Out, float> && pre != nullptr) {
-#pragma omp simd
-            for (int64_t j = 0; j < cols; ++j) store(pre + at + j, z[j]);
-          }
+          if (!std::is_same_v<Out, float> && pre != nullptr) store_row(pre + at, z, cols);
 #pragma omp simd
           for (int64_t j = 0; j < cols; ++j) store(y + at + j, activation(z[j]));
         }
@@ -224,10 +221,7 @@ void linear_by_amx(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer,
   const int64_t rows = x.dim(0), width = x.dim(1);
   std::vector<uint16_t> bits(static_cast<size_t>(rows * width));
   parallel_ranges(threads, rows, rows_per_range(width), [&](int64_t begin, int64_t end) {
-    const float* from = x.f32();
-    uint16_t* to = bits.data();
-#pragma omp simd
-    for (int64_t i = begin * width; i < end * width; ++i) store(to + i, from[i]);
+    store_row(bits.data() + begin * width, x.f32() + begin * width, (end - begin) * width);
   });
   linear_of<uint16_t, float>(threads, y, Tensor(bits.data(), {rows, width}, DType::kBF16), layer, act, pre);
 }
@@ -275,8 +269,7 @@ void linear_backward_of(ThreadPool& threads, Tensor dx, const Linear& gradients,
                         const float* z = sums + i * pitch;
                         const int64_t at = (i0 + i) * in + j0;
                         if (before == nullptr) {
-#pragma omp simd
-                          for (int64_t j = 0; j < cols; ++j) store(result + at + j, z[j]);
+                          store_row(result + at, z, cols);
                           continue;
                         }
 #pragma omp simd

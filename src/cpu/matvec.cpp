@@ -1,11 +1,10 @@
 #include "cpu/matvec.h"
 
 #include <algorithm>
-#include <bit>
-#include <limits>
 
+#include "cpu/elements.h"
 #include "cpu/vec.h"
-#include "util/bf16.h"
+#include "util/int8.h"
 
 namespace hipgpt::cpu {
 
@@ -13,13 +12,7 @@ namespace {
 
 constexpr int64_t kGroup = Int8Group::kSize;
 
-// Value k of group g of a row, and a hint to fetch the group.
-inline float value(const float* row, int64_t g, int64_t k) {
-  return row[g * kGroup + k];
-}
-inline float value(const uint16_t* row, int64_t g, int64_t k) {
-  return from_bf16(row[g * kGroup + k]);
-}
+// A hint to fetch a group of a row.
 inline void prefetch_group(const float* row, int64_t g) {
   for (int64_t k = 0; k < kGroup; k += 16) __builtin_prefetch(row + g * kGroup + k);
 }
@@ -35,7 +28,7 @@ template <typename Weight>
 float last_products(const Weight* row, const float* x, int64_t in) {
   const int64_t g = in / kGroup, count = in % kGroup;
   float total = 0.0f;
-  for (int64_t k = 0; k < count; ++k) total += value(row, g, k) * x[g * kGroup + k];
+  for (int64_t k = 0; k < count; ++k) total += load(row + g * kGroup + k) * x[g * kGroup + k];
   return total;
 }
 
@@ -57,7 +50,7 @@ void columns(float* y, int64_t pitch, const Weight* weight, const float* x, int6
       for (int64_t g = 0; g < in / kGroup; ++g) {
         float part = 0.0f;
 #pragma omp simd reduction(+ : part)
-        for (int64_t k = 0; k < kGroup; ++k) part += value(row, g, k) * x[r * in + g * kGroup + k];
+        for (int64_t k = 0; k < kGroup; ++k) part += load(row + g * kGroup + k) * x[r * in + g * kGroup + k];
         total += part;
       }
       y[r * pitch + j] = total + last_products(row, x + r * in, in);
@@ -132,7 +125,7 @@ namespace avx512 {
 /// With VNNI, which most processors with AVX-512 have; the others use the kernels for AVX2.
 namespace vnni {
 
-#define HIPGPT_TARGET [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]]
+#define HIPGPT_TARGET HIPGPT_AVX512_VNNI
 
 struct Rounded {
   __m512i values, start;
@@ -191,32 +184,10 @@ auto columns_of(VectorLevel level, const Int8Group*, const RoundedGroup*) {
 }  // namespace
 
 void round_row(RoundedGroup* groups, const float* x, int64_t in) {
-  constexpr float kLargest = 127.0f, kSmallest = 1e-30f;  // the inverse of a smaller scale may overflow
-  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
-  constexpr int32_t kMagnitude = 0x7fffffff, kInfinity = 0x7f800000;
   for (int64_t first = 0; first < in; first += kGroup, ++groups) {
-    float v[kGroup] = {};
-    std::copy_n(x + first, std::min(kGroup, in - first), v);
-    int32_t bits = 0;  // of the largest magnitude; those of floats are ordered as integers are
-#pragma omp simd reduction(max : bits)
-    for (int64_t k = 0; k < kGroup; ++k) {
-      const int32_t here = std::bit_cast<int32_t>(v[k]) & kMagnitude;
-      bits = here > bits ? here : bits;
-    }
-    const float most = std::bit_cast<float>(bits);
     *groups = {};
-    if (bits >= kInfinity) groups->scale = std::numeric_limits<float>::quiet_NaN();
-    if (bits >= kInfinity || most < kSmallest) continue;
-    groups->scale = most / kLargest;
-    const float inverse = kLargest / most;
-    int32_t sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t k = 0; k < kGroup; ++k) {
-      const int32_t q = std::bit_cast<int32_t>(v[k] * inverse + kRounder) - std::bit_cast<int32_t>(kRounder);
-      groups->values[k] = static_cast<int8_t>(q);
-      sum += q;
-    }
-    groups->sum = sum;
+    groups->scale = round_to_int8(groups->values, x + first, std::min(kGroup, in - first));
+    for (const int8_t q : groups->values) groups->sum += q;
   }
 }
 

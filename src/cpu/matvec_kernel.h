@@ -1,9 +1,9 @@
 // The kernel of matvec.cpp, which includes this file once for each instruction set. HIPGPT_TARGET names the
 // instructions, and the namespace around it defines a vector `Vec` of kWidth floats and functions on it.
 
-/// y[r,n] for N rows of the weight and R rows of x. Each group of 64 products has a sum of its own, so groups do
-/// not wait for each other. Meanwhile the rows that lie `ahead` of these are fetched: a
-/// processor's own prefetch does not follow several rows of one page.
+/// y[r,n] for N rows of the weight and R rows of x. Each group of 64 products has a sum of its own, so that
+/// groups do not wait for each other. Meanwhile it fetches the rows that lie `ahead` of these, because the
+/// processor's own prefetcher does not follow several rows within one page.
 template <int N, int R, typename Weight>
 HIPGPT_TARGET void dots(float* y, int64_t pitch, const Weight* const (&rows)[N], int64_t ahead,
                         const float* x, int64_t in) {

@@ -15,12 +15,11 @@ namespace hipgpt::cpu {
 
 #if defined(__x86_64__)
 template <typename F>
-[[gnu::flatten, gnu::target("avx2,fma")]] void call_with_avx2(const F& f) {
+[[gnu::flatten]] HIPGPT_AVX2 void call_with_avx2(const F& f) {
   f();
 }
 template <typename F>
-[[gnu::flatten, gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]] void call_with_avx512(
-    const F& f) {
+[[gnu::flatten]] HIPGPT_AVX512 void call_with_avx512(const F& f) {
   f();
 }
 #endif

@@ -12,7 +12,7 @@ namespace hipgpt::cpu {
 
 namespace {
 
-/// A row in fp32: where it lies, or a copy in memory of the thread.
+/// A row in fp32: the row itself, or a copy in scratch memory of the thread.
 inline float* in_fp32(float* row, int64_t) {
   return row;
 }

@@ -9,8 +9,7 @@
 
 #include <cstdint>
 
-#define HIPGPT_AVX2 [[gnu::target("avx2,fma")]]
-#define HIPGPT_AVX512 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]]
+#include "cpu/vector_level.h"
 
 namespace hipgpt::cpu {
 

@@ -3,6 +3,14 @@
 
 #include <cstdint>
 
+#if defined(__x86_64__)
+/// Compile a function with the instructions of a level.
+#define HIPGPT_AVX2 [[gnu::target("avx2,fma")]]
+#define HIPGPT_AVX512 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]]
+#define HIPGPT_AVX512_VNNI [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]]
+#define HIPGPT_AMX [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,amx-tile,amx-bf16")]]
+#endif
+
 namespace hipgpt::cpu {
 
 /// Each level includes the ones before it. kAVX2 includes FMA; kAVX512 is F, CD, BW, DQ and VL; kAMX has tile

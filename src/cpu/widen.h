@@ -16,9 +16,10 @@ inline bool is_narrow(const Tensor& activations, const Tensor& weight) {
          (weight.dtype() == DType::kBF16 || weight.dtype() == DType::kInt8);
 }
 
-/// A matrix that stands for a narrow one where only its shape is checked.
-inline Tensor in_fp32(const Tensor& weight) {
-  return Tensor(weight.data(), {weight.dim(0), weight.dim(1)});
+/// A matrix, or a cache [B,S,E], that stands for a narrow one where only its shape is checked.
+inline Tensor in_fp32(const Tensor& narrow) {
+  if (narrow.rank() == 3) return Tensor(narrow.data(), {narrow.dim(0), narrow.dim(1), narrow.dim(2)});
+  return Tensor(narrow.data(), {narrow.dim(0), narrow.dim(1)});
 }
 
 /// row = weight[j,:] in fp32.   weight fp32, bf16 or int8 [.,n], row [n].

@@ -17,7 +17,7 @@ struct HostMemory {
 /// files of Linux below `root`.
 HostMemory host_memory(const std::string& root = "");
 
-/// Asks the system for huge pages where they fit into this memory. Nothing changes if it has none.
+/// Asks the system to back this memory with huge pages, as far as they fit. A system without them ignores this.
 void prefer_huge_pages(std::span<std::byte> memory);
 
 }  // namespace hipgpt

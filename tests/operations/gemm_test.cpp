@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "device_fixture.h"
+#include "forced_level.h"
 #include "util/bf16.h"
 
 namespace hipgpt {
@@ -22,11 +23,6 @@ std::vector<VectorLevel> gemm_levels() {
   }
   return all;
 }
-
-struct Forced {
-  explicit Forced(VectorLevel level) { cpu::set_vector_level(level); }
-  ~Forced() { cpu::set_vector_level(cpu::processor_level()); }
-};
 
 /// A matrix in memory of exactly its size, so that sanitizers see every access outside it, with NaN between rows.
 template <typename T>
@@ -155,7 +151,7 @@ TEST(Gemm, TheNumberOfThreadsDoesNotChangeABit) {
   for (const VectorLevel level :
        {VectorLevel::kBaseline, VectorLevel::kAVX2, VectorLevel::kAVX512, VectorLevel::kAMX}) {
     if (level > cpu::processor_level()) continue;
-    const Forced forced(level);
+    const ForcedLevel forced(level);
     const auto f32 = results(DType::kF32, 1), bf16 = results(DType::kBF16, 1);
     for (const int threads : {2, 5}) {
       EXPECT_EQ(results(DType::kF32, threads), f32) << to_string(level);

@@ -11,6 +11,7 @@
 #include "device_fixture.h"
 #include "error.h"
 #include "error_of.h"
+#include "forced_level.h"
 #include "huggingface.h"
 #include "kv_cache.h"
 #include "training_pass.h"
@@ -82,12 +83,6 @@ std::vector<VectorLevel> levels() {
   }
   return all;
 }
-
-/// Sets a level until the end of the scope.
-struct Forced {
-  explicit Forced(VectorLevel level) { cpu::set_vector_level(level); }
-  ~Forced() { cpu::set_vector_level(cpu::processor_level()); }
-};
 
 TEST(NarrowWeights, ConversionIsWithinHalfAUnit) {
   for (const int64_t in : {1, 63, 64, 65, 200}) {
@@ -265,7 +260,7 @@ INSTANTIATE_TEST_SUITE_P(Threads, NarrowOperations,
 
 TEST_P(NarrowOperations, LinearIsTheProductBiasAndActivation) {
   for (const VectorLevel level : levels()) {
-    const Forced forced(level);
+    const ForcedLevel forced(level);
     for (const DType format : kFormats) {
       for (const int64_t rows : {1, 8, 9, 70}) {
         const int64_t out = 300, in = 96;
@@ -311,7 +306,7 @@ TEST_P(NarrowOperations, EmbeddingReadsNarrowRows) {
 TEST_P(NarrowOperations, CachedAttentionReadsCachesOfBothTypes) {
   const int64_t B = 2, T = 75, H = 2, S = T + 1;
   for (const VectorLevel level : levels()) {
-    const Forced forced(level);
+    const ForcedLevel forced(level);
     for (const DType cache : {DType::kF32, DType::kBF16}) {
       for (const int64_t D : {5, 8, 40, 64, 72}) {
         const int64_t E = H * D;
