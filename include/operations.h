@@ -26,22 +26,22 @@
 
 // ---- Linear layers --------------------------------------------------------------------------------------
 
-/// y = act(x W + b).   x [R,in], y [R,out]. `pre` [R,out], if given, receives x W + b for linear_backward;
-/// y and pre may be the same tensor, and their rows may have a pitch, the same for both. If x is bf16, y and
-/// pre may be fp32. A device that reads_host_memory() also takes, if x is fp32, a weight [out,in] in bf16 or
-/// int8.
-HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre),
-                 (y, x, layer, act, pre))
+/// y = act(x W + b).   x [R,in], y [R,out]. `slope` [R,out], if given, receives act'(x W + b) for
+/// linear_backward. The rows of y and slope may have a pitch, the same for both. If x is bf16, y and slope may
+/// be fp32. A device that reads_host_memory() also takes, if x is fp32, a weight [out,in] in bf16 or int8.
+/// GELU (Hendrycks & Gimpel, 2016) is z P(Z < z) for a normal Z:  kGeluErf is 0.5 z (1 + erf(z / sqrt 2)), and
+/// kGelu is GPT-2's approximation, 0.5 z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))).
+HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope),
+                 (y, x, layer, act, slope))
 
 /// The gradient of y = x W + b, for a given dy [R,out], whose rows may have a pitch:
 ///   dW += x^T dy (its transpose if W is stored [out,in]);  db += sum_rows dy, if there is a bias;
-///   dx = dy W^T, or, if x = act(pre), dx = (dy W^T) act'(pre), the gradient of pre [R,in].
-/// GELU (Hendrycks & Gimpel, 2016) is x P(Z < x) for a normal Z:  kGeluErf is 0.5 x (1 + erf(x / sqrt 2)), and
-/// kGelu is GPT-2's approximation, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+///   dx = dy W^T, or, if x = act(z) and slope = act'(z) [R,in] is given, dx = (dy W^T) slope, the gradient of z;
+///   dx_sums += sum_rows dx [in], if given: the gradient of the bias that was added to make z.
 HIPGPT_OPERATION(linear_backward,
-                 (Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
-                  Activation act, Tensor pre),
-                 (dx, gradients, dy, x, layer, act, pre))
+                 (Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer, Tensor slope,
+                  Tensor dx_sums),
+                 (dx, gradients, dy, x, layer, slope, dx_sums))
 
 // ---- Embedding ------------------------------------------------------------------------------------------
 
@@ -69,11 +69,12 @@ HIPGPT_OPERATION(residual_layernorm,
                  (sum, y, stats, x, branch, dropout, norm))
 
 /// With xh = (x - mean) rstd and g = dy * weight:  dx += rstd (g - mean_E(g) - xh mean_E(g xh)),
-/// dweight += sum_rows dy xh,  dbias += sum_rows dy.   dx, dy, x [R,E].
+/// dweight += sum_rows dy xh,  dbias += sum_rows dy,  and, if it is given, dx_sums [E] += sum_rows dx: the gradient
+/// of a bias that was added to make x.   dx, dy, x [R,E].
 HIPGPT_OPERATION(layernorm_backward,
                  (Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
-                  const NormStats& stats),
-                 (dx, gradients, dy, x, norm, stats))
+                  const NormStats& stats, Tensor dx_sums),
+                 (dx, gradients, dy, x, norm, stats, dx_sums))
 
 // ---- Causal self-attention (Vaswani et al., 2017), scores scaled by 1/sqrt(D) ---------------------------
 
@@ -83,11 +84,12 @@ HIPGPT_OPERATION(layernorm_backward,
 HIPGPT_OPERATION(attention, (Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout),
                  (out, lse, qkv, heads, dropout))
 
-/// dqkv [B,T,3E] from dout [B,T,E], with the same qkv, out, lse and dropout as the forward pass.
+/// dqkv [B,T,3E] from dout [B,T,E], with the same qkv, out, lse and dropout as the forward pass. dqkv_sums [3E], if
+/// given, += the sum of dqkv over B and T: the gradient of the bias that was added to make qkv.
 HIPGPT_OPERATION(attention_backward,
                  (Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
-                  const Dropout& dropout),
-                 (dqkv, dout, qkv, out, lse, heads, dropout))
+                  const Dropout& dropout, Tensor dqkv_sums),
+                 (dqkv, dout, qkv, out, lse, heads, dropout, dqkv_sums))
 
 /// Attention of T new tokens per sequence to each other and to all earlier tokens of the sequence. Appends
 /// their keys and values to the sequence's caches at row `past`, then attends to rows [0, past+T). qkv

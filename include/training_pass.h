@@ -65,8 +65,12 @@ class TrainingPass {
 
   /// Computes the head, the loss and, if `gradients` is given, their gradient. It works on some rows at a
   /// time, so that the logits of a large vocabulary are never in memory all at once. Returns the sum of the
-  /// losses, [1].
-  Tensor head_loss(Tensor hidden, GPTWeights* gradients, float scale);
+  /// losses, [1]. Adds the sum of the gradient's rows to `hidden_sums`, if given.
+  Tensor head_loss(Tensor hidden, GPTWeights* gradients, float scale, Tensor hidden_sums);
+
+  /// The gradient of the last bias of layer l - 1, whose output is the input of layer l. It is none if that layer adds
+  /// to this gradient itself.
+  static Tensor last_bias(const GPTWeights& gradients, size_t l, const Dropout& dropout);
 
   /// Propagates dhidden_ [b*T,E], the gradient of the head's input, to every weight.
   void backward(GPTWeights& gradients, Dropout dropout, const GradientsReady& ready);

@@ -20,7 +20,7 @@ struct LayerActivations {
   Tensor residual_mid;  // [R,E], x plus the attention branch
   Tensor ln2;           // [R,E]
   NormStats ln2_stats;  // [R]
-  Tensor ff_pre, ff;    // [R,F], before and after the activation
+  Tensor ff, ff_slope;  // [R,F], act(z) and act'(z) of the feed-forward branch
 
   /// The first rows of every tensor.
   LayerActivations first(int64_t rows, int heads) const;
@@ -68,9 +68,12 @@ class TransformerLayer {
   void recompute(Tensor x, int64_t batch, const LayerActivations& saved, const LayerScratch& scratch,
                  const Dropout& dropout) const;
 
-  /// Turns dx [R,E] from dL/dy into dL/dx in place and adds the gradients of the weights to `gradients`.
+  /// Turns dx [R,E] from dL/dy into dL/dx in place and adds the gradients of the weights to `gradients`, but for
+  /// that of the last bias: sum_rows dL/dy, unless there is dropout. So it adds sum_rows dL/dx to `dx_sums`, if
+  /// given, for the layer below.
   void backward(Tensor dx, Tensor x, int64_t batch, const LayerActivations& saved,
-                const LayerScratch& scratch, const LayerWeights& gradients, const Dropout& dropout) const;
+                const LayerScratch& scratch, const LayerWeights& gradients, const Dropout& dropout,
+                Tensor dx_sums) const;
 
   /// Like forward(), for T new tokens of each sequence in the cache, which already holds `past` (int32 [1])
   /// tokens per sequence; x and y are [B*T,E].

@@ -38,25 +38,16 @@ inline float gelu_erf_slope(float x) {
   return z.below + x * z.density;
 }
 
-/// Calls f with a function object for `act`, so that the choice happens once instead of for each element.
+/// Calls f with function objects for `act` and its derivative, so that the choice happens once instead of for each
+/// element.
 template <typename F>
 void with_activation(Activation act, const F& f) {
   switch (act) {
-    case Activation::kNone: return f([](float x) { return x; });
-    case Activation::kRelu: return f([](float x) { return relu(x); });
-    case Activation::kGelu: return f([](float x) { return gelu(x); });
-    case Activation::kGeluErf: return f([](float x) { return gelu_erf(x); });
-  }
-}
-
-/// The same as with_activation(), for the derivative of `act`.
-template <typename F>
-void with_slope(Activation act, const F& f) {
-  switch (act) {
-    case Activation::kNone: return f([](float) { return 1.0f; });
-    case Activation::kRelu: return f([](float x) { return relu_slope(x); });
-    case Activation::kGelu: return f([](float x) { return gelu_slope(x); });
-    case Activation::kGeluErf: return f([](float x) { return gelu_erf_slope(x); });
+    case Activation::kNone: return f([](float x) { return x; }, [](float) { return 1.0f; });
+    case Activation::kRelu: return f([](float x) { return relu(x); }, [](float x) { return relu_slope(x); });
+    case Activation::kGelu: return f([](float x) { return gelu(x); }, [](float x) { return gelu_slope(x); });
+    case Activation::kGeluErf:
+      return f([](float x) { return gelu_erf(x); }, [](float x) { return gelu_erf_slope(x); });
   }
 }
 

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "cpu/bf16.h"
+#include "cpu/column_sums.h"
 #include "cpu/cpu_device.h"
 #include "cpu/dropout_mask.h"
 #include "cpu/elements.h"
@@ -258,12 +259,12 @@ void attention(ThreadPool& threads, Tensor out, Tensor lse, Tensor qkv, int head
 }
 
 void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse,
-                        int heads, const Dropout& dropout) {
-  check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout);
+                        int heads, const Dropout& dropout, Tensor dqkv_sums) {
+  check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout, dqkv_sums);
   if (qkv.dtype() == DType::kBF16 && !multiplies_bf16()) {
     InFp32 fp32(threads);
     return attention_backward(threads, fp32.write(dqkv), fp32.read(dout), fp32.read(qkv), fp32.read(out), lse,
-                              heads, dropout);
+                              heads, dropout, dqkv_sums);
   }
   const int64_t batch = qkv.dim(0), seq_len = qkv.dim(1);
   with_elements(qkv, [&](auto element) {
@@ -272,6 +273,7 @@ void attention_backward(ThreadPool& threads, Tensor dqkv, Tensor dout, Tensor qk
       attend_backward(Head<T>(dqkv, heads, bh), Head<T>(qkv, heads, bh), head_of<T>(out, heads, bh),
                       head_of<T>(dout, heads, bh), lse.f32() + bh * seq_len, dropout);
     });
+    if (dqkv_sums) add_column_sums<T>(threads, dqkv_sums.f32(), dqkv.reshape({batch * seq_len, qkv.dim(2)}));
   });
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "cpu/add_dropout.h"
+#include "cpu/column_sums.h"
 #include "cpu/cpu_device.h"
 #include "cpu/elements.h"
 #include "cpu/parallel.h"
@@ -129,10 +130,13 @@ void residual_layernorm(ThreadPool& threads, Tensor sum, Tensor y, const NormSta
 }
 
 void layernorm_backward(ThreadPool& threads, Tensor dx, const Norm& gradients, Tensor dy, Tensor x,
-                        const Norm& norm, const NormStats& stats) {
-  check::layernorm_backward(dx, gradients, dy, x, norm, stats);
-  with_elements(
-      x, [&](auto element) { backward<decltype(element)>(threads, dx, gradients, dy, x, norm, stats); });
+                        const Norm& norm, const NormStats& stats, Tensor dx_sums) {
+  check::layernorm_backward(dx, gradients, dy, x, norm, stats, dx_sums);
+  with_elements(x, [&](auto element) {
+    using T = decltype(element);
+    backward<T>(threads, dx, gradients, dy, x, norm, stats);
+    if (dx_sums) add_column_sums<T>(threads, dx_sums.f32(), dx);
+  });
 }
 
 }  // namespace hipgpt::cpu

@@ -17,6 +17,7 @@
 
 #include "cpu/activation.h"
 #include "cpu/bf16.h"
+#include "cpu/column_sums.h"
 #include "cpu/cpu_device.h"
 #include "cpu/elements.h"
 #include "cpu/gemm.h"
@@ -140,35 +141,19 @@ void multiply_few_rows(ThreadPool& threads, float* z, int64_t pitch, Tensor x, T
   });
 }
 
-/// sums[j] += sum_i x[i,j]. A piece sums 64 columns, so no two threads share a sum.
-template <typename T>
-void add_column_sums(ThreadPool& threads, float* sums, Tensor x) {
-  constexpr int64_t kColumns = 64;
-  const int64_t rows = x.dim(0), n = x.dim(1), pitch = x.pitch();
-  const T* in = elements<T>(x);
-  parallel_ranges(threads, n, kColumns, [=](int64_t begin, int64_t end) {
-    float total[kColumns] = {};
-    for (int64_t i = 0; i < rows; ++i) {
-      const T* row = in + i * pitch + begin;
-#pragma omp simd
-      for (int64_t j = 0; j < end - begin; ++j) total[j] += load(row + j);
-    }
-    for (int64_t j = begin; j < end; ++j) sums[j] += total[j - begin];
-  });
-}
-
-/// The last part of linear(): adds the bias to the sums of a tile, and writes pre and y, while the sums are still
-/// in the cache. y and pre may be the sums.
+/// The last part of linear(): adds the bias to the sums of a tile, and writes slope and y, while the sums are still
+/// in the cache. y may be the sums.
 template <typename Out>
 struct Finish {
-  Out *y, *pre;
+  Out *y, *slopes;
   int64_t pitch;
   const float* bias;
   Activation act;
 
   void operator()(float* sums, int64_t sums_pitch, int64_t i0, int64_t rows, int64_t j0, int64_t cols) const {
-    if (std::is_same_v<Out, float> && bias == nullptr && pre == nullptr && act == Activation::kNone) return;
-    with_activation(act, [&](auto activation) {
+    if (std::is_same_v<Out, float> && bias == nullptr && slopes == nullptr && act == Activation::kNone)
+      return;
+    with_activation(act, [&](auto activation, auto slope) {
       vectorized([&] {
         for (int64_t i = 0; i < rows; ++i) {
           float* z = sums + i * sums_pitch;
@@ -177,7 +162,10 @@ struct Finish {
 #pragma omp simd
             for (int64_t j = 0; j < cols; ++j) z[j] += bias[j0 + j];
           }
-          if (!std::is_same_v<Out, float> && pre != nullptr) store_row(pre + at, z, cols);
+          if (slopes != nullptr) {
+#pragma omp simd
+            for (int64_t j = 0; j < cols; ++j) store(slopes + at + j, slope(z[j]));
+          }
 #pragma omp simd
           for (int64_t j = 0; j < cols; ++j) store(y + at + j, activation(z[j]));
         }
@@ -188,16 +176,15 @@ struct Finish {
 
 constexpr int64_t kFewRows = 8;
 
-/// In and Out are float, or uint16_t for bf16. Sums in fp32 lie where the result or `pre` belongs.
+/// In and Out are float, or uint16_t for bf16. Sums in fp32 lie where the result belongs.
 template <typename In, typename Out>
-void linear_of(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+void linear_of(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope) {
   const bool out_in = layer.layout == Layout::kOutIn, narrow = layer.weight.dtype() != x.dtype();
-  const Tensor sums = pre ? pre : y;
-  const Finish<Out> finish{elements<Out>(y), elements<Out>(pre), sums.pitch(),
+  const Finish<Out> finish{elements<Out>(y), elements<Out>(slope), y.pitch(),
                            layer.bias ? layer.bias.f32() : nullptr, act};
   if constexpr (std::is_same_v<In, float>) {
     if (out_in && x.dim(0) <= kFewRows) {
-      return multiply_few_rows(threads, sums.f32(), sums.pitch(), x, layer.weight, finish);
+      return multiply_few_rows(threads, y.f32(), y.pitch(), x, layer.weight, finish);
     }
   }
   Product<In> product{{.c = nullptr,
@@ -208,28 +195,29 @@ void linear_of(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Act
                        .k = x.dim(1),
                        .lda = x.dim(1),
                        .ldb = layer.weight.dim(1),
-                       .ldc = sums.pitch(),
+                       .ldc = y.pitch(),
                        .transpose_b = out_in},
                       narrow ? layer.weight : Tensor()};
-  if constexpr (std::is_same_v<Out, float>) product.c = sums.f32();
+  if constexpr (std::is_same_v<Out, float>) product.c = y.f32();
   for_each_tile(threads, product, finish);
 }
 
 /// Many rows of x, with a weight in bf16 or int8. x is rounded to bf16, because AMX then multiplies ten times as
 /// fast as AVX-512 does in fp32.
-void linear_by_amx(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+void linear_by_amx(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act,
+                   Tensor slope) {
   const int64_t rows = x.dim(0), width = x.dim(1);
   std::vector<uint16_t> bits(static_cast<size_t>(rows * width));
   parallel_ranges(threads, rows, rows_per_range(width), [&](int64_t begin, int64_t end) {
     store_row(bits.data() + begin * width, x.f32() + begin * width, (end - begin) * width);
   });
-  linear_of<uint16_t, float>(threads, y, Tensor(bits.data(), {rows, width}, DType::kBF16), layer, act, pre);
+  linear_of<uint16_t, float>(threads, y, Tensor(bits.data(), {rows, width}, DType::kBF16), layer, act, slope);
 }
 
 /// T is float, or uint16_t for bf16.
 template <typename T>
 void linear_backward_of(ThreadPool& threads, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
-                        const Linear& layer, Activation act, Tensor pre) {
+                        const Linear& layer, Tensor slope, Tensor dx_sums) {
   const int64_t rows = dy.dim(0), out = dy.dim(1), in = x.dim(1);
   const bool out_in = layer.layout == Layout::kOutIn;
   const Product<T> dw{{.c = gradients.weight.f32(),
@@ -258,57 +246,55 @@ void linear_backward_of(ThreadPool& threads, Tensor dx, const Linear& gradients,
                       .transpose_b = !out_in}};
   constexpr bool kInPlace = std::is_same_v<T, float>;
   if constexpr (kInPlace) product.c = dx.f32();
-  if (kInPlace && act == Activation::kNone) return multiply(threads, product);
-  T* result = elements<T>(dx);
-  const T* before = act == Activation::kNone ? nullptr : elements<T>(pre);
-  with_slope(act, [&](auto slope) {
-    for_each_tile(threads, product,
-                  [=](float* sums, int64_t pitch, int64_t i0, int64_t tile_rows, int64_t j0, int64_t cols) {
-                    vectorized([&] {
-                      for (int64_t i = 0; i < tile_rows; ++i) {
-                        const float* z = sums + i * pitch;
-                        const int64_t at = (i0 + i) * in + j0;
-                        if (before == nullptr) {
-                          store_row(result + at, z, cols);
-                          continue;
-                        }
-#pragma omp simd
-                        for (int64_t j = 0; j < cols; ++j)
-                          store(result + at + j, z[j] * slope(load(before + at + j)));
+  T* const result = elements<T>(dx);
+  const T* const slopes = elements<T>(slope);
+  for_each_tile(threads, product,
+                [=](float* sums, int64_t pitch, int64_t i0, int64_t tile_rows, int64_t j0, int64_t cols) {
+                  if (kInPlace && slopes == nullptr) return;
+                  vectorized([&] {
+                    for (int64_t i = 0; i < tile_rows; ++i) {
+                      const float* z = sums + i * pitch;
+                      const int64_t at = (i0 + i) * in + j0;
+                      if (slopes == nullptr) {
+                        store_row(result + at, z, cols);
+                        continue;
                       }
-                    });
+#pragma omp simd
+                      for (int64_t j = 0; j < cols; ++j) store(result + at + j, z[j] * load(slopes + at + j));
+                    }
                   });
-  });
+                });
+  if (dx_sums) add_column_sums<T>(threads, dx_sums.f32(), dx);
 }
 
 }  // namespace
 
-void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope) {
   const bool out_in = layer.layout == Layout::kOutIn, narrow = out_in && is_narrow(x, layer.weight);
-  check::linear(y, x, narrow ? Linear{in_fp32(layer.weight), layer.bias, layer.layout} : layer, act, pre);
+  check::linear(y, x, narrow ? Linear{in_fp32(layer.weight), layer.bias, layer.layout} : layer, act, slope);
   if (x.dtype() == DType::kBF16 && !multiplies_bf16()) {
     InFp32 fp32(threads);
-    const Tensor y32 = fp32.write(y), pre32 = fp32.write(pre);  // y is rounded last, for y may be pre
-    return linear(threads, y32, fp32.read(x), {fp32.read(layer.weight), layer.bias, layer.layout}, act,
-                  pre32);
+    return linear(threads, fp32.write(y), fp32.read(x), {fp32.read(layer.weight), layer.bias, layer.layout},
+                  act, fp32.write(slope));
   }
   if (narrow && x.dim(0) > kFewRows && vector_level() >= VectorLevel::kAMX)
-    return linear_by_amx(threads, y, x, layer, act, pre);
-  if (x.dtype() == DType::kF32) return linear_of<float, float>(threads, y, x, layer, act, pre);
-  if (y.dtype() == DType::kF32) return linear_of<uint16_t, float>(threads, y, x, layer, act, pre);
-  linear_of<uint16_t, uint16_t>(threads, y, x, layer, act, pre);
+    return linear_by_amx(threads, y, x, layer, act, slope);
+  if (x.dtype() == DType::kF32) return linear_of<float, float>(threads, y, x, layer, act, slope);
+  if (y.dtype() == DType::kF32) return linear_of<uint16_t, float>(threads, y, x, layer, act, slope);
+  linear_of<uint16_t, uint16_t>(threads, y, x, layer, act, slope);
 }
 
 void linear_backward(ThreadPool& threads, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
-                     const Linear& layer, Activation act, Tensor pre) {
-  check::linear_backward(dx, gradients, dy, x, layer, act, pre);
+                     const Linear& layer, Tensor slope, Tensor dx_sums) {
+  check::linear_backward(dx, gradients, dy, x, layer, slope, dx_sums);
   if (x.dtype() == DType::kBF16 && !multiplies_bf16()) {
     InFp32 fp32(threads);
     return linear_backward(threads, fp32.write(dx), gradients, fp32.read(dy), fp32.read(x),
-                           {fp32.read(layer.weight), layer.bias, layer.layout}, act, fp32.read(pre));
+                           {fp32.read(layer.weight), layer.bias, layer.layout}, fp32.read(slope), dx_sums);
   }
-  x.dtype() == DType::kBF16 ? linear_backward_of<uint16_t>(threads, dx, gradients, dy, x, layer, act, pre)
-                            : linear_backward_of<float>(threads, dx, gradients, dy, x, layer, act, pre);
+  x.dtype() == DType::kBF16
+      ? linear_backward_of<uint16_t>(threads, dx, gradients, dy, x, layer, slope, dx_sums)
+      : linear_backward_of<float>(threads, dx, gradients, dy, x, layer, slope, dx_sums);
 }
 
 }  // namespace hipgpt::cpu

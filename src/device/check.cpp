@@ -149,7 +149,7 @@ void total_of(const Arguments& a, const Tensor& out, const Tensor& x) {
 
 }  // namespace
 
-void linear(Tensor y, Tensor x, const Linear& layer, Activation, Tensor pre) {
+void linear(Tensor y, Tensor x, const Linear& layer, Activation, Tensor slope) {
   const Arguments a("linear");
   const DType dtype = float_type(x);
   const DType result = y.dtype() == DType::kF32 ? DType::kF32 : dtype;
@@ -158,15 +158,15 @@ void linear(Tensor y, Tensor x, const Linear& layer, Activation, Tensor pre) {
   const int64_t R = x.dim(0), in = x.dim(1), out = y.dim(1);
   a.has_rows("y", y, R, out, result);
   a.is_linear("layer.weight", "layer.bias", layer, in, out, dtype);
-  if (pre || pre.rank() > 0) {
-    a.has_rows("pre", pre, R, out, result);
-    if (pre.pitch() != y.pitch())
-      a.fail(fmt::format("pre has a pitch of {}, but y of {}", pre.pitch(), y.pitch()));
+  if (slope || slope.rank() > 0) {
+    a.has_rows("slope", slope, R, out, result);
+    if (slope.pitch() != y.pitch())
+      a.fail(fmt::format("slope has a pitch of {}, but y of {}", slope.pitch(), y.pitch()));
   }
 }
 
 void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
-                     Activation act, Tensor pre) {
+                     Tensor slope, Tensor dx_sums) {
   const Arguments a("linear_backward");
   const DType dtype = float_type(x);
   a.has_rank("x", x, 2, "[R,in]", dtype);
@@ -177,7 +177,8 @@ void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, co
   a.is_linear("layer.weight", "layer.bias", layer, in, out, dtype);
   a.is_linear("gradients.weight", "gradients.bias", gradients, in, out, DType::kF32);
   if (gradients.layout != layer.layout) a.fail("gradients.layout and layer.layout differ");
-  if (act != Activation::kNone) a.is("pre", pre, {R, in}, dtype);
+  a.is_or_none("slope", slope, {R, in}, dtype);
+  a.is_or_none("dx_sums", dx_sums, {in});
 }
 
 void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
@@ -217,7 +218,7 @@ void residual_layernorm(Tensor sum, Tensor y, const NormStats& stats, Tensor x, 
 }
 
 void layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
-                        const NormStats& stats) {
+                        const NormStats& stats, Tensor dx_sums) {
   const Arguments a("layernorm_backward");
   const DType dtype = float_type(x);
   a.has_rank("x", x, 2, "[R,E]", dtype);
@@ -227,6 +228,7 @@ void layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, c
   a.is_norm("gradients.weight", "gradients.bias", gradients, E);
   a.is("norm.weight", norm.weight, {E});
   a.has_stats(stats, R);
+  a.is_or_none("dx_sums", dx_sums, {E});
 }
 
 void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
@@ -241,7 +243,7 @@ void attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dro
 }
 
 void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
-                        const Dropout& dropout) {
+                        const Dropout& dropout, Tensor dqkv_sums) {
   const Arguments a("attention_backward");
   const DType dtype = float_type(out);
   a.has_rank("out", out, 3, "[B,T,E]", dtype);
@@ -251,6 +253,7 @@ void attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor
   a.is("qkv", qkv, {B, T, 3 * E}, dtype);
   a.is("dqkv", dqkv, {B, T, 3 * E}, dtype);
   a.is("lse", lse, {B, heads, T});
+  a.is_or_none("dqkv_sums", dqkv_sums, {3 * E});
   a.drops(dropout);
 }
 

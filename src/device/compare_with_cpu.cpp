@@ -156,10 +156,11 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
         {{R, F}},
         {{R, E}},
         {{E, F}},
-        {{R, E}}},
+        {{R, E}},
+        {{E}, zero, true}},
        {0, 3, 4, 5, 6},
        [](Device& d, const auto& t) {
-         d.linear_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, Activation::kGelu, t[6]);
+         d.linear_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, t[6], t[7]);
        }},
       {"embedding",
        1e-6,
@@ -202,10 +203,11 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
         {{N, E}},
         {{E}},
         {{N}, zero},
-        {{N}, zero}},
+        {{N}, zero},
+        {{E}, zero, true}},
        {0, 3, 4},
        [](Device& d, const auto& t) {
-         d.layernorm_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, {t[6], t[7]});
+         d.layernorm_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, {t[6], t[7]}, t[8]);
        },
        stats},
       {"attention",
@@ -220,10 +222,11 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
         {{B, T, 3 * E}},
         {{B, T, E}, zero},
         {{B, H, T}, zero},
-        {{1}, step, false, 3}},
+        {{1}, step, false, 3},
+        {{3 * E}, zero, true}},
        {0, 1, 2, 3},
        [=](Device& d, const auto& t) {
-         d.attention_backward(t[0], t[1], t[2], t[3], t[4], heads, dropout(t[5]));
+         d.attention_backward(t[0], t[1], t[2], t[3], t[4], heads, dropout(t[5]), t[6]);
        },
        [=](Device& d, const auto& t) { d.attention(t[3], t[4], t[2], heads, dropout(t[5])); }},
       {"attention_cached",

@@ -64,16 +64,17 @@ constexpr double kLayerNorm = 8.0, kLayerNormBackward = 14.0, kSoftmax = 4.0, kA
 
 }  // namespace
 
-OperationCost linear(Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+OperationCost linear(Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope) {
   return {shape(x) + " x " + shape(layer), product(dim(x, 0), layer.weight) + size(y) * (1.0 + of(act)),
-          bytes(y, x, layer.weight, layer.bias) + (pre.data() == y.data() ? 0.0 : bytes(pre))};
+          bytes(y, x, layer.weight, layer.bias, slope)};
 }
 
 OperationCost linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
-                              Activation act, Tensor pre) {
+                              Tensor slope, Tensor dx_sums) {
+  const double sums = gradients.bias ? size(dy) : 0.0;
   return {shape(dy) + " x " + shape(layer) + "^T",
-          2.0 * product(dim(dy, 0), layer.weight) + size(dy) + size(dx) * of(act),
-          bytes(dx, dy, x, layer.weight, pre) + 2.0 * bytes(gradients.weight, gradients.bias)};
+          2.0 * product(dim(dy, 0), layer.weight) + sums + size(slope) + (dx_sums ? size(dx) : 0.0),
+          bytes(dx, dy, x, layer.weight, slope) + 2.0 * bytes(gradients.weight, gradients.bias, dx_sums)};
 }
 
 OperationCost embedding(Tensor y, Tensor tokens, Tensor, Tensor wpe, Tensor) {
@@ -98,10 +99,10 @@ OperationCost residual_layernorm(Tensor sum, Tensor y, const NormStats& stats, T
 }
 
 OperationCost layernorm_backward(Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
-                                 const NormStats& stats) {
-  return {
-      shape(x), kLayerNormBackward * size(x),
-      2.0 * bytes(dx, gradients.weight, gradients.bias) + bytes(dy, x, norm.weight, stats.mean, stats.rstd)};
+                                 const NormStats& stats, Tensor dx_sums) {
+  return {shape(x), (kLayerNormBackward + (dx_sums ? 1.0 : 0.0)) * size(x),
+          2.0 * bytes(dx, gradients.weight, gradients.bias, dx_sums) +
+              bytes(dy, x, norm.weight, stats.mean, stats.rstd)};
 }
 
 OperationCost attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout&) {
@@ -112,11 +113,11 @@ OperationCost attention(Tensor out, Tensor lse, Tensor qkv, int heads, const Dro
 }
 
 OperationCost attention_backward(Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
-                                 const Dropout&) {
+                                 const Dropout&, Tensor dqkv_sums) {
   // Five products: scores again, dP, dV, dQ and dK.
   const double scores = half_scores(qkv), head_size = dim(out, 2) / heads;
   return {fmt::format("{} heads {}", heads, shape(qkv)), 10.0 * scores + 2.0 * kSoftmax * scores / head_size,
-          bytes(dqkv, dout, qkv, out, lse)};
+          bytes(dqkv, dout, qkv, out, lse) + 2.0 * bytes(dqkv_sums)};
 }
 
 OperationCost attention_cached(Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads, Tensor) {

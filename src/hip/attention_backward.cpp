@@ -28,6 +28,7 @@
 #include "hip/attention_bf16.h"
 #include "hip/attention_sm90.h"
 #include "hip/check.h"
+#include "hip/column_sums.h"
 #include "hip/dropout_mask.h"
 #include "hip_kernels.h"
 
@@ -287,28 +288,34 @@ void launch(const Stream& stream, const BackwardWork<T>& work, const DropoutMask
   HIP_CHECK_LAUNCH("attention_backward, queries");
 }
 
+/// Returns whether work.dqkv_sums has been done.
 template <typename T>
-void attend_backward(const Stream& stream, const BackwardWork<T>& work, const DropoutMask& mask) {
+bool attend_backward(const Stream& stream, const BackwardWork<T>& work, const DropoutMask& mask) {
   if constexpr (std::is_same_v<T, bf16>) {
     if constexpr (kMayHaveSm90) {
       if (work.on_matrix_cores && attention_fits_sm90(stream, work.head_size, work.aligned))
         return attend_backward_on_sm90(stream, work, mask);
     }
-    if (work.on_matrix_cores) return attend_backward_on_matrix_cores(stream, work, mask);
+    if (work.on_matrix_cores) {
+      attend_backward_on_matrix_cores(stream, work, mask);
+      return false;
+    }
   }
+  auto kernels = launch<256, T>;
   if constexpr (kAttentionByLanes<T>) {
-    if (work.head_size <= 32) return launch<32>(stream, work, mask);
-    if (work.head_size <= 64) return launch<64>(stream, work, mask);
-    if (work.head_size <= 128) return launch<128>(stream, work, mask);
+    if (work.head_size <= 128) kernels = launch<128, T>;
+    if (work.head_size <= 64) kernels = launch<64, T>;
+    if (work.head_size <= 32) kernels = launch<32, T>;
   }
-  launch<256>(stream, work, mask);
+  kernels(stream, work, mask);
+  return false;
 }
 
 }  // namespace
 
 void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse,
-                        int heads, const Dropout& dropout) {
-  check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout);
+                        int heads, const Dropout& dropout, Tensor dqkv_sums) {
+  check::attention_backward(dqkv, dout, qkv, out, lse, heads, dropout, dqkv_sums);
   const int batch = static_cast<int>(out.dim(0)), seq_len = static_cast<int>(out.dim(1));
   const int head_size = static_cast<int>(out.dim(2)) / heads;
   check_head_size(head_size);
@@ -327,7 +334,10 @@ void attention_backward(const Stream& stream, Tensor dqkv, Tensor dout, Tensor q
     choose_kernels(work, stream, [&](int pack) {
       return packs_aligned(pack, head_size, work.dqkv, work.dout, work.qkv, work.out);
     });
-    attend_backward(stream, work, DropoutMask(dropout));
+    if (dqkv_sums) work.dqkv_sums = dqkv_sums.f32();
+    const bool summed = attend_backward(stream, work, DropoutMask(dropout));
+    if (dqkv_sums && !summed)
+      add_column_sums(stream, dqkv_sums, dqkv.reshape({out.dim(0) * out.dim(1), qkv.dim(2)}));
   });
 }
 

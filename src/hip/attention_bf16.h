@@ -17,6 +17,7 @@ struct BackwardWork {
   int sequence_heads, seq_len, heads, head_size;
   float scale;
   bool aligned = false, on_matrix_cores = false;  ///< see choose_kernels
+  float* dqkv_sums = nullptr;                     ///< if given, the sums of dqkv's columns are added to it
 };
 
 /// The rows of one head.

@@ -108,7 +108,7 @@ __device__ __forceinline__ void attend_tiles(const Sm90Forward& p, const Sm90Att
     end_of_products();
     if (kDropout) kept.draw_for_queries(mask, row, 0);
     wait_for_products<0>();
-    after_wait(s);
+    settle(s);
     softmax_of(0);
     round_scores(scores, s);
     previous = ring.stage;
@@ -123,10 +123,10 @@ __device__ __forceinline__ void attend_tiles(const Sm90Forward& p, const Sm90Att
       end_of_products();
       if (kDropout) kept.draw_for_queries(mask, row, key_tile * kSm90Rows);
       wait_for_products<1>();
-      after_wait(s);
+      settle(s);
       softmax_of(key_tile);
       wait_for_products<0>();
-      after_wait(out);
+      settle(out);
       if (first_thread) arrive(m.empty(previous));
 #pragma unroll
       for (int e = 0; e < 32; ++e) out[e] *= softmax.correction[e / 2 % 2];
@@ -141,7 +141,7 @@ __device__ __forceinline__ void attend_tiles(const Sm90Forward& p, const Sm90Att
     end_of_products();
     softmax.finish();
     wait_for_products<0>();
-    after_wait(out);
+    settle(out);
     if (first_thread) arrive(m.empty(previous));
     wait_for_stores(group);
     const float inverse[2] = {1.0f / softmax.total[0], 1.0f / softmax.total[1]};

@@ -28,9 +28,12 @@ inline bool attention_fits_sm90(const Stream& stream, int head_size, bool aligne
 }
 
 void attend_on_sm90(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask);
-void attend_backward_on_sm90(const Stream& stream, const BackwardWork<bf16>& work, const DropoutMask& mask);
+bool attend_backward_on_sm90(const Stream& stream, const BackwardWork<bf16>& work, const DropoutMask& mask);
 
 #if defined(__CUDACC__)
+
+/// The matrices that lie side by side in rows of qkv; an activation has the first only.
+enum Part { kQueries, kKeys, kValues };
 
 /// The tiles of all heads, in the order in which the blocks take them. Tile t of `tiles` visits t + 1 tiles, or
 /// tiles - t. A block takes a long tile and a short one of the same head in turn, so that all pairs are of one
@@ -137,9 +140,6 @@ __device__ __forceinline__ void add_scores_rows(float (&d)[32], const Sm90Scores
   for (int k = 0; k < kSm90Rows / 16; ++k) sm90::multiply_async<true>(d, p[k], right + k * (16 * 128 >> 4));
 }
 
-/// The matrices that lie side by side in rows of qkv; an activation has the first only.
-enum Part { kQueries, kKeys, kValues };
-
 /// Starts to copy a tile of a head to shared memory; `heads` is the number of heads in a row.
 __device__ inline void copy_tile(uint32_t to, const CUtensorMap& map, Part part, int tile, int head,
                                  int heads, uint32_t barrier) {
@@ -149,22 +149,37 @@ __device__ inline void copy_tile(uint32_t to, const CUtensorMap& map, Part part,
 /// Starts to write a warpgroup's 64 rows d, of which row sum_row(e) is scaled by scale(e), to memory, from
 /// row `row` of a head on. `to` is the warpgroup's half of a result tile.
 template <typename F>
-__device__ __forceinline__ void store_rows(const float (&d)[32], uint32_t to, int group,
-                                           const CUtensorMap& map, Part part, int row, int head, int heads,
-                                           const F& scale) {
+__device__ __forceinline__ void store_rows(float (&d)[32], uint32_t to, int group, const CUtensorMap& map,
+                                           Part part, int row, int head, int heads, const F& scale) {
 #pragma unroll
   for (int e = 0; e < 32; e += 2) {
     const int line = sm90::sum_row(e), unit = sm90::sum_column(e) / 8;
-    const float factor = scale(e);
+    d[e] *= scale(e);
+    d[e + 1] *= scale(e);
     sm90::store_shared(to + line * 128 + (unit ^ line % 8) * 16 + sm90::sum_column(e) % 8 * 2,
-                       from_floats<bf16>(Vec<float, 2>{d[e] * factor, d[e + 1] * factor}));
+                       from_floats<bf16>(Vec<float, 2>{d[e], d[e + 1]}));
   }
   sm90::fence_for_copies();
   sm90::sync_warpgroup(1 + group);
   if (threadIdx.x % sm90::kWarpgroup == 0) {
-    sm90::store_box(map, to, (part * heads + head % heads) * kSm90Head, row, head / heads);
+    sm90::store_box(map, to, (part * heads + head % heads) * kSm90Head, row, head / heads, false);
     sm90::end_of_stores();
   }
+}
+
+/// Sums the 64 columns of a warpgroup's rows d and writes them to sums. `memory` has room for 4 x 64 floats.
+__device__ __forceinline__ void store_column_sums(float* sums, const float (&d)[32], float* memory,
+                                                  int group) {
+  const int thread = static_cast<int>(threadIdx.x) % sm90::kWarpgroup;
+  float v[16];
+#pragma unroll
+  for (int i = 0; i < 16; ++i) v[i] = d[i / 2 * 4 + i % 2] + d[i / 2 * 4 + i % 2 + 2];
+  const sm90::ColumnSums total = sm90::sum_of_warp(v);
+  memory[thread / 32 * kSm90Head + total.column] = total.sums[0];
+  memory[thread / 32 * kSm90Head + total.column + 1] = total.sums[1];
+  sm90::sync_warpgroup(1 + group);
+  if (thread < kSm90Head)
+    sums[thread] = add_in_order(memory[thread], memory + kSm90Head + thread, 3, kSm90Head);
 }
 
 /// Waits until the result tile may be written again.

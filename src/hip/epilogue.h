@@ -7,13 +7,13 @@
 
 namespace hipgpt::hip {
 
-/// Turns a sum s into C[i,j]: adds a bias, applies an activation or multiplies by its slope, and accumulates.
-/// It computes in float, whatever the type T of the elements in memory.
+/// Turns a sum s into C[i,j]: adds a bias, applies an activation or multiplies by a factor, and accumulates. It
+/// computes in float, whatever the type T of the elements in memory.
 template <typename T>
 struct Epilogue {
   const float* bias = nullptr;  // [n]
-  T* pre = nullptr;             // [m,n] with the row pitch of C, receives s + bias
-  const T* slope_at = nullptr;  // the same: s is multiplied by act'(slope_at)
+  T* slope = nullptr;         // [m,n] with the row pitch of C, receives act'(s + bias)
+  const T* factor = nullptr;  // the same; s is multiplied by it
   Activation act = Activation::kNone;
   bool accumulate = false;
 
@@ -32,7 +32,7 @@ struct Epilogue {
   }
 
   /// Stores a pack to C[row, column ...], or the part of it that is inside C. C is aligned if every row
-  /// starts at a multiple of 16 bytes; then `pre` and `slope_at` are aligned too, and so is `bias`.
+  /// starts at a multiple of 16 bytes; then `slope` and `factor` are aligned too, and so is `bias`.
   __device__ void store(const Rows<T>& c, int row, int column, Sums s) const {
     if (row >= c.rows || column >= c.width) return;
     const bool whole = c.aligned && column + kVecSize<T> <= c.width;
@@ -51,12 +51,9 @@ struct Epilogue {
       s = s + (whole ? load_floats<true, kVecSize<T>>(bias, column, c.width)
                      : load_floats<false, kVecSize<T>>(bias, column, c.width));
     }
-    if (pre != nullptr) store(pre + index, from_floats<T>(s));
-    if (slope_at != nullptr) {
-      s = s * slopes(act, load(slope_at + index));
-    } else if (act != Activation::kNone) {
-      s = activated(act, s);
-    }
+    if (slope != nullptr) store(slope + index, from_floats<T>(slopes(act, s)));
+    if (act != Activation::kNone) s = activated(act, s);
+    if (factor != nullptr) s = s * load(factor + index);
     if (accumulate) s = load(c.data + index) + s;
     store(c.data + index, from_floats<T>(s));
   }

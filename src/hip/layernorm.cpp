@@ -2,7 +2,7 @@
 // bf16:
 //   layernorm            8: reads x, writes y
 //   residual_layernorm  16: reads x and branch, writes sum and y; with dropout, also computes Philox
-//   layernorm_backward  16: reads x, dy and dx, writes dx; also 16 per column of a block's partial sums
+//   layernorm_backward  16: reads x, dy and dx, writes dx; also 24 per column of a block's partial sums
 // So it is memory-bound: the minimum time is these bytes divided by the bandwidth.
 //
 // The threads of a row hold it in registers as floats, each with a pack of 16 bytes (4 columns of fp32, 8 of
@@ -11,9 +11,9 @@
 // whole block of 256 threads, or half of it where each thread would have no pack. Rows wider than 8192 (4096
 // backward) do not fit and are read again from the cache.
 //
-// dw and db are sums over rows. Each team (or block) walks over rows that are far apart and sums them in
-// registers. Then the block adds the sums of its teams and writes one row [2, width] of partial sums to
-// scratch. A second kernel adds these rows to dw and db. The order of additions depends only on the shape and
+// dw, db and the sum of dx are sums over rows. Each team (or block) walks over rows that are far apart and sums them
+// in registers. Then the block adds the sums of its teams and writes one row [3, width] of partial sums to
+// scratch. A second kernel adds these rows. The order of additions depends only on the shape and
 // the number of compute units.
 //
 // Measured on an H200 (4.3 TB/s by copying), 16384 x 384 and 8192 x 768: forward reaches 83 % of this
@@ -24,6 +24,7 @@
 #include "error.h"
 #include "hip/bf16.h"
 #include "hip/check.h"
+#include "hip/column_sums.h"
 #include "hip/dropout_mask.h"
 #include "hip/reduce.h"
 #include "hip_kernels.h"
@@ -216,7 +217,8 @@ void launch_forward(const Stream& stream, const Forward<T>& a) {
 template <typename T>
 struct Backward {
   T* dx;
-  float* partial;  // [blocks, 2, width]: sums for dw, then for db
+  float* partial;  // [blocks, sums, width]: sums for dw, then for db, and of dx
+  int sums;        // 2 or 3
   const T *dy, *x;
   const float *w, *mean, *rstd;
   int rows, width;
@@ -257,13 +259,16 @@ __device__ void store_partial(float* row, int width, const Vec<float, kPack> (&o
   }
 }
 
+// NVIDIA's compiler takes 64 registers for rows of 128 packs, GPT-2's, if asked for four blocks on a compute unit, and 73
+// otherwise.
 template <int kLanes, int kChunks, bool kAligned, typename T>
-__global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> a) {
+__global__ void HIPGPT_LAUNCH_BOUNDS(kThreads, kAligned&& kLanes == 128 ? 4 : 1)
+    backward_kernel(Backward<T> a) {
   constexpr int kTeams = kThreads / kLanes, kPack = kVecSize<T>;
   const int lane = threadIdx.x % kLanes, team = threadIdx.x / kLanes;
-  Floats<T> dw[kChunks], db[kChunks];
+  Floats<T> dw[kChunks], db[kChunks], dx_sum[kChunks];
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) dw[c] = db[c] = Floats<T>{};
+  for (int c = 0; c < kChunks; ++c) dw[c] = db[c] = dx_sum[c] = Floats<T>{};
 
   for (int first = blockIdx.x * kTeams; first < a.rows; first += gridDim.x * kTeams) {
     const bool active = first + team < a.rows;
@@ -286,22 +291,24 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(Backward<T> a) {
     }
     row_sums<kLanes>(sums);
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c)
-      store_floats<kAligned>(a.dx + begin, kPack * (c * kLanes + lane), width,
-                             add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width));
+    for (int c = 0; c < kChunks; ++c) {
+      dx[c] = add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width);
+      if (active) dx_sum[c] = dx_sum[c] + dx[c];
+      store_floats<kAligned>(a.dx + begin, kPack * (c * kLanes + lane), width, dx[c]);
+    }
   }
-  float* partial = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
+  float* partial = a.partial + static_cast<int64_t>(blockIdx.x) * a.sums * a.width;
   store_partial<kLanes, kChunks, kAligned>(partial, a.width, dw);
   store_partial<kLanes, kChunks, kAligned>(partial + a.width, a.width, db);
+  if (a.sums == 3) store_partial<kLanes, kChunks, kAligned>(partial + 2 * a.width, a.width, dx_sum);
 }
 
-/// For any width. Reads the row twice. The sums for dw and db stay in the cache; each is updated by one
-/// thread.
+/// For any width. Reads the row twice. The sums stay in the cache; each is updated by one thread.
 template <bool kAligned, typename T>
 __global__ void __launch_bounds__(kThreads) backward_wide_kernel(Backward<T> a) {
   constexpr int kPack = kVecSize<T>, kStep = kPack * kThreads;
-  float* dw = a.partial + static_cast<int64_t>(blockIdx.x) * 2 * a.width;
-  float* db = dw + a.width;
+  float* dw = a.partial + static_cast<int64_t>(blockIdx.x) * a.sums * a.width;
+  float *db = dw + a.width, *dx_sum = db + a.width;
   const Floats<T> zero = {};
   for (int row = blockIdx.x; row < a.rows; row += gridDim.x) {
     const bool is_first = row == static_cast<int>(blockIdx.x);
@@ -320,29 +327,14 @@ __global__ void __launch_bounds__(kThreads) backward_wide_kernel(Backward<T> a) 
     row_sums<kThreads>(sums);
     for (int column = kPack * threadIdx.x; column < a.width; column += kStep) {
       const Terms<T> t = load_terms<kAligned>(a, begin, column, a.width, mean, rstd);
-      const Floats<T> dx = load_row<kAligned>(a.dx + begin, column, a.width);
-      store_floats<kAligned>(a.dx + begin, column, a.width,
-                             add_gradient(dx, t, rstd, sums[0] / a.width, sums[1] / a.width));
+      const Floats<T> dx = add_gradient(load_row<kAligned>(a.dx + begin, column, a.width), t, rstd,
+                                        sums[0] / a.width, sums[1] / a.width);
+      store_floats<kAligned>(a.dx + begin, column, a.width, dx);
+      if (a.sums < 3) continue;
+      const Floats<T> before = is_first ? zero : load_floats<kAligned, kPack>(dx_sum, column, a.width);
+      store_floats<kAligned>(dx_sum, column, a.width, before + dx);
     }
   }
-}
-
-constexpr int kSumColumns = 32, kSumThreads = 1024;  // a block of add_partials_kernel
-
-/// dw, db += the sums of their columns of partial [blocks, 2, width].
-__global__ void __launch_bounds__(kSumThreads)
-    add_partials_kernel(float* dw, float* db, const float* partial, int blocks, int width) {
-  constexpr int kRows = kSumThreads / kSumColumns;
-  const int row = threadIdx.x / kSumColumns, columns = 2 * width;
-  const int column = blockIdx.x * kSumColumns + threadIdx.x % kSumColumns;
-  float total = 0.0f;
-  if (column < columns && row < blocks)
-    total = add_in_order(0.0f, partial + static_cast<int64_t>(row) * columns + column,
-                         (blocks - row + kRows - 1) / kRows, static_cast<int64_t>(kRows) * columns);
-  total = sum_thread_rows<kSumThreads, kSumColumns>(total);
-  if (row > 0 || column >= columns) return;
-  float& out = column < width ? dw[column] : db[column - width];
-  out += total;
 }
 
 template <int kLanes, int kWidth, bool kAligned, typename T>
@@ -411,11 +403,12 @@ void residual_layernorm(const Stream& stream, Tensor sum, Tensor y, const NormSt
 }
 
 void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, Tensor dy, Tensor x,
-                        const Norm& norm, const NormStats& stats) {
-  check::layernorm_backward(dx, gradients, dy, x, norm, stats);
+                        const Norm& norm, const NormStats& stats, Tensor dx_sums) {
+  check::layernorm_backward(dx, gradients, dy, x, norm, stats, dx_sums);
   const int rows = static_cast<int>(x.dim(0)), width = static_cast<int>(x.dim(1));
   const int busy = stream.compute_units * (width > 256 && width <= 512 ? 2 : 4);  // as many as fit at once
-  const int64_t fit = stream.scratch_floats / (2 * static_cast<int64_t>(width));
+  const int sums = dx_sums ? 3 : 2;
+  const int64_t fit = stream.scratch_floats / (sums * static_cast<int64_t>(width));
   if (fit == 0) throw Error("layernorm_backward: too little scratch memory for a row this wide");
   int blocks = 0;
   with_type_of(x, [&](auto type) {
@@ -424,6 +417,7 @@ void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, 
     blocks = static_cast<int>(std::min<int64_t>({(rows + at_once - 1) / at_once, busy, fit}));
     const Backward<T> a = {.dx = elements<T>(dx),
                            .partial = stream.scratch,
+                           .sums = sums,
                            .dy = elements<T>(dy),
                            .x = elements<T>(x),
                            .w = norm.weight.f32(),
@@ -438,10 +432,9 @@ void layernorm_backward(const Stream& stream, Tensor dx, const Norm& gradients, 
     }
   });
   HIP_CHECK_LAUNCH("layernorm_backward");
-  hipLaunchKernelGGL(add_partials_kernel, dim3((2 * width + kSumColumns - 1) / kSumColumns),
-                     dim3(kSumThreads), 0, stream.handle, gradients.weight.f32(), gradients.bias.f32(),
-                     stream.scratch, blocks, width);
-  HIP_CHECK_LAUNCH("layernorm_backward, sums");
+  add_partial_sums(stream,
+                   {{gradients.weight.f32(), gradients.bias.f32(), dx_sums ? dx_sums.f32() : nullptr}, width},
+                   stream.scratch, blocks);
 }
 
 }  // namespace hipgpt::hip

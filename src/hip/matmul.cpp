@@ -26,6 +26,7 @@
 
 #include "device/check.h"
 #include "hip/check.h"
+#include "hip/column_sums.h"
 #include "hip/launch.h"
 #include "hip/matmul_bf16_tile.h"
 #include "hip/matmul_sm90.h"
@@ -191,7 +192,7 @@ __global__ __launch_bounds__(kRowThreads) void row_times_transposed_kernel(Produ
 }
 
 template <typename In, typename Out>
-void launch_row(const Stream& stream, const Product<In, Out>& p, Op op_b) {
+bool launch_row(const Stream& stream, const Product<In, Out>& p, Op op_b) {
   const dim3 block(kRowThreads);
   if (op_b == Op::kNone) {
     const auto kernel = rows_aligned(p.n, p.b) ? row_times_matrix_kernel<true, In, Out>
@@ -203,6 +204,7 @@ void launch_row(const Stream& stream, const Product<In, Out>& p, Op op_b) {
     hipLaunchKernelGGL(kernel, dim3(ceil_div(p.n, kRowThreads / kTeam)), block, 0, stream.handle, p);
   }
   HIP_CHECK_LAUNCH("row_times_matrix");
+  return false;
 }
 
 // ---- Any product ----------------------------------------------------------------------------------------
@@ -214,11 +216,10 @@ struct Plan {
   int parts;
 };
 
-/// The number of parts, for tiles of one shape, with the lowest cost(tiles and parts together, parts).
-template <typename Shape, typename In, typename Out, typename Cost>
-Plan cheapest(const Stream& stream, const Product<In, Out>& p, const Cost& cost) {
+/// The number of parts of each of `tiles` tiles with the lowest cost(tiles and parts together, parts).
+template <typename In, typename Out, typename Cost>
+Plan cheapest(const Stream& stream, const Product<In, Out>& p, int tiles, const Cost& cost) {
   constexpr const ProductTuning& kHere = kTuning.product;
-  const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
   const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.part_pitch());
   const int64_t most =
       std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
@@ -234,21 +235,23 @@ Plan cheapest(const Stream& stream, const Product<In, Out>& p, const Cost& cost)
 template <typename Shape, typename In, typename Out>
 Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
-  return cheapest<Shape>(stream, p, [&](double tiles, int parts) {
-    const double share = tiles / stream.compute_units;
+  const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
+  return cheapest(stream, p, tiles, [&](double all, int parts) {
+    const double share = all / stream.compute_units;
     return std::max(std::ceil(share), kHere.alone) / share / speed +
            (parts > 1 ? kHere.summing * parts / p.k : 0.0);
   });
 }
 
-/// The same for the tiles of matmul_sm90.h, of which a compute unit multiplies one at a time. The cost is the
+/// The same for the pairs of tiles of matmul_sm90.h, of which two compute units multiply one at a time. The cost is the
 /// estimated time, in indices of k of a large tile.
 template <typename Shape, typename Out>
 Plan plan_sm90(const Stream& stream, const Product<bf16, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
   constexpr double kArea = static_cast<double>(Shape::kM * Shape::kN) / (Sm90Large::kM * Sm90Large::kN);
-  return cheapest<Shape>(stream, p, [&](double tiles, int parts) {
-    const double rounds = std::ceil(tiles / stream.compute_units);
+  const int pairs = ceil_div(p.m, 2 * Shape::kM) * ceil_div(p.n, Shape::kN);
+  return cheapest(stream, p, pairs, [&](double all, int parts) {
+    const double rounds = std::ceil(all / (stream.compute_units / 2));
     const double k = static_cast<double>(p.k) / parts;
     // A tile is stored while the next one is multiplied, but for the last.
     const double multiplying = (rounds * std::max(k / speed, kHere.sm90_store) + kHere.sm90_store) * kArea;
@@ -257,11 +260,20 @@ Plan plan_sm90(const Stream& stream, const Product<bf16, Out>& p, double speed) 
   });
 }
 
+/// Like all that follow, returns whether p.column_sums has been done.
 template <typename Shape, typename In, typename Out>
-void launch_planned(const Stream& stream, Product<In, Out> p, Op op_a, Op op_b, int parts) {
+bool launch_planned(const Stream& stream, Product<In, Out> p, Op op_a, Op op_b, int parts) {
   p.part_k = ceil_div(ceil_div(p.k, parts), Shape::kStep) * Shape::kStep;
   const int used = ceil_div(p.k, p.part_k);
-  if (used == 1) return launch_shape<Shape>(stream, p, op_a, op_b);
+  if constexpr (kIsSm90<Shape>) {
+    if (used > 1 || !sums_fit_sm90(stream, p)) p.column_sums = nullptr;
+  } else {
+    p.column_sums = nullptr;
+  }
+  if (used == 1) {
+    launch_shape<Shape>(stream, p, op_a, op_b);
+    return p.column_sums != nullptr;
+  }
   p.parts = stream.scratch;
   Product<In, Out> part = p;
   part.epilogue = {};  // sum_parts_kernel applies the epilogue to the sum
@@ -271,24 +283,22 @@ void launch_planned(const Stream& stream, Product<In, Out> p, Op op_a, Op op_b, 
                      dim3(static_cast<unsigned>((packs + kPartThreads - 1) / kPartThreads)),
                      dim3(kPartThreads), 0, stream.handle, p, used);
   HIP_CHECK_LAUNCH("sum_parts_kernel");
+  return false;
 }
 
-void launch_product(const Stream& stream, const Product<float, float>& p, Op op_a, Op op_b) {
+bool launch_product(const Stream& stream, const Product<float, float>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
   const Plan large = plan_parts<Large>(stream, p, 1.0),
              medium = plan_parts<Medium>(stream, p, kTuning.product.medium_speed),
              small = plan_parts<Small>(stream, p, kTuning.product.small_speed);
-  if (large.cost <= medium.cost && large.cost <= small.cost) {
-    launch_planned<Large>(stream, p, op_a, op_b, large.parts);
-  } else if (medium.cost <= small.cost) {
-    launch_planned<Medium>(stream, p, op_a, op_b, medium.parts);
-  } else {
-    launch_planned<Small>(stream, p, op_a, op_b, small.parts);
-  }
+  if (large.cost <= medium.cost && large.cost <= small.cost)
+    return launch_planned<Large>(stream, p, op_a, op_b, large.parts);
+  if (medium.cost <= small.cost) return launch_planned<Medium>(stream, p, op_a, op_b, medium.parts);
+  return launch_planned<Small>(stream, p, op_a, op_b, small.parts);
 }
 
 template <typename Out>
-void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
+bool launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, Op op_b) {
   if (p.m == 1 && op_a == Op::kNone) return launch_row(stream, p, op_b);
   const double multiplications = static_cast<double>(p.m) * p.n * p.k;
   if (stream.wgmma && fits_sm90(p) && multiplications >= kTuning.product.sm90_smallest) {
@@ -301,11 +311,9 @@ void launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, 
                       (std::is_same_v<Out, bf16> || op_a == Op::kTranspose);
   const Plan large = plan_parts<Bf16Large>(stream, p, 1.0),
              small = plan_parts<Bf16Small>(stream, p, kTuning.product.bf16_small_speed);
-  if (common && large.cost <= small.cost) {
-    launch_planned<Bf16Large>(stream, p, op_a, op_b, large.parts);
-  } else {
-    launch_planned<Bf16Small>(stream, p, op_a, op_b, small.parts);
-  }
+  if (common && large.cost <= small.cost)
+    return launch_planned<Bf16Large>(stream, p, op_a, op_b, large.parts);
+  return launch_planned<Bf16Small>(stream, p, op_a, op_b, small.parts);
 }
 
 /// The product C [m,n] = op(A) op(B) with its epilogue, over k indices.
@@ -324,63 +332,9 @@ Product<In, Out> make_product(const Tensor& c, const Tensor& a, const Tensor& b,
                         .k = k,
                         .part_k = k,
                         .aligned_c = all_aligned(epilogue.bias) &&
-                                     rows_aligned(ldc, elements<Out>(c), epilogue.pre, epilogue.slope_at)};
+                                     rows_aligned(ldc, elements<Out>(c), epilogue.slope, epilogue.factor)};
   p.epilogue = epilogue;
   return p;
-}
-
-// ---- Column sums ----------------------------------------------------------------------------------------
-
-constexpr int kSumThreads = 256, kSumColumns = 32, kSumRows = kSumThreads / kSumColumns;
-
-/// Sums each column j over the part_rows rows that start at part_rows blockIdx.y. Adds the result to sums[j],
-/// or writes it to part blockIdx.y if there are several parts.
-template <typename T>
-__global__ __launch_bounds__(kSumThreads) void column_sums_kernel(float* sums, float* parts, const T* x,
-                                                                  int rows, int n, int pitch, int part_rows) {
-  const int thread_row = threadIdx.x / kSumColumns;
-  const int column = static_cast<int>(blockIdx.x) * kSumColumns + threadIdx.x % kSumColumns;
-  const int first = static_cast<int>(blockIdx.y) * part_rows;
-  const int end = first + part_rows < rows ? first + part_rows : rows;
-  float sum = 0.0f;
-  if (column < n) {
-#pragma unroll 8
-    for (int i = first + thread_row; i < end; i += kSumRows)
-      sum += to_float(x[static_cast<int64_t>(i) * pitch + column]);
-  }
-  sum = sum_thread_rows<kSumThreads, kSumColumns>(sum);
-  if (thread_row != 0 || column >= n) return;
-  if (parts != nullptr) {
-    parts[static_cast<int64_t>(blockIdx.y) * n + column] = sum;
-  } else {
-    sums[column] += sum;
-  }
-}
-
-/// sums[j] += the parts of column j, summed in order.
-__global__ __launch_bounds__(kSumThreads) void add_parts_kernel(float* sums, const float* parts, int count,
-                                                                int n) {
-  const int column = static_cast<int>(blockIdx.x) * kSumThreads + threadIdx.x;
-  if (column >= n) return;
-  sums[column] += add_in_order(0.0f, parts + column, count, static_cast<int64_t>(n));
-}
-
-/// db[j] += sum_i dy[i,j].   dy [m,n].
-template <typename T>
-void column_sums(const Stream& stream, float* db, const Tensor& dy) {
-  const int m = static_cast<int>(dy.dim(0)), n = static_cast<int>(dy.dim(1));
-  const int parts = static_cast<int>(
-      std::max<int64_t>(1, std::min<int64_t>({ceil_div(m, 256), 64, stream.scratch_floats / n})));
-  const int part_rows = ceil_div(m, parts);
-  float* scratch = parts == 1 ? nullptr : stream.scratch;
-  hipLaunchKernelGGL(column_sums_kernel<T>, dim3(ceil_div(n, kSumColumns), parts), dim3(kSumThreads), 0,
-                     stream.handle, db, scratch, elements<T>(dy), m, n, static_cast<int>(dy.pitch()),
-                     part_rows);
-  HIP_CHECK_LAUNCH("column_sums_kernel");
-  if (parts == 1) return;
-  hipLaunchKernelGGL(add_parts_kernel, dim3(ceil_div(n, kSumThreads)), dim3(kSumThreads), 0, stream.handle,
-                     db, scratch, parts, n);
-  HIP_CHECK_LAUNCH("add_parts_kernel");
 }
 
 /// dW += x^T dy, in the layout of W, and db += sum_rows dy. The gradients are fp32.
@@ -393,22 +347,22 @@ void weight_gradients(const Stream& stream, const Linear& gradients, const Tenso
                  make_product<T, float>(gradients.weight, in_out ? x : dy, in_out ? dy : x,
                                         static_cast<int>(x.dim(0)), epilogue),
                  Op::kTranspose, Op::kNone);
-  if (gradients.bias) column_sums<T>(stream, gradients.bias.f32(), dy);
+  if (gradients.bias) add_column_sums(stream, gradients.bias, dy);
 }
 
 template <typename In, typename Out>
-void linear_of(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
+void linear_of(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope) {
   Epilogue<Out> epilogue;
   epilogue.bias = elements<float>(layer.bias);
   epilogue.act = act;
-  epilogue.pre = elements<Out>(pre);
+  epilogue.slope = elements<Out>(slope);
   launch_product(stream, make_product<In, Out>(y, x, layer.weight, static_cast<int>(x.dim(1)), epilogue),
                  Op::kNone, layer.layout == Layout::kInOut ? Op::kNone : Op::kTranspose);
 }
 
 template <typename T>
 void linear_backward_of(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
-                        const Linear& layer, Activation act, Tensor pre) {
+                        const Linear& layer, Tensor slope, Tensor dx_sums) {
   // The gradients of weights and of inputs are independent, so they run on two streams.
   const Stream& side = stream.side != nullptr ? *stream.side : stream;
   if (stream.side != nullptr) {
@@ -418,28 +372,30 @@ void linear_backward_of(const Stream& stream, Tensor dx, const Linear& gradients
   weight_gradients<T>(side, gradients, dy, x);
   if (stream.side != nullptr) HIP_CHECK(hipEventRecord(stream.joined, side.handle));
   Epilogue<T> epilogue;
-  epilogue.slope_at = act == Activation::kNone ? nullptr : elements<T>(pre);
-  epilogue.act = act;
-  launch_product(stream, make_product<T, T>(dx, dy, layer.weight, static_cast<int>(dy.dim(1)), epilogue),
-                 Op::kNone, layer.layout == Layout::kInOut ? Op::kTranspose : Op::kNone);
+  epilogue.factor = elements<T>(slope);
+  auto product = make_product<T, T>(dx, dy, layer.weight, static_cast<int>(dy.dim(1)), epilogue);
+  if (dx_sums) product.column_sums = dx_sums.f32();
+  const bool summed =
+      launch_product(stream, product, Op::kNone, layer.layout == Layout::kInOut ? Op::kTranspose : Op::kNone);
+  if (dx_sums && !summed) add_column_sums(stream, dx_sums, dx);
   if (stream.side != nullptr) HIP_CHECK(hipStreamWaitEvent(stream.handle, stream.joined, 0));
 }
 
 }  // namespace
 
-void linear(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor pre) {
-  check::linear(y, x, layer, act, pre);
-  if (x.dtype() == DType::kF32) return linear_of<float, float>(stream, y, x, layer, act, pre);
-  if (y.dtype() == DType::kF32) return linear_of<bf16, float>(stream, y, x, layer, act, pre);
-  linear_of<bf16, bf16>(stream, y, x, layer, act, pre);
+void linear(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope) {
+  check::linear(y, x, layer, act, slope);
+  if (x.dtype() == DType::kF32) return linear_of<float, float>(stream, y, x, layer, act, slope);
+  if (y.dtype() == DType::kF32) return linear_of<bf16, float>(stream, y, x, layer, act, slope);
+  linear_of<bf16, bf16>(stream, y, x, layer, act, slope);
 }
 
 void linear_backward(const Stream& stream, Tensor dx, const Linear& gradients, Tensor dy, Tensor x,
-                     const Linear& layer, Activation act, Tensor pre) {
-  check::linear_backward(dx, gradients, dy, x, layer, act, pre);
+                     const Linear& layer, Tensor slope, Tensor dx_sums) {
+  check::linear_backward(dx, gradients, dy, x, layer, slope, dx_sums);
   if (x.dtype() == DType::kBF16)
-    return linear_backward_of<bf16>(stream, dx, gradients, dy, x, layer, act, pre);
-  linear_backward_of<float>(stream, dx, gradients, dy, x, layer, act, pre);
+    return linear_backward_of<bf16>(stream, dx, gradients, dy, x, layer, slope, dx_sums);
+  linear_backward_of<float>(stream, dx, gradients, dy, x, layer, slope, dx_sums);
 }
 
 }  // namespace hipgpt::hip

@@ -11,16 +11,22 @@
 // clocks for each.
 //
 // Measured on an H200 by tests/bench/compare_pytorch_gpu.py, with 32,768 rows of GPT-2: 664 to 754 TFLOP/s,
-// 1.03 to 1.13 times cuBLAS. Without pauses between products, in a harness that was not kept, plain products
-// reached 543 to 670 TFLOP/s, FF1 with bias, pre and GELU 552, and dx with GELU's slope 442. With three
-// stages and a third buffer, products were 4 to 9 % slower. With clusters of two blocks that share the copies
-// of B, they were 1 to 6 % slower. Gradients of weights took 1.45 times as long when other warps of the copying
-// group added the columns of dy from shared memory, for the gradients of biases.
+// 1.03 to 1.13 times cuBLAS. In a training step, by Nsight Compute, the matrix cores work for 95 % of the time
+// where k = 3072, which gives 750 TFLOP/s, because the card's power limit then lowers the clock to 1.5 GHz. FF1
+// with bias, GELU and its slopes takes 287 us, 539 TFLOP/s, and dx with slopes and the sums of its columns 270 us,
+// 573. What limits these two is writing: FF1 takes 225 us without its slopes and 270 with them, whatever is computed.
+//
+// With three stages and a third buffer, products were 4 to 9 % slower. With clusters of two blocks that share the
+// copies of B, small products were 3 to 7 % slower and some gradients of weights 4 to 6 % faster. An arrival at
+// the other block's barrier with .release.cluster, instead of the default, waits for all stores, and halved the
+// speed. Warps that store their rows by themselves, without barriers, changed nothing. Gradients of weights took
+// 1.45 times as long when other warps of the copying group added the columns of dy from shared memory.
 #pragma once
 
 #include <algorithm>
 #include <type_traits>
 
+#include "hip/column_sums.h"
 #include "hip/launch.h"
 #include "hip/matmul_tile.h"
 #include "hip/mma/sm90.h"
@@ -39,14 +45,26 @@ struct Sm90Shape {
   static constexpr int kShared = 1024 + kStages * kStageBytes + kAllBuffers;  ///< stages start at 1024 bytes
 };
 
+/// What happens to the sums of a tile besides their bias. Each is a kernel of its own.
+enum class Sm90Ending : uint8_t { kPlain, kActivation, kFactor };
+
 /// Whether the kernel of this file can compute the product. TMA copies rows that start at multiples of 16
 /// bytes, and writes whole 16 bytes: up to 7 elements between the end of a row and the next may become zero.
 template <typename Out>
 bool fits_sm90(const Product<bf16, Out>& p) {
   const Epilogue<Out>& e = p.epilogue;
-  const bool simple = e.pre == nullptr && e.slope_at == nullptr && e.act == Activation::kNone;
+  const bool simple = e.slope == nullptr && e.factor == nullptr && e.act == Activation::kNone;
   return rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b) && p.aligned_c &&
-         (Epilogue<Out>::kIsBf16 ? !e.accumulate && (e.pre == nullptr || e.slope_at == nullptr) : simple);
+         (Epilogue<Out>::kIsBf16
+              ? !e.accumulate && (e.act == Activation::kNone ? e.slope : e.factor) == nullptr
+              : simple);
+}
+
+/// Whether the kernel can also sum the columns of C.
+template <typename Out>
+bool sums_fit_sm90(const Stream& stream, const Product<bf16, Out>& p) {
+  return p.epilogue.factor != nullptr &&
+         static_cast<int64_t>((p.m + 127) / 128 * 4) * p.n <= stream.scratch_floats;
 }
 
 #if defined(__CUDACC__)
@@ -54,9 +72,10 @@ bool fits_sm90(const Product<bf16, Out>& p) {
 /// The arguments of the kernel. C is [parts, m, n].
 template <typename Out>
 struct Sm90Product {
-  CUtensorMap a, b, c, pre, slope_at;
+  CUtensorMap a, b, c, slope, factor;
   int m, n, k, part_k;
   Epilogue<Out> epilogue;
+  float* column_sums;  // [4 tiles of m, n], of the rows of each warp; may be null
 };
 
 /// The tiles of a product, for each part of k. They are numbered in groups of 8 rows of tiles, so that blocks
@@ -102,12 +121,12 @@ struct Sm90Barriers {
 };
 
 /// The sums of a warpgroup, on their way to a tile of C: 64 columns (of bf16, 32 of fp32) at a time are
-/// written to a buffer, which TMA copies to memory. If they are multiplied by a slope, TMA has copied its
-/// arguments to the buffers before.
-template <typename Shape, typename Out>
+/// written to a buffer, which TMA copies to memory. If they are multiplied by a factor, TMA has copied it to the
+/// buffers before.
+template <typename Shape, typename Out, Sm90Ending kEnding>
 struct Sm90Store {
   static constexpr bool kIsBf16 = Epilogue<Out>::kIsBf16;
-  static constexpr int kColumns = 128 / sizeof(Out), kBlocks = kColumns / 8, kPieces = Shape::kN / kColumns;
+  static constexpr int kColumns = 128 / sizeof(Out), kPieces = Shape::kN / kColumns;
   static constexpr int kSums = Shape::kN / 2;  ///< of a thread, in each half of 64 rows
   using Sums = float[2][kSums];
 
@@ -120,20 +139,19 @@ struct Sm90Store {
 
   __device__ static int thread() { return static_cast<int>(threadIdx.x) % sm90::kWarpgroup; }
   __device__ uint32_t buffer(int i) const { return buffers + i * Shape::kBufferBytes; }
-  __device__ bool has_slopes() const { return kIsBf16 && p.epilogue.slope_at != nullptr; }
 
-  /// Starts to copy what the slopes of a piece are taken of. One thread calls this.
-  __device__ void load_slopes(int piece, int m0, int n0) const {
+  /// Starts to copy the factors of a piece. One thread calls this.
+  __device__ void load_factors(int piece, int m0, int n0) const {
     const int i = piece % Shape::kBuffers;
     sm90::arrive_and_expect(barriers.buffer(group, i), Shape::kBufferBytes);
-    sm90::copy_box(buffer(i), p.slope_at, n0 + piece * kColumns, m0, barriers.buffer(group, i));
+    sm90::copy_box(buffer(i), p.factor, n0 + piece * kColumns, m0, barriers.buffer(group, i));
   }
 
-  /// Sets the sums to the bias, or to zero. Copies of what slopes are taken of start before the products.
+  /// Sets the sums to the bias, or to zero. Copies of factors start before the products.
   __device__ __forceinline__ void begin(Sums& d, int m0, int n0) const {
-    if (has_slopes() && thread() == 0) {
+    if (kEnding == Sm90Ending::kFactor && thread() == 0) {
       sm90::wait_for_reads<0>();
-      for (int i = 0; i < kPieces && i < Shape::kBuffers; ++i) load_slopes(i, m0, n0);
+      for (int i = 0; i < kPieces && i < Shape::kBuffers; ++i) load_factors(i, m0, n0);
     }
     const float* bias = p.epilogue.bias;
 #pragma unroll
@@ -151,106 +169,135 @@ struct Sm90Store {
     }
   }
 
-  /// Calls f(sums, offsets) for the sums of a thread in a piece, kPairs pairs of neighbours at a time, whose
-  /// offsets in a buffer are given. In each block of 8 columns, a thread has four pairs.
-  template <int kPairs, typename F>
-  static __device__ __forceinline__ void for_each(Sums& d, const F& f) {
-    const int lane = static_cast<int>(threadIdx.x) % 32, line = thread() / 32 * 16 + lane / 4;
-#pragma unroll
-    for (int block = 0; block < kBlocks; ++block) {
-      const int unit = kIsBf16 ? block : 2 * block + lane % 4 / 2;
-      const int offset = line * 128 + (unit ^ line % 8) * 16 + (kIsBf16 ? lane % 4 * 4 : lane % 2 * 8);
-#pragma unroll
-      for (int first = 0; first < 4; first += kPairs) {
-        Vec<float, 2 * kPairs> sums;
-        Vec<int, kPairs> offsets;
-#pragma unroll
-        for (int i = 0; i < kPairs; ++i) offsets[i] = offset + (first + i) / 2 * 64 * 128 + i % 2 * 8 * 128;
-#pragma unroll
-        for (int i = 0; i < 2 * kPairs; ++i) sums[i] = d[(first + i / 2) / 2][4 * block + i % 4];
-        f(sums, offsets);
-#pragma unroll
-        for (int i = 0; i < 2 * kPairs; ++i) d[(first + i / 2) / 2][4 * block + i % 4] = sums[i];
-      }
-    }
+  /// Waits until the next buffer has left for memory, and returns it.
+  __device__ __forceinline__ uint32_t free_buffer() const {
+    if (thread() == 0) sm90::wait_for_reads<Shape::kBuffers - 1>();
+    sm90::sync_warpgroup(1 + group);
+    return buffer(next);
   }
 
-  /// Writes a piece to a buffer and starts to copy it to memory.
-  __device__ __forceinline__ void store_piece(Sums& d, const CUtensorMap& map, int m0, int column, int part) {
-    if (!has_slopes()) {
-      if (thread() == 0) sm90::wait_for_reads<Shape::kBuffers - 1>();
-      sm90::sync_warpgroup(1 + group);
-    }
-    const uint32_t to = buffer(next);
-    for_each<4>(d, [&](const Vec<float, 8>& sums, const Vec<int, 4>& offsets) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        sm90::store_shared(to + offsets[i], from_floats<Out>(Vec<float, 2>{sums[2 * i], sums[2 * i + 1]}));
-    });
+  /// Starts to copy the next buffer, which holds a piece, to memory.
+  __device__ __forceinline__ void store_buffer(const CUtensorMap& map, int m0, int column, int part) {
     sm90::fence_for_copies();
     sm90::sync_warpgroup(1 + group);
     if (thread() == 0) {
-      if (p.epilogue.accumulate) {
-        sm90::add_box(map, to, column, m0, part);
-      } else {
-        sm90::store_box(map, to, column, m0, part);
-      }
+      sm90::store_box(map, buffer(next), column, m0, part, p.epilogue.accumulate);
       sm90::end_of_stores();
     }
     next = next + 1 == Shape::kBuffers ? 0 : next + 1;
   }
 
-  __device__ __forceinline__ void multiply_by_slopes(Sums& d) {
-    sm90::wait(barriers.buffer(group, next), parities >> next & 1);
-    parities ^= 1 << next;
-    const uint32_t from = buffer(next);
-    with_activation(p.epilogue.act, [&](auto act) {
-      for_each<2>(d, [&](Vec<float, 4>& sums, const Vec<int, 2>& offsets) {
-        Vec<float, 4> z;
+  /// Calls f(sums, offset, i) for columns 16 i ... of a piece of bf16: eight sums of the thread, in four matrices of
+  /// 8 x 8 of its warp, and the offset in a buffer of the 16 bytes that the thread addresses.
+  template <typename F>
+  static __device__ __forceinline__ void for_each_16(Sums& d, int piece, const F& f) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int line = (thread() / 32 * 16 + lane % 16) * 128, unit = (lane / 16 ^ lane % 8) * 16;
 #pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const auto pair = to_floats(sm90::load_shared<Vec<Out, 2>>(from + offsets[i]));
-          z[2 * i] = pair[0];
-          z[2 * i + 1] = pair[1];
+    for (int i = 0; i < kColumns / 16; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        Vec<float, 8> sums;
+#pragma unroll
+        for (int e = 0; e < 8; ++e) sums[e] = d[half][piece * 32 + 8 * i + e];
+        f(sums, half * 64 * 128 + line + (unit ^ i * 32), i);
+      }
+    }
+  }
+
+  /// Writes f(sums, offset, i) for a piece of bf16 to the next buffer.
+  template <typename F>
+  __device__ __forceinline__ void write_piece(Sums& d, int piece, const F& f) const {
+    const uint32_t to = buffer(next);
+    for_each_16(d, piece, [&](const Vec<float, 8>& sums, int offset, int i) {
+      sm90::store_matrices(to + offset, from_floats<bf16>(f(sums, offset, i)));
+    });
+  }
+
+  /// Writes a piece of fp32 to a buffer.
+  __device__ __forceinline__ void write_floats(const Sums& d, int piece, uint32_t to) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32, line = thread() / 32 * 16 + lane / 4;
+#pragma unroll
+    for (int i = 0; i < 16; i += 2) {
+      const int offset = line * 128 + ((i / 4 * 2 + lane % 4 / 2) ^ line % 8) * 16 + lane % 2 * 8;
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        sm90::store_shared(to + offset + (half * 64 + i / 2 % 2 * 8) * 128,
+                           Vec<float, 2>{d[half][piece * 16 + i], d[half][piece * 16 + i + 1]});
+    }
+  }
+
+  __device__ __forceinline__ void run(Sums& d, int m0, int n0, int part) {
+    if (kEnding == Sm90Ending::kFactor) next = 0;
+#pragma unroll
+    for (int piece = 0; piece < kPieces; ++piece) {
+      const int column = n0 + piece * kColumns;
+      if constexpr (!kIsBf16) {
+        write_floats(d, piece, free_buffer());
+      } else if constexpr (kEnding == Sm90Ending::kPlain) {
+        free_buffer();
+        write_piece(d, piece, [](const Vec<float, 8>& sums, int, int) { return sums; });
+      } else if constexpr (kEnding == Sm90Ending::kActivation) {
+        if (p.epilogue.slope != nullptr) {
+          activate_with_slopes(d, piece);
+          store_buffer(p.slope, m0, column, part);
+        } else {
+          free_buffer();
+          with_activation(p.epilogue.act, [&](auto act) {
+            write_piece(d, piece, [&](const Vec<float, 8>& sums, int, int) {
+              return Epilogue<Out>::activated(act.value, sums);
+            });
+          });
         }
-        sums = sums * Epilogue<Out>::slopes(act.value, z);
+      } else {
+        multiply_by_factors(d, piece, m0, n0);
+      }
+      store_buffer(p.c, m0, column, part);
+    }
+  }
+
+  /// Writes the slopes of a piece to the next buffer and its activations to the one after it, so that both have their
+  /// exponentials in common.
+  __device__ __forceinline__ void activate_with_slopes(Sums& d, int piece) const {
+    static_assert(Shape::kBuffers == 2);
+    if (thread() == 0) sm90::wait_for_reads<0>();
+    sm90::sync_warpgroup(1 + group);
+    const uint32_t to_slopes = buffer(next), to = buffer(1 - next);
+    with_activation(p.epilogue.act, [&](auto act) {
+      for_each_16(d, piece, [&](const Vec<float, 8>& sums, int offset, int) {
+        sm90::store_matrices(to_slopes + offset, from_floats<bf16>(Epilogue<Out>::slopes(act.value, sums)));
+        sm90::store_matrices(to + offset, from_floats<bf16>(Epilogue<Out>::activated(act.value, sums)));
       });
     });
   }
 
-  __device__ __forceinline__ void run(Sums& d, int m0, int n0, int part) {
-    if (has_slopes()) next = 0;
-    int pieces = kPieces;
-    asm("" : "+r"(pieces));  // keeps the compiler from repeating the code for each piece
-#pragma unroll 1
-    for (int piece = 0; piece < pieces; ++piece) {
-      const int column = n0 + piece * kColumns;
-      if constexpr (kIsBf16) {
-        if (p.epilogue.pre != nullptr) store_piece(d, p.pre, m0, column, part);
-        if (has_slopes()) {
-          multiply_by_slopes(d);
-          // Meanwhile the previous piece has left its buffer.
-          const int load = piece - 1 + Shape::kBuffers;
-          if (piece > 0 && load < kPieces && thread() == 0) {
-            sm90::wait_for_reads<0>();
-            load_slopes(load, m0, n0);
-          }
-        } else {
-          with_activation(p.epilogue.act, [&](auto act) {
-            for_each<4>(d, [&](Vec<float, 8>& sums, const Vec<int, 4>&) {
-              sums = Epilogue<Out>::activated(act.value, sums);
-            });
-          });
-        }
-      }
-      store_piece(d, p.c, m0, column, part);
-      // Only constants can index registers, so the sums of the next piece move to the place of these.
+  /// Multiplies a piece by the factors that its buffer holds, in place, and sums its columns.
+  __device__ __forceinline__ void multiply_by_factors(Sums& d, int piece, int m0, int n0) {
+    sm90::wait(barriers.buffer(group, next), parities >> next & 1);
+    parities ^= 1 << next;
+    const uint32_t from = buffer(next);
+    float of_columns[16] = {};
+    write_piece(d, piece, [&](const Vec<float, 8>& sums, int offset, int i) {
+      const Vec<float, 8> results = sums * to_floats(sm90::load_matrices(from + offset));
 #pragma unroll
-      for (int i = 0; i + 4 * kBlocks < kSums; ++i) {
-        d[0][i] = d[0][i + 4 * kBlocks];
-        d[1][i] = d[1][i + 4 * kBlocks];
+      for (int e = 0; e < 4; ++e) {
+        const int first = e / 2 * 4 + e % 2;  // in the upper row of two
+        of_columns[4 * i + e] += results[first] + results[first + 2];
       }
+      return results;
+    });
+    // Meanwhile the previous piece has left its buffer.
+    const int load = piece - 1 + Shape::kBuffers;
+    if (piece > 0 && load < kPieces && thread() == 0) {
+      sm90::wait_for_reads<0>();
+      load_factors(load, m0, n0);
     }
+    if (p.column_sums == nullptr) return;
+    const sm90::ColumnSums total = sm90::sum_of_warp(of_columns);
+    const int column = n0 + piece * kColumns + total.column;
+    float* to = p.column_sums + static_cast<int64_t>(m0 / 32 + thread() / 32) * p.n + column;
+    if (column < p.n) to[0] = total.sums[0];
+    if (column + 1 < p.n) to[1] = total.sums[1];
   }
 };
 
@@ -288,7 +335,7 @@ __device__ __forceinline__ void load_tiles(const Sm90Product<Out>& p, const Sm90
 }
 
 /// The work of a warpgroup that multiplies: every second tile of the block.
-template <typename Shape, bool kTransA, bool kTransB, typename Out>
+template <typename Shape, bool kTransA, bool kTransB, Sm90Ending kEnding, typename Out>
 __device__ __forceinline__ void multiply_tiles(const Sm90Product<Out>& p, const Sm90Barriers<Shape>& barriers,
                                                uint32_t stages, int group) {
   using namespace sm90;
@@ -298,7 +345,7 @@ __device__ __forceinline__ void multiply_tiles(const Sm90Product<Out>& p, const 
   const Sm90Tiles<Shape, Out> tiles{p};
   const int count = tiles.count(), next = static_cast<int>(gridDim.x);
   const bool first_thread = threadIdx.x % kWarpgroup == 0;
-  Sm90Store<Shape, Out> store{
+  Sm90Store<Shape, Out, kEnding> store{
       p, barriers,
       stages + Shape::kStages * Shape::kStageBytes + group * Shape::kBuffers * Shape::kBufferBytes, group};
   sm90::Ring<Shape::kStages> ring;
@@ -317,6 +364,8 @@ __device__ __forceinline__ void multiply_tiles(const Sm90Product<Out>& p, const 
     store.begin(d, m0, n0);
     wait(barriers.turn(group), turn);
     turn ^= 1;
+    settle(d[0]);  // otherwise ptxas may take the products one at a time
+    settle(d[1]);
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       wait(barriers.full(ring.stage), ring.parity);
@@ -349,7 +398,7 @@ __device__ __forceinline__ void multiply_tiles(const Sm90Product<Out>& p, const 
 
 #endif
 
-template <typename Shape, bool kTransA, bool kTransB, typename Out>
+template <typename Shape, bool kTransA, bool kTransB, Sm90Ending kEnding, typename Out>
 __global__ void __launch_bounds__(3 * sm90::kWarpgroup, 1)
     matmul_sm90_kernel(const __grid_constant__ Sm90Product<Out> p) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -365,7 +414,7 @@ __global__ void __launch_bounds__(3 * sm90::kWarpgroup, 1)
     if (threadIdx.x == 2 * sm90::kWarpgroup) load_tiles<Shape, kTransA, kTransB>(p, barriers, stages);
   } else {
     sm90::take_registers<240>();
-    multiply_tiles<Shape, kTransA, kTransB>(p, barriers, stages, group);
+    multiply_tiles<Shape, kTransA, kTransB, kEnding>(p, barriers, stages, group);
   }
 #endif
 }
@@ -393,12 +442,21 @@ void launch_sm90(const Stream& stream, const Product<bf16, Out>& p) {
     part.parts = p.parts;
     return launch_sm90<Shape, kTransA, kTransB>(stream, part);
   }
-  if (p.epilogue.pre == p.c) q.epilogue.pre = nullptr;  // C replaces it
-  if (q.epilogue.pre != nullptr) q.pre = map_of(p.epilogue.pre);
-  if (p.epilogue.slope_at != nullptr) q.slope_at = map_of(p.epilogue.slope_at);
+  if (p.epilogue.slope != nullptr) q.slope = map_of(p.epilogue.slope);
+  if (p.epilogue.factor != nullptr) q.factor = map_of(p.epilogue.factor);
+  if (p.column_sums != nullptr) q.column_sums = stream.scratch;
   const int blocks = std::min(Sm90Tiles<Shape, Out>{q}.count(), stream.compute_units);
-  launch_with_shared(matmul_sm90_kernel<Shape, kTransA, kTransB, Out>, dim3(blocks),
-                     dim3(3 * sm90::kWarpgroup), Shape::kShared, stream.handle, q);
+  auto kernel = matmul_sm90_kernel<Shape, kTransA, kTransB, Sm90Ending::kPlain, Out>;
+  if constexpr (std::is_same_v<Out, bf16>) {
+    if (q.epilogue.factor != nullptr) {
+      kernel = matmul_sm90_kernel<Shape, kTransA, kTransB, Sm90Ending::kFactor, Out>;
+    } else if (q.epilogue.act != Activation::kNone) {
+      kernel = matmul_sm90_kernel<Shape, kTransA, kTransB, Sm90Ending::kActivation, Out>;
+    }
+  }
+  launch_with_shared(kernel, dim3(blocks), dim3(3 * sm90::kWarpgroup), Shape::kShared, stream.handle, q);
+  if (p.column_sums != nullptr)
+    add_partial_sums(stream, {{p.column_sums}, p.n}, stream.scratch, (p.m + Shape::kM - 1) / Shape::kM * 4);
 }
 
 #else

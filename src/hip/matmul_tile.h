@@ -44,7 +44,8 @@ struct Product {
   int part_k;      // length of a part of k
   bool aligned_c;  // rows of c and of all that the epilogue accesses start at multiples of 16 bytes
   Epilogue<Out> epilogue = {};
-  float* parts = nullptr;  // null if k has a single part
+  float* parts = nullptr;        // null if k has a single part
+  float* column_sums = nullptr;  // if given, the sums of C's columns are added to it, by kernels that can
 
   __device__ Rows<Out> result() const { return {c, ldc, m, n, aligned_c}; }
 

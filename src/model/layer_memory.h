@@ -19,8 +19,8 @@ inline void plan_activations(MemoryPlan& plan, LayerActivations& a, const ModelC
   plan.add(a.ln2, {rows, E}, dtype);
   plan.add(a.ln2_stats.mean, {rows});
   plan.add(a.ln2_stats.rstd, {rows});
-  plan.add(a.ff_pre, {rows, F}, dtype);
   plan.add(a.ff, {rows, F}, dtype);
+  plan.add(a.ff_slope, {rows, F}, dtype);
 }
 
 inline void plan_scratch(MemoryPlan& plan, LayerScratch& s, const ModelConfig& c, int64_t rows, DType dtype,

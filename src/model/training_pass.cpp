@@ -121,7 +121,7 @@ Tensor TrainingPass::forward(Dropout dropout) {
   return model_.config().final_layernorm ? final_norm().y : input(layers.size());
 }
 
-Tensor TrainingPass::head_loss(Tensor hidden, GPTWeights* gradients, float scale) {
+Tensor TrainingPass::head_loss(Tensor hidden, GPTWeights* gradients, float scale, Tensor hidden_sums) {
   const Linear& head = model_.operands().head;
   const int64_t R = rows();
   for (int64_t first = 0; first < R; first += head_rows_) {
@@ -134,11 +134,15 @@ Tensor TrainingPass::head_loss(Tensor hidden, GPTWeights* gradients, float scale
       continue;
     }
     device_.cross_entropy_with_gradient(losses, logits, wanted, scale / static_cast<float>(R));
-    device_.linear_backward(dhidden_.rows(first, count), gradients->head, logits, part, head,
-                            Activation::kNone, {});
+    device_.linear_backward(dhidden_.rows(first, count), gradients->head, logits, part, head, {},
+                            hidden_sums);
   }
   device_.sum(loss_, losses_.rows(0, R));
   return loss_;
+}
+
+Tensor TrainingPass::last_bias(const GPTWeights& gradients, size_t l, const Dropout& dropout) {
+  return l == 0 || dropout.p > 0.0f ? Tensor() : gradients.layers[l - 1].ff2.bias;
 }
 
 void TrainingPass::backward(GPTWeights& gradients, Dropout dropout, const GradientsReady& ready) {
@@ -158,13 +162,15 @@ void TrainingPass::backward(GPTWeights& gradients, Dropout dropout, const Gradie
     dx = dx_.rows(0, rows());
     device_.set_zero(dx);
     device_.layernorm_backward(dx, gradients.final_norm, dhidden_.rows(0, rows()), input(layers.size()),
-                               w.final_norm, final_norm().stats);
+                               w.final_norm, final_norm().stats,
+                               last_bias(gradients, layers.size(), dropout));
   }
   for (size_t l = layers.size(); l-- > 0;) {
     // The activations of the last layer are still there.
     if (kind_ == kRecomputing && l + 1 < layers.size())
       layers[l].recompute(input(l), batch_, activations(l), scratch, dropout);
-    layers[l].backward(dx, input(l), batch_, activations(l), scratch, gradients.layers[l], dropout);
+    layers[l].backward(dx, input(l), batch_, activations(l), scratch, gradients.layers[l], dropout,
+                       last_bias(gradients, l, dropout));
     report(gradients.layer_matrices(l), gradients.layer_matrices(l + 1));
   }
   if (dropout.p > 0.0f) device_.add_dropout(dx, {}, dx, dropout);
@@ -185,20 +191,22 @@ void TrainingPass::check_gradients(const GPTWeights& gradients) const {
 Tensor TrainingPass::compute_loss_and_gradients(GPTWeights& gradients, float scale, const Dropout& dropout,
                                                 const GradientsReady& ready) {
   check_gradients(gradients);
-  const Tensor total = head_loss(forward(dropout), &gradients, scale);
+  const Tensor hidden_sums =
+      model_.config().final_layernorm ? Tensor() : last_bias(gradients, model_.layers().size(), dropout);
+  const Tensor total = head_loss(forward(dropout), &gradients, scale, hidden_sums);
   backward(gradients, dropout, ready);
   return total;
 }
 
 double TrainingPass::loss(std::span<const int32_t> inputs, std::span<const int32_t> targets) {
   set_batch(inputs, targets, 0);
-  return mean(head_loss(forward({}), nullptr, 0.0f));
+  return mean(head_loss(forward({}), nullptr, 0.0f, {}));
 }
 
 std::vector<float> TrainingPass::token_losses(std::span<const int32_t> inputs,
                                               std::span<const int32_t> targets) {
   set_batch(inputs, targets, 0);
-  head_loss(forward({}), nullptr, 0.0f);
+  head_loss(forward({}), nullptr, 0.0f, {});
   std::vector<float> losses(inputs.size());
   device_.copy_to_host(losses.data(), losses_.rows(0, rows()));
   return losses;

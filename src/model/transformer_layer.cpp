@@ -5,7 +5,7 @@ namespace hipgpt {
 LayerActivations LayerActivations::first(int64_t rows, int heads) const {
   LayerActivations a = *this;
   for (Tensor* t : {&a.ln1, &a.ln1_stats.mean, &a.ln1_stats.rstd, &a.qkv, &a.attention, &a.residual_mid,
-                    &a.ln2, &a.ln2_stats.mean, &a.ln2_stats.rstd, &a.ff_pre, &a.ff}) {
+                    &a.ln2, &a.ln2_stats.mean, &a.ln2_stats.rstd, &a.ff, &a.ff_slope}) {
     *t = t->rows(0, rows);
   }
   a.lse = a.lse.rows(0, rows * heads);
@@ -72,7 +72,7 @@ void TransformerLayer::after_attention(Tensor x, const LayerActivations& saved, 
   device_.linear(scratch.branch, saved.attention, w.out, Activation::kNone, {});
   add_branch(saved.residual_mid, {saved.ln2, saved.ln2_stats, w.ln2}, x, scratch.branch,
              site(dropout, kAttentionBranch));
-  device_.linear(saved.ff, saved.ln2, w.ff1, activation_, saved.ff_pre);
+  device_.linear(saved.ff, saved.ln2, w.ff1, activation_, saved.ff_slope);
 }
 
 void TransformerLayer::add_feed_forward(Tensor y, const ResidualNorm& next, const LayerActivations& saved,
@@ -89,24 +89,32 @@ void TransformerLayer::add_branch(Tensor sum, const ResidualNorm& next, Tensor x
 
 void TransformerLayer::backward(Tensor dx, Tensor x, int64_t batch, const LayerActivations& saved,
                                 const LayerScratch& scratch, const LayerWeights& gradients,
-                                const Dropout& dropout) const {
+                                const Dropout& dropout, Tensor dx_sums) const {
   const int64_t B = batch, T = x.dim(0) / B, E = x.dim(1);
   const LayerWeights& w = weights_;
+  // The gradient of a bias is summed where the gradient of its result is computed. The two results that are added to
+  // the residual stream have its gradient, unless dropout lies between.
+  const bool summed = dropout.p == 0.0f;
+  const auto without_bias = [](const Linear& g) { return Linear{g.weight, {}, g.layout}; };
+  const auto of_branch = [&](const Linear& g) { return summed ? without_bias(g) : g; };
 
   // Feed-forward branch: dx is dL/dy and becomes dL/d(residual_mid).
   Tensor dbranch = branch_gradient(dx, scratch, site(dropout, kFeedForwardBranch));
-  device_.linear_backward(scratch.dff, gradients.ff2, dbranch, saved.ff, w.ff2, activation_, saved.ff_pre);
-  device_.linear_backward(scratch.dln, gradients.ff1, scratch.dff, saved.ln2, w.ff1, Activation::kNone, {});
-  device_.layernorm_backward(dx, gradients.ln2, scratch.dln, saved.residual_mid, w.ln2, saved.ln2_stats);
+  device_.linear_backward(scratch.dff, of_branch(gradients.ff2), dbranch, saved.ff, w.ff2, saved.ff_slope,
+                          gradients.ff1.bias);
+  device_.linear_backward(scratch.dln, without_bias(gradients.ff1), scratch.dff, saved.ln2, w.ff1, {}, {});
+  device_.layernorm_backward(dx, gradients.ln2, scratch.dln, saved.residual_mid, w.ln2, saved.ln2_stats,
+                             summed ? gradients.out.bias : Tensor());
 
   // Attention branch: dx is dL/d(residual_mid) and becomes dL/dx.
   dbranch = branch_gradient(dx, scratch, site(dropout, kAttentionBranch));
-  device_.linear_backward(scratch.dln, gradients.out, dbranch, saved.attention, w.out, Activation::kNone, {});
+  device_.linear_backward(scratch.dln, of_branch(gradients.out), dbranch, saved.attention, w.out, {}, {});
   device_.attention_backward(scratch.dqkv.reshape({B, T, 3 * E}), scratch.dln.reshape({B, T, E}),
                              saved.qkv.reshape({B, T, 3 * E}), saved.attention.reshape({B, T, E}),
-                             saved.lse.reshape({B, heads_, T}), heads_, site(dropout, kProbabilities));
-  device_.linear_backward(scratch.dln, gradients.qkv, scratch.dqkv, saved.ln1, w.qkv, Activation::kNone, {});
-  device_.layernorm_backward(dx, gradients.ln1, scratch.dln, x, w.ln1, saved.ln1_stats);
+                             saved.lse.reshape({B, heads_, T}), heads_, site(dropout, kProbabilities),
+                             gradients.qkv.bias);
+  device_.linear_backward(scratch.dln, without_bias(gradients.qkv), scratch.dqkv, saved.ln1, w.qkv, {}, {});
+  device_.layernorm_backward(dx, gradients.ln1, scratch.dln, x, w.ln1, saved.ln1_stats, dx_sums);
 }
 
 Tensor TransformerLayer::branch_gradient(Tensor dy, const LayerScratch& scratch,

@@ -46,7 +46,7 @@ double time_of(Device& device, const Product& p, DType dtype) {
     switch (p.what) {
       case What::kForward: device.linear(y, x, layer, Activation::kNone, {}); break;
       case What::kInput: device.linear(dx, y, transposed, Activation::kNone, {}); break;
-      case What::kBackward: device.linear_backward(dx, gradients, y, x, layer, Activation::kNone, {});
+      case What::kBackward: device.linear_backward(dx, gradients, y, x, layer, {}, {});
     }
   });
 }

@@ -54,18 +54,19 @@ class OperationsBench {
     const Norm norm{o.random({E}, DType::kF32), o.random({E}, DType::kF32)},
         gradients{o.zeros({E}), o.zeros({E})};
     const NormStats stats{o.zeros({R}), o.zeros({R})};
+    const Tensor sums = o.zeros({E});
     measure("layernorm", 8 * RE, matrices(2 * RE), [&] { device_.layernorm(y, stats, x, norm); });
     measure("residual_layernorm", 9 * RE, matrices(4 * RE),
             [&] { device_.residual_layernorm(sum, y, stats, x, branch, {}, norm); });
     measure("layernorm_backward", 12 * RE, matrices(4 * RE),
-            [&] { device_.layernorm_backward(dx, gradients, branch, x, norm, stats); });
+            [&] { device_.layernorm_backward(dx, gradients, branch, x, norm, stats, sums); });
   }
 
   void attention() {
     Operands o(device_);
     const Tensor qkv = o.random({s_.B, s_.T, 3 * E}, dtype_), out = o.zeros({s_.B, s_.T, E}, dtype_),
                  lse = o.zeros({s_.B, s_.H, s_.T}), dout = o.random({s_.B, s_.T, E}, dtype_),
-                 dqkv = o.zeros({s_.B, s_.T, 3 * E}, dtype_);
+                 dqkv = o.zeros({s_.B, s_.T, 3 * E}, dtype_), sums = o.zeros({3 * E});
     const Dropout dropout{.p = 0.2f, .seed = 1, .micro_step = o.zeros({1}, DType::kI32), .site = 1};
     const int heads = static_cast<int>(s_.H);
     const double scores = static_cast<double>(s_.B * s_.H * s_.T) * static_cast<double>(s_.T) / 2;
@@ -75,7 +76,7 @@ class OperationsBench {
       measure(drops ? "attention, dropout" : "attention", 2 * product, matrices(4 * RE),
               [&] { device_.attention(out, lse, qkv, heads, d); });
       measure(drops ? "attention_backward, dropout" : "attention_backward", 5 * product, matrices(8 * RE),
-              [&] { device_.attention_backward(dqkv, dout, qkv, out, lse, heads, d); });
+              [&] { device_.attention_backward(dqkv, dout, qkv, out, lse, heads, d, sums); });
     }
   }
 
@@ -83,20 +84,21 @@ class OperationsBench {
     Operands o(device_);
     const int64_t F = 4 * E;
     const Tensor x = o.random({R, E}, dtype_), w1 = o.random({E, F}, dtype_, 0.1f),
-                 b1 = o.random({F}, DType::kF32), pre = o.zeros({R, F}, dtype_),
+                 b1 = o.random({F}, DType::kF32), slope = o.zeros({R, F}, dtype_),
                  hidden = o.zeros({R, F}, dtype_), w2 = o.random({F, E}, dtype_, 0.1f),
-                 b2 = o.random({E}, DType::kF32), y = o.random({R, E}, dtype_),
-                 dpre = o.zeros({R, F}, dtype_), dx = o.zeros({R, E}, dtype_);
-    const Linear first{w1, b1}, second{w2, b2}, first_gradients{o.zeros({E, F}), o.zeros({F})},
-        second_gradients{o.zeros({F, E}), o.zeros({E})};
+                 b2 = o.random({E}, DType::kF32), y = o.random({R, E}, dtype_), dz = o.zeros({R, F}, dtype_),
+                 dx = o.zeros({R, E}, dtype_);
+    // The sums of dz are the gradient of the first bias, and LayerNorm's gradient has that of the second.
+    const Linear first{w1, b1}, second{w2, b2}, first_gradients{o.zeros({E, F}), {}},
+        second_gradients{o.zeros({F, E}), {}};
+    const Tensor sums = o.zeros({F});
     const double flops = 2 * RE * static_cast<double>(F), RF = 4 * RE, weights = static_cast<double>(E * F);
     measure("linear, bias and GELU", flops, matrices(RE + 2 * RF + weights),
-            [&] { device_.linear(hidden, x, first, Activation::kGelu, pre); });
-    measure("linear_backward, GELU's slope", 2 * flops, matrices(RE + 3 * RF + weights) + 4 * weights, [&] {
-      device_.linear_backward(dpre, second_gradients, y, hidden, second, Activation::kGelu, pre);
-    });
-    measure("linear_backward, bias", 2 * flops, matrices(2 * RE + RF + weights) + 4 * weights,
-            [&] { device_.linear_backward(dx, first_gradients, dpre, x, first, Activation::kNone, {}); });
+            [&] { device_.linear(hidden, x, first, Activation::kGelu, slope); });
+    measure("linear_backward, GELU's slope", 2 * flops, matrices(RE + 3 * RF + weights) + 4 * weights,
+            [&] { device_.linear_backward(dz, second_gradients, y, hidden, second, slope, sums); });
+    measure("linear_backward", 2 * flops, matrices(2 * RE + RF + weights) + 4 * weights,
+            [&] { device_.linear_backward(dx, first_gradients, dz, x, first, {}, {}); });
   }
 
   void embedding() {

@@ -64,7 +64,7 @@ class Products {
       const Tensor dx = x.at(dx_.data()), dw(dw_.data(), {weight.in, weight.out});
       for (int64_t i = 0; i < weight.times; ++i) {
         device_.linear(y, x, {w, {}}, Activation::kNone, {});
-        device_.linear_backward(dx, {dw, {}}, y, x, {w, {}}, Activation::kNone, {});
+        device_.linear_backward(dx, {dw, {}}, y, x, {w, {}}, {}, {});
       }
     }
     float waited_for = 0.0f;

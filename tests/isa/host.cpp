@@ -188,24 +188,24 @@ void isa_set_dtype(int bf16, int wide) {
 }
 
 int isa_linear(void* y, const void* x, const void* w, int out_in, const float* bias, int activation,
-               void* pre, int rows, int out, int in) {
+               void* slope, int rows, int out, int in) {
   return status_of([&] {
     const Tensor weight = out_in != 0 ? matrix(w, {out, in}) : matrix(w, {in, out}),
                  input = matrix(x, {rows, in});
     if (wide_result) matrix_type = DType::kF32;
     hip::linear(stream, matrix(y, {rows, out}), input, layer_of(weight, bias, out_in, out), act(activation),
-                matrix(pre, {rows, out}));
+                matrix(slope, {rows, out}));
   });
 }
 
 int isa_linear_backward(void* dx, float* dw, float* db, const void* dy, const void* x, const void* w,
-                        int out_in, int activation, const void* pre, int rows, int out, int in) {
+                        int out_in, const void* slope, float* dx_sums, int rows, int out, int in) {
   return status_of([&] {
     const Tensor weight = out_in != 0 ? matrix(w, {out, in}) : matrix(w, {in, out});
     const Tensor gradient = out_in != 0 ? f32(dw, {out, in}) : f32(dw, {in, out});
     hip::linear_backward(stream, matrix(dx, {rows, in}), layer_of(gradient, db, out_in, out),
                          matrix(dy, {rows, out}), matrix(x, {rows, in}),
-                         layer_of(weight, nullptr, out_in, out), act(activation), matrix(pre, {rows, in}));
+                         layer_of(weight, nullptr, out_in, out), matrix(slope, {rows, in}), f32(dx_sums, {in}));
   });
 }
 
@@ -243,11 +243,11 @@ int isa_residual_layernorm(void* sum, void* y, float* mean, float* rstd, const v
 }
 
 int isa_layernorm_backward(void* dx, float* dw, float* db, const void* dy, const void* x, const float* w,
-                           const float* mean, const float* rstd, int rows, int width) {
+                           const float* mean, const float* rstd, float* dx_sums, int rows, int width) {
   return status_of([&] {
     hip::layernorm_backward(stream, matrix(dx, {rows, width}), {f32(dw, {width}), f32(db, {width})},
                             matrix(dy, {rows, width}), matrix(x, {rows, width}), {f32(w, {width}), {}},
-                            {f32(mean, {rows}), f32(rstd, {rows})});
+                            {f32(mean, {rows}), f32(rstd, {rows})}, f32(dx_sums, {width}));
   });
 }
 
@@ -260,12 +260,12 @@ int isa_attention(void* out, float* lse, const void* qkv, int batch, int seq_len
 }
 
 int isa_attention_backward(void* dqkv, const void* dout, const void* qkv, const void* out, const float* lse,
-                           int batch, int seq_len, int heads, int head_size) {
+                           float* dqkv_sums, int batch, int seq_len, int heads, int head_size) {
   const int64_t B = batch, T = seq_len, E = int64_t{heads} * head_size;
   return status_of([&] {
     hip::attention_backward(stream, matrix(dqkv, {B, T, 3 * E}), matrix(dout, {B, T, E}),
                             matrix(qkv, {B, T, 3 * E}), matrix(out, {B, T, E}), f32(lse, {B, heads, T}),
-                            heads, dropout);
+                            heads, dropout, f32(dqkv_sums, {3 * E}));
   });
 }
 

@@ -159,29 +159,34 @@ def linear(rows, out, inner, out_in=0, activation=NONE, with_bias=True, compute_
         x, w = matrix(rows, inner), matrix(out, inner) if out_in else matrix(inner, out)
         bias = random(out) if with_bias else None
         y = unwritten(rows, out) if _wide_result else unwritten_matrix(rows, out)
-        pre = unwritten_matrix(rows, out) if with_bias else None
+        slope = unwritten_matrix(rows, out) if with_bias and activation != NONE else None
         expected = wide(x) @ wide(w.T if out_in else w) + (bias if with_bias else 0)
-        gpu.call("linear", y, x, w, out_in, bias, activation, pre, rows, out, inner)
+        gpu.call("linear", y, x, w, out_in, bias, activation, slope, rows, out, inner)
         del scratch
-        results = [(y, activated(activation, expected))] + ([(pre, expected)] if with_bias else [])
+        results = [(y, activated(activation, expected))]
+        if slope is not None:
+            results.append((slope, activation_slope(activation, expected)))
         return error_of(*results), FORWARD
     return check
 
 
-def linear_backward(rows, out, inner, out_in=0, activation=NONE, with_bias=True, compute_units=COMPUTE_UNITS):
+def linear_backward(rows, out, inner, out_in=0, with_slope=False, with_bias=True, compute_units=COMPUTE_UNITS):
     def check(gpu):
         scratch = Scratch(gpu, compute_units=compute_units)
         shape = (out, inner) if out_in else (inner, out)
-        dy, x, w, pre = matrix(rows, out), matrix(rows, inner), matrix(*shape), matrix(rows, inner)
+        dy, x, w, slope = matrix(rows, out), matrix(rows, inner), matrix(*shape), matrix(rows, inner)
         dx, dw, db = unwritten_matrix(rows, inner), random(*shape), random(out) if with_bias else None
+        sums = random(inner) if with_slope else None
         wide_dy, wide_x = wide(dy), wide(x)
-        expected_dx = wide_dy @ wide(w if out_in else w.T) * activation_slope(activation, wide(pre))
+        expected_dx = wide_dy @ wide(w if out_in else w.T) * (wide(slope) if with_slope else 1)
         expected_dw = dw + (wide_dy.T @ wide_x if out_in else wide_x.T @ wide_dy)
         expected_db = db + wide_dy.sum(0) if with_bias else None
-        gpu.call("linear_backward", dx, dw, db, dy, x, w, out_in, activation, None if activation == NONE else pre, rows,
-                 out, inner)
+        expected_sums = sums + expected_dx.sum(0) if with_slope else None
+        gpu.call("linear_backward", dx, dw, db, dy, x, w, out_in, slope if with_slope else None, sums, rows, out, inner)
         del scratch
         results = [(dx, expected_dx), (dw, expected_dw)] + ([(db, expected_db)] if with_bias else [])
+        if with_slope:
+            results.append((sums, expected_sums))
         return error_of(*results), FORWARD
     return check
 
@@ -197,7 +202,7 @@ def product_is_exact(m, n, k, out_in=0, compute_units=COMPUTE_UNITS):
         x, w, dy = integers(m, k), integers(n, k) if out_in else integers(k, n), integers(m, n)
         y, dx, dw = unwritten_matrix(m, n), unwritten_matrix(m, k), np.zeros(w.shape, np.float32)
         gpu.call("linear", y, x, w, out_in, None, NONE, None, m, n, k)
-        gpu.call("linear_backward", dx, dw, None, dy, x, w, out_in, NONE, None, m, n, k)
+        gpu.call("linear_backward", dx, dw, None, dy, x, w, out_in, None, None, m, n, k)
         del scratch
         wide_w = wide(w).T if out_in else wide(w)
         expected_dw = wide(dy).T @ wide(x) if out_in else wide(x).T @ wide(dy)
@@ -268,15 +273,16 @@ def residual_layernorm(rows, width, p=0.0):
 def layernorm_backward(rows, width):
     def check(gpu):
         scratch = Scratch(gpu)
-        x, w, dy, dx, dw, db = (matrix(rows, width), random(width), matrix(rows, width), matrix(rows, width),
-                                random(width), random(width))
+        x, w, dy, dx = matrix(rows, width), random(width), matrix(rows, width), matrix(rows, width)
+        dw, db, sums = random(width), random(width), random(width)
         xh, mean, rstd = normalised(wide(x))
         g = wide(dy) * w
         change = rstd[:, None] * (g - g.mean(1, keepdims=True) - xh * (g * xh).mean(1, keepdims=True))
-        expected = wide(dx) + change, dw + (wide(dy) * xh).sum(0), db + wide(dy).sum(0)
-        gpu.call("layernorm_backward", dx, dw, db, dy, x, w, mean.astype(np.float32), rstd.astype(np.float32), rows, width)
+        expected_dx = wide(dx) + change
+        expected = expected_dx, dw + (wide(dy) * xh).sum(0), db + wide(dy).sum(0), sums + expected_dx.sum(0)
+        gpu.call("layernorm_backward", dx, dw, db, dy, x, w, mean.astype(np.float32), rstd.astype(np.float32), sums, rows, width)
         del scratch
-        return error_of(*zip((dx, dw, db), expected)), GRADIENT
+        return error_of(*zip((dx, dw, db, sums), expected)), GRADIENT
     return check
 
 
@@ -325,12 +331,13 @@ def attention_backward(batch, seq_len, heads, head_size, p=0.0, compute_units=CO
         width = heads * head_size
         qkv, dout = matrix(batch, seq_len, 3 * width), matrix(batch, seq_len, width)
         out, lse, expected = attention_reference(qkv, heads, p, dout)
-        dqkv = unwritten_matrix(batch, seq_len, 3 * width)
+        dqkv, sums = unwritten_matrix(batch, seq_len, 3 * width), random(3 * width)
+        expected_sums = sums + expected.sum((0, 1))
         set_dropout(gpu, p)
-        gpu.call("attention_backward", dqkv, dout, qkv, as_matrix(out.astype(np.float32)), lse.astype(np.float32), batch, seq_len,
-                 heads, head_size)
+        gpu.call("attention_backward", dqkv, dout, qkv, as_matrix(out.astype(np.float32)), lse.astype(np.float32), sums, batch,
+                 seq_len, heads, head_size)
         del scratch
-        return error_of((dqkv, expected)), GRADIENT
+        return error_of((dqkv, expected), (sums, expected_sums)), GRADIENT
     return check
 
 
@@ -496,10 +503,10 @@ def all_checks():
             add(linear, 1, out, inner, out_in)
     add(linear, 33, 40, 12, 0, GELU)
     add(linear, 9, 7, 5, 1, RELU)
-    add(linear_backward, 33, 12, 40, 0, GELU)
+    add(linear_backward, 33, 12, 40, 0, True)
     add(linear, 33, 40, 12, 1, GELU_ERF)
-    add(linear_backward, 33, 12, 40, 1, GELU_ERF)
-    add(linear_backward, 9, 7, 5, 1, RELU)
+    add(linear_backward, 33, 12, 40, 1, True)
+    add(linear_backward, 9, 7, 5, 1, True)
     add(linear_backward, 515, 33, 8)  # column sums in parts
 
     for width in (8, 7):
@@ -561,10 +568,10 @@ def all_checks():
             add_bf16(product_is_exact, m, n, k, out_in, compute_units=units)
     add_bf16(product_is_exact, 40, 24, 520, compute_units=64)  # k in parts
     add_bf16(linear, 136, 136, 72, 0, GELU, compute_units=1)
-    add_bf16(linear_backward, 72, 80, 72, 0, GELU)
+    add_bf16(linear_backward, 72, 80, 72, 0, True)
     add_bf16(linear, 136, 136, 72, 1, GELU_ERF, compute_units=1)
-    add_bf16(linear_backward, 72, 80, 72, 1, GELU_ERF)
-    add_bf16(linear_backward, 33, 12, 40, 1, RELU)
+    add_bf16(linear_backward, 72, 80, 72, 1, True)
+    add_bf16(linear_backward, 33, 12, 40, 1, True)
     for out_in in (0, 1):
         for out, inner in ((68, 52), (35, 37)):
             add_bf16(linear, 1, out, inner, out_in)

@@ -107,22 +107,30 @@ TEST_P(Bf16Linear, IsExactForIntegersAndRoundedOnceOtherwise) {
         const bool out_in = layout == Layout::kOutIn;
         const Tensor x = random_bf16({s.m, s.k}, whole), b = whole ? integers({s.n}) : random({s.n});
         const Tensor w = out_in ? random_bf16({s.n, s.k}, whole) : random_bf16({s.k, s.n}, whole);
-        const Tensor y = zeros({s.m, s.n}, DType::kBF16), pre = zeros({s.m, s.n}, DType::kBF16);
+        const Tensor y = zeros({s.m, s.n}, DType::kBF16), slope = zeros({s.m, s.n}, DType::kBF16);
         const Values z = reference::linear(values_bf16(x), values_bf16(w), out_in, values(b), s.m, s.k, s.n);
         const double sum_error = 1e-6 * std::sqrt(static_cast<double>(s.k)) * 4;
         const std::string size = fmt_size("", s.m, s.n, s.k);
-        device_->linear(y, x, {w, b, layout}, Activation::kRelu, pre);
+        device_->linear(y, x, {w, b, layout}, Activation::kRelu, slope);
         Values positive = z;
         for (double& v : positive) v = std::max(v, 0.0);
-        expect_rounded(values_bf16(pre), z, whole, sum_error, "pre" + size);
         expect_rounded(values_bf16(y), positive, whole, sum_error, "y" + size);
-        if (whole) continue;
+        if (whole) {
+          for (double& v : positive) v = v > 0.0 ? 1.0 : 0.0;
+          EXPECT_EQ(values_bf16(slope), positive) << size;
+          continue;
+        }
         for (const Activation act : {Activation::kGelu, Activation::kGeluErf}) {
-          device_->linear(y, x, {w, b, layout}, act, {});
-          Values gelu = z;
+          const std::string name = (act == Activation::kGelu ? "gelu" : "gelu_erf") + size;
+          device_->linear(y, x, {w, b, layout}, act, slope);
+          Values gelu = z, slopes = z;
           for (double& v : gelu) v = reference::activation(act, v);
-          expect_rounded(values_bf16(y), gelu, false, 2 * sum_error,
-                         (act == Activation::kGelu ? "gelu" : "gelu_erf") + size);
+          for (double& v : slopes) v = reference::activation_slope(act, v);
+          expect_rounded(values_bf16(y), gelu, false, 2 * sum_error, name);
+          expect_rounded(values_bf16(slope), slopes, false, 2 * sum_error, "slope of " + name);
+          device_->set_zero(y);
+          device_->linear(y, x, {w, b, layout}, act, {});
+          expect_rounded(values_bf16(y), gelu, false, 2 * sum_error, name + " without slope");
         }
       }
     }
@@ -132,21 +140,28 @@ TEST_P(Bf16Linear, IsExactForIntegersAndRoundedOnceOtherwise) {
 TEST_P(Bf16Linear, BackwardIsExactForIntegersAndRoundedOnceOtherwise) {
   for (const Size s : kBf16Sizes) {
     for (const Layout layout : {Layout::kInOut, Layout::kOutIn}) {
-      for (const Activation act : {Activation::kRelu, Activation::kGelu, Activation::kGeluErf}) {
-        const bool out_in = layout == Layout::kOutIn, whole = act == Activation::kRelu;
+      for (const bool whole : {true, false}) {
+        const bool out_in = layout == Layout::kOutIn;
         const int64_t rows = s.m, out = s.n, in = s.k;
         const Tensor x = random_bf16({rows, in}, whole), dy = random_bf16({rows, out}, whole);
         const Tensor w = out_in ? random_bf16({out, in}, whole) : random_bf16({in, out}, whole);
-        const Tensor pre = random_bf16({rows, in}, whole), dx = zeros({rows, in}, DType::kBF16);
-        const Tensor dw = out_in ? zeros({out, in}) : zeros({in, out}), db = zeros({out});
-        const Values vx = values_bf16(x), vdy = values_bf16(dy), vw = values_bf16(w), vpre = values_bf16(pre);
+        const Tensor slope = random_bf16({rows, in}, whole), dx = zeros({rows, in}, DType::kBF16);
+        const Tensor dw = out_in ? zeros({out, in}) : zeros({in, out}), db = zeros({out}),
+                     dx_sums = zeros({in});
+        const Values vx = values_bf16(x), vdy = values_bf16(dy), vw = values_bf16(w),
+                     vslope = values_bf16(slope);
         const auto expected = reference::linear_backward(vx, vw, out_in, vdy, rows, in, out);
-        Values dpre = expected.dx;
-        for (size_t i = 0; i < dpre.size(); ++i) dpre[i] *= reference::activation_slope(act, vpre[i]);
+        Values dz = expected.dx, sums(static_cast<size_t>(in));
+        for (size_t i = 0; i < dz.size(); ++i) {
+          dz[i] *= vslope[i];
+          sums[i % sums.size()] += dz[i];
+        }
         const std::string size = fmt_size("", s.m, s.n, s.k);
-        device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, act, pre);
+        device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, slope, dx_sums);
         const double sum_error = 4e-6 * std::sqrt(static_cast<double>(out));
-        expect_rounded(values_bf16(dx), dpre, whole, sum_error, "dx" + size);
+        expect_rounded(values_bf16(dx), dz, whole, sum_error, "dx" + size);
+        // The sums may be those of dx before or after it is rounded.
+        expect_close(values(dx_sums), sums, 0x1p-7, "sums of dx" + size);
         if (whole) {
           EXPECT_EQ(values(dw), expected.dw) << size;
           EXPECT_EQ(values(db), expected.db) << size;
@@ -175,8 +190,7 @@ TEST_P(Bf16Linear, RowsMayHaveAPitch) {
 
     const Tensor plain = random_bf16({rows, V}, true), dy = padded(plain, gap);
     const Tensor dx = zeros({rows, in}, DType::kBF16), dw = zeros({V, in}), db = zeros({V});
-    device_->linear_backward(dx, {dw, db, Layout::kOutIn}, dy, x, {w, {}, Layout::kOutIn}, Activation::kNone,
-                             {});
+    device_->linear_backward(dx, {dw, db, Layout::kOutIn}, dy, x, {w, {}, Layout::kOutIn}, {}, {});
     const auto expected = reference::linear_backward(vx, vw, true, values_bf16(plain), rows, in, V);
     expect_rounded(values_bf16(dx), expected.dx, true, 0, "dx");
     EXPECT_EQ(values(dw), expected.dw);
@@ -221,28 +235,30 @@ TEST_P(Bf16Linear, LargeProductsAreExactToo) {
       const Tensor x = random_bf16({rows, in}, true), b = integers({out});
       const Tensor w = out_in ? random_bf16({out, in}, true) : random_bf16({in, out}, true);
       const Tensor plain = random_bf16({rows, out}, true), dy = padded(plain, gap),
-                   pre = random_bf16({rows, in}, true);
+                   slope = random_bf16({rows, in}, true);
       const Tensor y = padded(zeros({rows, out}, DType::kBF16), gap), dx = zeros({rows, in}, DType::kBF16);
       const Tensor dw = out_in ? integers({out, in}) : integers({in, out}), db = integers({out});
       const Tensor x32 = on_cpu(values_bf16(x), rows, in), w32 = on_cpu(values_bf16(w), w.dim(0), w.dim(1));
-      const Tensor dy32 = on_cpu(values_bf16(plain), rows, out), pre32 = on_cpu(values_bf16(pre), rows, in);
+      const Tensor dy32 = on_cpu(values_bf16(plain), rows, out),
+                   slope32 = on_cpu(values_bf16(slope), rows, in);
       const Tensor b32 = on_cpu(values(b), 1, out).reshape({out}),
                    db32 = on_cpu(values(db), 1, out).reshape({out});
       const Tensor y32 = on_cpu(Values(rows * out), rows, out), dx32 = on_cpu(Values(rows * in), rows, in);
       const Tensor z = padded(zeros({rows, out}, DType::kBF16), gap),
                    z32 = on_cpu(Values(rows * out), rows, out);
+      const Tensor sums = zeros({in}), sums32 = on_cpu(Values(in), 1, in).reshape({in});
       const Tensor dw32 = on_cpu(values(dw), dw.dim(0), dw.dim(1));
       device_->linear(y, x, {w, b, layout}, Activation::kRelu, z);
-      device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, Activation::kRelu, pre);
+      device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, slope, sums);
       cpu->linear(y32, x32, {w32, b32, layout}, Activation::kRelu, z32);
-      cpu->linear_backward(dx32, {dw32, db32, layout}, dy32, x32, {w32, {}, layout}, Activation::kRelu,
-                           pre32);
+      cpu->linear_backward(dx32, {dw32, db32, layout}, dy32, x32, {w32, {}, layout}, slope32, sums32);
       const std::string size = fmt_size(out_in ? "out,in" : "in,out", rows, out, in);
       EXPECT_EQ(values_bf16(y), from_cpu(y32, true)) << size;
       EXPECT_EQ(values_bf16(z), from_cpu(z32, true)) << size;
       EXPECT_EQ(values_bf16(dx), from_cpu(dx32, true)) << size;
       EXPECT_EQ(values(dw), from_cpu(dw32, false)) << size;
       EXPECT_EQ(values(db), from_cpu(db32, false)) << size;
+      expect_close(values(sums), from_cpu(sums32, false), 0x1p-7, "sums of dx" + size);
     }
   }
 }
@@ -303,7 +319,7 @@ TEST_P(Bf16Linear, GivesTheSameBitsAgain) {
   for (int64_t i = 0; i < times; ++i) {
     device_->set_zero(dw);
     device_->linear(y, x, {w, {}}, Activation::kNone, {});
-    device_->linear_backward(dx, {dw, {}}, y, x, {w, {}}, Activation::kNone, {});
+    device_->linear_backward(dx, {dw, {}}, y, x, {w, {}}, {}, {});
     if (i == 0) first_y = values_bf16(y), first_dw = values(dw);
     EXPECT_EQ(values_bf16(y), first_y);
     EXPECT_EQ(values(dw), first_dw);
@@ -360,7 +376,9 @@ TEST_P(Bf16Attention, AgreesWithTheFormula) {
     const Tensor dqkv = zeros({c.B, c.T, 3 * E}, DType::kBF16);
     const Dropout dropout{.p = c.p, .seed = 3, .micro_step = tensor(std::vector<int32_t>{2}), .site = 1};
     device_->attention(out, lse, qkv, c.heads, dropout);
-    device_->attention_backward(dqkv, dout, qkv, out, lse, c.heads, dropout);
+    const Tensor sums = random({3 * E});
+    const Values sums_before = values(sums);
+    device_->attention_backward(dqkv, dout, qkv, out, lse, c.heads, dropout, sums);
 
     // The same in fp32 on a CPU, which other tests compare with the formula.
     const auto cpu = make_device("cpu", 1);
@@ -387,7 +405,7 @@ TEST_P(Bf16Attention, AgreesWithTheFormula) {
     const int32_t two = 2;
     cpu->copy_to_device(dropout32.micro_step, &two);
     cpu->attention(out32, lse32, qkv32, c.heads, dropout32);
-    cpu->attention_backward(dqkv32, dout32, qkv32, out32, lse32, c.heads, dropout32);
+    cpu->attention_backward(dqkv32, dout32, qkv32, out32, lse32, c.heads, dropout32, {});
     const auto download = [&](const Tensor& t) {
       std::vector<float> v(static_cast<size_t>(t.size()));
       cpu->copy_to_host(v.data(), t);
@@ -397,6 +415,10 @@ TEST_P(Bf16Attention, AgreesWithTheFormula) {
     expect_close(flat(out), download(out32), 0x1p-7, size);
     expect_close(values(lse), download(lse32), 1e-5, size + " lse");
     expect_close(flat(dqkv), download(dqkv32), 0x1p-6, size + " dqkv");
+    Values expected_sums = sums_before;
+    const Values gradient = download(dqkv32);
+    for (size_t i = 0; i < gradient.size(); ++i) expected_sums[i % expected_sums.size()] += gradient[i];
+    expect_close(values(sums), expected_sums, 0x1p-6, size + " sums of dqkv");
   }
 }
 
@@ -417,10 +439,10 @@ TEST_P(Bf16Attention, OfManyHeadsGivesTheBitsOfEach) {
   const Tensor out1 = zeros({1, T, E}, DType::kBF16), lse1 = zeros({1, H, T}),
                dqkv1 = zeros({1, T, 3 * E}, DType::kBF16);
   device_->attention(out, lse, qkv, H, {});
-  device_->attention_backward(dqkv, dout, qkv, out, lse, H, {});
+  device_->attention_backward(dqkv, dout, qkv, out, lse, H, {}, {});
   for (int64_t b = 0; b < B; b += B - 1) {
     device_->attention(out1, lse1, qkv.rows(b, 1), H, {});
-    device_->attention_backward(dqkv1, dout.rows(b, 1), qkv.rows(b, 1), out1, lse1, H, {});
+    device_->attention_backward(dqkv1, dout.rows(b, 1), qkv.rows(b, 1), out1, lse1, H, {}, {});
     const auto flat = [&](const Tensor& t) { return values_bf16(t.reshape({t.size()})); };
     EXPECT_EQ(flat(out.rows(b, 1)), flat(out1)) << b;
     EXPECT_EQ(flat(dqkv.rows(b, 1)), flat(dqkv1)) << b;

@@ -53,7 +53,7 @@ std::vector<Call> calls() {
   };
   const auto linear_backward = [](Layout layout) {
     return [layout](Device& d, const std::vector<Tensor>& t) {
-      d.linear_backward(t[0], {t[1], t[2], layout}, t[3], t[4], {t[5], {}, layout}, Activation::kGelu, t[6]);
+      d.linear_backward(t[0], {t[1], t[2], layout}, t[3], t[4], {t[5], {}, layout}, t[6], t[7]);
     };
   };
   return {
@@ -62,14 +62,14 @@ std::vector<Call> calls() {
         {"x", {R, In}},
         {"layer.weight", {In, Out}},
         {"layer.bias", {Out}, DType::kF32, true},
-        {"pre", {R, Out}, DType::kF32, true}},
+        {"slope", {R, Out}, DType::kF32, true}},
        linear(Layout::kInOut)},
       {"linear",
        {{"y", {R, Out}},
         {"x", {R, In}},
         {"layer.weight", {Out, In}},
         {"layer.bias", {Out}, DType::kF32, true},
-        {"pre", {R, Out}, DType::kF32, true}},
+        {"slope", {R, Out}, DType::kF32, true}},
        linear(Layout::kOutIn)},
       {"linear_backward",
        {{"dx", {R, In}},
@@ -78,7 +78,8 @@ std::vector<Call> calls() {
         Argument{"dy", {R, Out}}.with_pitch(),
         {"x", {R, In}},
         {"layer.weight", {In, Out}},
-        {"pre", {R, In}}},
+        {"slope", {R, In}, DType::kF32, true},
+        {"dx_sums", {In}, DType::kF32, true}},
        linear_backward(Layout::kInOut)},
       {"linear_backward",
        {{"dx", {R, In}},
@@ -87,14 +88,15 @@ std::vector<Call> calls() {
         Argument{"dy", {R, Out}}.with_pitch(),
         {"x", {R, In}},
         {"layer.weight", {Out, In}},
-        {"pre", {R, In}}},
+        {"slope", {R, In}, DType::kF32, true},
+        {"dx_sums", {In}, DType::kF32, true}},
        linear_backward(Layout::kOutIn)},
       {"linear",
        {{"y", {R, Out}, bf16},
         {"x", {R, In}, bf16},
         {"layer.weight", {In, Out}, bf16},
         {"layer.bias", {Out}, DType::kF32, true},
-        {"pre", {R, Out}, bf16, true}},
+        {"slope", {R, Out}, bf16, true}},
        linear(Layout::kInOut)},
       {"linear_backward",
        {{"dx", {R, In}, bf16},
@@ -103,7 +105,8 @@ std::vector<Call> calls() {
         Argument{"dy", {R, Out}, bf16}.with_pitch(),
         {"x", {R, In}, bf16},
         {"layer.weight", {Out, In}, bf16},
-        {"pre", {R, In}, bf16}},
+        {"slope", {R, In}, bf16, true},
+        {"dx_sums", {In}, DType::kF32, true}},
        linear_backward(Layout::kOutIn)},
       {"embedding",
        {{"y", {R, E}},
@@ -150,9 +153,10 @@ std::vector<Call> calls() {
         {"x", {R, E}},
         {"norm.weight", {E}},
         {"stats.mean", {R}},
-        {"stats.rstd", {R}}},
+        {"stats.rstd", {R}},
+        {"dx_sums", {E}, DType::kF32, true}},
        [](Device& d, const std::vector<Tensor>& t) {
-         d.layernorm_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, {t[6], t[7]});
+         d.layernorm_backward(t[0], {t[1], t[2]}, t[3], t[4], {t[5], {}}, {t[6], t[7]}, t[8]);
        }},
       {"attention",
        {{"out", {B, T, E}}, {"lse", {B, H, T}}, {"qkv", {B, T, 3 * E}}, {"dropout.micro_step", {1}, i32}},
@@ -165,9 +169,10 @@ std::vector<Call> calls() {
         {"qkv", {B, T, 3 * E}},
         {"out", {B, T, E}},
         {"lse", {B, H, T}},
-        {"dropout.micro_step", {1}, i32}},
+        {"dropout.micro_step", {1}, i32},
+        {"dqkv_sums", {3 * E}, DType::kF32, true}},
        [](Device& d, const std::vector<Tensor>& t) {
-         d.attention_backward(t[0], t[1], t[2], t[3], t[4], H, {.p = 0.5f, .micro_step = t[5]});
+         d.attention_backward(t[0], t[1], t[2], t[3], t[4], H, {.p = 0.5f, .micro_step = t[5]}, t[6]);
        }},
       {"attention_cached",
        {{"out", {B, T, E}},
@@ -221,7 +226,7 @@ std::vector<Call> calls() {
         {"x", {R, In}, bf16},
         {"layer.weight", {Out, In}, bf16},
         {"layer.bias", {Out}, DType::kF32, true},
-        {"pre", {R, Out}, DType::kF32, true}},
+        {"slope", {R, Out}, DType::kF32, true}},
        linear(Layout::kOutIn)},
       {"round_to_bf16",
        {{"out", {V}, bf16}, {"x", {V}}},

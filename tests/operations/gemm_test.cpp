@@ -125,22 +125,23 @@ std::vector<std::vector<std::byte>> results(DType type, int threads) {
   };
   constexpr int64_t R = 300, kIn = 200, kOut = 650, B = 2, T = 150, E = 96;
   const Tensor x = tensor({R, kIn}, type), w = tensor({kIn, kOut}, type), b = tensor({kOut}, DType::kF32);
-  const Tensor y = tensor({R, kOut}, type), pre = tensor({R, kOut}, type), before = tensor({R, kIn}, type),
+  const Tensor y = tensor({R, kOut}, type), slope = tensor({R, kOut}, type), factor = tensor({R, kIn}, type),
                dx = tensor({R, kIn}, type);
-  const Tensor dw = tensor({kIn, kOut}, DType::kF32), db = tensor({kOut}, DType::kF32);
-  device->linear(y, x, {w, b}, Activation::kGelu, pre);
-  device->linear_backward(dx, {dw, db}, y, x, {w, b}, Activation::kGelu, before);
+  const Tensor dw = tensor({kIn, kOut}, DType::kF32), db = tensor({kOut}, DType::kF32),
+               dx_sums = tensor({kIn}, DType::kF32), dqkv_sums = tensor({3 * E}, DType::kF32);
+  device->linear(y, x, {w, b}, Activation::kGelu, slope);
+  device->linear_backward(dx, {dw, db}, y, x, {w, b}, factor, dx_sums);
   const Tensor qkv = tensor({B, T, 3 * E}, type), out = tensor({B, T, E}, type),
                dout = tensor({B, T, E}, type), dqkv = tensor({B, T, 3 * E}, type),
                lse = tensor({B, 3, T}, DType::kF32);
   device->attention(out, lse, qkv, 3, {});
-  device->attention_backward(dqkv, dout, qkv, out, lse, 3, {});
+  device->attention_backward(dqkv, dout, qkv, out, lse, 3, {}, dqkv_sums);
   const Tensor logits = tensor({R, 777}, type), losses = tensor({R}, DType::kF32),
                targets = tensor({R}, DType::kF32);
   std::memset(targets.data(), 0, targets.bytes());
   device->cross_entropy_with_gradient(losses, logits, Tensor(targets.data(), {R}, DType::kI32), 1e-3f);
   std::vector<std::vector<std::byte>> all;
-  for (const Tensor& t : {y, pre, dx, dw, db, out, lse, dqkv, logits, losses}) {
+  for (const Tensor& t : {y, slope, dx, dw, db, dx_sums, out, lse, dqkv, dqkv_sums, logits, losses}) {
     const auto* bytes = static_cast<const std::byte*>(t.data());
     all.emplace_back(bytes, bytes + t.bytes());
   }

@@ -241,16 +241,16 @@ TEST(NarrowWeights, EveryKernelIsTheProduct) {
 /// The operations, with one thread and with three.
 class NarrowOperations : public DeviceTest {
  protected:
-  /// linear() with a bias, an activation and, if `with_pre`, the values before it. A CPU's tensors may be in any
+  /// linear() with a bias, an activation and, if `with_slope`, its slope. A CPU's tensors may be in any
   /// memory.
   static std::vector<float> result_of(Device& device, Weight& weight, int64_t rows, Activation act,
-                                      bool with_pre) {
+                                      bool with_slope) {
     const int64_t out = weight.tensor().dim(0), in = weight.tensor().dim(1);
     std::vector<float> x = random_floats(rows * in, 5), bias = random_floats(out, 6),
                        y(static_cast<size_t>(rows * out)), z = y;
     device.linear({y.data(), {rows, out}}, {x.data(), {rows, in}},
                   {weight.tensor(), {bias.data(), {out}}, Layout::kOutIn}, act,
-                  with_pre ? Tensor(z.data(), {rows, out}) : Tensor());
+                  with_slope ? Tensor(z.data(), {rows, out}) : Tensor());
     return y;
   }
 };
@@ -270,8 +270,8 @@ TEST_P(NarrowOperations, LinearIsTheProductBiasAndActivation) {
         Values expected = reference::linear(few ? read_by(format, x, rows, in) : Values(x.begin(), x.end()),
                                             weight.values(), true, {b.begin(), b.end()}, rows, in, out);
         for (double& v : expected) v = reference::activation(Activation::kGelu, v);
-        for (const bool with_pre : {false, true}) {
-          const std::vector<float> y = result_of(*device_, weight, rows, Activation::kGelu, with_pre);
+        for (const bool with_slope : {false, true}) {
+          const std::vector<float> y = result_of(*device_, weight, rows, Activation::kGelu, with_slope);
           expect_close({y.begin(), y.end()}, expected, 2e-6, fmt_size(to_string(format), rows, out, in));
         }
       }

@@ -59,7 +59,7 @@ TEST_P(Operations, LargeLinearAndItsGradient) {
       device_->linear(y, x, {w, {}, layout}, Activation::kNone, {});
       const Values vx = values(x), vy = values(y);
       expect_close(vy, reference::matmul(vx, false, values(w), out_in, s.m, s.n, s.k), tolerance, "y" + size);
-      device_->linear_backward(dx, {dw, {}, layout}, y, x, {w, {}, layout}, Activation::kNone, {});
+      device_->linear_backward(dx, {dw, {}, layout}, y, x, {w, {}, layout}, {}, {});
       expect_close(values(dx), reference::matmul(vy, false, values(w), !out_in, s.m, s.k, s.n), tolerance,
                    "dx" + size);
       expect_close(values(dw),
@@ -77,17 +77,18 @@ TEST_P(Operations, LinearWithBiasAndActivation) {
          {Activation::kNone, Activation::kRelu, Activation::kGelu, Activation::kGeluErf}) {
       for (const bool transposed : {false, true}) {
         const Tensor x = random({s.m, s.k}), w = transposed ? random({s.n, s.k}) : random({s.k, s.n});
-        const Tensor b = random({s.n}), y = zeros({s.m, s.n}), pre = zeros({s.m, s.n});
+        const Tensor b = random({s.n}), y = zeros({s.m, s.n}), slope = zeros({s.m, s.n});
         const Values z = reference::linear(values(x), values(w), transposed, values(b), s.m, s.k, s.n);
-        Values expected = z;
+        Values expected = z, expected_slope = z;
         for (double& v : expected) v = reference::activation(act, v);
+        for (double& v : expected_slope) v = reference::activation_slope(act, v);
         const Layout layout = transposed ? Layout::kOutIn : Layout::kInOut;
-        device_->linear(y, x, {w, b, layout}, act, pre);
+        device_->linear(y, x, {w, b, layout}, act, slope);
         expect_close(values(y), expected, kForward, fmt_size("linear", s.m, s.n, s.k));
-        expect_close(values(pre), z, kForward, fmt_size("linear pre", s.m, s.n, s.k));
+        expect_close(values(slope), expected_slope, kForward, fmt_size("linear's slope", s.m, s.n, s.k));
         device_->set_zero(y);
         device_->linear(y, x, {w, b, layout}, act, {});
-        expect_close(values(y), expected, kForward, fmt_size("linear without pre", s.m, s.n, s.k));
+        expect_close(values(y), expected, kForward, fmt_size("linear without slope", s.m, s.n, s.k));
         device_->linear(y, x, {w, {}, layout}, Activation::kNone, {});
         expect_close(values(y), reference::linear(values(x), values(w), transposed, {}, s.m, s.k, s.n),
                      kForward, "linear without bias");
@@ -96,22 +97,23 @@ TEST_P(Operations, LinearWithBiasAndActivation) {
   }
 }
 
-/// Compares dW, db and dx of y = act'(pre) x op(W) + b with sums in double, in both layouts of W.
+/// Compares dW, db, dx and its sums with sums in double, in both layouts of W.
 TEST_P(Operations, LinearBackward) {
   for (const Size s : {Size{1, 5, 3}, {5, 3, 7}, {66, 70, 65}, {530, 36, 12}, {40, 1, 260}}) {
     for (const bool transposed : {false, true}) {
-      for (const Activation act :
-           {Activation::kNone, Activation::kRelu, Activation::kGelu, Activation::kGeluErf}) {
+      for (const bool with_slope : {false, true}) {
         const int64_t rows = s.m, out = s.n, in = s.k;
         const Tensor x = random({rows, in}), w = transposed ? random({out, in}) : random({in, out});
-        const Tensor dy = random({rows, out}), dx = random({rows, in}), pre = random({rows, in});
+        const Tensor dy = random({rows, out}), dx = random({rows, in}), slope = random({rows, in});
         const Tensor dw = random(transposed ? std::initializer_list<int64_t>{out, in}
                                             : std::initializer_list<int64_t>{in, out});
-        const Tensor db = random({out});
-        const Values vx = values(x), vdy = values(dy), vpre = values(pre);
+        const Tensor db = random({out}), dx_sums = random({in});
+        const Values vx = values(x), vdy = values(dy), vslope = values(slope);
         Values expected_dx = reference::matmul(vdy, false, values(w), !transposed, rows, in, out);
+        Values expected_sums = values(dx_sums);
         for (size_t i = 0; i < expected_dx.size(); ++i) {
-          expected_dx[i] *= reference::activation_slope(act, vpre[i]);
+          if (with_slope) expected_dx[i] *= vslope[i];
+          expected_sums[i % in] += expected_dx[i];
         }
         Values expected_dw = transposed ? reference::matmul(vdy, true, vx, false, out, in, rows)
                                         : reference::matmul(vx, true, vdy, false, in, out, rows);
@@ -121,10 +123,12 @@ TEST_P(Operations, LinearBackward) {
         for (int64_t i = 0; i < rows * out; ++i) expected_db[i % out] += vdy[i];
 
         const Layout layout = transposed ? Layout::kOutIn : Layout::kInOut;
-        device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, act, pre);
+        device_->linear_backward(dx, {dw, db, layout}, dy, x, {w, {}, layout}, with_slope ? slope : Tensor(),
+                                 dx_sums);
         expect_close(values(dx), expected_dx, 5e-6, fmt_size("dx", s.m, s.n, s.k));
         expect_close(values(dw), expected_dw, 5e-6, fmt_size("dw", s.m, s.n, s.k));
         expect_close(values(db), expected_db, 5e-6, fmt_size("db", s.m, s.n, s.k));
+        expect_close(values(dx_sums), expected_sums, 2e-5, fmt_size("sums of dx", s.m, s.n, s.k));
       }
     }
   }
@@ -133,7 +137,7 @@ TEST_P(Operations, LinearBackward) {
 TEST_P(Operations, LinearBackwardWithoutBiasLeavesItAlone) {
   const Tensor x = random({3, 4}), w = random({4, 5}), dy = random({3, 5}), dx = zeros({3, 4}),
                dw = zeros({4, 5});
-  device_->linear_backward(dx, {dw, {}}, dy, x, {w, {}}, Activation::kNone, {});
+  device_->linear_backward(dx, {dw, {}}, dy, x, {w, {}}, {}, {});
   expect_close(values(dx), reference::matmul(values(dy), false, values(w), true, 3, 4, 5), kForward, "dx");
 }
 
@@ -217,7 +221,7 @@ TEST_P(Operations, LayerNormAndItsGradient) {
     if (rows * E > 200) continue;
 
     const Tensor dy = random({rows, E}), dx = zeros({rows, E}), dw = zeros({E}), db = zeros({E});
-    device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd});
+    device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd}, {});
     const Values weights = values(dy);
     const auto loss = [&](const Values& a, const Values& c, const Values& d) {
       return reference::dot(weights, reference::layernorm(a, c, d));
@@ -260,9 +264,9 @@ TEST_P(Operations, LayerNormBackwardOfManyRowsAgreesWithSums) {
   for (const auto& [rows, E] : {std::pair<int64_t, int64_t>{700, 24}, {90, 1030}}) {
     const Tensor x = random({rows, E}), w = random({E}), b = random({E}), y = zeros({rows, E});
     const Tensor mean = zeros({rows}), rstd = zeros({rows}), dy = random({rows, E});
-    const Tensor dx = random({rows, E}), dw = random({E}), db = random({E});
+    const Tensor dx = random({rows, E}), dw = random({E}), db = random({E}), dx_sums = random({E});
     device_->layernorm(y, {mean, rstd}, x, {w, b});
-    Values edx = values(dx), edw = values(dw), edb = values(db);
+    Values edx = values(dx), edw = values(dw), edb = values(db), esums = values(dx_sums);
     const Values vx = values(x), vw = values(w), vdy = values(dy), vm = values(mean), vr = values(rstd);
     for (int64_t i = 0; i < rows; ++i) {
       double mean_g = 0, mean_gx = 0;
@@ -276,10 +280,12 @@ TEST_P(Operations, LayerNormBackwardOfManyRowsAgreesWithSums) {
       for (int64_t e = 0; e < E; ++e)
         edx[i * E + e] += vr[i] * (vdy[i * E + e] * vw[e] - mean_g - xh(e) * mean_gx);
     }
-    device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd});
+    for (int64_t i = 0; i < rows * E; ++i) esums[i % E] += edx[i];
+    device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd}, dx_sums);
     expect_close(values(dx), edx, 1e-5, fmt_size("dx", rows, E));
     expect_close(values(dw), edw, 1e-5, fmt_size("dw", rows, E));
     expect_close(values(db), edb, 1e-5, fmt_size("db", rows, E));
+    expect_close(values(dx_sums), esums, 1e-5, fmt_size("sums of dx", rows, E));
   }
 }
 
@@ -290,10 +296,10 @@ TEST_P(Operations, LayerNormBackwardAddsToTheOldGradient) {
   const Tensor mean = zeros({rows}), rstd = zeros({rows});
   device_->layernorm(y, {mean, rstd}, x, {w, b});
   const Tensor dx = zeros({rows, E}), dw = zeros({E}), db = zeros({E});
-  device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd});
+  device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd}, {});
   Values twice = values(dx);
   for (double& v : twice) v *= 2;
-  device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd});
+  device_->layernorm_backward(dx, {dw, db}, dy, x, {w, {}}, {mean, rstd}, {});
   expect_close(values(dx), twice, kForward, "dx");
 }
 
@@ -339,7 +345,12 @@ TEST_P(Operations, AttentionGradient) {
       const Tensor qkv = random({s.B, s.T, 3 * E}), out = zeros({s.B, s.T, E}), lse = zeros({s.B, s.H, s.T});
       const Tensor dout = random({s.B, s.T, E}), dqkv = random({s.B, s.T, 3 * E});
       device_->attention(out, lse, qkv, static_cast<int>(s.H), dropout);
-      device_->attention_backward(dqkv, dout, qkv, out, lse, static_cast<int>(s.H), dropout);
+      const Tensor dqkv_sums = random({3 * E});
+      Values expected_sums = values(dqkv_sums);
+      device_->attention_backward(dqkv, dout, qkv, out, lse, static_cast<int>(s.H), dropout, dqkv_sums);
+      const Values actual = values(dqkv);
+      for (size_t i = 0; i < actual.size(); ++i) expected_sums[i % expected_sums.size()] += actual[i];
+      expect_close(values(dqkv_sums), expected_sums, 1e-5, fmt_size("sums of dqkv", s.B, s.T, s.H));
 
       const Values mask =
           p > 0 ? dropout_row(*device_, s.B * s.H * s.T, s.T, dropout) : Values(s.B * s.H * s.T * s.T, 1.0);
@@ -586,7 +597,7 @@ TEST_P(Operations, ACapturedGraphJoinsItsParallelParts) {
   const Tensor dx = zeros({40, 30}), dw = zeros({30, 20}), db = zeros({20}), sum = zeros({1});
   const auto graph = device_->capture([&] {
     device_->set_zero(dw);
-    device_->linear_backward(dx, {dw, db}, dy, x, {w, {}}, Activation::kNone, {});
+    device_->linear_backward(dx, {dw, db}, dy, x, {w, {}}, {}, {});
     device_->l2_norm(sum, dw);
   });
   for (int run = 0; run < 3; ++run) {
@@ -784,8 +795,8 @@ TEST(Threads, NeverChangeABit) {
     const Tensor tx(x.data(), {257, 384}), tw(w.data(), {384, 1031}), ty(y.data(), {257, 1031});
     device->linear(ty, tx, {tw, {}}, Activation::kNone, {});
     device->linear_backward(Tensor(dx.data(), {257, 384}),
-                            {Tensor(dw.data(), {384, 1031}), Tensor(db.data(), {1031})}, ty, tx, {tw, {}},
-                            Activation::kGelu, tx);
+                            {Tensor(dw.data(), {384, 1031}), Tensor(db.data(), {1031})}, ty, tx, {tw, {}}, tx,
+                            {});
     device->l2_norm(Tensor(s.data(), {1}), Tensor(y.data(), {257 * 1031}));
     for (const auto* more : {&s, &dx, &dw, &db}) y.insert(y.end(), more->begin(), more->end());
     return y;

@@ -283,26 +283,25 @@ TEST(EpilogueTest, DoesEverythingInItsOrder) {
   for (const int n : {8, 7}) {
     const size_t size = static_cast<size_t>(32) * n;
     const std::vector<float> before = random_values(size, 4), s = random_values(size, 5);
-    const DeviceArray<float> sums(s), bias(random_values(n, 6)), pre(before),
-        slope_at(random_values(size, 7));
-    for (const bool slope : {false, true}) {
+    const DeviceArray<float> sums(s), bias(random_values(n, 6)), slopes(before),
+        factors(random_values(size, 7));
+    for (const bool factor : {false, true}) {
       const DeviceArray<float> c(before);
       Epilogue<float> epilogue;
       epilogue.bias = bias.data();
-      epilogue.pre = pre.data();
-      epilogue.slope_at = slope ? slope_at.data() : nullptr;
+      epilogue.slope = slopes.data();
+      epilogue.factor = factor ? factors.data() : nullptr;
       epilogue.act = Activation::kGelu;
       epilogue.accumulate = true;
       const Rows<float> rows{c.data(), n, 32, n, n == 8};
       hipLaunchKernelGGL(epilogue_kernel, dim3(1), dim3(64), 0, nullptr, epilogue, rows, sums.data());
-      const std::vector<float> result = c.download(), inner = pre.download(), b = bias.download(),
-                               z = slope_at.download();
+      const std::vector<float> result = c.download(), slope = slopes.download(), b = bias.download(),
+                               f = factors.download();
       for (size_t i = 0; i < size; ++i) {
         const float x = s[i] + b[i % n];
-        EXPECT_EQ(inner[i], x);
-        const float y =
-            slope ? x * activation_slope(Activation::kGelu, z[i]) : activate(Activation::kGelu, x);
-        EXPECT_EQ(result[i], before[i] + y);
+        EXPECT_EQ(slope[i], activation_slope(Activation::kGelu, x));
+        const float y = activate(Activation::kGelu, x);
+        EXPECT_EQ(result[i], before[i] + (factor ? y * f[i] : y));
       }
     }
   }

@@ -9,6 +9,7 @@
 
 #include <cuda.h>
 
+#include "hip/bf16.h"
 #include "hip/check.h"
 #include "hip/kernel.h"
 
@@ -54,7 +55,35 @@ CUtensorMap tensor_map(const T* matrix, int rows, int width, int pitch, int box_
   return map;
 }
 
+// ---- Pairs of blocks ------------------------------------------------------------------------------------
+
+/// Launches blocks in pairs, which run on neighbouring compute units and can write to each other's shared memory.
+/// Blocks 2 i and 2 i + 1 are a pair.
+template <typename Argument>
+void launch_pairs(void (*kernel)(const Argument), int blocks, int threads, size_t shared_bytes,
+                  cudaStream_t stream, const Argument& argument) {
+  HIP_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(shared_bytes)));
+  cudaLaunchAttribute pairs = {};
+  pairs.id = cudaLaunchAttributeClusterDimension;
+  pairs.val.clusterDim.x = 2;
+  pairs.val.clusterDim.y = pairs.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &pairs;
+  config.numAttrs = 1;
+  HIP_CHECK(cudaLaunchKernelEx(&config, kernel, argument));
+}
+
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+/// A barrier of all threads of a pair.
+__device__ inline void sync_pair() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
 
 __device__ inline uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
@@ -72,6 +101,16 @@ __device__ inline void fence_barriers() {
 }
 __device__ inline void arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+/// Arrives at this barrier of both blocks of a pair.
+__device__ inline void arrive_at_both(uint32_t barrier) {
+  asm volatile(
+      "{.reg .u32 place;\n"
+      "mapa.shared::cluster.u32 place, %0, 0;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [place];\n"
+      "mapa.shared::cluster.u32 place, %0, 1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [place];}" ::"r"(barrier)
+      : "memory");
 }
 /// Arrives, and adds to the bytes that copies must bring before the phase ends.
 __device__ inline void arrive_and_expect(uint32_t barrier, int bytes) {
@@ -115,6 +154,17 @@ __device__ inline void copy_box(uint32_t to, const CUtensorMap& map, int column,
       "l"(&map), "r"(column), "r"(row), "r"(depth), "r"(barrier)
       : "memory");
 }
+/// The same, to this place of both blocks of a pair; the bytes count at this barrier of each.
+__device__ inline void copy_box_to_both(uint32_t to, const CUtensorMap& map, int column, int row,
+                                        uint32_t barrier) {
+  asm volatile(
+      "{.reg .b16 both;\n"
+      "mov.b16 both, 3;\n"
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+      "[%1, {%2, %3, %4}], [%5], both;}" ::"r"(to),
+      "l"(&map), "r"(column), "r"(row), "r"(0), "r"(barrier)
+      : "memory");
+}
 __device__ inline void prefetch_map(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map));
 }
@@ -123,18 +173,17 @@ __device__ inline void prefetch_map(const CUtensorMap& map) {
 __device__ inline void fence_for_copies() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
-/// Starts to copy a box from shared memory to (column, row) of matrix `depth`.
-__device__ inline void store_box(const CUtensorMap& map, uint32_t from, int column, int row, int depth) {
-  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(&map),
-               "r"(from), "r"(column), "r"(row), "r"(depth)
-               : "memory");
-}
-/// The same, but adds to what is there. Each element is one addition in fp32.
-__device__ inline void add_box(const CUtensorMap& map, uint32_t from, int column, int row, int depth) {
+/// Starts to copy a box from shared memory to (column, row) of matrix `depth`, or to add it to what is there. Each
+/// element is one addition in fp32. This is no branch: where a branch meets registers of sums, ptxas takes products
+/// one at a time.
+__device__ inline void store_box(const CUtensorMap& map, uint32_t from, int column, int row, int depth,
+                                 bool add) {
   asm volatile(
-      "cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(
-          &map),
-      "r"(from), "r"(column), "r"(row), "r"(depth)
+      "{.reg .pred add;\n"
+      "setp.ne.b32 add, %5, 0;\n"
+      "@add cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.bulk_group [%0, {%2, %3, %4}], [%1];\n"
+      "@!add cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];}" ::"l"(&map),
+      "r"(from), "r"(column), "r"(row), "r"(depth), "r"(int(add))
       : "memory");
 }
 /// Ends a group of stores, for wait_for_reads.
@@ -172,6 +221,36 @@ __device__ inline T load_shared(uint32_t from) {
                  : "memory");
   }
   return value;
+}
+
+/// Stores four matrices of 8 x 8 that the lanes of a warp share. Lane l has two neighbours of row l / 4 of each;
+/// the neighbours of matrix i are elements 2 i and 2 i + 1. It gives the address of row l % 8 of matrix l / 8.
+__device__ inline void store_matrices(uint32_t row, const Vec<bf16, 8>& values) {
+  const auto* words = reinterpret_cast<const uint32_t*>(&values);
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared::cta.b16 [%0], {%1, %2, %3, %4};" ::"r"(row),
+               "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+/// Loads what store_matrices would store.
+__device__ inline Vec<bf16, 8> load_matrices(uint32_t row) {
+  Vec<bf16, 8> values;
+  auto* words = reinterpret_cast<uint32_t*>(&values);
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared::cta.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(row)
+               : "memory");
+  return values;
+}
+
+/// Two neighbours in memory, or zeros. This is no branch, see store_box.
+__device__ inline Vec<float, 2> load_pair_if(bool condition, const float* from) {
+  Vec<float, 2> pair = {};
+  asm("{.reg .pred p;\n"
+      "setp.ne.b32 p, %3, 0;\n"
+      "@p ld.global.nc.v2.f32 {%0, %1}, [%2];}"
+      : "+f"(pair[0]), "+f"(pair[1])
+      : "l"(from), "r"(int(condition)));
+  return pair;
 }
 
 /// A barrier of the threads of one warpgroup; barrier 0 is that of the block.
@@ -225,9 +304,36 @@ __device__ inline int sum_column(int e) {
   return e / 4 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + e % 2;
 }
 
-/// Keeps the compiler from reading sums before the wait that precedes this call.
+/// The sums of two neighbouring columns of 64.
+struct ColumnSums {
+  float sums[2];
+  int column;
+};
+
+/// Adds the first kLeft values of a lane to those of lane ^ 2 kLeft, or the next kLeft: each keeps one half.
+template <int kLeft>
+__device__ inline void share_sums(float (&v)[16]) {
+  const bool upper = (threadIdx.x & 2 * kLeft) != 0;
+#pragma unroll
+  for (int i = 0; i < kLeft; ++i) {
+    const float send = upper ? v[i] : v[i + kLeft], keep = upper ? v[i + kLeft] : v[i];
+    v[i] = keep + __shfl_xor(send, 2 * kLeft);
+  }
+}
+
+/// Sums the rows of a warp. Value v[4 i + e] of a thread belongs to column 16 i + 8 (e / 2) + sum_column(e % 2). Each
+/// thread ends with the sums of two columns.
+__device__ inline ColumnSums sum_of_warp(float (&v)[16]) {
+  share_sums<8>(v);
+  share_sums<4>(v);
+  share_sums<2>(v);
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  return {{v[0], v[1]}, lane / 4 * 8 + lane % 4 * 2};
+}
+
+/// Keeps the compiler from reading or setting sums on the other side of this call.
 template <int kCount>
-__device__ inline void after_wait(float (&d)[kCount]) {
+__device__ inline void settle(float (&d)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
