@@ -4,8 +4,9 @@
     tests/isa/inner_loops.py --hipcc /opt/rocm/bin/hipcc gfx942 gfx1100
 
 Prints a Markdown table for the innermost loop with matrix instructions of each product and of each attention kernel. The counts
-include branches that seldom run, such as masks. The exit status is 1 if a kernel has no such loop, uses scratch memory or does not compile. It is 77 if hipcc does not know the architectures,
-or if its clang is older than 17: clang 15 (ROCm 5.2) keeps small loops inside these and a few bytes in scratch memory.
+include branches that seldom run, such as masks. The exit status is 1 if a kernel has no such loop, uses scratch memory or does not
+compile. It is 77 if hipcc does not know the architectures, or if its clang is older than 17: clang 15 (ROCm 5.2) keeps small loops
+inside these and a few bytes in scratch memory.
 """
 
 import argparse
