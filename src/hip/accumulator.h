@@ -135,6 +135,13 @@ class AtomAccumulator {
           for (int j = 0; j < kAtomsN; ++j) Atom::multiply_add(sums_[i][j], left[s][i], right[s][j]);
         }
       }
+      if constexpr (kPackedOnRdna) {
+#pragma unroll
+        for (int i = 0; i < kAtomsM; ++i) {
+#pragma unroll
+          for (int j = 0; j < kAtomsN; ++j) Atom::end_of_step(sums_[i][j]);
+        }
+      }
     }
   }
 
@@ -161,11 +168,19 @@ class AtomAccumulator {
  private:
   static constexpr int kPartN = Shape::kM * Shape::kN / (Shape::kThreads / Atom::kLanes) / kPartM;
   static constexpr int kAtomsM = kPartM / Atom::kM, kAtomsN = kPartN / Atom::kN;
+  static constexpr bool kPackedOnRdna = kForRdna && Atom::kLoadsMatrices;
 
   template <typename A, typename B>
   __device__ __forceinline__ void read(typename Atom::Left (&left)[kAtomsM],
                                        typename Atom::Right (&right)[kAtomsN], const A& a, const B& b,
                                        int k) const {
+    if constexpr (kPackedOnRdna) {
+#pragma unroll
+      for (int i = 0; i < kAtomsM; ++i) Atom::load_left(left[i], a, k, i * Atom::kM, lane_, part_ * kPartM);
+#pragma unroll
+      for (int j = 0; j < kAtomsN; ++j) Atom::load_right(right[j], b, k, j * Atom::kN, lane_, column_);
+      return;
+    }
 #pragma unroll
     for (int i = 0; i < kAtomsM; ++i) load_left<Atom>(left[i], a, k, part_ * kPartM + i * Atom::kM, lane_);
 #pragma unroll

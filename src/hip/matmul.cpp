@@ -128,9 +128,17 @@ void launch_layout(const Stream& stream, const Product<In, Out>& p, Op op_a, Op 
   if constexpr (std::is_same_v<Out, float>) launch_tiles<Shape, true, false, kAligned>(stream, p);
 }
 
+/// Whether A and B suit the loads of 16 bytes. In a tile of 128 rows, RDNA counts bytes with 32 bits.
+template <typename In, typename Out>
+bool operands_aligned(const Product<In, Out>& p) {
+  constexpr int kLongestRow = 1 << 24;
+  return rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b) &&
+         (!kForAmd || (p.lda < kLongestRow && p.ldb < kLongestRow));
+}
+
 template <typename Shape, typename In, typename Out>
 void launch_shape(const Stream& stream, const Product<In, Out>& p, Op op_a, Op op_b) {
-  bool aligned = rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b);
+  bool aligned = operands_aligned(p);
   // The tiles of fp32 do not allow for a row that ends inside a pack.
   if (std::is_same_v<In, float>)
     aligned = aligned && (op_a == Op::kNone ? p.k : p.m) % 4 == 0 && (op_b == Op::kNone ? p.n : p.k) % 4 == 0;
@@ -307,8 +315,7 @@ bool launch_product(const Stream& stream, const Product<bf16, Out>& p, Op op_a, 
     if (wide.cost <= narrow.cost) return launch_planned<Sm90Large>(stream, p, op_a, op_b, wide.parts);
     return launch_planned<Sm90Small>(stream, p, op_a, op_b, narrow.parts);
   }
-  const bool common = rows_aligned(p.lda, p.a) && rows_aligned(p.ldb, p.b) &&
-                      (std::is_same_v<Out, bf16> || op_a == Op::kTranspose);
+  const bool common = operands_aligned(p) && (std::is_same_v<Out, bf16> || op_a == Op::kTranspose);
   const Plan large = plan_parts<Bf16Large>(stream, p, 1.0),
              small = plan_parts<Bf16Small>(stream, p, kTuning.product.bf16_small_speed);
   if (common && large.cost <= small.cost)

@@ -115,20 +115,29 @@ struct RegisterLoader {
 /// Loads tiles A and B through registers and stores both along k. Half of the threads load A, the others B,
 /// each eight units. If the lines of an operand in memory are not along k, these are a square of 8 x 8
 /// elements, which the thread transposes. Then eight lanes write the same unit of every eighth line.
+///
+/// The compiler computes addresses before the loop over k and keeps them in registers. On RDNA, 64-bit
+/// addresses of A and of B would take more registers than there are. So a thread has 32-bit offsets, and if A
+/// and B have the same order, the same code loads both. Then eight waves share a SIMD, as many as shared
+/// memory allows.
 template <int kWidth, bool kAlongKA, bool kAlongKB, bool kAligned>
 struct PackedLoader {
   using T = OperandTile<kWidth, true>;
   Vec<uint32_t, 4> units[8];
 
   __device__ void load(const Operand& a, const Operand& b, int k0, int m0, int n0) {
-    if (thread() < kWidth) {
+    if constexpr (kOneOrder) {
+      load<kAlongKA>(loads_a() ? a : b, k0, loads_a() ? m0 : n0, thread() % kWidth);
+    } else if (loads_a()) {
       load<kAlongKA>(a, k0, m0, thread());
     } else {
       load<kAlongKB>(b, k0, n0, thread() - kWidth);
     }
   }
   __device__ void store(const T& tile_a, const T& tile_b) const {
-    if (thread() < kWidth) {
+    if constexpr (kOneOrder) {
+      store<kAlongKA>(T{tile_a.memory + (loads_a() ? 0 : tile_b.memory - tile_a.memory)}, thread() % kWidth);
+    } else if (loads_a()) {
       store<kAlongKA>(tile_a, thread());
     } else {
       store<kAlongKB>(tile_b, thread() - kWidth);
@@ -137,7 +146,11 @@ struct PackedLoader {
 
  private:
   static constexpr int kAcross = kWidth / 8;  ///< units across the width
+  static constexpr bool kOneOrder = kForRdna && kAlongKA == kAlongKB;
+  const bool in_first_half_ = same_in_wave(thread()) < kWidth;
+
   static __device__ int thread() { return static_cast<int>(threadIdx.x); }
+  __device__ bool loads_a() const { return kForRdna ? in_first_half_ : thread() < kWidth; }
 
   template <bool kAlongK>
   __device__ void load(const Operand& source, int k0, int column0, int thread) {
@@ -164,10 +177,18 @@ struct PackedLoader {
             kAlongK ? min(thread / 8 + i * kAcross, width - 1) : min(thread / kAcross * 8 + i, last);
         const int column =
             kAlongK ? min(thread % 8 * 8, last / 8 * 8) : min(thread % kAcross * 8, (width - 1) / 8 * 8);
-        units[i] = *reinterpret_cast<const Vec<uint32_t, 4>*>(base + row * stride + column);
+        if constexpr (kForRdna) {
+          const uint32_t element = static_cast<uint32_t>(row) * static_cast<uint32_t>(stride) + column;
+          const auto* const from = reinterpret_cast<const char*>(base) + element * uint32_t{sizeof(bf16)};
+          units[i] = *reinterpret_cast<const Vec<uint32_t, 4>*>(from);
+        } else {
+          units[i] = *reinterpret_cast<const Vec<uint32_t, 4>*>(base + row * stride + column);
+        }
       }
     };
     if (end >= T::kRows) return load_units(T::kRows - 1);
+    // The addresses of the last step differ, and must not take registers in the steps before it.
+    thread = static_cast<int>(computed_anew(static_cast<uint32_t>(thread)));
     load_units(end - 1);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {

@@ -3,9 +3,10 @@
 
     tests/isa/inner_loops.py --hipcc /opt/rocm/bin/hipcc gfx942 gfx1100
 
-Prints a Markdown table for the innermost loop of each product and of each attention kernel that has matrix instructions. The exit
-status is 1 if a kernel has no such loop, uses scratch memory or does not compile. It is 77 if hipcc does not know the architectures,
-or if its clang is older than 17: clang 15 (ROCm 5.2) keeps small loops inside these and a few bytes in scratch memory.
+Prints a Markdown table for the innermost loop with matrix instructions of each product and of each attention kernel. The counts
+include branches that seldom run, such as masks. The exit status is 1 if a kernel has no such loop, uses scratch memory or does not
+compile. It is 77 if hipcc does not know the architectures, or if its clang is older than 17: clang 15 (ROCm 5.2) keeps small loops
+inside these and a few bytes in scratch memory.
 """
 
 import argparse
@@ -50,15 +51,17 @@ def read_kernels(assembly):
     return kernels
 
 
-def inner_loops(instructions):
-    """The ranges of the loops that contain no other loop. A loop ends with the last branch back to its first block."""
+def matrix_loops(instructions):
+    """The instructions of the loops that have matrix instructions and contain no other such loop. A loop ends with the last branch
+    back to its first block. It may contain loops without matrix instructions, such as one that loads the end of a row."""
     first = {label: i for i, (label, _, _) in reversed(list(enumerate(instructions))) if label}
     loops = {}
     for i, (_, _, target) in enumerate(instructions):
         if target in first and first[target] <= i:
             loops[first[target]] = i
-    ranges = list(loops.items())
-    return [(a, b) for a, b in ranges if not any((c, d) != (a, b) and a <= c and d <= b for c, d in ranges)]
+    ranges = [(a, b) for a, b in loops.items() if count(instructions[a:b + 1])["matrix"] > 0]
+    inner = [(a, b) for a, b in ranges if not any((c, d) != (a, b) and a <= c and d <= b for c, d in ranges)]
+    return [instructions[a:b + 1] for a, b in inner]
 
 
 def scratch_sizes(assembly):
@@ -103,7 +106,7 @@ def main():
                 found = [name for name in kernels if re.search(wanted, name)]
                 good = good and bool(found)
                 for name in sorted(found, key=names.get):
-                    counts = [count(kernels[name][a:b + 1]) for a, b in inner_loops(kernels[name])]
+                    counts = [count(loop) for loop in matrix_loops(kernels[name])]
                     best = max(counts, key=lambda c: c["matrix"], default=count([]))
                     if best["matrix"] == 0:
                         print(f"{architecture}: no matrix instructions in a loop of {names[name]}", file=sys.stderr)

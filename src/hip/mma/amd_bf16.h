@@ -46,15 +46,19 @@ struct AmdOperandLoads {
   using Left = AmdOperand<kUnits>;
   using Right = AmdOperand<kUnits>;
 
+  /// Rows wave_row + row ... of the tile. If `row` is a constant in unrolled loops and wave_row is the rest,
+  /// all rows need few addresses (OperandTile::unit).
   template <typename Tile>
-  __device__ static void load_left(Left& left, const Tile& tile, int k, int row, int lane) {
+  __device__ static void load_left(Left& left, const Tile& tile, int k, int row, int lane, int wave_row = 0) {
     static_assert(Tile::kAlongK);
 #pragma unroll
-    for (int u = 0; u < kUnits; ++u) left.set_unit(u, *tile.unit(k, Atom::unit_k(lane, u), row, lane % 16));
+    for (int u = 0; u < kUnits; ++u)
+      left.set_unit(u, *tile.unit(k, Atom::unit_k(lane, u), row, wave_row + lane % 16));
   }
   template <typename Tile>
-  __device__ static void load_right(Right& right, const Tile& tile, int k, int column, int lane) {
-    load_left(right, tile, k, column, lane);
+  __device__ static void load_right(Right& right, const Tile& tile, int k, int column, int lane,
+                                    int wave_column = 0) {
+    load_left(right, tile, k, column, lane, wave_column);
   }
 
   __device__ static int sum_row(int lane, int) {
