@@ -293,7 +293,7 @@ __global__ void HIPGPT_LAUNCH_BOUNDS(kThreads, kAligned&& kLanes == 128 ? 4 : 1)
 #pragma unroll
     for (int c = 0; c < kChunks; ++c) {
       dx[c] = add_gradient(dx[c], terms[c], rstd, sums[0] / a.width, sums[1] / a.width);
-      if (active) dx_sum[c] = dx_sum[c] + dx[c];
+      dx_sum[c] = dx_sum[c] + dx[c];
       store_floats<kAligned>(a.dx + begin, kPack * (c * kLanes + lane), width, dx[c]);
     }
   }
