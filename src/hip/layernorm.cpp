@@ -17,7 +17,8 @@
 // the number of compute units.
 //
 // Measured on an H200 (4.3 TB/s by copying), 16384 x 384 and 8192 x 768: forward reaches 83 % of this
-// bandwidth, and forward with residual 84 to 86 %. Backward reaches 83 and 70 %.
+// bandwidth, and forward with residual 84 to 86 %. Backward reaches 83 and 70 %. With the sums of dx, and in bf16,
+// 32768 x 768 take 76 us (62 %) instead of 65, which saves the 18 us of reading dx once more.
 #include <algorithm>
 
 #include "device/check.h"
