@@ -1,6 +1,7 @@
 // Tests of files, folders and disks that disappear under a running program. The program names what is missing
 // in one line, exits with status 1, and leaves the last checkpoint intact.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/mount.h>
 
 #include "checkpoint.h"
