@@ -76,7 +76,8 @@ void SlidingWindows::score() {
 TrainingPass& SlidingWindows::pass_for(int64_t batch, int64_t length) {
   if (!pass_ || pass_->max_batch() != batch || pass_->seq_len() != length) {
     pass_.reset();  // frees its memory first
-    pass_.emplace(model_, static_cast<int>(batch), static_cast<int>(length), TrainingPass::kForwardOnly);
+    pass_ = std::make_unique<TrainingPass>(model_, static_cast<int>(batch), static_cast<int>(length),
+                                           TrainingPass::kForwardOnly);
   }
   return *pass_;
 }

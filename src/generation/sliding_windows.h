@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -61,7 +61,7 @@ class SlidingWindows {
   const GPTModel& model_;
   int64_t window_, stride_, batch_;
   int rank_ = 0, processes_ = 1, turn_ = 0;  // whose batch the next one is
-  std::optional<TrainingPass> pass_;
+  std::unique_ptr<TrainingPass> pass_;
   Sink sink_;
   std::vector<int32_t> pending_;  // tokens from the start of the next window on
   bool first_window_ = true;
