@@ -7,6 +7,7 @@
 
 #include "hip/bf16.h"
 #include "hip/check.h"
+#include "hip/launch.h"
 #include "hip/reduce.h"
 
 namespace hipgpt::hip {
@@ -15,10 +16,6 @@ namespace {
 
 constexpr int kThreads = 256, kColumns = 32, kRows = kThreads / kColumns;
 constexpr int kMostThreads = 1024;  // of a block of add_partial_sums_kernel
-
-int ceil_div(int a, int b) {
-  return (a + b - 1) / b;
-}
 
 /// Writes the sums of the part_rows rows that start at part_rows blockIdx.y to row blockIdx.y of parts [.., n].
 template <typename T>

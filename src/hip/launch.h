@@ -1,4 +1,4 @@
-// Launches with dynamic shared memory.
+// What launches have in common: the number of blocks, and dynamic shared memory.
 #pragma once
 
 #include "hip/check.h"
@@ -7,6 +7,10 @@
 namespace hipgpt::hip {
 
 constexpr size_t kSharedWithoutAsking = 48 * 1024;  ///< bytes that a block may use on every GPU
+
+inline int ceil_div(int a, int b) {
+  return (a + b - 1) / b;
+}
 
 /// Launches a kernel with `bytes` of dynamic shared memory (HIPGPT_DYNAMIC_SHARED). NVIDIA GPUs allow more
 /// than 48 KB only if an attribute of the kernel requests it. AMD GPUs have 64 KB and ignore the attribute.

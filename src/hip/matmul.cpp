@@ -41,10 +41,6 @@ namespace {
 /// Whether a matrix is read transposed.
 enum class Op : uint8_t { kNone, kTranspose };
 
-int ceil_div(int a, int b) {
-  return (a + b - 1) / b;
-}
-
 template <typename Shape, bool kTransA, bool kTransB, bool kAligned>
 __global__ HIPGPT_LAUNCH_BOUNDS(Shape::kThreads,
                                 Shape::kThreads == 128 ? 3 : 2) void matmul_kernel(Product<float, float> p) {
@@ -224,10 +220,11 @@ struct Plan {
   int parts;
 };
 
-/// The number of parts of each of `tiles` tiles with the lowest cost(tiles and parts together, parts).
-template <typename In, typename Out, typename Cost>
-Plan cheapest(const Stream& stream, const Product<In, Out>& p, int tiles, const Cost& cost) {
+/// The number of parts, for tiles of one shape, with the lowest cost(tiles and parts together, parts).
+template <typename Shape, typename In, typename Out, typename Cost>
+Plan cheapest(const Stream& stream, const Product<In, Out>& p, const Cost& cost) {
   constexpr const ProductTuning& kHere = kTuning.product;
+  const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
   const int64_t fit = stream.scratch_floats / (static_cast<int64_t>(p.m) * p.part_pitch());
   const int64_t most =
       std::max<int64_t>(1, std::min<int64_t>({kHere.most_parts, fit, p.k / kHere.shortest_part}));
@@ -243,23 +240,21 @@ Plan cheapest(const Stream& stream, const Product<In, Out>& p, int tiles, const 
 template <typename Shape, typename In, typename Out>
 Plan plan_parts(const Stream& stream, const Product<In, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
-  const int tiles = ceil_div(p.m, Shape::kM) * ceil_div(p.n, Shape::kN);
-  return cheapest(stream, p, tiles, [&](double all, int parts) {
-    const double share = all / stream.compute_units;
+  return cheapest<Shape>(stream, p, [&](double tiles, int parts) {
+    const double share = tiles / stream.compute_units;
     return std::max(std::ceil(share), kHere.alone) / share / speed +
            (parts > 1 ? kHere.summing * parts / p.k : 0.0);
   });
 }
 
-/// The same for the pairs of tiles of matmul_sm90.h, of which two compute units multiply one at a time. The cost is the
+/// The same for the tiles of matmul_sm90.h, of which a compute unit multiplies one at a time. The cost is the
 /// estimated time, in indices of k of a large tile.
 template <typename Shape, typename Out>
 Plan plan_sm90(const Stream& stream, const Product<bf16, Out>& p, double speed) {
   constexpr const ProductTuning& kHere = kTuning.product;
   constexpr double kArea = static_cast<double>(Shape::kM * Shape::kN) / (Sm90Large::kM * Sm90Large::kN);
-  const int pairs = ceil_div(p.m, 2 * Shape::kM) * ceil_div(p.n, Shape::kN);
-  return cheapest(stream, p, pairs, [&](double all, int parts) {
-    const double rounds = std::ceil(all / (stream.compute_units / 2));
+  return cheapest<Shape>(stream, p, [&](double tiles, int parts) {
+    const double rounds = std::ceil(tiles / stream.compute_units);
     const double k = static_cast<double>(p.k) / parts;
     // A tile is stored while the next one is multiplied, but for the last.
     const double multiplying = (rounds * std::max(k / speed, kHere.sm90_store) + kHere.sm90_store) * kArea;

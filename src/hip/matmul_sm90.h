@@ -169,9 +169,10 @@ struct Sm90Store {
     }
   }
 
-  /// Waits until the next buffer has left for memory, and returns it.
-  __device__ __forceinline__ uint32_t free_buffer() const {
-    if (thread() == 0) sm90::wait_for_reads<Shape::kBuffers - 1>();
+  /// Waits until the next kCount buffers have left for memory, and returns the first.
+  template <int kCount = 1>
+  __device__ __forceinline__ uint32_t free_buffers() const {
+    if (thread() == 0) sm90::wait_for_reads<Shape::kBuffers - kCount>();
     sm90::sync_warpgroup(1 + group);
     return buffer(next);
   }
@@ -233,16 +234,16 @@ struct Sm90Store {
     for (int piece = 0; piece < kPieces; ++piece) {
       const int column = n0 + piece * kColumns;
       if constexpr (!kIsBf16) {
-        write_floats(d, piece, free_buffer());
+        write_floats(d, piece, free_buffers());
       } else if constexpr (kEnding == Sm90Ending::kPlain) {
-        free_buffer();
+        free_buffers();
         write_piece(d, piece, [](const Vec<float, 8>& sums, int, int) { return sums; });
       } else if constexpr (kEnding == Sm90Ending::kActivation) {
         if (p.epilogue.slope != nullptr) {
           activate_with_slopes(d, piece);
           store_buffer(p.slope, m0, column, part);
         } else {
-          free_buffer();
+          free_buffers();
           with_activation(p.epilogue.act, [&](auto act) {
             write_piece(d, piece, [&](const Vec<float, 8>& sums, int, int) {
               return Epilogue<Out>::activated(act.value, sums);
@@ -260,9 +261,7 @@ struct Sm90Store {
   /// exponentials in common.
   __device__ __forceinline__ void activate_with_slopes(Sums& d, int piece) const {
     static_assert(Shape::kBuffers == 2);
-    if (thread() == 0) sm90::wait_for_reads<0>();
-    sm90::sync_warpgroup(1 + group);
-    const uint32_t to_slopes = buffer(next), to = buffer(1 - next);
+    const uint32_t to_slopes = free_buffers<2>(), to = buffer(1 - next);
     with_activation(p.epilogue.act, [&](auto act) {
       for_each_16(d, piece, [&](const Vec<float, 8>& sums, int offset, int) {
         sm90::store_matrices(to_slopes + offset, from_floats<bf16>(Epilogue<Out>::slopes(act.value, sums)));

@@ -55,35 +55,7 @@ CUtensorMap tensor_map(const T* matrix, int rows, int width, int pitch, int box_
   return map;
 }
 
-// ---- Pairs of blocks ------------------------------------------------------------------------------------
-
-/// Launches blocks in pairs, which run on neighbouring compute units and can write to each other's shared memory.
-/// Blocks 2 i and 2 i + 1 are a pair.
-template <typename Argument>
-void launch_pairs(void (*kernel)(const Argument), int blocks, int threads, size_t shared_bytes,
-                  cudaStream_t stream, const Argument& argument) {
-  HIP_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(shared_bytes)));
-  cudaLaunchAttribute pairs = {};
-  pairs.id = cudaLaunchAttributeClusterDimension;
-  pairs.val.clusterDim.x = 2;
-  pairs.val.clusterDim.y = pairs.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
-  config.attrs = &pairs;
-  config.numAttrs = 1;
-  HIP_CHECK(cudaLaunchKernelEx(&config, kernel, argument));
-}
-
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-/// A barrier of all threads of a pair.
-__device__ inline void sync_pair() {
-  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
-}
 
 __device__ inline uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
@@ -101,16 +73,6 @@ __device__ inline void fence_barriers() {
 }
 __device__ inline void arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-/// Arrives at this barrier of both blocks of a pair.
-__device__ inline void arrive_at_both(uint32_t barrier) {
-  asm volatile(
-      "{.reg .u32 place;\n"
-      "mapa.shared::cluster.u32 place, %0, 0;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [place];\n"
-      "mapa.shared::cluster.u32 place, %0, 1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [place];}" ::"r"(barrier)
-      : "memory");
 }
 /// Arrives, and adds to the bytes that copies must bring before the phase ends.
 __device__ inline void arrive_and_expect(uint32_t barrier, int bytes) {
@@ -152,17 +114,6 @@ __device__ inline void copy_box(uint32_t to, const CUtensorMap& map, int column,
       "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], "
       "[%1, {%2, %3, %4}], [%5];" ::"r"(to),
       "l"(&map), "r"(column), "r"(row), "r"(depth), "r"(barrier)
-      : "memory");
-}
-/// The same, to this place of both blocks of a pair; the bytes count at this barrier of each.
-__device__ inline void copy_box_to_both(uint32_t to, const CUtensorMap& map, int column, int row,
-                                        uint32_t barrier) {
-  asm volatile(
-      "{.reg .b16 both;\n"
-      "mov.b16 both, 3;\n"
-      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
-      "[%1, {%2, %3, %4}], [%5], both;}" ::"r"(to),
-      "l"(&map), "r"(column), "r"(row), "r"(0), "r"(barrier)
       : "memory");
 }
 __device__ inline void prefetch_map(const CUtensorMap& map) {
@@ -240,17 +191,6 @@ __device__ inline Vec<bf16, 8> load_matrices(uint32_t row) {
                : "r"(row)
                : "memory");
   return values;
-}
-
-/// Two neighbours in memory, or zeros. This is no branch, see store_box.
-__device__ inline Vec<float, 2> load_pair_if(bool condition, const float* from) {
-  Vec<float, 2> pair = {};
-  asm("{.reg .pred p;\n"
-      "setp.ne.b32 p, %3, 0;\n"
-      "@p ld.global.nc.v2.f32 {%0, %1}, [%2];}"
-      : "+f"(pair[0]), "+f"(pair[1])
-      : "l"(from), "r"(int(condition)));
-  return pair;
 }
 
 /// A barrier of the threads of one warpgroup; barrier 0 is that of the block.
