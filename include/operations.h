@@ -37,7 +37,7 @@ HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation ac
 /// The gradient of y = x W + b, for a given dy [R,out], whose rows may have a pitch:
 ///   dW += x^T dy (its transpose if W is stored [out,in]);  db += sum_rows dy, if there is a bias;
 ///   dx = dy W^T, or, if x = act(z) and slope = act'(z) [R,in] is given, dx = (dy W^T) slope, the gradient of z;
-///   dx_sums += sum_rows dx [in], if given: the gradient of the bias that was added to make z.
+///   dx_sums += sum_rows dx [in], if given: the gradient of the bias of the layer that computed z.
 HIPGPT_OPERATION(linear_backward,
                  (Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer, Tensor slope,
                   Tensor dx_sums),
@@ -69,8 +69,8 @@ HIPGPT_OPERATION(residual_layernorm,
                  (sum, y, stats, x, branch, dropout, norm))
 
 /// With xh = (x - mean) rstd and g = dy * weight:  dx += rstd (g - mean_E(g) - xh mean_E(g xh)),
-/// dweight += sum_rows dy xh,  dbias += sum_rows dy,  and, if it is given, dx_sums [E] += sum_rows dx: the gradient
-/// of a bias that was added to make x.   dx, dy, x [R,E].
+/// dweight += sum_rows dy xh,  dbias += sum_rows dy,  and, if given, dx_sums [E] += sum_rows dx: the gradient of
+/// a bias that x contains.   dx, dy, x [R,E].
 HIPGPT_OPERATION(layernorm_backward,
                  (Tensor dx, const Norm& gradients, Tensor dy, Tensor x, const Norm& norm,
                   const NormStats& stats, Tensor dx_sums),
@@ -85,7 +85,7 @@ HIPGPT_OPERATION(attention, (Tensor out, Tensor lse, Tensor qkv, int heads, cons
                  (out, lse, qkv, heads, dropout))
 
 /// dqkv [B,T,3E] from dout [B,T,E], with the same qkv, out, lse and dropout as the forward pass. dqkv_sums [3E], if
-/// given, += the sum of dqkv over B and T: the gradient of the bias that was added to make qkv.
+/// given, += the sum of dqkv over B and T: the gradient of the bias of the layer that computed qkv.
 HIPGPT_OPERATION(attention_backward,
                  (Tensor dqkv, Tensor dout, Tensor qkv, Tensor out, Tensor lse, int heads,
                   const Dropout& dropout, Tensor dqkv_sums),

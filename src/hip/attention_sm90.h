@@ -32,7 +32,7 @@ bool attend_backward_on_sm90(const Stream& stream, const BackwardWork<bf16>& wor
 
 #if defined(__CUDACC__)
 
-/// The matrices that lie side by side in rows of qkv; an activation has the first only.
+/// The matrices that lie side by side in rows of qkv; an activation has only the first.
 enum Part { kQueries, kKeys, kValues };
 
 /// The tiles of all heads, in the order in which the blocks take them. Tile t of `tiles` visits t + 1 tiles, or

@@ -55,7 +55,7 @@ constexpr int kWaveSize = 64;
 constexpr int kWaveSize = 32;
 #endif
 
-/// Whether device code is compiled for RDNA, whose lanes have 256 registers at most.
+/// Whether device code is compiled for RDNA, whose lanes have at most 256 registers.
 constexpr bool kForRdna = kForAmd && kWaveSize == 32;
 
 /// Tells AMD's compiler that all lanes of a wave have the same value.
@@ -67,9 +67,9 @@ __device__ inline int same_in_wave(int value) {
 #endif
 }
 
-/// A value that RDNA's compiler takes for a new one. Otherwise it keeps all that it has computed from the
-/// value rather than compute it again, and runs out of registers.
-__device__ inline uint32_t computed_anew(uint32_t value) {
+/// Returns the value, but hides from RDNA's compiler where it comes from. Otherwise the compiler keeps results
+/// that depend on it, instead of computing them again, and runs out of registers.
+__device__ inline uint32_t opaque(uint32_t value) {
 #if defined(__HIP_PLATFORM_AMD__) && defined(__HIP_DEVICE_COMPILE__)
   if constexpr (kForRdna) asm volatile("" : "+v"(value));
 #endif

@@ -188,7 +188,7 @@ struct PackedLoader {
     };
     if (end >= T::kRows) return load_units(T::kRows - 1);
     // The addresses of the last step differ, and must not take registers in the steps before it.
-    thread = static_cast<int>(computed_anew(static_cast<uint32_t>(thread)));
+    thread = static_cast<int>(opaque(static_cast<uint32_t>(thread)));
     load_units(end - 1);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {

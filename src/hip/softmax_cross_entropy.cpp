@@ -189,12 +189,12 @@ struct Pairs {
     }
     return p;
   }
-  /// Each pass over the row computes them anew, because a lane of RDNA has no registers for all of them.
+  /// Every pass over the row converts them again: a lane of RDNA has too few registers to keep the floats.
   __device__ Vec<float, 8> floats() {
     Vec<float, 8> v;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      pairs[i] = computed_anew(pairs[i]);
+      pairs[i] = opaque(pairs[i]);
       v[2 * i] = __uint_as_float(pairs[i] << 16);
       v[2 * i + 1] = __uint_as_float(pairs[i] & 0xffff0000u);
     }
