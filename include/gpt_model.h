@@ -26,8 +26,10 @@ class GPTModel {
   /// Throws Error for a dtype other than fp32 and bf16.
   GPTModel(Device& device, const ModelConfig& config, DType dtype = DType::kF32);
 
-  /// A model that only generates. The device reads_host_memory() and must outlive the model.
-  GPTModel(Device& device, GPTWeights weights);
+  /// A model that only generates, in `dtype`. The device must be able to read the weights, and outlive the model.
+  /// `folded` says that the LayerNorms of the layers are part of the linear layers after them, whose weights sum to 0
+  /// over `in`; the weights of these LayerNorms are 1, their biases 0.
+  GPTModel(Device& device, GPTWeights weights, DType dtype, bool folded);
 
   Device& device() const { return device_; }
   const ModelConfig& config() const { return config_; }
@@ -36,6 +38,9 @@ class GPTModel {
   DType dtype() const { return dtype_; }
 
   const GPTWeights& weights() const { return weights_; }
+
+  /// Whether what is left of the layers' LayerNorms is one factor per row (see Device::fused_linear).
+  bool has_folded_norms() const { return folded_; }
 
   /// The format of the matrices that products read.
   DType weights_dtype() const { return operands().head.weight.dtype(); }
@@ -61,7 +66,7 @@ class GPTModel {
   GPTWeights weights_;
   std::optional<GPTWeights> rounded_;
   std::vector<TransformerLayer> layers_;
-  bool only_generates_ = false;
+  bool only_generates_ = false, folded_ = false;
 };
 
 /// The type that `name` ("auto", "fp32" or "bf16") selects for a model on a device. "auto" is the device's
@@ -70,8 +75,8 @@ class GPTModel {
 DType choose_dtype(const std::string& name, const Device& device, const ModelConfig& config);
 
 /// The format that `name` ("fp32", "bf16" or "int8") selects for the weights of a model that only generates, in
-/// which the device computes in `dtype`. Throws Error for any other name, and unless the device can read
-/// weights narrower than fp32.
+/// which the device computes in `dtype`; "fp32" selects `dtype`. Throws Error for any other name, and for a narrow format
+/// on a CPU that does not compute in fp32, or on a GPU that does not compute in bf16.
 DType choose_weights(const std::string& name, const Device& device, DType dtype);
 
 /// "fp32", "bf16" or "int8".

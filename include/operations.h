@@ -28,7 +28,8 @@
 
 /// y = act(x W + b).   x [R,in], y [R,out]. `slope` [R,out], if given, receives act'(x W + b) for
 /// linear_backward. The rows of y and slope may have a pitch, the same for both. If x is bf16, y and slope may
-/// be fp32. A device that reads_host_memory() also takes, if x is fp32, a weight [out,in] in bf16 or int8.
+/// be fp32, and a weight [out,in] may be int8. If x is fp32, a device that reads_host_memory() also takes such a weight
+/// in bf16 or int8.
 /// GELU (Hendrycks & Gimpel, 2016) is z P(Z < z) for a normal Z:  kGeluErf is 0.5 z (1 + erf(z / sqrt 2)), and
 /// kGelu is GPT-2's approximation, 0.5 z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))).
 HIPGPT_OPERATION(linear, (Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope),
@@ -43,11 +44,19 @@ HIPGPT_OPERATION(linear_backward,
                   Tensor dx_sums),
                  (dx, gradients, dy, x, layer, slope, dx_sums))
 
+/// y = residual + act(s x W + b), for the few rows of a decoding step, in which a GPU reads W once.   x [R,in], y
+/// and residual [R,out], or residual none. If x is bf16, y may be fp32; residual has the type of y. W as in linear.
+/// If `scaled`, s = 1/sqrt(var_in(x) + 1e-5) per row, else 1: what is left of a LayerNorm before the layer, if its
+/// weight, its bias and the subtraction of the mean are part of W and b (see StoredWeights::model).
+HIPGPT_OPERATION(fused_linear,
+                 (Tensor y, Tensor residual, Tensor x, bool scaled, const Linear& layer, Activation act),
+                 (y, residual, x, scaled, layer, act))
+
 // ---- Embedding ------------------------------------------------------------------------------------------
 
 /// y[b,t] = wte[token[b,t]] + wpe[first + t].   tokens int32 [B,T], wte [V,E], wpe [S,E], y [B*T,E];
-/// first_position int32 [1] holds `first`, which is 0 if it is none. A device that reads_host_memory() also
-/// takes, if y and wpe are fp32, wte in bf16 or int8.
+/// first_position int32 [1] holds `first`, which is 0 if it is none. If y and wpe are bf16, wte may be int8. If they are
+/// fp32, a device that reads_host_memory() also takes wte in bf16 or int8.
 HIPGPT_OPERATION(embedding, (Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position),
                  (y, tokens, wte, wpe, first_position))
 

@@ -27,6 +27,7 @@ struct StoredWeights {
 
   /// A model that generates. It computes in `dtype` (fp32 or bf16) and stores the matrices of its products in
   /// `format` (choose_weights()). Where the device can read them as they lie in the files, they are not copied.
+  /// Elsewhere, if they are narrower than fp32, LayerNorms are folded into the layers after them.
   GPTModel model(Device& device, DType dtype, DType format) const;
 };
 

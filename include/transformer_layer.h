@@ -80,6 +80,10 @@ class TransformerLayer {
   void forward_cached(Tensor y, const ResidualNorm& next, Tensor x, const LayerCache& cache, Tensor past,
                       const LayerActivations& saved, const LayerScratch& scratch) const;
 
+  /// The same for one new token of each sequence, in five operations, for a model that has_folded_norms(): y =
+  /// layer(x). The caller applies no LayerNorm. Fills only a part of `saved`.
+  void decode(Tensor y, Tensor x, const LayerCache& cache, Tensor past, const LayerActivations& saved) const;
+
  private:
   enum DropoutSite { kProbabilities, kAttentionBranch, kFeedForwardBranch };
 

@@ -18,8 +18,8 @@ mark_as_advanced(HIPGPT_WAVE_SIZE)
 
 set(hipgpt_hip_sources # the slowest first
   matmul.cpp attention_backward_bf16.cpp attention_bf16.cpp attention_backward.cpp attention.cpp attention_backward_sm90.cpp
-  attention_sm90.cpp softmax_cross_entropy.cpp layernorm.cpp column_sums.cpp sampling.cpp embedding.cpp dropout.cpp
-  adamw.cpp hip_device.cpp)
+  attention_sm90.cpp softmax_cross_entropy.cpp layernorm.cpp fused_linear.cpp attention_cached.cpp column_sums.cpp sampling.cpp embedding.cpp dropout.cpp
+  adamw.cpp copy.cpp hip_device.cpp)
 if(HIPGPT_TESTS)  # no program contains the kernels of the guide's ladders
   list(APPEND hipgpt_hip_sources ladder/attention.cpp ladder/layernorm.cpp ladder/matmul.cpp)
 endif()

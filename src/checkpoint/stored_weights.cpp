@@ -5,6 +5,7 @@
 #include <span>
 
 #include "checkpoint/float_values.h"
+#include "checkpoint/folded_norms.h"
 #include "checkpoint/narrow_weights.h"
 #include "error.h"
 #include "util/host_memory.h"
@@ -27,7 +28,7 @@ struct Kept {
     if (bytes > unused.size()) {
       const Buffer& buffer = buffers.emplace_back(device, std::max(bytes, kLeast));
       unused = {buffer.data(), buffer.bytes()};
-      prefer_huge_pages(unused);
+      if (device.reads_host_memory()) prefer_huge_pages(unused);
     }
     const Tensor placed = shape.at(unused.data());
     unused = unused.subspan(bytes);
@@ -71,6 +72,33 @@ void convert(const Tensor& weight, const SafetensorsTensor& stored, Layout layou
   }
 }
 
+/// How a model that generates keeps a weight: its type, and whether its rows are those of the file.
+struct Placement {
+  Tensor wanted;
+  bool transposed;
+};
+
+/// Embeddings are [V,E], which is [out,in] for a head; positions and an untied embedding are in no product. A
+/// model that computes in bf16 has all matrices in bf16 or narrower.
+Placement placement(const std::string& name, const Tensor& shape, const ModelConfig& config, DType dtype,
+                    DType format) {
+  const bool embeds = name == "transformer.wpe.weight" || name == "transformer.wte.weight";
+  const bool is_head = name == "lm_head.weight" || (config.tied_head && name == "transformer.wte.weight");
+  if (shape.rank() != 2) return {shape, false};
+  if (embeds && !is_head) return {Tensor(nullptr, {shape.dim(0), shape.dim(1)}, dtype), false};
+  if (is_head || format == DType::kF32) return {Tensor(nullptr, {shape.dim(0), shape.dim(1)}, format), false};
+  return {Tensor(nullptr, {shape.dim(1), shape.dim(0)}, format), true};
+}
+
+/// Fills a tensor in the host's memory.
+void fill(const Tensor& tensor, const SafetensorsTensor& stored, bool transposed,
+          const std::vector<SafetensorsFile>& files) {
+  if (tensor.dtype() != DType::kF32)
+    return convert(tensor, stored, transposed ? Layout::kInOut : Layout::kOutIn, files);
+  read_floats({tensor.f32(), static_cast<size_t>(tensor.size())}, stored);
+  forget(files, stored, stored.bytes);
+}
+
 }  // namespace
 
 void StoredWeights::load_into(GPTModel& model) const {
@@ -84,37 +112,37 @@ void StoredWeights::load_into(GPTModel& model) const {
 }
 
 GPTModel StoredWeights::model(Device& device, DType dtype, DType format) const {
-  if (!device.reads_host_memory() || dtype != DType::kF32) {
+  const bool as_in_training = device.reads_host_memory() ? dtype != DType::kF32 : format == DType::kF32;
+  if (as_in_training) {
     GPTModel model(device, config, dtype);
     load_into(model);
     return model;
   }
   const auto kept = std::make_shared<Kept>();
   kept->files = files;
+  const bool on_host = device.reads_host_memory();
   const auto place = [&](const std::string& name, const Tensor& shape) {
-    const SafetensorsTensor& stored = tensors.at(name);
-    // Embeddings are [V,E], which is [out,in] for a head. Positions and an untied embedding are in no product.
-    const bool embeds = name == "transformer.wpe.weight" || name == "transformer.wte.weight";
-    const bool is_head = name == "lm_head.weight" || (config.tied_head && name == "transformer.wte.weight");
-    const bool narrow = format != DType::kF32 && shape.rank() == 2 && (is_head || !embeds);
-    if (!narrow) {
-      if (const Tensor mapped = in_place(stored, shape)) return mapped;
-      const Tensor copy = kept->allocate(device, shape);
-      read_floats({copy.f32(), static_cast<size_t>(copy.size())}, stored);
-      forget(files, stored, stored.bytes);
-      return copy;
+    SafetensorsTensor stored = tensors.at(name);
+    const auto [wanted, transposed] = placement(name, shape, config, dtype, format);
+    const std::vector<float> folded = on_host ? std::vector<float>() : folded_values(*this, name);
+    if (!folded.empty()) {
+      stored.dtype = "F32";
+      stored.bytes = std::as_bytes(std::span(folded));
     }
-    const Tensor wanted = is_head ? Tensor(nullptr, {shape.dim(0), shape.dim(1)}, format)
-                                  : Tensor(nullptr, {shape.dim(1), shape.dim(0)}, format);
-    if (is_head) {
-      if (const Tensor mapped = in_place(stored, wanted)) return mapped;
+    const Tensor mapped = transposed ? Tensor() : in_place(stored, wanted);
+    if (mapped && on_host) return mapped;
+    const Tensor placed = kept->allocate(device, wanted);
+    if (on_host) {
+      fill(placed, stored, transposed, files);
+      return placed;
     }
-    const Tensor converted = kept->allocate(device, wanted);
-    convert(converted, stored, is_head ? Layout::kOutIn : Layout::kInOut, files);
-    return converted;
+    std::vector<std::byte> bytes(mapped ? 0 : wanted.bytes());
+    if (!mapped) fill(wanted.at(bytes.data()), stored, transposed, files);
+    device.copy_to_device(placed, mapped ? mapped.data() : bytes.data());
+    return placed;
   };
   GPTWeights weights(config, place, kept);
-  return GPTModel(device, std::move(weights));
+  return GPTModel(device, std::move(weights), dtype, !on_host);
 }
 
 }  // namespace hipgpt

@@ -63,7 +63,7 @@ bool parse_generate_options(int argc, char** argv, GenerationRun& run, int& exit
       .excludes("--step");
   line.name("--tokenizer", run.tokenizer, "Use this tokenizer file (the one next to the checkpoint)");
   line.device(run.device, run.dtype);
-  line.option("--weights", run.weights, "Store the matrices in this type on the CPU; narrower is faster")
+  line.option("--weights", run.weights, "Store the matrices in this type; narrower is faster")
       .one_of({"fp32", "bf16", "int8"})
       .excludes("--export")
       .show_default();

@@ -272,6 +272,13 @@ void linear_backward_of(ThreadPool& threads, Tensor dx, const Linear& gradients,
 void linear(ThreadPool& threads, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope) {
   const bool out_in = layer.layout == Layout::kOutIn, narrow = out_in && is_narrow(x, layer.weight);
   check::linear(y, x, narrow ? Linear{in_fp32(layer.weight), layer.bias, layer.layout} : layer, act, slope);
+  if (x.dtype() == DType::kBF16 && layer.weight.dtype() == DType::kInt8) {
+    const int64_t out = layer.weight.dim(0), in = layer.weight.dim(1);
+    std::vector<uint16_t> bits(static_cast<size_t>(out * in));
+    for (int64_t j = 0; j < out; ++j) widen_row(bits.data() + j * in, layer.weight, j);
+    return linear(threads, y, x, {Tensor(bits.data(), {out, in}, DType::kBF16), layer.bias, layer.layout},
+                  act, slope);
+  }
   if (x.dtype() == DType::kBF16 && !multiplies_bf16()) {
     InFp32 fp32(threads);
     return linear(threads, fp32.write(y), fp32.read(x), {fp32.read(layer.weight), layer.bias, layer.layout},

@@ -104,6 +104,12 @@ class Arguments {
     is_or_none(bias, layer.bias, {out});
   }
 
+  /// The type in which the weight of a layer may be stored beside activations of `dtype`.
+  static DType weight_type(const Linear& layer, DType dtype) {
+    const bool narrow = layer.weight.dtype() == DType::kInt8 && layer.layout == Layout::kOutIn;
+    return narrow && dtype == DType::kBF16 ? DType::kInt8 : dtype;
+  }
+
   /// The same for the scale and shift of rows of `width` columns.
   void is_norm(const char* weight, const char* bias, const Norm& norm, int64_t width) const {
     is(weight, norm.weight, {width});
@@ -122,11 +128,11 @@ class Arguments {
 /// A table of tokens and one of positions, with one row of `rows` per token. The names are those of the
 /// tables and of `rows`.
 void embedded(const Arguments& a, const Tensor& tokens, std::array<const char*, 3> names, const Tensor& wte,
-              const Tensor& wpe, const Tensor& rows, DType table, DType row) {
+              const Tensor& wpe, const Tensor& rows, std::array<DType, 2> tables, DType row) {
   a.has_rank("tokens", tokens, 2, "[B,T]", DType::kI32);
-  a.has_rank(names[0], wte, 2, "[V,E]", table);
-  a.has_rank(names[1], wpe, 2, "[S,E]", table);
-  a.is(names[1], wpe, {wpe.dim(0), wte.dim(1)}, table);
+  a.has_rank(names[0], wte, 2, "[V,E]", tables[0]);
+  a.has_rank(names[1], wpe, 2, "[S,E]", tables[1]);
+  a.is(names[1], wpe, {wpe.dim(0), wte.dim(1)}, tables[1]);
   a.is(names[2], rows, {tokens.size(), wte.dim(1)}, row);
   if (tokens.dim(1) > wpe.dim(0)) {
     a.fail(fmt::format("tokens is {}, but {} has only {}", to_string(tokens), names[1],
@@ -157,12 +163,24 @@ void linear(Tensor y, Tensor x, const Linear& layer, Activation, Tensor slope) {
   a.is_matrix("y", y, "[R,out]", result);
   const int64_t R = x.dim(0), in = x.dim(1), out = y.dim(1);
   a.has_rows("y", y, R, out, result);
-  a.is_linear("layer.weight", "layer.bias", layer, in, out, dtype);
+  a.is_linear("layer.weight", "layer.bias", layer, in, out, Arguments::weight_type(layer, dtype));
   if (slope || slope.rank() > 0) {
     a.has_rows("slope", slope, R, out, result);
     if (slope.pitch() != y.pitch())
       a.fail(fmt::format("slope has a pitch of {}, but y of {}", slope.pitch(), y.pitch()));
   }
+}
+
+void fused_linear(Tensor y, Tensor residual, Tensor x, bool, const Linear& layer, Activation) {
+  const Arguments a("fused_linear");
+  const DType dtype = float_type(x);
+  a.has_rank("x", x, 2, "[R,in]", dtype);
+  const DType result = y.dtype() == DType::kF32 ? DType::kF32 : dtype;
+  a.has_rank("y", y, 2, "[R,out]", result);
+  const int64_t R = x.dim(0), in = x.dim(1), out = y.dim(1);
+  a.is("y", y, {R, out}, result);
+  a.is_or_none("residual", residual, {R, out}, result);
+  a.is_linear("layer.weight", "layer.bias", layer, in, out, Arguments::weight_type(layer, dtype));
 }
 
 void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
@@ -183,14 +201,15 @@ void linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, co
 
 void embedding(Tensor y, Tensor tokens, Tensor wte, Tensor wpe, Tensor first_position) {
   const Arguments a("embedding");
-  const DType dtype = float_type(wte);
-  embedded(a, tokens, {"wte", "wpe", "y"}, wte, wpe, y, dtype, dtype);
+  const DType dtype = float_type(y);
+  const bool narrow = wte.dtype() == DType::kInt8 && dtype == DType::kBF16;
+  embedded(a, tokens, {"wte", "wpe", "y"}, wte, wpe, y, {narrow ? DType::kInt8 : dtype, dtype}, dtype);
   a.is_or_none("first_position", first_position, {1}, DType::kI32);
 }
 
 void embedding_backward(Tensor dwte, Tensor dwpe, Tensor dy, Tensor tokens) {
-  embedded(Arguments("embedding_backward"), tokens, {"dwte", "dwpe", "dy"}, dwte, dwpe, dy, DType::kF32,
-           float_type(dy));
+  embedded(Arguments("embedding_backward"), tokens, {"dwte", "dwpe", "dy"}, dwte, dwpe, dy,
+           {DType::kF32, DType::kF32}, float_type(dy));
 }
 
 void layernorm(Tensor y, const NormStats& stats, Tensor x, const Norm& norm) {

@@ -142,11 +142,18 @@ std::vector<Case> fp32_cases(const ComparisonSizes& s) {
   const auto id = Operand::kIds, step = Operand::kNumber, zero = Operand::kZero;
   return {
       {"linear",
-       of_sums,
+       4.0 * of_sums,  // act'(z) is about 1, with the error of a z of up to 40
        {{{R, F}, zero, true}, {{R, E}}, {{E, F}}, {{F}}, {{R, F}, zero, true}},
        {0, 1, 2, 4},
        [](Device& d, const auto& t) {
          d.linear(t[0], t[1], {t[2], t[3]}, Activation::kGelu, t[4]);
+       }},
+      {"fused_linear",
+       of_sums,
+       {{{B, F}, zero, true}, {{B, F}}, {{B, E}}, {{F, E}}, {{F}}},
+       {0, 1, 2, 3},
+       [](Device& d, const auto& t) {
+         d.fused_linear(t[0], t[1], t[2], true, {t[3], t[4], Layout::kOutIn}, Activation::kGelu);
        }},
       {"linear_backward",
        of_sums,

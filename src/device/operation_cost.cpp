@@ -69,6 +69,15 @@ OperationCost linear(Tensor y, Tensor x, const Linear& layer, Activation act, Te
           bytes(y, x, layer.weight, layer.bias, slope)};
 }
 
+OperationCost fused_linear(Tensor y, Tensor residual, Tensor x, bool scaled, const Linear& layer,
+                           Activation act) {
+  constexpr double kVariance = 3.0;  // FLOP per element
+  return {shape(x) + " x " + shape(layer),
+          product(dim(x, 0), layer.weight) + size(y) * (1.0 + of(act)) + size(residual) +
+              (scaled ? kVariance * size(x) : 0.0),
+          bytes(y, residual, x, layer.weight, layer.bias)};
+}
+
 OperationCost linear_backward(Tensor dx, const Linear& gradients, Tensor dy, Tensor x, const Linear& layer,
                               Tensor slope, Tensor dx_sums) {
   const double sums = gradients.bias ? size(dy) : 0.0;

@@ -1,4 +1,4 @@
-// Causal attention for many queries and for a new token with a cache, without a [T,T] matrix.
+// Causal attention for many queries, without a [T,T] matrix.
 //
 //   S = Q K^T / sqrt(D) for j <= i,   P = softmax(S),   O = dropout(P) V,   lse_i = log sum_j exp S_ij
 //
@@ -13,15 +13,8 @@
 //   It reads K and V T/64 times, mostly from L2, with 16 multiply-adds for each byte. So it is bound by
 //   arithmetic, and next by shared memory, with one vec4 read for 8 to 11 multiply-adds per thread.
 //
-// decode_kernel (one new token per sequence): a block takes a head, and each group of lanes takes every n-th
-// key with its own online softmax. The results of the groups are combined in a fixed order. Operations: 4 D
-// per key. Bytes: 8 D per key, read once. So it is bound by memory, or rather by how fast one compute unit
-// can read, because there are only as many blocks as heads. Splitting a head would take a second launch to
-// combine the parts, which costs as much as it saves unless the past is long.
-//
 // Measured on an H200: at B=64 T=256 H=6 D=64, it takes 0.139 ms with dropout and 0.130 ms without, 23 and 25
-// TFLOP/s; at T=1024 it reaches 28 to 32. The fp32 peak is 67 TFLOP/s, and cuBLAS's products reach 51. One
-// new token with 12 heads takes 3.6 us after 31 keys and 11.5 us after 1023.
+// TFLOP/s; at T=1024 it reaches 28 to 32. The fp32 peak is 67 TFLOP/s, and cuBLAS's products reach 51.
 #include <cmath>
 
 #include "device/check.h"
@@ -29,7 +22,6 @@
 #include "hip/attention_sm90.h"
 #include "hip/check.h"
 #include "hip/dropout_mask.h"
-#include "hip/fault.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -210,6 +202,8 @@ void launch_attention(const Stream& stream, const AttentionWork<T>& work, const 
   HIP_CHECK_LAUNCH("attention");
 }
 
+}  // namespace
+
 template <typename T>
 void attend(const Stream& stream, const AttentionWork<T>& work, const DropoutMask& mask) {
   if constexpr (std::is_same_v<T, bf16>) {
@@ -236,150 +230,8 @@ void attend(const Stream& stream, const AttentionWork<T>& work, const DropoutMas
   launch_attention<256, 32, 2>(stream, work, mask);
 }
 
-// ---- One new token per sequence -------------------------------------------------------------------------
-
-/// New tokens and their caches. A cache holds `past` keys and values, but not yet the new ones.
-template <typename T>
-struct DecodeWork {
-  T *out, *keys, *values;
-  const T* qkv;
-  const int32_t* past;
-  int batch, heads, head_size, capacity;
-  float scale;
-  bool aligned;
-  FaultReport report;
-};
-
-/// The online softmax of one query over the keys of a group of lanes. Each lane holds kVecs vec4 of the
-/// output.
-template <int kVecs>
-struct DecodeState {
-  float top = -INFINITY, total = 0.0f;
-  vec4 out[kVecs] = {};
-
-  __device__ void add(float score, const vec4 (&value)[kVecs]) {
-    const float new_top = fmaxf(top, score);
-    const float correction = expf(top - new_top), p = expf(score - new_top);
-    top = new_top;
-    total = fmaf(total, correction, p);
-#pragma unroll
-    for (int i = 0; i < kVecs; ++i) {
-      out[i] = out[i] * correction;
-      add_scaled(out[i], p, value[i]);
-    }
-  }
-};
-
-/// A group of kLanes lanes takes a key, and each lane 4 kVecs of its columns, with kLanes 4 kVecs >= D.
-template <int kLanes, int kVecs, int kThreads, typename T>
-__global__ void __launch_bounds__(kThreads) decode_kernel(DecodeWork<T> work) {
-  constexpr int kGroups = kThreads / kLanes;
-  constexpr int kAtOnce = 4 / kVecs > 0 ? 4 / kVecs : 1;  // keys of a group that are loaded together
-  constexpr int kHead = kLanes * 4 * kVecs;
-  HIPGPT_SHARED(float, group_top, [kGroups]);
-  HIPGPT_SHARED(float, group_total, [kGroups]);
-  HIPGPT_SHARED(vec4, group_out, [kGroups * kLanes * kVecs]);
-  const int sequence = blockIdx.x / work.heads, d = work.head_size, past = *work.past;
-  if (past < 0 || past >= work.capacity) return work.report();
-  const int width = work.heads * d, column = blockIdx.x % work.heads * d;
-  const int64_t cached = static_cast<int64_t>(sequence) * work.capacity * width + column;
-  const int lane = threadIdx.x % kLanes, group = threadIdx.x / kLanes;
-  const Rows<const T> new_rows{work.qkv + sequence * 3 * width + column, width, 3, d, work.aligned};
-  const Rows<T> keys{work.keys + cached, width, past + 1, d, work.aligned};
-  const Rows<T> values{work.values + cached, width, past + 1, d, work.aligned};
-
-  vec4 q[kVecs];
-#pragma unroll
-  for (int i = 0; i < kVecs; ++i) {
-    const int at = 4 * (lane + kLanes * i);
-    q[i] = new_rows.load_four(0, at) * work.scale;
-    if (group == 0) {
-      keys.store_four(past, at, new_rows.load_four(1, at));
-      values.store_four(past, at, new_rows.load_four(2, at));
-    }
-  }
-  __syncthreads();  // the new row is in the cache
-
-  DecodeState<kVecs> state;
-  for (int first = 0; first <= past; first += kGroups * kAtOnce) {
-    vec4 k[kAtOnce][kVecs], v[kAtOnce][kVecs];
-#pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) {
-#pragma unroll
-      for (int i = 0; i < kVecs; ++i) {
-        k[n][i] = keys.load_four(first + n * kGroups + group, 4 * (lane + kLanes * i));
-        v[n][i] = values.load_four(first + n * kGroups + group, 4 * (lane + kLanes * i));
-      }
-    }
-#pragma unroll
-    for (int n = 0; n < kAtOnce; ++n) {
-      float score = 0.0f;
-#pragma unroll
-      for (int i = 0; i < kVecs; ++i) score = add_dot(score, q[i], k[n][i]);
-      score = reduce_lanes<kLanes>(score, Add());
-      if (first + n * kGroups + group <= past) state.add(score, v[n]);
-    }
-  }
-
-#pragma unroll
-  for (int i = 0; i < kVecs; ++i) group_out[group * kLanes * kVecs + lane + kLanes * i] = state.out[i];
-  if (lane == 0) {
-    group_top[group] = state.top;
-    group_total[group] = state.total;
-  }
-  __syncthreads();
-  if (static_cast<int>(threadIdx.x) >= d) return;
-  // A group without keys has top = -inf, so its weight is 0.
-  float top = group_top[0], total = 0.0f, out = 0.0f;
-  for (int g = 1; g < kGroups; ++g) top = fmaxf(top, group_top[g]);
-  for (int g = 0; g < kGroups; ++g) {
-    const float weight = expf(group_top[g] - top);
-    total = fmaf(weight, group_total[g], total);
-    out = fmaf(weight, reinterpret_cast<const float*>(group_out)[g * kHead + threadIdx.x], out);
-  }
-  work.out[sequence * width + column + threadIdx.x] = from_float<T>(out / total);
-}
-
-template <int kLanes, int kVecs, typename T>
-void launch_decode(const Stream& stream, const DecodeWork<T>& work) {
-  const dim3 grid(work.batch * work.heads);
-  // A small cache has too few keys for many threads.
-  if (work.capacity <= 128) {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 256, T>), grid, dim3(256), 0, stream.handle, work);
-  } else {
-    hipLaunchKernelGGL((decode_kernel<kLanes, kVecs, 512, T>), grid, dim3(512), 0, stream.handle, work);
-  }
-  HIP_CHECK_LAUNCH("decode");
-}
-
-template <typename T>
-void decode(const Stream& stream, const DecodeWork<T>& work) {
-  if (work.head_size <= 32) {
-    launch_decode<8, 1>(stream, work);
-  } else if (work.head_size <= 64) {
-    launch_decode<16, 1>(stream, work);
-  } else if (work.head_size <= 128) {
-    launch_decode<32, 1>(stream, work);
-  } else {
-    launch_decode<32, 2>(stream, work);
-  }
-}
-
-/// For each sequence (blockIdx.y), copies the keys and values of `count` rows of qkv to its caches, starting
-/// at row *past.
-template <typename T>
-__global__ void __launch_bounds__(256) append_kernel(T* keys, T* values, const T* qkv, int count, int width,
-                                                     int capacity, const int32_t* past, FaultReport report) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, sequence = blockIdx.y;
-  if (i >= static_cast<int64_t>(count) * width) return;
-  if (*past < 0 || *past > capacity - count) return report();
-  const T* row = qkv + (sequence * count + i / width) * 3 * width + i % width;
-  const int64_t at = (sequence * capacity + *past) * width + i;
-  keys[at] = row[width];
-  values[at] = row[2 * width];
-}
-
-}  // namespace
+template void attend(const Stream&, const AttentionWork<float>&, const DropoutMask&);
+template void attend(const Stream&, const AttentionWork<bf16>&, const DropoutMask&);
 
 void attention(const Stream& stream, Tensor out, Tensor lse, Tensor qkv, int heads, const Dropout& dropout) {
   check::attention(out, lse, qkv, heads, dropout);
@@ -396,37 +248,6 @@ void attention(const Stream& stream, Tensor out, Tensor lse, Tensor qkv, int hea
     work.key_rows = seq_len;
     choose_kernels(work, stream, [&](int pack) { return packs_aligned(pack, work.head_size, work.out, q); });
     attend(stream, work, DropoutMask(dropout));
-  });
-}
-
-void attention_cached(const Stream& stream, Tensor out, Tensor keys, Tensor values, Tensor qkv, int heads,
-                      Tensor past) {
-  check::attention_cached(out, keys, values, qkv, heads, past);
-  const int batch = static_cast<int>(out.dim(0)), count = static_cast<int>(out.dim(1));
-  const int width = static_cast<int>(out.dim(2)), capacity = static_cast<int>(keys.dim(1));
-  const FaultReport report{stream.fault, Fault::kAttentionCached};
-  with_type_of(out, [&](auto type) {
-    using T = decltype(type);
-    T *const q = elements<T>(qkv), *const k = elements<T>(keys), *const v = elements<T>(values);
-    AttentionWork<T> work(out, heads);
-    work.queries = q;
-    work.keys = k;
-    work.values = v;
-    work.key_stride = width;
-    work.key_rows = capacity;
-    work.past = past.i32();
-    if (count == 1) {
-      const bool aligned = packs_aligned(4, work.head_size, work.out, k, v, q);
-      return decode<T>(stream, {work.out, k, v, q, past.i32(), batch, heads, work.head_size, capacity,
-                                work.scale, aligned, report});
-    }
-    const auto blocks = static_cast<unsigned>((static_cast<int64_t>(count) * width + 255) / 256);
-    hipLaunchKernelGGL(append_kernel<T>, dim3(blocks, batch), dim3(256), 0, stream.handle, k, v, q, count,
-                       width, capacity, past.i32(), report);
-    HIP_CHECK_LAUNCH("append");
-    choose_kernels(work, stream,
-                   [&](int pack) { return packs_aligned(pack, work.head_size, work.out, k, v, q); });
-    attend(stream, work, DropoutMask(Dropout{}));
   });
 }
 

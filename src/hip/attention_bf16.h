@@ -1,4 +1,4 @@
-// Attention in bf16, for attention.cpp and attention_backward.cpp.
+// What the files of attention's kernels share: the choice among them.
 #pragma once
 
 #include <type_traits>
@@ -59,6 +59,10 @@ void choose_kernels(Work& work, const Stream& stream, const Aligned& aligned) {
   work.on_matrix_cores = kIsBf16 && work.head_size <= 128 && stream.matrix_cores && (whole || !kForAmd);
   work.aligned = work.on_matrix_cores ? whole : aligned(4);
 }
+
+/// Attention by the kernels that suit the work.
+template <typename T>
+void attend(const Stream& stream, const AttentionWork<T>& work, const DropoutMask& mask);
 
 void attend_on_matrix_cores(const Stream& stream, const AttentionWork<bf16>& work, const DropoutMask& mask);
 void attend_backward_on_matrix_cores(const Stream& stream, const BackwardWork<bf16>& work,

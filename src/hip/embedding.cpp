@@ -40,9 +40,25 @@ int blocks_for(int64_t work, int per_block) {
 
 // ---- Forward --------------------------------------------------------------------------------------------
 
-template <bool kAligned, typename T>
+/// kPack columns of a row of a table with `width` columns, which are bf16, fp32 or, in groups, int8.
+template <bool kAligned, int kPack, typename Table>
+__device__ Vec<float, kPack> load_columns(const Table* table, int64_t row, int column, int width) {
+  if constexpr (std::is_same_v<Table, Int8Group>) {
+    constexpr int kGroup = Int8Group::kSize;  // a multiple of a pack; zeros fill the last one of a row
+    const Int8Group& group = table[row * ((width + kGroup - 1) / kGroup) + column / kGroup];
+    Vec<float, kPack> v;
+#pragma unroll
+    for (int e = 0; e < kPack; ++e)
+      v[e] = group.scale * static_cast<float>(group.values[column % kGroup + e]);
+    return v;
+  } else {
+    return load_floats<kAligned, kPack>(table + row * width, column, width);
+  }
+}
+
+template <bool kAligned, typename T, typename Table>
 __global__ void __launch_bounds__(kThreads)
-    embedding_kernel(T* __restrict__ y, const int32_t* __restrict__ tokens, const T* __restrict__ wte,
+    embedding_kernel(T* __restrict__ y, const int32_t* __restrict__ tokens, const Table* __restrict__ wte,
                      const T* __restrict__ wpe, const int32_t* first_position, int count, int seq_len,
                      int width, int vocab, int positions, FaultReport report) {
   constexpr int kPack = kVecSize<T>;
@@ -51,11 +67,10 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t position = (first_position != nullptr ? int64_t{*first_position} : 0) + i % seq_len;
   const int32_t token = tokens[i];
   if (token < 0 || token >= vocab || position < 0 || position >= positions) return report();
-  const T *token_row = wte + static_cast<int64_t>(token) * width, *position_row = wpe + position * width;
 #pragma unroll 4
   for (int column = kPack * (threadIdx.x % kTeam); column < width; column += kPack * kTeam) {
-    const auto v = load_floats<kAligned, kPack>(token_row, column, width) +
-                   load_floats<kAligned, kPack>(position_row, column, width);
+    const auto v = load_columns<kAligned, kPack>(wte, token, column, width) +
+                   load_columns<kAligned, kPack>(wpe, position, column, width);
     store_floats<kAligned>(y + static_cast<int64_t>(i) * width, column, width, v);
   }
 }
@@ -242,13 +257,20 @@ void embedding(const Stream& stream, Tensor y, Tensor tokens, Tensor wte, Tensor
   const dim3 grid(blocks_for(count, kTeams));
   with_type_of(y, [&](auto type) {
     using T = decltype(type);
-    const auto kernel = rows_aligned(width, elements<T>(y), elements<T>(wte), elements<T>(wpe))
-                            ? embedding_kernel<true, T>
-                            : embedding_kernel<false, T>;
-    hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, elements<T>(y), tokens.i32(),
-                       elements<T>(wte), elements<T>(wpe), first_position ? first_position.i32() : nullptr,
-                       count, seq_len, width, static_cast<int>(wte.dim(0)), static_cast<int>(wpe.dim(0)),
-                       FaultReport{stream.fault, Fault::kEmbedding});
+    const auto run = [&](auto kernel, const auto* table) {
+      hipLaunchKernelGGL(kernel, grid, dim3(kThreads), 0, stream.handle, elements<T>(y), tokens.i32(), table,
+                         elements<T>(wpe), first_position ? first_position.i32() : nullptr, count, seq_len,
+                         width, static_cast<int>(wte.dim(0)), static_cast<int>(wpe.dim(0)),
+                         FaultReport{stream.fault, Fault::kEmbedding});
+    };
+    if (wte.dtype() == DType::kInt8) {
+      return rows_aligned(width, elements<T>(y), elements<T>(wpe))
+                 ? run(embedding_kernel<true, T, Int8Group>, wte.int8())
+                 : run(embedding_kernel<false, T, Int8Group>, wte.int8());
+    }
+    const T* const table = elements<T>(wte);
+    rows_aligned(width, elements<T>(y), table, elements<T>(wpe)) ? run(embedding_kernel<true, T, T>, table)
+                                                                 : run(embedding_kernel<false, T, T>, table);
   });
   HIP_CHECK_LAUNCH("embedding");
 }

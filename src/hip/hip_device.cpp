@@ -13,6 +13,7 @@
 #include "device/hip_device_factory.h"
 #include "error.h"
 #include "hip/check.h"
+#include "hip/copy.h"
 #include "hip/fault.h"
 #include "hip/gpu.h"
 #include "util/device_file.h"
@@ -169,6 +170,7 @@ HipDevice::HipDevice(int index) : index_(index), properties_(properties_of(index
   HIP_CHECK(hipHostMalloc(fault_.out(), sizeof(int32_t), hipHostMallocDefault));
   main_.launch.fault = static_cast<int32_t*>(fault_.get());
   *main_.launch.fault = 0;
+  HIP_CHECK(hipHostMalloc(few_bytes_.out(), kFewBytes, hipHostMallocDefault));
   for (Staging& staging : staging_) {
     HIP_CHECK(hipHostMalloc(staging.memory.out(), kStagingBytes, hipHostMallocDefault));
     HIP_CHECK(hipEventCreateWithFlags(staging.free.out(), hipEventDisableTiming));
@@ -286,8 +288,16 @@ void HipDevice::copy_to_device(Tensor dst, const void* host) {
 
 void HipDevice::copy_to_host(void* host, Tensor src) {
   check::copied("copy_to_host", src);
-  HIP_CHECK(hipMemcpyAsync(host, src.data(), src.bytes(), hipMemcpyDeviceToHost, stream().handle));
-  HIP_CHECK(hipStreamSynchronize(main_.launch.handle));
+  if (src.bytes() <= kFewBytes && src.bytes() % sizeof(int32_t) == 0) {
+    auto* const pinned = static_cast<int32_t*>(few_bytes_.get());
+    hip::copy_to_pinned(stream(), pinned, static_cast<const int32_t*>(src.data()),
+                        static_cast<int>(src.bytes() / sizeof(int32_t)));
+    HIP_CHECK(hipStreamSynchronize(main_.launch.handle));
+    std::memcpy(host, pinned, src.bytes());
+  } else {
+    HIP_CHECK(hipMemcpyAsync(host, src.data(), src.bytes(), hipMemcpyDeviceToHost, stream().handle));
+    HIP_CHECK(hipStreamSynchronize(main_.launch.handle));
+  }
   check_faults();
 }
 

@@ -88,7 +88,7 @@ class HipDevice final : public Device {
     hip::PinnedMemory memory;
     hip::Event free;  // recorded after the GPU's read
   };
-  static constexpr size_t kStagingBytes = size_t{4} << 20;
+  static constexpr size_t kStagingBytes = size_t{4} << 20, kFewBytes = 4096;
 
   /// A stream with its scratch memory, and `launch`, which passes both to launchers.
   struct OwnedStream {
@@ -111,7 +111,8 @@ class HipDevice final : public Device {
   hipDeviceProp_t properties_;
   OwnedStream main_, side_;
   hip::Event forked_, joined_;
-  hip::PinnedMemory fault_;  // int32: see hip/fault.h
+  hip::PinnedMemory fault_;      // int32: see hip/fault.h
+  hip::PinnedMemory few_bytes_;  // on their way to the host: see hip/copy.h
   std::array<Staging, 4> staging_;
   size_t next_staging_ = 0;
 };

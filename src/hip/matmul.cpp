@@ -383,10 +383,47 @@ void linear_backward_of(const Stream& stream, Tensor dx, const Linear& gradients
   if (stream.side != nullptr) HIP_CHECK(hipStreamWaitEvent(stream.handle, stream.joined, 0));
 }
 
+/// rounded[j,k] = scale * value of row j of an int8 weight.
+__global__ __launch_bounds__(kPartThreads) void widen_kernel(bf16* rounded, const Int8Group* groups, int in) {
+  constexpr int kGroup = Int8Group::kSize;
+  const Int8Group* const row = groups + static_cast<int64_t>(blockIdx.x) * ((in + kGroup - 1) / kGroup);
+  for (int k = threadIdx.x; k < in; k += kPartThreads)
+    rounded[static_cast<int64_t>(blockIdx.x) * in + k] =
+        to_bf16(row[k / kGroup].scale * static_cast<float>(row[k / kGroup].values[k % kGroup]));
+}
+
+/// linear() with a weight in int8, for many rows: some columns of y at a time, whose weights are widened in half of the
+/// scratch memory.
+void linear_of_int8(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act,
+                    Tensor slope) {
+  const int64_t out = layer.weight.dim(0), in = layer.weight.dim(1);
+  const int64_t half = stream.scratch_floats / 128 * 64;  // floats; aligned as all tensors are
+  const int64_t at_once = 2 * half / in / 64 * 64;
+  if (at_once == 0) throw Error("linear: too little scratch memory for an int8 weight this wide");
+  Stream rest = stream;
+  rest.scratch += half;
+  rest.scratch_floats -= half;
+  const auto columns = [](const Tensor& t, int64_t first, int64_t count) {
+    if (!t) return t;
+    auto* const data = static_cast<std::byte*>(t.data()) + dtype_bytes(t.dtype(), first);
+    return Tensor(data, {t.dim(0), count}, t.dtype()).with_pitch(t.pitch());
+  };
+  for (int64_t first = 0; first < out; first += at_once) {
+    const int64_t count = std::min(at_once, out - first);
+    const Tensor wide(stream.scratch, {count, in}, DType::kBF16);
+    hipLaunchKernelGGL(widen_kernel, dim3(static_cast<unsigned>(count)), dim3(kPartThreads), 0, stream.handle,
+                       elements<bf16>(wide), layer.weight.rows(first, count).int8(), static_cast<int>(in));
+    HIP_CHECK_LAUNCH("widen_kernel");
+    const Linear part = {wide, layer.bias ? layer.bias.rows(first, count) : Tensor(), Layout::kOutIn};
+    linear(rest, columns(y, first, count), x, part, act, columns(slope, first, count));
+  }
+}
+
 }  // namespace
 
 void linear(const Stream& stream, Tensor y, Tensor x, const Linear& layer, Activation act, Tensor slope) {
   check::linear(y, x, layer, act, slope);
+  if (layer.weight.dtype() == DType::kInt8) return linear_of_int8(stream, y, x, layer, act, slope);
   if (x.dtype() == DType::kF32) return linear_of<float, float>(stream, y, x, layer, act, slope);
   if (y.dtype() == DType::kF32) return linear_of<bf16, float>(stream, y, x, layer, act, slope);
   linear_of<bf16, bf16>(stream, y, x, layer, act, slope);

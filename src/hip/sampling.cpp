@@ -13,14 +13,19 @@
 // order, so the order of the atomics does not change the result. Weights are computed with exp in double. The
 // CPU draws the same token unless a sum misses its target by less than about V 2^-46.
 //
-// Bytes: 4 V from memory, then 4 V per pass from the cache. It is bound by latency: top-k with a small k
-// takes about 10 passes. A double's exp is slow on some GPUs, so only candidates within top-k compute it.
+// Bytes: 4 V from memory, then 4 V per pass from the cache. It is bound by latency. Top-k takes about 10 passes,
+// but if k is small, a bound on the k-th largest logit leaves few candidates. They are listed in shared memory, and
+// only the first two passes read all logits. A double's exp is slow on some GPUs, so only candidates within top-k
+// compute it.
 //
 // Measured on an H200: 19 us at V=5000 and k=5, 17 us without top-k, 3 us at temperature 0.
+#include <algorithm>
+
 #include "device/check.h"
 #include "error.h"
-#include "hip/check.h"
+#include "hip/early_start.h"
 #include "hip/reduce.h"
+#include "hip/vec.h"
 #include "hip_kernels.h"
 
 namespace hipgpt::hip {
@@ -30,6 +35,9 @@ namespace {
 constexpr int kThreads = 1024;
 constexpr int kBinBits = 12, kBins = 1 << kBinBits;  // 32 KiB
 constexpr int kBinsPerThread = kBins / kThreads;
+constexpr int kListed = 1536;  // tokens; 12 KiB
+constexpr int kSlice = 4096,
+              kMostSlices = 256;  // logits of a block, and blocks of a row, of the greedy choice
 
 using Mass = unsigned long long;
 
@@ -62,29 +70,46 @@ struct Logits {
   const int32_t* seen;
   int count;
   float penalty;
+  const Candidate* listed = nullptr;  // in shared memory: all tokens that can be drawn, if they are few
+  int listed_count = 0;
 
-  __device__ uint32_t key(int id) const {
-    float z = values[id];
+  __device__ uint32_t key(int id) const { return key_of_value(values[id], id); }
+
+  /// The key of token `id`, whose logit is z.
+  __device__ uint32_t key_of_value(float z, int id) const {
     if (penalty != 1.0f && seen[id] != 0) z = z > 0.0f ? z / penalty : z * penalty;
     return key_of(z + 0.0f);  // -0 becomes 0, since the two must have equal keys
   }
 };
 
-/// Calls f(key, id) for this thread's tokens. Several are loaded at a time, so that their latencies overlap.
+/// Calls f(key, id) for this thread's tokens. 16 are loaded at a time, so that their latencies overlap.
 template <typename F>
 __device__ void for_each_token(const Logits& logits, F f) {
-  constexpr int kBatch = 8;
-  for (int first = threadIdx.x; first < logits.count; first += kBatch * kThreads) {
-    uint32_t keys[kBatch];
+  if (logits.listed != nullptr) {
+    for (int i = threadIdx.x; i < logits.listed_count; i += kThreads)
+      f(logits.listed[i].key, logits.listed[i].id);
+    return;
+  }
+  // Rows of logits begin anywhere, so the first and the last four may be parts.
+  constexpr int kBatch = 4;
+  const int before = static_cast<int>(reinterpret_cast<uintptr_t>(logits.values) % kVecBytes / sizeof(float));
+  for (int first = 4 * static_cast<int>(threadIdx.x) - before; first < logits.count;
+       first += 4 * kBatch * kThreads) {
+    vec4 values[kBatch];
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
-      const int id = first + b * kThreads;
-      keys[b] = id < logits.count ? logits.key(id) : 0;
+      const int id = first + 4 * b * kThreads;
+      const bool whole = id >= 0 && id + 4 <= logits.count;
+      values[b] =
+          whole ? load_whole(logits.values + id) : load_part(logits.values + id, -id, logits.count - id);
     }
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
-      const int id = first + b * kThreads;
-      if (id < logits.count) f(keys[b], id);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int id = first + 4 * b * kThreads + e;
+        if (id >= 0 && id < logits.count) f(logits.key_of_value(values[b][e], id), id);
+      }
     }
   }
 }
@@ -102,27 +127,45 @@ struct Survey {
   uint32_t kth_low;  // not above the top_k-th largest key
 };
 
-__device__ Survey survey(const Logits& logits, int top_k) {
-  constexpr Mass kBroken = ~Mass{0};  // larger than all others
-  Mass best = 0;
+constexpr Mass kBroken = ~Mass{0};  // larger than all candidates
+
+__device__ Candidate candidate_of(Mass mass) {
+  return {static_cast<uint32_t>(mass >> 32), static_cast<int>(~static_cast<uint32_t>(mass))};
+}
+
+/// The likeliest of this thread's tokens as a number that orders candidates, or kBroken if a logit is not finite. The
+/// logits are those of tokens first_id and on.
+__device__ Mass best_of(const Logits& logits, int first_id) {
+  // A thread's ids increase, so the first of equal logits stays. 0 times a logit is NaN if it is not finite.
+  uint32_t best_key = 0;
+  int best_id = 0;
+  float broken = 0.0f;
   for_each_token(logits, [&](uint32_t key, int id) {
-    Mass candidate = Mass{key} << 32 | ~static_cast<uint32_t>(id);
-    if (!isfinite(logits.values[id])) candidate = kBroken;
-    best = candidate > best ? candidate : best;
+    broken = fmaf(logit_of(key), 0.0f, broken);
+    if (key <= best_key) return;
+    best_key = key;
+    best_id = id;
   });
-  // The largest keys of k threads, or of k waves, belong to k different tokens. So the smallest of them is
+  if (!(broken == 0.0f)) return kBroken;
+  return best_key == 0 ? 0 : Mass{best_key} << 32 | ~static_cast<uint32_t>(first_id + best_id);
+}
+
+__device__ Survey survey(const Logits& logits, int top_k) {
+  Mass best = best_of(logits, 0);
+  // The largest keys of k threads, or k groups of them, belong to k different tokens. So the smallest of them is
   // not above the k-th largest key. With this bound, the first histogram skips most of the tokens.
   uint32_t low = 0;
   const auto own = static_cast<uint32_t>(best >> 32);
   if (top_k <= kThreads / 64) {
     low = reduce_lanes<kWaveSize>(own, Max());
+  } else if (top_k <= kThreads / 8) {
+    low = reduce_lanes<8>(own, Max());
   } else if (top_k <= kThreads) {
     low = own;
   }
   low = reduce_block<kThreads>(low, ~0u, Min());
   best = reduce_block<kThreads>(best, Mass{0}, Max());
-  const Candidate first = {static_cast<uint32_t>(best >> 32), static_cast<int>(~static_cast<uint32_t>(best))};
-  return {best == kBroken, first, low};
+  return {best == kBroken, candidate_of(best), low};
 }
 
 /// Sums in shared memory. Each half is added separately, because some GPUs implement a 64-bit atomic addition
@@ -190,11 +233,47 @@ __device__ Place find_bin(const Bins& bins, Target target) {
   return place[0];
 }
 
+/// Copies the tokens with keys from `low` on to shared memory, where all later passes read them, unless they are too
+/// many.
+__device__ void list_tokens(Logits& logits, uint32_t low) {
+  HIPGPT_SHARED(Candidate, listed, [kListed]);
+  HIPGPT_SHARED(int, listed_count, [1]);
+  if (threadIdx.x == 0) listed_count[0] = 0;
+  __syncthreads();
+  for_each_token(logits, [&](uint32_t key, int id) {
+    if (key < low) return;
+    const int place = atomicAdd(&listed_count[0], 1);
+    if (place < kListed) listed[place] = {key, id};
+  });
+  __syncthreads();
+  if (listed_count[0] > kListed) return;
+  logits.listed = listed;
+  logits.listed_count = listed_count[0];
+}
+
+/// The n-th smallest id of the listed tokens with this key, counted from 1. The list has no order.
+__device__ int nth_listed_token(const Logits& logits, uint32_t key, Mass n) {
+  HIPGPT_SHARED(int, found_in_list, [1]);
+  if (threadIdx.x == 0) found_in_list[0] = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < logits.listed_count; i += kThreads) {
+    const Candidate own = logits.listed[i];
+    if (own.key != key) continue;
+    Mass rank = 1;
+    for (int other = 0; other < logits.listed_count; ++other)
+      rank += logits.listed[other].key == key && logits.listed[other].id < own.id ? 1 : 0;
+    if (rank == n) found_in_list[0] = own.id;
+  }
+  __syncthreads();
+  return found_in_list[0];
+}
+
 /// The n-th smallest id of the tokens with this key, counted from 1.
 __device__ int nth_token(const Logits& logits, uint32_t key, Mass n) {
   constexpr int kWaves = kThreads / kWaveSize;
   HIPGPT_SHARED(int, wave_count, [kWaves]);
   HIPGPT_SHARED(int, found, [1]);
+  if (logits.listed != nullptr) return nth_listed_token(logits, key, n);
   const int lane = threadIdx.x % kWaveSize, wave = threadIdx.x / kWaveSize;
   // Every wave counts the matches in its own range of ids. The counts show which wave has the n-th match;
   // that wave then finds its id.
@@ -261,13 +340,14 @@ __device__ double uniform_draw(const Rules& rules, int32_t stream, int32_t n) {
   return static_cast<double>(join_bits(x[0], x[1]) >> 11) * 0x1p-53;
 }
 
-__device__ int draw_token(const Logits& logits, const Rules& rules, const Survey& survey, int32_t stream,
+__device__ int draw_token(Logits logits, const Rules& rules, const Survey& survey, int32_t stream,
                           int32_t n) {
   HIPGPT_SHARED(unsigned, halves, [2][kBins]);
   const Bins bins = {halves[0], halves[1]};
   const uint32_t high = survey.first.key;
   Candidate last = {0, logits.count};
   if (rules.top_k > 0 && rules.top_k < logits.count) {
+    if (rules.top_k <= kThreads / 8) list_tokens(logits, survey.kth_low);
     last = find(
         bins, logits, high, survey.kth_low, last, [](uint32_t) { return Mass{1}; },
         [&](Mass) { return static_cast<Mass>(rules.top_k); });
@@ -288,24 +368,50 @@ __device__ int draw_token(const Logits& logits, const Rules& rules, const Survey
   return find(bins, logits, high, last.key, last, weight, passes).id;
 }
 
+/// Stores the token of the block's row, or -1.
+__device__ void store_token(int32_t* token, int32_t* seen, int32_t* draw, int count, int id) {
+  token[blockIdx.x] = id;
+  if (id < 0) return;
+  seen[static_cast<int64_t>(blockIdx.x) * count + id] = 1;
+  ++draw[2 * blockIdx.x + 1];
+}
+
+/// The likeliest token of a slice of a row, as in survey(), for the greedy choice. One compute unit would take longer
+/// to read all logits than many together take for both kernels.
+__global__ void __launch_bounds__(kThreads)
+    best_kernel(Mass* best, const float* values, const int32_t* seen, int count, int slice, float penalty) {
+  wait_for_earlier_kernels();
+  let_next_kernel_start();
+  const int64_t row = static_cast<int64_t>(blockIdx.y) * count;
+  const int begin = static_cast<int>(blockIdx.x) * slice, size = min(slice, count - begin);
+  const Mass own = best_of(Logits{values + row + begin, seen + row + begin, size, penalty}, begin);
+  const Mass all = reduce_block<kThreads>(own, Mass{0}, Max());
+  if (threadIdx.x == 0) best[blockIdx.y * gridDim.x + blockIdx.x] = all;
+}
+
+/// Stores the best token of `slices` slices of each row.
+__global__ void __launch_bounds__(kMostSlices)
+    choose_kernel(int32_t* token, const Mass* best, int32_t* seen, int32_t* draw, int count, int slices) {
+  wait_for_earlier_kernels();
+  const int i = threadIdx.x;
+  const Mass all =
+      reduce_block<kMostSlices>(i < slices ? best[blockIdx.x * slices + i] : Mass{0}, Mass{0}, Max());
+  if (i == 0) store_token(token, seen, draw, count, all == kBroken ? -1 : candidate_of(all).id);
+}
+
 __global__ void __launch_bounds__(kThreads)
     sample_kernel(int32_t* token, const float* values, int32_t* seen, int32_t* draw, int count, Rules rules) {
+  wait_for_earlier_kernels();
   const int64_t row = static_cast<int64_t>(blockIdx.x) * count;
   const Logits logits = {values + row, seen + row, count, rules.penalty};
   const int32_t stream = draw[2 * blockIdx.x], n = draw[2 * blockIdx.x + 1];
   const Survey all = survey(logits, rules.top_k);
-  int id = -1;
-  if (!all.broken) {
-    id = rules.inverse_temperature == 0.0 ? all.first.id : draw_token(logits, rules, all, stream, n);
-  }
-  if (threadIdx.x != 0) return;
-  token[blockIdx.x] = id;
-  if (id < 0) return;
-  seen[row + id] = 1;
-  draw[2 * blockIdx.x + 1] = n + 1;
+  const int id = all.broken ? -1 : draw_token(logits, rules, all, stream, n);
+  if (threadIdx.x == 0) store_token(token, seen, draw, count, id);
 }
 
 __global__ void __launch_bounds__(256) increment_kernel(int32_t* counters, int count) {
+  wait_for_earlier_kernels();
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i < count) ++counters[i];
 }
@@ -330,17 +436,24 @@ void sample(const Stream& stream, Tensor token, Tensor logits, Tensor seen, Tens
             const Sampling& options) {
   check::sample(token, logits, seen, draw, options);
   const int batch = static_cast<int>(logits.dim(0)), vocab = static_cast<int>(logits.dim(1));
-  hipLaunchKernelGGL(sample_kernel, dim3(batch), dim3(kThreads), 0, stream.handle, token.i32(), logits.f32(),
-                     seen.i32(), draw.i32(), vocab, make_rules(options, vocab));
-  HIP_CHECK_LAUNCH("sample");
+  if (options.temperature == 0.0) {
+    const int slice = std::max(kSlice, ceil_div(vocab, kMostSlices)), slices = ceil_div(vocab, slice);
+    auto* const best = reinterpret_cast<Mass*>(stream.scratch);
+    if (static_cast<int64_t>(batch) * slices * 2 > stream.scratch_floats)
+      throw Error("sample: too little scratch memory for so many rows");
+    launch_early(stream, best_kernel, dim3(slices, batch), dim3(kThreads), best, logits.f32(), seen.i32(),
+                 vocab, slice, static_cast<float>(options.repetition_penalty));
+    return launch_early(stream, choose_kernel, dim3(batch), dim3(kMostSlices), token.i32(), best, seen.i32(),
+                        draw.i32(), vocab, slices);
+  }
+  launch_early(stream, sample_kernel, dim3(batch), dim3(kThreads), token.i32(), logits.f32(), seen.i32(),
+               draw.i32(), vocab, make_rules(options, vocab));
 }
 
 void increment(const Stream& stream, Tensor counters) {
   check::increment(counters);
   const int count = static_cast<int>(counters.size());
-  hipLaunchKernelGGL(increment_kernel, dim3((count + 255) / 256), dim3(256), 0, stream.handle, counters.i32(),
-                     count);
-  HIP_CHECK_LAUNCH("increment");
+  launch_early(stream, increment_kernel, dim3(ceil_div(count, 256)), dim3(256), counters.i32(), count);
 }
 
 }  // namespace hipgpt::hip

@@ -39,13 +39,13 @@ GPTModel::GPTModel(Device& device, const ModelConfig& config, DType dtype)
   add_layers();
 }
 
-GPTModel::GPTModel(Device& device, GPTWeights weights)
+GPTModel::GPTModel(Device& device, GPTWeights weights, DType dtype, bool folded)
     : device_(device),
       config_(weights.config()),
-      dtype_(DType::kF32),
+      dtype_(dtype),
       weights_(std::move(weights)),
-      only_generates_(true) {
-  if (!device.reads_host_memory()) throw Error(device.description() + ": cannot read weights of the host");
+      only_generates_(true),
+      folded_(folded) {
   add_layers();
 }
 
@@ -72,14 +72,11 @@ DType choose_dtype(const std::string& name, const Device& device, const ModelCon
 
 DType choose_weights(const std::string& name, const Device& device, DType dtype) {
   const std::string flag = fmt::format("{} {}", Parameter::kWeights, name);
-  if (name == "fp32") return DType::kF32;
+  if (name == "fp32") return dtype;
   if (name != "bf16" && name != "int8") throw Error(flag + ": must be fp32, bf16 or int8");
-  if (!device.reads_host_memory()) {
-    throw Error(
-        fmt::format("{}: only the CPU generates with such weights; use {} cpu", flag, Parameter::kDevice));
-  }
-  if (dtype != DType::kF32) {
-    throw Error(fmt::format("{}: computes in fp32; use {} fp32", flag, Parameter::kDType));
+  const DType needed = device.reads_host_memory() ? DType::kF32 : DType::kBF16;
+  if (dtype != needed) {
+    throw Error(fmt::format("{}: on this device, needs {} {}", flag, Parameter::kDType, name_of(needed)));
   }
   return name == "bf16" ? DType::kBF16 : DType::kInt8;
 }
@@ -89,10 +86,11 @@ std::string name_of(DType dtype) {
 }
 
 std::string where_it_computes(const GPTModel& model) {
-  const std::string where = model.device().description();
-  if (model.dtype() != DType::kF32) return where + ", " + name_of(model.dtype());
+  std::string where = model.device().description();
   const DType weights = model.weights_dtype();
-  return weights == DType::kF32 ? where : fmt::format("{}, {} weights", where, name_of(weights));
+  if (model.dtype() != DType::kF32) where += ", " + name_of(model.dtype());
+  if (weights != model.dtype()) where += fmt::format(", {} weights", name_of(weights));
+  return where;
 }
 
 void initialize(GPTModel& model, uint64_t seed) {

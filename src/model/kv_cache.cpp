@@ -11,6 +11,12 @@
 
 namespace hipgpt {
 
+namespace {
+
+constexpr int64_t kDecodedTogether = 32;  // sequences; more are a matrix product of the usual size
+
+}  // namespace
+
 KVCache::KVCache(const GPTModel& model, int sequences)
     : model_(model),
       device_(model.device()),
@@ -134,20 +140,26 @@ void KVCache::read(int64_t first, int64_t count, std::span<const int32_t> tokens
 
 void KVCache::forward(int64_t first, Tensor tokens) {
   const GPTWeights& w = model_.operands();
-  const std::vector<TransformerLayer>& layers = model_.layers();
   const int64_t count = tokens.dim(0), T = tokens.dim(1), rows = count * T;
   Tensor x = x_.rows(0, rows), y = y_.rows(0, rows);
   device_.embedding(x, tokens, w.wte, w.wpe, past_);
   // All layers share one set of activations, and so one tensor for their normalised input.
   const LayerActivations activations = activations_.first(rows, model_.config().num_heads);
   const LayerScratch scratch = scratch_.first(rows);
+  const std::vector<TransformerLayer>& layers = model_.layers();
+  const bool decodes = T == 1 && count <= kDecodedTogether && model_.has_folded_norms();
   const auto norm_before = [&](size_t l) {
     return l < layers.size() ? layers[l].input_norm(activations) : ResidualNorm{};
   };
   const ResidualNorm first_norm = norm_before(0);
-  device_.layernorm(first_norm.y, first_norm.stats, x, first_norm.norm);
+  if (!decodes) device_.layernorm(first_norm.y, first_norm.stats, x, first_norm.norm);
   for (size_t l = 0; l < layers.size(); ++l) {
-    layers[l].forward_cached(y, norm_before(l + 1), x, layer(l, first, count), past_, activations, scratch);
+    const LayerCache cache = layer(l, first, count);
+    if (decodes) {
+      layers[l].decode(y, x, cache, past_, activations);
+    } else {
+      layers[l].forward_cached(y, norm_before(l + 1), x, cache, past_, activations, scratch);
+    }
     std::swap(x, y);
   }
 
@@ -161,7 +173,9 @@ void KVCache::forward(int64_t first, Tensor tokens) {
     device_.layernorm(normed, {stats_.mean.rows(0, count), stats_.rstd.rows(0, count)}, last, w.final_norm);
     last = normed;
   }
-  device_.linear(logits_.rows(first, count), last, w.head, Activation::kNone, {});
+  const Tensor logits = logits_.rows(first, count);
+  if (decodes) return device_.fused_linear(logits, {}, last, false, w.head, Activation::kNone);
+  device_.linear(logits, last, w.head, Activation::kNone, {});
 }
 
 }  // namespace hipgpt

@@ -51,6 +51,18 @@ void TransformerLayer::forward_cached(Tensor y, const ResidualNorm& next, Tensor
   add_feed_forward(y, next, saved, scratch, Dropout{});
 }
 
+void TransformerLayer::decode(Tensor y, Tensor x, const LayerCache& cache, Tensor past,
+                              const LayerActivations& saved) const {
+  const int64_t B = x.dim(0), E = x.dim(1);
+  const LayerWeights& w = weights_;
+  device_.fused_linear(saved.qkv, {}, x, true, w.qkv, Activation::kNone);
+  device_.attention_cached(saved.attention.reshape({B, 1, E}), cache.keys, cache.values,
+                           saved.qkv.reshape({B, 1, 3 * E}), heads_, past);
+  device_.fused_linear(saved.residual_mid, x, saved.attention, false, w.out, Activation::kNone);
+  device_.fused_linear(saved.ff, {}, saved.residual_mid, true, w.ff1, activation_);
+  device_.fused_linear(y, saved.residual_mid, saved.ff, false, w.ff2, Activation::kNone);
+}
+
 void TransformerLayer::recompute(Tensor x, int64_t batch, const LayerActivations& saved,
                                  const LayerScratch& scratch, const Dropout& dropout) const {
   const ResidualNorm first = input_norm(saved);

@@ -1,8 +1,8 @@
-// Measures tokens per second of greedy generation with a KV cache: the default model, several samples of one
-// prompt.
+// Measures tokens per second of generation with a KV cache: the default model, several samples of one prompt.
 //
-//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET] [SAMPLES] [DTYPE]
+//     generate_bench [SEQ] [TOKENS] [THREADS] [RUNS] [DEVICE] [PRESET] [SAMPLES] [DTYPE] [WEIGHTS] [TOP_K]
 //
+// The model is one that only generates, as `generate` makes it from a file. TOP_K 0 takes the likeliest token.
 // Prints one JSON object: the median over RUNS prompts of one token. Each prompt is continued by TOKENS
 // tokens in SAMPLES samples at a time, and the tokens of all samples count.
 #include <algorithm>
@@ -14,6 +14,7 @@
 
 #include "generator.h"
 #include "gpt_model.h"
+#include "stored_weights.h"
 
 int main(int argc, char** argv) {
   using namespace hipgpt;
@@ -25,13 +26,28 @@ int main(int argc, char** argv) {
   ModelConfig c = ModelConfig::preset(argc > 6 ? argv[6] : "default");
   c.max_seq_len = S;
   const auto device = make_device(device_name, threads);
-  GPTModel model(*device, c, choose_dtype(argc > 8 ? argv[8] : "fp32", *device, c));
-  initialize(model, 1);
+  const DType dtype = choose_dtype(argc > 8 ? argv[8] : "fp32", *device, c);
+  const DType format = choose_weights(argc > 9 ? argv[9] : "fp32", *device, dtype);
+  const int top_k = argument(10, 0);
+  const Sampling sampling = {.top_k = top_k, .temperature = top_k > 0 ? 1.0 : 0.0};
+
+  const auto host = make_device("cpu", 1);
+  GPTModel source(*host, c);
+  initialize(source, 1);
+  StoredWeights stored;
+  stored.config = c;
+  source.weights().for_each([&](const std::string& name, const Tensor& tensor, bool) {
+    std::vector<size_t> shape;
+    for (const int64_t size : tensor.shape()) shape.push_back(static_cast<size_t>(size));
+    const auto* bytes = static_cast<const std::byte*>(tensor.data());
+    stored.tensors[name] = {.name = name, .dtype = "F32", .shape = shape, .bytes = {bytes, tensor.bytes()}};
+  });
+  const GPTModel model = stored.model(*device, dtype, format);
   std::vector<double> speeds;
   for (int run = 0; run < runs; ++run) {
     const std::vector<int32_t> prompt = {run};
     const auto start = std::chrono::steady_clock::now();
-    Generator generator(model, {.temperature = 0.0}, samples);
+    Generator generator(model, sampling, samples);
     generator.start(prompt);
     for (int i = 0; i < tokens; ++i) generator.next();
     speeds.push_back(samples * tokens /

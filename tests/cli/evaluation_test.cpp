@@ -95,7 +95,7 @@ TEST_F(EvaluationCliTest, SmallerWeightsHaveTheirLimits) {
   EXPECT_REFUSED(generate({"--prompt", "the", "--weights", "int4"}), "--weights");
   EXPECT_REFUSED(generate({"--export", "e", "--weights", "int8"}), "--weights");
   EXPECT_REFUSED(generate({"--prompt", "the", "--device", "cpu", "--dtype", "bf16", "--weights", "int8"}),
-                 "--weights int8: computes in fp32; use --dtype fp32");
+                 "--weights int8: on this device, needs --dtype fp32");
 }
 
 TEST_F(EvaluationCliTest, PerplexityOfShortAndOfBinaryTexts) {

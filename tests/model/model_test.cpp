@@ -20,6 +20,7 @@
 #include "philox.h"
 #include "reference_model.h"
 #include "safetensors_file.h"
+#include "stored_weights.h"
 #include "training_pass.h"
 #include "util/largest_error.h"
 
@@ -247,6 +248,59 @@ TEST_P(EveryModel, InBf16AgreesWithFp32) {
   EXPECT_LT(of_cache.relative(), 0.04);
 }
 
+/// Folded LayerNorms, weights stored by rows, and a step of decoding for one, a few and many sequences, on a device
+/// that does not read the host's memory.
+TEST(GeneratingModel, GivesNearlyTheSameLogits) {
+  const auto device = any_device();
+  if (device->reads_host_memory()) GTEST_SKIP() << "the CPU's models are those of NarrowModel";
+  ModelConfig c = ModelConfig::preset("gpt2");
+  c.vocab_size = 40;
+  c.max_seq_len = 8;
+  c.num_layers = 2;
+  c.embed_dim = 64;
+  c.ff_hidden_dim = 96;
+  c.num_heads = 2;
+  const auto host = make_device("cpu", 1);
+  GPTModel source(*host, c);
+  initialize(source, 3);
+  std::mt19937 generator(9);
+  source.write_weights([&](const GPTWeights& weights) {  // as if trained: no LayerNorm is 1 and 0, no bias 0
+    weights.for_each([&](const std::string&, const Tensor& t, bool is_matrix) {
+      for (int64_t i = 0; i < t.size(); ++i)
+        t.f32()[i] =
+            is_matrix ? 5.0f * t.f32()[i] : t.f32()[i] + std::normal_distribution<float>(0, 0.3f)(generator);
+    });
+  });
+  StoredWeights stored;
+  stored.config = c;
+  source.weights().for_each([&](const std::string& name, const Tensor& t, bool) {
+    const auto* bytes = static_cast<const std::byte*>(t.data());
+    std::vector<uint64_t> shape;
+    for (const int64_t size : t.shape()) shape.push_back(static_cast<uint64_t>(size));
+    stored.tensors[name] = {name, "F32", shape, {bytes, t.bytes()}};
+  });
+  const auto decoded = [&](Device& d, const GPTModel& model, int sequences) {
+    KVCache cache(model, sequences);
+    cache.begin(std::vector<int32_t>{1, 2});
+    for (int32_t t = 3; t < 6; ++t) cache.extend(std::vector<int32_t>(static_cast<size_t>(sequences), t));
+    std::vector<float> logits(static_cast<size_t>(cache.logits().size()));
+    d.copy_to_host(logits.data(), cache.logits());
+    return logits;
+  };
+  const std::vector<float> expected = decoded(*host, source, 1);
+  for (const auto& [format, tolerance] : {std::pair{DType::kBF16, 0.03}, std::pair{DType::kInt8, 0.06}}) {
+    const GPTModel model = stored.model(*device, DType::kBF16, format);
+    EXPECT_TRUE(model.has_folded_norms());
+    EXPECT_EQ(model.weights_dtype(), format);
+    for (const int sequences : {1, 3, 33}) {
+      const std::vector<float> logits = decoded(*device, model, sequences);
+      LargestError error;
+      for (size_t i = 0; i < logits.size(); ++i) error.add(logits[i], expected[i % expected.size()]);
+      EXPECT_LT(error.relative(), tolerance) << to_string(format) << ", " << sequences << " sequences";
+    }
+  }
+}
+
 #ifndef HIPGPT_EMULATED
 TEST(Gpt2Test, GradientsInBf16AgreeWithFp32) {
   const auto device = any_device();
@@ -285,8 +339,7 @@ TEST(DTypeTest, AutoTakesTheDevicesTypeForSizesThatFitIt) {
   EXPECT_THROW(GPTModel(*device, config, DType::kI32), Error);
   for (const char* amd : {"gfx90a", "gfx940", "gfx942", "gfx950", "gfx1100", "gfx1151", "gfx1201"})
     EXPECT_TRUE(hip::multiplies_bf16(amd)) << amd;
-  for (const char* amd : {"gfx906", "gfx908", "gfx1030"})
-    EXPECT_FALSE(hip::multiplies_bf16(amd)) << amd;
+  for (const char* amd : {"gfx906", "gfx908", "gfx1030"}) EXPECT_FALSE(hip::multiplies_bf16(amd)) << amd;
   EXPECT_FALSE(hip::multiplies_bf16("sm_75"));
   EXPECT_TRUE(hip::multiplies_bf16("sm_80"));
   EXPECT_TRUE(hip::multiplies_bf16("sm_90"));

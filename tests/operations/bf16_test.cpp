@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "device_fixture.h"
+#include "util/bf16.h"
 
 namespace hipgpt {
 namespace {
@@ -38,6 +39,39 @@ class Bf16Linear : public DeviceTest {
     }
     device_->copy_to_device(t, bits.data());
     return t;
+  }
+
+  /// Values from 2 to 4.
+  Tensor shifted_bf16(std::initializer_list<int64_t> shape) {
+    const Tensor t = zeros(shape, DType::kBF16);
+    std::vector<uint16_t> bits(static_cast<size_t>(t.size()));
+    for (uint16_t& b : bits) b = to_bf16(std::uniform_real_distribution<float>(2, 4)(generator_));
+    device_->copy_to_device(t, bits.data());
+    return t;
+  }
+
+  /// A random weight [out,in], and its values.
+  std::pair<Tensor, Values> weight(int64_t out, int64_t in, DType format) {
+    if (format == DType::kBF16) {
+      const Tensor w = random_bf16({out, in}, false);
+      return {w, values_bf16(w)};
+    }
+    const int64_t groups = (in + Int8Group::kSize - 1) / Int8Group::kSize;
+    std::vector<Int8Group> host(static_cast<size_t>(out * groups));
+    Values result;
+    for (int64_t j = 0; j < out; ++j) {
+      for (int64_t k = 0; k < in; ++k) {
+        Int8Group& group = host[static_cast<size_t>(j * groups + k / Int8Group::kSize)];
+        if (k % Int8Group::kSize == 0)
+          group = {std::uniform_real_distribution<float>(0.001f, 0.01f)(generator_), {}};
+        int8_t& value = group.values[k % Int8Group::kSize];
+        value = static_cast<int8_t>(std::uniform_int_distribution<int>(-127, 127)(generator_));
+        result.push_back(double{group.scale} * value);
+      }
+    }
+    const Tensor w = zeros({out, in}, DType::kInt8);
+    device_->copy_to_device(w, host.data());
+    return {w, result};
   }
 
   Tensor integers(std::initializer_list<int64_t> shape) {
@@ -348,6 +382,81 @@ TEST_P(Bf16Linear, NanAndInfinityStay) {
 }
 
 // ---- Attention ------------------------------------------------------------------------------------------
+
+/// x and W, which is bf16 or int8, with rows of x whose mean is far from 0.
+TEST_P(Bf16Linear, OfFewRowsAgreesWithItsFormula) {
+  struct Shape {
+    int64_t rows, in, out;
+  };
+  for (const Shape s : {Shape{1, 768, 21},
+                        {2, 768, 8},
+                        {1, 1024, 9},
+                        {2, 3072, 7},
+                        {1, 40, 33},
+                        {1, 2080, 5},
+                        {3, 64, 40},
+                        {8, 288, 17},
+                        {9, 512, 33},
+                        {17, 64, 40},
+                        {32, 1056, 20},
+                        {33, 64, 24},
+                        {5, 20, 7}}) {
+    for (const DType format : {DType::kBF16, DType::kInt8}) {
+      for (const bool scaled : {false, true}) {
+        const Tensor x = shifted_bf16({s.rows, s.in}), b = random({s.out}), wide = zeros({s.rows, s.out});
+        const Tensor residual = random_bf16({s.rows, s.out}, false), y = zeros({s.rows, s.out}, DType::kBF16);
+        const auto [w, values_of_w] = weight(s.out, s.in, format);
+        const Values vx = values_bf16(x), vb = values(b), vr = values_bf16(residual);
+        Values plain, all;
+        for (int64_t i = 0; i < s.rows; ++i) {
+          const double* const row = vx.data() + i * s.in;
+          double mean = 0, variance = 0;
+          for (int64_t k = 0; k < s.in; ++k) mean += row[k] / static_cast<double>(s.in);
+          for (int64_t k = 0; k < s.in; ++k)
+            variance += (row[k] - mean) * (row[k] - mean) / static_cast<double>(s.in);
+          const double scale = scaled ? 1.0 / std::sqrt(variance + 1e-5) : 1.0;
+          for (int64_t j = 0; j < s.out; ++j) {
+            double sum = 0;
+            for (int64_t k = 0; k < s.in; ++k) sum += row[k] * values_of_w[static_cast<size_t>(j * s.in + k)];
+            plain.push_back(scale * sum);
+            all.push_back(reference::activation(Activation::kGelu, scale * sum + vb[static_cast<size_t>(j)]) +
+                          vr[static_cast<size_t>(i * s.out + j)]);
+          }
+        }
+        const std::string name =
+            fmt_size(scaled ? "scaled" : "plain", s.rows, s.out, s.in) + to_string(format);
+        device_->fused_linear(y, residual, x, scaled, {w, b, Layout::kOutIn}, Activation::kGelu);
+        expect_close(values_bf16(y), all, 0x1p-7, name);
+        device_->fused_linear(wide, {}, x, scaled, {w, {}, Layout::kOutIn}, Activation::kNone);
+        expect_close(values(wide), plain, 0x1p-7, name + " in fp32");
+        if (format == DType::kInt8) {
+          device_->linear(wide, x, {w, b, Layout::kOutIn}, Activation::kNone, {});
+          Values with_bias = scaled ? Values() : plain;
+          for (size_t i = 0; i < with_bias.size(); ++i) with_bias[i] += vb[i % vb.size()];
+          if (!scaled) expect_close(values(wide), with_bias, 0x1p-7, name + " by linear");
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Bf16Linear, ATableInInt8GivesItsRows) {
+  for (const int64_t E : {64, 40, 72}) {
+    const int64_t V = 9, S = 4;
+    const auto [table, rows] = weight(V, E, DType::kInt8);
+    const Tensor positions = random_bf16({S, E}, false), y = zeros({3, E}, DType::kBF16);
+    const std::vector<int32_t> ids = {8, 0, 5};
+    const Values vp = values_bf16(positions);
+    Values expected;
+    for (size_t t = 0; t < ids.size(); ++t) {
+      for (int64_t e = 0; e < E; ++e)
+        expected.push_back(rows[static_cast<size_t>(ids[t] * E + e)] +
+                           vp[t * static_cast<size_t>(E) + static_cast<size_t>(e)]);
+    }
+    device_->embedding(y, tensor(ids).reshape({1, 3}), table, positions, {});
+    expect_close(values_bf16(y), expected, 0x1p-8, "embedding of " + std::to_string(E));
+  }
+}
 
 class Bf16Attention : public Bf16Linear {};
 

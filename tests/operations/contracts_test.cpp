@@ -221,6 +221,24 @@ std::vector<Call> calls() {
       {"l2_norm",
        {{"out", {1}}, {"x", {R, E}, DType::kF32, false, Argument::kShape}},
        [](Device& d, const std::vector<Tensor>& t) { d.l2_norm(t[0], t[1]); }},
+      {"fused_linear",
+       {{"y", {R, Out}},
+        {"residual", {R, Out}, DType::kF32, true},
+        {"x", {R, In}},
+        {"layer.weight", {Out, In}},
+        {"layer.bias", {Out}, DType::kF32, true}},
+       [](Device& d, const std::vector<Tensor>& t) {
+         d.fused_linear(t[0], t[1], t[2], true, {t[3], t[4], Layout::kOutIn}, Activation::kGelu);
+       }},
+      {"fused_linear",
+       {{"y", {R, Out}, bf16},
+        {"residual", {R, Out}, bf16, true},
+        {"x", {R, 8}, bf16},
+        {"layer.weight", {Out, 8}, bf16},
+        {"layer.bias", {Out}, DType::kF32, true}},
+       [](Device& d, const std::vector<Tensor>& t) {
+         d.fused_linear(t[0], t[1], t[2], false, {t[3], t[4], Layout::kOutIn}, Activation::kNone);
+       }},
       {"linear",  // of bf16, with a result in fp32
        {{"y", {R, Out}},
         {"x", {R, In}, bf16},
@@ -252,7 +270,7 @@ std::vector<Call> all_calls() {
     all.push_back(call);
     const std::string name = call.operation;
     if (name == "sample" || name == "sum" || name == "l2_norm" || name == "round_to_bf16" ||
-        name.starts_with("linear")) {
+        name.starts_with("linear") || name == "fused_linear") {
       continue;
     }
     Call other = call;

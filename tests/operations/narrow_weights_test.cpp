@@ -431,8 +431,9 @@ TEST_F(NarrowModel, WrongFormatsAreRefused) {
   };
   EXPECT_EQ(choose("int8", DType::kF32), "");
   EXPECT_EQ(choose("fp32", DType::kBF16), "");
+  EXPECT_EQ(choose_weights("fp32", *device_, DType::kBF16), DType::kBF16);
   EXPECT_EQ(choose("int4", DType::kF32), "weights int4: must be fp32, bf16 or int8");
-  EXPECT_EQ(choose("int8", DType::kBF16), "weights int8: computes in fp32; use dtype fp32");
+  EXPECT_EQ(choose("int8", DType::kBF16), "weights int8: on this device, needs dtype fp32");
 }
 
 }  // namespace
