@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests a build: the programs are hardened and name no folder of the build machine, and a build in another folder gives the
-# same bytes.
+# Tests a build: the programs are hardened, name no folder of the build machine and run on an old processor (where QEMU's user
+# mode is installed), and a build in another folder gives the same bytes.
 # Usage: build_test.sh SOURCE_FOLDER BUILD_FOLDER CXX_COMPILER.
 # Exits with status 77 (skipped) without readelf or make.
 set -euo pipefail
@@ -47,6 +47,15 @@ for file in train_gpt generate libhipgpt.a; do
   done
 done
 echo "ok: the programs and the library name no folders"
+
+# Loops for newer instruction sets are chosen when a program runs, so it also runs on an x86-64 processor without AVX.
+if [[ $(uname -m) == x86_64 ]] && command -v qemu-x86_64-static >/dev/null; then
+  (cd "$work" && old=(qemu-x86_64-static -cpu Nehalem) &&
+    "${old[@]}" "$build/train_gpt" --data-path "$source/README.md" --vocab-size 300 --dim 16 --heads 2 --layers 1 --ff 16 --seq 16 \
+      --batch 2 --steps 2 --eval-batches 1 && "${old[@]}" "$build/generate" --prompt "a" --num-tokens 2) >"$work/log" 2>&1 ||
+    { cat "$work/log" >&2 && fail "the programs do not run on a processor without AVX"; }
+  echo "ok: a processor without AVX"
+fi
 
 # Compiles a few objects of the library twice, with debug information, because that would contain folders.
 objects=(src/util/utf8_stream.cpp.o src/cpu/thread_pool.cpp.o src/tokenizer/byte_alphabet.cpp.o)
