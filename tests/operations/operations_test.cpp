@@ -46,9 +46,12 @@ TEST_P(Operations, LinearInBothLayouts) {
 }
 
 #ifndef HIPGPT_EMULATED
-/// The sizes are so large that a GPU uses its largest tiles and splits k.
+/// The sizes are so large that a GPU uses its largest tiles and splits k. Those of the CPU have several of its tiles, and
+/// sums of several panels.
 TEST_P(Operations, LargeLinearAndItsGradient) {
-  for (const Size s : {Size{1030, 1100, 72}, {1030, 1101, 70}, {388, 384, 4100}, {4100, 388, 384}}) {
+  const std::vector<Size> for_gpu = {{1030, 1100, 72}, {1030, 1101, 70}, {388, 384, 4100}, {4100, 388, 384}};
+  const std::vector<Size> for_cpu = {{1030, 525, 36}, {132, 65, 1050}, {1050, 131, 64}};
+  for (const Size s : GetParam().name == "cpu" ? for_cpu : for_gpu) {
     for (const Layout layout : {Layout::kInOut, Layout::kOutIn}) {
       const bool out_in = layout == Layout::kOutIn;
       const Tensor x = random({s.m, s.k}), y = zeros({s.m, s.n}), dx = zeros({s.m, s.k});
