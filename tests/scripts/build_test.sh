@@ -64,7 +64,7 @@ for folder in "$work/one" "$work/another/deeper"; do
   mkdir -p "$folder"
   cp -R "$source"/{CMakeLists.txt,LICENSE,README.md,include,src,scripts} "$folder"
   configuration=(-G "Unix Makefiles" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_COMPILER=$compiler" -DHIPGPT_TESTS=OFF
-    -DHIPGPT_HIP_PLATFORM=none)
+    -DHIPGPT_HIP_PLATFORM=none -DHIPGPT_PRECOMPILE_HEADERS=OFF)
   # Reuses the libraries that the build downloaded.
   [[ ! -d $build/_deps ]] || configuration+=(-DFETCHCONTENT_FULLY_DISCONNECTED=ON "-DFETCHCONTENT_BASE_DIR=$build/_deps")
   cmake -S "$folder" -B "$folder/build" "${configuration[@]}" >"$work/log" 2>&1 || { cat "$work/log" >&2 && fail "cmake could not configure the copy"; }

@@ -13,12 +13,13 @@ chmod +x "$rocm/bin/hipcc"
 unset CMAKE_GENERATOR HIP_PATH
 export ROCM_PATH=$rocm
 
-# configure [OPTION]...: configures an empty folder; joins the lines of each message, which CMake breaks.
+# configure [OPTION]...: configures without the settings of the last time, from which it keeps only what CMake found out about the
+# compiler. Joins the lines of each message, which CMake breaks.
 configure() {
   local options=(-DHIPGPT_TESTS=OFF)
   # Reuses the libraries that the build downloaded.
   [[ ! -d $build/_deps ]] || options+=(-DFETCHCONTENT_FULLY_DISCONNECTED=ON "-DFETCHCONTENT_BASE_DIR=$build/_deps")
-  rm -rf "$work/configured"
+  rm -f "$work/configured/CMakeCache.txt"
   run cmake -S "$source" -B "$work/configured" "${options[@]}" "$@"
   output=$(tr -s ' \n' ' ' <<<"$output")
 }
