@@ -16,9 +16,11 @@
 // Bytes: 4 V from memory, then 4 V per pass from the cache. It is bound by latency. Top-k takes about 10 passes,
 // but if k is small, a bound on the k-th largest logit leaves few candidates. They are listed in shared memory, and
 // only the first two passes read all logits. A double's exp is slow on some GPUs, so only candidates within top-k
-// compute it.
+// compute it. At temperature 0, blocks find the likeliest tokens of slices of the row, and a second kernel the first
+// of them.
 //
-// Measured on an H200: 19 us at V=5000 and k=5, 17 us without top-k, 3 us at temperature 0.
+// Measured on an H200: 19 us at V=5000 and k=5, 17 us without top-k. At V=50257, the greedy choice takes 3.6 us, and
+// top-k 5 adds 25 us to a token of GPT-2.
 #include <algorithm>
 
 #include "device/check.h"
@@ -35,16 +37,16 @@ namespace {
 constexpr int kThreads = 1024;
 constexpr int kBinBits = 12, kBins = 1 << kBinBits;  // 32 KiB
 constexpr int kBinsPerThread = kBins / kThreads;
-constexpr int kListed = 1536;  // tokens; 12 KiB
-constexpr int kSlice = 4096,
-              kMostSlices = 256;  // logits of a block, and blocks of a row, of the greedy choice
+constexpr int kListed = 1536;     // tokens; 12 KiB
+constexpr int kSlice = 4096;      // logits of a block of the greedy choice, or more
+constexpr int kMostSlices = 256;  // blocks of a row
 
 using Mass = unsigned long long;
 
 /// Sampling options in the form that the kernel takes.
 struct Rules {
   int top_k;
-  double top_p, inverse_temperature;  // inverse_temperature 0: always the likeliest
+  double top_p, inverse_temperature;
   float penalty;
   uint32_t key0, key1;
   double unit;  // weight 1 as a Mass; V times this does not overflow
@@ -422,7 +424,7 @@ Rules make_rules(const Sampling& options, int vocab) {
   Rules rules;
   rules.top_k = options.top_k;
   rules.top_p = options.top_p;
-  rules.inverse_temperature = options.temperature == 0.0 ? 0.0 : 1.0 / options.temperature;
+  rules.inverse_temperature = 1.0 / options.temperature;
   rules.penalty = static_cast<float>(options.repetition_penalty);
   rules.key0 = static_cast<uint32_t>(options.seed);
   rules.key1 = static_cast<uint32_t>(options.seed >> 32);
