@@ -198,6 +198,16 @@ int isa_linear(void* y, const void* x, const void* w, int out_in, const float* b
   });
 }
 
+int isa_fused_linear(void* y, const void* residual, const void* x, const void* w, const float* bias, int scaled,
+                     int activation, int rows, int out, int in) {
+  return status_of([&] {
+    const Tensor weight = matrix(w, {out, in}), input = matrix(x, {rows, in});
+    if (wide_result) matrix_type = DType::kF32;
+    hip::fused_linear(stream, matrix(y, {rows, out}), matrix(residual, {rows, out}), input, scaled != 0,
+                      layer_of(weight, bias, 1, out), act(activation));
+  });
+}
+
 int isa_linear_backward(void* dx, float* dw, float* db, const void* dy, const void* x, const void* w,
                         int out_in, const void* slope, float* dx_sums, int rows, int out, int in) {
   return status_of([&] {

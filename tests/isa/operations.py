@@ -170,6 +170,20 @@ def linear(rows, out, inner, out_in=0, activation=NONE, with_bias=True, compute_
     return check
 
 
+def fused_linear(rows, out, inner, scaled=True, activation=NONE):
+    def check(gpu):
+        scratch = Scratch(gpu)
+        x, w, bias = matrix(rows, inner), matrix(out, inner), random(out)
+        residual = None if _wide_result else matrix(rows, out)
+        y = unwritten(rows, out) if _wide_result else unwritten_matrix(rows, out)
+        scale = 1 / np.sqrt(wide(x).var(1, keepdims=True) + 1e-5) if scaled else 1
+        expected = activated(activation, scale * (wide(x) @ wide(w).T) + bias) + (0 if residual is None else wide(residual))
+        gpu.call("fused_linear", y, residual, x, w, bias, int(scaled), activation, rows, out, inner)
+        del scratch
+        return error_of((y, expected)), FORWARD
+    return check
+
+
 def linear_backward(rows, out, inner, out_in=0, with_slope=False, with_bias=True, compute_units=COMPUTE_UNITS):
     def check(gpu):
         scratch = Scratch(gpu, compute_units=compute_units)
@@ -454,6 +468,7 @@ def sample(vocab, top_k, top_p, temperature, penalty=1.0, draws=3, batch=1):
         logits, seen = 3 * random(batch, vocab), _random.integers(0, 2, (batch, vocab), np.int32)
         draw = np.array([[4 * b, 5 + b] for b in range(batch)], np.int32)
         token = np.full(batch, -7, np.int32)
+        scratch = Scratch(gpu)
         for _ in range(draws):
             expected = np.array([expected_draw(logits[b], seen[b], draw[b], top_k, top_p, temperature, penalty)
                                  for b in range(batch)])
@@ -581,6 +596,11 @@ def all_checks():
         add_bf16(linear, 72, 72, 72, out_in, with_bias=False, wide_result=True)
         add_bf16(linear, 1, 35, 37, out_in, with_bias=False, wide_result=True)
     add_bf16(linear, 40, 24, 520, 0, with_bias=False, compute_units=64, wide_result=True)
+    for rows, out, inner in ((1, 21, 768), (2, 9, 1024), (1, 7, 2080), (1, 8, 3072), (3, 20, 96), (9, 33, 64), (32, 20, 1056), (33, 8, 64)):
+        add_bf16(fused_linear, rows, out, inner, True, GELU)
+        add_bf16(fused_linear, rows, out, inner, False)
+    add_bf16(fused_linear, 1, 20, 768, False, wide_result=True)
+    add_bf16(fused_linear, 5, 20, 64, False, wide_result=True)
     for head_size in (32, 64, 96, 128, 256):
         add_bf16(attention, 1, 150, 1, head_size)
         add_bf16(attention_backward, 1, 150, 1, head_size, limit=2 ** -6)
