@@ -3,8 +3,9 @@
 // into the L2 cache when its input is ready, which saves the microsecond or two of a launch.
 //
 // A kernel launched by launch_early() must call wait_for_earlier_kernels() in every thread before it reads or
-// writes anything in memory. Before that it may only prefetch, because a hint cannot be wrong: a kernel that
-// still runs may yet write what is fetched. Elsewhere, all of this does nothing.
+// writes anything in memory that its result depends on. Before that it may prefetch, and read what tells it where:
+// a hint cannot be wrong. A kernel that still runs may yet write there, so the kernel reads it again afterwards.
+// Without such a GPU, all of this does nothing.
 #pragma once
 
 #include "hip/launch.h"

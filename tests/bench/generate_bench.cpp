@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "../model/weights_in_memory.h"
 #include "generator.h"
 #include "gpt_model.h"
-#include "stored_weights.h"
 
 int main(int argc, char** argv) {
   using namespace hipgpt;
@@ -34,15 +34,7 @@ int main(int argc, char** argv) {
   const auto host = make_device("cpu", 1);
   GPTModel source(*host, c);
   initialize(source, 1);
-  StoredWeights stored;
-  stored.config = c;
-  source.weights().for_each([&](const std::string& name, const Tensor& tensor, bool) {
-    std::vector<size_t> shape;
-    for (const int64_t size : tensor.shape()) shape.push_back(static_cast<size_t>(size));
-    const auto* bytes = static_cast<const std::byte*>(tensor.data());
-    stored.tensors[name] = {.name = name, .dtype = "F32", .shape = shape, .bytes = {bytes, tensor.bytes()}};
-  });
-  const GPTModel model = stored.model(*device, dtype, format);
+  const GPTModel model = weights_in_memory(source).model(*device, dtype, format);
   std::vector<double> speeds;
   for (int run = 0; run < runs; ++run) {
     const std::vector<int32_t> prompt = {run};

@@ -16,11 +16,11 @@
 #include "huggingface.h"
 #include "kv_cache.h"
 #include "model/weight_places.h"
+#include "model/weights_in_memory.h"
 #include "operations/device_fixture.h"
 #include "philox.h"
 #include "reference_model.h"
 #include "safetensors_file.h"
-#include "stored_weights.h"
 #include "training_pass.h"
 #include "util/largest_error.h"
 
@@ -271,14 +271,7 @@ TEST(GeneratingModel, GivesNearlyTheSameLogits) {
             is_matrix ? 5.0f * t.f32()[i] : t.f32()[i] + std::normal_distribution<float>(0, 0.3f)(generator);
     });
   });
-  StoredWeights stored;
-  stored.config = c;
-  source.weights().for_each([&](const std::string& name, const Tensor& t, bool) {
-    const auto* bytes = static_cast<const std::byte*>(t.data());
-    std::vector<uint64_t> shape;
-    for (const int64_t size : t.shape()) shape.push_back(static_cast<uint64_t>(size));
-    stored.tensors[name] = {name, "F32", shape, {bytes, t.bytes()}};
-  });
+  const StoredWeights stored = weights_in_memory(source);
   const auto decoded = [&](Device& d, const GPTModel& model, int sequences) {
     KVCache cache(model, sequences);
     cache.begin(std::vector<int32_t>{1, 2});
